@@ -88,9 +88,9 @@ class MiningMemory:
 class AuxPowActor(Actor[MergedMining]):
     """Offers work and checks proofs of work (docs/protocol.md, "Merged mining"). It does not change the chain.
 
-    The actor calls `publish` for every proof that it queues. The queue is lost when the process ends: a proof
-    usually waits for one slot only, and its miner can submit it again until its blocks are final. All asks raise
-    `NotAnswered` while the chain actor does not answer.
+    The actor calls `publish` for every proof that it queues. The queue and the offers are lost when the process
+    ends: a proof usually waits for one slot only, and peers have those that were sent to them. Miners then request
+    new work. An ask that needs the chain's state raises `NotAnswered` while the chain actor does not answer.
     """
 
     def __init__(

@@ -144,7 +144,8 @@ class BitcoinFollower:
             blocks.append(found)
             below = (height, found.hash)
         if not blocks:
-            raise NotNow(f"the Bitcoin node's best chain changed while block {self.height + 1} was read")
+            height = self.height + 1
+            raise NotNow(f"the Bitcoin node's best chain changed while block {height} was read; it is read again")
         await trio.to_thread.run_sync(self.records.add, blocks)
         self.read = below
         self._report_read(blocks, info.height)

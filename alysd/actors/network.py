@@ -109,9 +109,11 @@ class NetworkMemory:
 
 @attrs.define
 class _Peer:
-    """A connected peer. `ahead` is the least difference between its clock and this node's, in seconds.
+    """A connected peer.
 
-    `asked` has the kinds of the open requests and checks, of which each kind is open only once.
+    `ahead` is the least possible difference of its clock from this node's at its last status, in seconds; it is
+    negative if the peer's clock is behind. `asked` has the kinds of its open requests and checks: at most one of
+    each kind is open.
     """
 
     address: str

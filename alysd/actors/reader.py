@@ -38,7 +38,10 @@ class ReaderActor(Actor[Reads]):
 
     @handles(ReadBlockByHash)
     async def by_hash(self, message: ReadBlockByHash) -> PlacedBlock | None:
-        """The block with a hash, or the block that includes the proof for the work with this hash."""
+        """The stored block with the hash `wanted`, or None.
+
+        With `or_work`, `wanted` may also be the hash of work: then the block that includes the proof for it.
+        """
         return await trio.to_thread.run_sync(self._store.placed_by_hash, message.wanted, message.or_work)
 
     @handles(ReadFinalityProof)

@@ -194,7 +194,8 @@ async def _read_line(stream: trio.SocketStream) -> bytes:
             if end:
                 return first
             if not data:
-                raise ControlRefused("malformed", f"the request has {len(line)} bytes and no end of line")
+                words = f"the request has {len(line)} bytes and no end of line: end it with one"
+                raise ControlRefused("malformed", words)
         raise ControlRefused("malformed", f"the request has more than {MAX_REQUEST_BYTES} bytes")
     raise ControlRefused("too_slow", f"the request was not complete within {REQUEST_SECONDS:g} s")
 

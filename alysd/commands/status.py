@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.write(f"alysd: {plain(str(error))}\n")
         return EXIT_NOT_RUNNING
     except ValueError as error:
-        raise ConfigError(f"--url {url}: {error}") from None
+        raise ConfigError(f"{url if args.url is None else f'--url {url}'}: {error}") from None
     if args.json:
         say(json.dumps(report, indent=2) + "\n")
     else:

@@ -1,5 +1,5 @@
-"""The consensus rules (docs/protocol.md) as pure functions, named after the rules.
+"""The consensus rules (docs/protocol.md): functions named after the rules, and the block tree of the fork choice.
 
-They take values and return values or raise a named error. They do no I/O, do not log, do not wait, do not read the
-clock, and do not decode bytes.
+The functions take values, and return values or raise a named error. Nothing here does I/O, logs, waits or reads
+the clock. Of encoded data, only the commitment in a coinbase is parsed here.
 """

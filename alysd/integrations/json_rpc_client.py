@@ -55,8 +55,8 @@ class _Once:
 class JsonRpcClient:
     """Calls the methods of one system. It is an async context manager; leaving it closes the connections.
 
-    `component` names the system in errors. `unavailable` makes an error from the URL and a reason, for a system
-    that does not answer. `max_response` is the maximum size of an answer in bytes, unless a call sets another.
+    `component` names the system in errors. `unavailable` makes the error for a missing or invalid answer, from
+    the URL and a reason. `max_response` is the maximum size of an answer in bytes, unless a call sets another.
     `version` is the value of `jsonrpc`. `unauthorized` is the explanation of HTTP 401. `transport` replaces the
     network in tests.
     """

@@ -118,6 +118,10 @@ def _check_copy(file: Path, before: DatabaseSize) -> DatabaseSize:
         copy = _measure(snapshot, file)
     entries = {name: table.entries for name, table in copy.tables.items()}
     expected = {name: table.entries for name, table in before.tables.items()}
-    if entries != expected:
-        raise Corrupt(f"the copy {file} has {entries} entries instead of {expected}, so it is not used")
+    for name in expected.keys() | entries.keys():
+        if entries.get(name) != expected.get(name):
+            raise Corrupt(
+                f"the copy {file} has {entries.get(name)} entries in the table {name}, and the database has "
+                f"{expected.get(name)}: the database is unchanged; check the disk and try again"
+            )
     return copy

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 STATM = Path("/proc/self/statm")
-"""The memory of the process in pages, on Linux: total size, resident size and more (proc_pid_statm(5))."""
+"""The file with the memory of the process, on Linux: total size, resident size and more, in pages (proc(5))."""
 
 
 def resident_bytes(statm: Path = STATM) -> int | None:

@@ -57,7 +57,8 @@ def read_guard(path: Path, key: BlsPublicKey) -> SignedSlot | None:
     if found[2] != key.hex():
         raise Corrupt(
             f"the signing guard {path} belongs to the key {found[2]}, but this node's key is {key.hex()}: "
-            "use the data folder of this key"
+            "set storage.path to the data folder of this node's key, or chain.authority_key_file to the "
+            "guard's key"
         )
     slot, lock = Slot(int(found[3])), Slot(int(found[5] or found[3]))
     return SignedSlot(key, slot, BlockHash(bytes.fromhex(found[4])), lock, joins=found[6] is not None)

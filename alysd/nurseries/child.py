@@ -192,8 +192,8 @@ class Child(ABC):
     def begin_stop(self, *, for_good: bool) -> None:
         """Ask the child to end within its `stop_seconds`, and return at once.
 
-        With `for_good`, the child first handles the messages that wait. If it has no instance that can handle
-        them, because that one has ended or crashed, it starts another one for this purpose.
+        With `for_good`, the child first handles the messages that wait. If its instance ends or crashes before
+        that, another instance handles the rest, if `may_drain` allows it.
         """
         upgraded = for_good and not self.for_good
         self.for_good |= for_good

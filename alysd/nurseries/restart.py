@@ -38,7 +38,7 @@ class RestartPolicy(ABC):
         """Seconds to wait after failure number `failures` in a row (from 1), or `None` for no restart."""
 
     def allowed_in(self) -> float:
-        """Seconds until the child may start again for another reason than its own failure, such as a sibling's."""
+        """Seconds until the child may start again when it did not fail itself, as when a sibling failed."""
         return 0.0
 
     def proved(self, seconds_up: float, handled: int) -> bool:  # noqa: ARG002  a subclass counts them

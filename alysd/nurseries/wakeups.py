@@ -8,7 +8,7 @@ from typing import Any
 
 
 class _Woken:
-    """The outcome that `wait_task_rescheduled` returns `None`. Trio only calls `unwrap`."""
+    """An outcome with which `wait_task_rescheduled` returns `None`. Trio only calls its `unwrap`."""
 
     __slots__ = ()
 

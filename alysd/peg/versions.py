@@ -6,7 +6,7 @@ So a signer needs only the entry, and makes the transaction that it signs itself
 from collections.abc import Callable, Sequence
 
 from alysd.peg.signing import Spending
-from alysd.types.hashes import BitcoinHash, sha256
+from alysd.types.hashes import BitcoinHash, displayed, sha256
 from alysd.types.peg import (
     Payment,
     PaymentInput,
@@ -50,7 +50,10 @@ def transaction_of(
     receiver = spendings[payment.federation]
     transaction = payment_transaction(payment.inputs, payees, payment.change, receiver, make)
     if transaction.txid != version.txid:
-        raise ValueError("the payment is not the one that its version names")
+        raise ValueError(
+            f"the payment's version names the txid {displayed(version.txid)}, but its transaction has "
+            f"{displayed(transaction.txid)}: it is of another chain"
+        )
     return transaction
 
 

@@ -37,7 +37,7 @@ class NoRoomToMint(InvalidBlock):
     found: int
 
     def __str__(self) -> str:
-        return f"the block mints to {self.found} recipients, more than max_withdrawals {self.limit}"
+        return f"fees and peg-ins need {self.found} withdrawals, more than max_withdrawals {self.limit}"
 
 
 @attrs.frozen

@@ -7,10 +7,11 @@ from alysd.types.units import Wei
 
 @attrs.frozen
 class FeeFields:
-    """The gas limit of a transaction, and the most that it pays per gas, in wei: in total and above the base fee.
+    """The fee fields of a transaction (EIP-1559), in wei per gas, and its gas limit.
 
-    `gas_limit` is the maximum gas that the transaction may use. The other two fields are those of EIP-1559. For a
-    transaction with a single gas price (legacy, EIP-2930), both are that price.
+    `max_fee_per_gas` limits the whole price, `max_priority_fee_per_gas` the part above the base fee. A transaction
+    with a single gas price (legacy, EIP-2930) has that price in both fields. `gas_limit` is the maximum gas that
+    the transaction may use.
     """
 
     max_fee_per_gas: Wei

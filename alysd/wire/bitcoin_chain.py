@@ -38,6 +38,10 @@ def decode_transactions(block: bytes) -> tuple[Transaction, ...]:
     root = reader.take(HEADER_BYTES)[_MERKLE_ROOT]
     found = tuple(read_transaction(reader) for _ in range(reader.count()))
     reader.end()
-    if not found or merkle_root([transaction.txid for transaction in found]) != root:
-        raise Malformed("the header of the Bitcoin block does not commit to its transactions")
+    computed = merkle_root([transaction.txid for transaction in found]) if found else None
+    if computed != root:
+        raise Malformed(
+            f"the header of the Bitcoin block does not commit to its transactions ({len(found)}): its Merkle root "
+            f"is {root[::-1].hex()}, and theirs is {'none' if computed is None else computed[::-1].hex()}"
+        )
     return found

@@ -267,7 +267,10 @@ class Place:
         self._move(Phase.RUNNING)
 
     def _hold(self, size: int) -> None:
-        """Hold a response of `size` bytes instead of any earlier one."""
+        """Count `size` bytes of response for this connection instead of its earlier count.
+
+        If all responses together exceed the limit, close the connections that have waited longest, except this.
+        """
         self.port.response_bytes += size - self.unsent
         self.unsent = size
         self.port.make_room(self)

@@ -15,7 +15,7 @@ TEXT = "text/plain; charset=utf-8"
 
 
 class HttpRefused(Refused):
-    """A request is refused with an HTTP status. The connection is closed, because the rest is not read."""
+    """A request is refused with an HTTP status. The connection is closed after the response."""
 
     def __init__(self, status: int, words: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(words)

@@ -22,7 +22,7 @@ GRID = 0.5
 
 @attrs.frozen
 class ChildPlan:
-    """The plan of one actor: its mailbox and its restart policy."""
+    """The plan of one actor: restart policy, mailbox, hooks, background, and process of its own."""
 
     restart: RestartPolicy
     capacity: int = 2
