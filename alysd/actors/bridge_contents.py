@@ -19,7 +19,7 @@ from alysd.peg.coins import Coin
 from alysd.peg.estimates import LOW_RATE, STUCK_BLOCKS, bounded_estimate, least_replacement, rate_of
 from alysd.peg.ledger import Draft, number_key
 from alysd.peg.proposals import CONSOLIDATE_ABOVE, MAX_IN_FLIGHT, MAX_PAYEES
-from alysd.peg.signing import Spending
+from alysd.peg.signing import SIGNATURE_BYTES, Spending
 from alysd.types.bitcoin_watch import Confirmation, SeenDeposit
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BitcoinHash, BlockHash
@@ -47,6 +47,9 @@ MAX_PAGES = 16
 
 MAX_BACK = 64
 """The number of blocks that are searched for one of which the bridge knows what is minted."""
+
+_SCRIPT_ITEMS = 2
+"""The last items of a witness: the script and the control block."""
 
 MARGIN = 50
 """Added to the fee rate of a replacement, because rates are rounded down."""
@@ -82,6 +85,16 @@ class Versions:
     def unconfirmed(self, payment: Payment) -> bool:
         """Whether Bitcoin shows no version of the payment."""
         return not any(version.txid in self.seen for version in payment.versions)
+
+
+def has_plain_signatures(transaction: Transaction) -> bool:
+    """Whether all signatures have the default hash type, as blocks require.
+
+    A member can complete a payment with a signature of another type, which Bitcoin accepts.
+    """
+    return all(
+        len(item) in (0, SIGNATURE_BYTES) for witness in transaction.witness for item in witness[:-_SCRIPT_ITEMS]
+    )
 
 
 @attrs.frozen
@@ -172,13 +185,20 @@ class ContentsMaker:
         return tuple(found)[:MAX_CONFIRMED_PAYMENTS]
 
     async def _finalized(self, versions: Versions) -> tuple[Transaction, ...]:
-        """Payments with their witnesses: from Bitcoin, where anybody may have sent them, or from the members."""
+        """Payments with their witnesses: from Bitcoin, where anybody may have sent them, or from the members.
+
+        Only a version that can still confirm is of use: the others are void once Bitcoin shows one of them.
+        """
         unsigned = {
-            version.txid for payment in versions.payments for version in payment.versions if version.signed is None
+            version.txid
+            for payment in versions.payments
+            for version in payment.versions
+            if version.signed is None and (version.txid in versions.seen or versions.unconfirmed(payment))
         }
         if not unsigned:
             return ()
-        found = [versions.seen[txid].transaction for txid in unsigned if txid in versions.seen]
+        shown = [versions.seen[txid].transaction for txid in unsigned if txid in versions.seen]
+        found = [one for one in shown if has_plain_signatures(one)]
         if not found:
             try:
                 found = [one for one in await self.reads.finalized() if one.txid in unsigned]

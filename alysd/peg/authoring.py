@@ -86,8 +86,9 @@ def make_proposal(
     Returns None if nothing can be paid.
     """
     waiting = min(draft.totals.next_request - draft.totals.first_request, MAX_PAYEES)
+    largest = sum(sorted((coin.amount for coin in coins), reverse=True)[:MAX_INPUTS])
     for payees in range(waiting, 0, -1):
-        proposal = _pay(draft, coins, payees, wish, spendings, make)
+        proposal = _pay(draft, coins, payees, wish, spendings, make, Sat(largest))
         if proposal is not None:
             return proposal
     return None
@@ -100,15 +101,16 @@ def _pay(
     wish: Wish,
     spendings: Sequence[Spending],
     make: MakeTransaction,
+    largest: Sat,
 ) -> PegOutProposal | None:
-    """Make a proposal with this many payees, or None.
+    """Make a proposal with this many payees, or None. No payment can spend more than `largest`.
 
     The requests that are taken depend on the share, and the share on the inputs, so a few rounds are needed.
     """
     share = 0
     for _ in range(8):
         taken = take_requests(draft, payees, share)
-        if len(taken.payees) < payees:
+        if len(taken.payees) < payees or taken.owed > largest:
             return None
         chosen = _choose(coins, taken, wish, draft)
         if chosen is None:

@@ -44,8 +44,8 @@ class PegAuthor:
     async def choose(self, parent: ChainState, work: AuxPowHeader | None) -> ChosenContents:
         """The contents of a child of `parent` with the proof `work`.
 
-        They are empty on a chain without a peg, and if *bridge* does not answer in time or names contents that
-        break a rule. Refunds that are due are paid in any case. Raises `NotAnswered` when the chain actor does not
+        They are empty on a chain without a peg, and if *bridge* does not answer in time. A part that breaks a rule
+        is left out. Refunds that are due are paid in any case. Raises `NotAnswered` when the chain actor does not
         answer.
         """
         rules = self.context.peg
@@ -55,9 +55,26 @@ class PegAuthor:
         wanted = fit_contents(await self._wanted(parent), room, parent.peg)
         try:
             return ChosenContents(wanted, (await self._take(wanted, work, parent, rules)).mints)
-        except InvalidBlock as error:
-            log(PegContentsLeftOut(type(error).__name__, str(error)))
-        return ChosenContents(NOTHING, (await self._take(NOTHING, work, parent, rules)).mints)
+        except InvalidBlock:
+            return await self._valid_parts(wanted, work, parent, rules)
+
+    async def _valid_parts(
+        self, wanted: PegContents, work: AuxPowHeader | None, parent: ChainState, rules: PegRules
+    ) -> ChosenContents:
+        """The parts that break no rule, added in the protocol's order: one wrong part must not stop the others."""
+        kept = NOTHING
+        mints = (await self._take(kept, work, parent, rules)).mints
+        for part in ("confirmed", "finalized", "proposal", "peg_ins"):
+            tried = attrs.evolve(kept, **{part: getattr(wanted, part)})
+            if tried == kept:
+                continue
+            try:
+                mints = (await self._take(tried, work, parent, rules)).mints
+            except InvalidBlock as error:
+                log(PegContentsLeftOut(type(error).__name__, str(error)))
+            else:
+                kept = tried
+        return ChosenContents(kept, mints)
 
     async def _wanted(self, parent: ChainState) -> PegContents:
         if self.bridge is None:

@@ -10,6 +10,7 @@ from alysd.errors import NotNow, NotSeenOnBitcoin
 from alysd.messages.bridge import CheckNotHalted
 from alysd.messages.log.peg import PegHalted, PegResumed
 from alysd.peg.estimates import STUCK_BLOCKS, rate_of
+from alysd.peg.signing import SIGNATURE_BYTES
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import ConfirmedPegOut, PegContents, Transaction
 from alysd.types.units import Sat
@@ -97,6 +98,42 @@ async def test_the_witnesses_are_taken_from_bitcoin(tmp_path: Path, autojump_clo
         assert (await rig.step()).finalized == (signed,)
         assert [one.txid for one in (await rig.step()).confirmed] == [signed.txid]
         assert rig.ledger.head.peg.payments == 0
+
+
+async def test_witnesses_that_no_block_may_have_are_taken_from_the_members(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A member can add a signature with an explicit hash type, which Bitcoin accepts and no block may have."""
+    async with bridge_rig(tmp_path) as rig:
+        signed = rig.sign_only(await with_payment(rig))
+        odd = tuple(
+            tuple(item + b"\x01" if len(item) == SIGNATURE_BYTES else item for item in stack)
+            for stack in signed.witness
+        )
+        rig.chain.mempool[signed.txid] = attrs.evolve(signed, witness=odd)
+        await rig.mine(CONFIRMATIONS + 1)
+        assert (await rig.step()).finalized == ()
+        rig.signed.append(signed)
+        assert (await rig.step()).finalized == (signed,)
+        assert [one.txid for one in (await rig.step()).confirmed] == [signed.txid]
+
+
+async def test_the_witnesses_of_a_void_version_are_left_out(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The block would take away the payment by its confirmation, and then know nothing of its newer version."""
+    async with bridge_rig(tmp_path) as rig:
+        first = await with_signed_payment(rig)
+        await rig.step()
+        rig.chain.fee_rate = 10_000
+        await rig.mine(STUCK_BLOCKS)
+        newer = (await rig.step()).proposal
+        assert newer is not None
+        rig.chain.mempool[first.txid] = first
+        await rig.mine(1)
+        rig.signed.append(rig.sign_only(newer.transaction))
+        assert (await rig.contents()).finalized == ()
+        await rig.mine(CONFIRMATIONS)
+        contents = await rig.step()
+        assert (contents.finalized, [one.txid for one in contents.confirmed]) == ((), [first.txid])
 
 
 async def test_a_stuck_payment_is_replaced_and_either_version_may_confirm(

@@ -101,6 +101,17 @@ async def test_contents_that_break_a_rule_do_not_cost_the_slot(
     assert [event.rule for event in logged if isinstance(event, PegContentsLeftOut)] == [rule]
 
 
+async def test_a_part_that_breaks_a_rule_does_not_stop_the_others(
+    autojump_clock: MockClock, no_threads: None, logged: list[LogEvent]
+) -> None:
+    """Witnesses that no block can have would stop all deposits, in every slot of every author."""
+    world = Author()
+    wrong = attrs.evolve(DEPOSIT, finalized=(any_transaction(),), confirmed=(confirmed("payment"),))
+    world.bridge.on(GetPegContents).answers(wrong)
+    assert await world.choose(OWING) == ChosenContents(DEPOSIT, (MINT, REFUNDED))
+    assert [event.rule for event in logged if isinstance(event, PegContentsLeftOut)] == ["UnknownPayment"] * 2
+
+
 async def test_only_what_has_room_is_taken(autojump_clock: MockClock, no_threads: None) -> None:
     """Fees come first, and one withdrawal is left to refunds."""
     world = Author()

@@ -11,7 +11,7 @@ from alysd.types.units import Sat
 
 @attrs.frozen
 class PegContentsLeftOut(LogEvent):
-    """A block is made without the contents that the bridge has chosen. `rule` is the class of the rule's error."""
+    """A block is made without a part of the bridge's contents. `rule` is the class of the rule's error."""
 
     name = "peg_contents_left_out"
     level = logging.ERROR
@@ -20,7 +20,7 @@ class PegContentsLeftOut(LogEvent):
     reason: str
 
     def _line(self) -> tuple[str, str]:
-        return "peg", f"no deposits or payments in the block: {self.reason}"
+        return "peg", f"left out of the block: {self.reason}"
 
 
 @attrs.frozen

@@ -117,7 +117,7 @@ EXAMPLES: dict[LogEvent, str] = {
         "halted|10001 blocks wait for a proof of work: no new block until a miner submits one"
     ),
     chain.ProofMissing(500, 999): "work|no proof of work for 500 blocks; production halts above 999",
-    peg.PegContentsLeftOut("AlreadyMinted", "minted"): "peg|no deposits or payments in the block: minted",
+    peg.PegContentsLeftOut("AlreadyMinted", "minted"): "peg|left out of the block: minted",
     chain.WorkNotIncluded("no answer"): "work|no proof included: no answer",
     chain.NoProofYet("no answer"): "miner|no proof yet: no answer",
     chain.EngineCatchingUp(Height(10), Height(40)): "engine|the execution client is catching up: 10 of 40",
