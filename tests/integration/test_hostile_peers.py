@@ -32,7 +32,7 @@ NODE_MIB = 400
 HOST_MIB = 400
 """The bound of the memory of its peer host, half of what its process may have: 90 MiB without an attack."""
 
-LONGER = {"authenticated_crowd": 40.0, "invalid_proposals": 40.0, "proofs_of_work": 20.0}
+LONGER = {"authenticated_crowd": 30.0, "invalid_proposals": 20.0, "proofs_of_work": 15.0}
 """The seconds of attacks that need longer: 1,000 handshakes take 30 s of processor time, 100,000 proposals go out
 as fast as the node takes them, and all strangers together may send few proofs per second."""
 
