@@ -304,6 +304,10 @@ async def test_a_peer_whose_messages_are_rejected_is_disconnected() -> None:
         await made[1].hears(set(), 20)
 
 
+ATTACK_SECONDS = 20.0
+"""The time after which an attack ends that has not ended itself; `test_hostile_peers` has longer ones."""
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 async def test_an_attack_disturbs_nobody_else(attack: str) -> None:
     """Any stranger could cut a member off."""
@@ -315,7 +319,8 @@ async def test_an_attack_disturbs_nobody_else(attack: str) -> None:
             over = trio.Event()
 
             async def attacking() -> None:
-                await ATTACKS[attack](Target("127.0.0.1", made[0].config.port, made[0].peer))
+                with trio.move_on_after(ATTACK_SECONDS):
+                    await ATTACKS[attack](Target("127.0.0.1", made[0].config.port, made[0].peer))
                 over.set()
 
             nursery.start_soon(attacking)
