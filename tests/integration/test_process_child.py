@@ -7,8 +7,8 @@ import re
 import resource
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,17 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+@pytest.fixture
+def many_files() -> Generator[None]:
+    """More open files than the child may have: the socket that it inherits has a number above its limit."""
+    with ExitStack() as opened:
+        for _ in range(100):
+            opened.callback(os.close, os.dup(0))
+        yield
+
+
 @linux
+@pytest.mark.usefixtures("many_files")
 @pytest.mark.parametrize(
     ("how", "error"),
     [
