@@ -1,5 +1,7 @@
 """BTC that is burned on a real daemon is paid by a real Bitcoin node: a chain of one that signs for itself."""
 
+import json
+import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -42,6 +44,7 @@ class Rig:
     node: Daemon
     script: bytes
     chain_id: int
+    chain: Path
 
     async def until(self, condition: Callable[[], Awaitable[bool]], *, mining: bool = False) -> None:
         """Wait for a condition, and meanwhile mine a Bitcoin block now and then."""
@@ -85,6 +88,17 @@ class Rig:
 
         await self.until(included)
 
+    async def audited(self) -> dict[str, Any]:
+        """The report of `alysd audit`, whose exit status says whether it is equal."""
+        bitcoin = self.wallet.bitcoin.rpc_url.replace("://", f"://{RPC_USER}:{RPC_PASSWORD}@")
+        ends = ("--chain", str(self.chain), "--bitcoin", bitcoin, "--ethereum", self.node.eth_url)
+        command = [sys.executable, "-m", "alysd", "audit", "--json", *ends]
+        with trio.fail_after(SECONDS):
+            done = await trio.run_process(command, capture_stdout=True, check=False)
+        report: dict[str, Any] = json.loads(done.stdout)
+        assert (done.returncode == 0) is report["equal"]
+        return report
+
     async def received(self, address: str) -> int:
         """The sat that the wallet has received at an address, in the mempool or in blocks."""
         return round(await self.wallet.bitcoin.call("getreceivedbyaddress", address, 0) * 10**8)
@@ -107,7 +121,7 @@ async def rig(folder: Path) -> AsyncGenerator[Rig]:
         url = funded.bitcoin.rpc_url.replace("://", f"://{RPC_USER}:{RPC_PASSWORD}@")
         settings = (f"bitcoin.url={url}", f"peg.key_file={key}")
         async with daemon(folder, *settings, config=files / "alysd.toml") as node:
-            yield Rig(funded, node, script, spec.chain_id)
+            yield Rig(funded, node, script, spec.chain_id, chain)
 
 
 async def test_burns_are_paid_in_bitcoin(tmp_path: Path) -> None:
@@ -132,4 +146,9 @@ async def test_burns_are_paid_in_bitcoin(tmp_path: Path) -> None:
         assert sum(one["requests"] for one in signed) == 4
         assert len(run.node.events("payment_complete")) == len(signed)
         assert run.node.events("payment_not_signed") == []
+        # All is read from the two chains, by code of its own.
+        audit = await run.audited()
+        assert audit["problems"] == []
+        assert (audit["equal"], audit["missing"], audit["totals"]["burned"]) == (True, 0, 600_000)
+        assert (audit["totals"]["minted"], audit["totals"]["waiting"]) == (1_000_000, 0)
         assert run.node.events("slots_missed") == []
