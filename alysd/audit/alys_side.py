@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 
 from alysd.audit.bitcoin_side import Call
-from alysd.audit.records import AlysRecords, Burned, Withdrawn
+from alysd.audit.records import AlysFindings, Burned, Withdrawn
 from alysd.errors import Malformed, UserError
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import GWEI_PER_SAT, WEI_PER_GWEI, Height, Sat
@@ -26,7 +26,7 @@ _MAX_DATA = 1024
 
 
 @attrs.define
-class AlysReader:
+class AlysSide:
     """Reads the blocks of the execution layer, from 1 on. `fee_addresses` are those of the federation."""
 
     call: Call
@@ -37,7 +37,7 @@ class AlysReader:
     _fees: int = attrs.field(init=False, default=0)
     _problems: list[str] = attrs.field(init=False, factory=list[str])
 
-    async def read(self, tag: str, progress: Callable[[int, int], None]) -> AlysRecords:
+    async def read(self, tag: str, progress: Callable[[int, int], None]) -> AlysFindings:
         """Read all blocks up to the block `tag`. Raises `UserError` if the chain is reorganised meanwhile."""
         last = object_of(await self.call("eth_getBlockByNumber", tag, False), f"block {tag}")
         height, parent = quantity_field(last, "number"), ""
@@ -50,7 +50,7 @@ class AlysReader:
             await self._take(Height(number), block)
             progress(number, height)
         balance = {"balance": await self.call("eth_getBalance", BRIDGE, hex(height))}
-        return AlysRecords(
+        return AlysFindings(
             height=Height(height),
             burns=tuple(self._burns),
             withdrawals=tuple(self._withdrawals),

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from alysd.audit.records import RESERVE, BitcoinRecords, Deposited, Paid, Uncredited
+from alysd.audit.records import RESERVE, BitcoinFindings, Deposited, NotCreditedPayment, Paid
 from alysd.errors import Malformed, UserError
 from alysd.types.hashes import BitcoinHash, EvmAddress
 from alysd.types.peg import OutPoint
@@ -54,7 +54,7 @@ async def payout_script(call: Call, address: str) -> bytes | None:
 
 
 @attrs.define
-class BitcoinReader:
+class BitcoinSide:
     """Reads block after block from the height `start`. `scripts` are the federation's output scripts.
 
     With `deposits_only`, it leaves out payments and uncredited transactions from then on. The execution layer is
@@ -71,7 +71,7 @@ class BitcoinReader:
     _tip: str = attrs.field(init=False, default="")
     _coins: dict[OutPoint, tuple[Sat, bool]] = attrs.field(init=False, factory=dict[OutPoint, tuple[Sat, bool]])
     _deposits: list[Deposited] = attrs.field(init=False, factory=list[Deposited])
-    _uncredited: list[Uncredited] = attrs.field(init=False, factory=list[Uncredited])
+    _uncredited: list[NotCreditedPayment] = attrs.field(init=False, factory=list[NotCreditedPayment])
     _payments: list[Paid] = attrs.field(init=False, factory=list[Paid])
     _moved: list[BitcoinHash] = attrs.field(init=False, factory=list[BitcoinHash])
     _problems: list[str] = attrs.field(init=False, factory=list[str])
@@ -91,9 +91,9 @@ class BitcoinReader:
             self.next_height += 1
             progress(self.next_height, tip)
 
-    def records(self) -> BitcoinRecords:
+    def records(self) -> BitcoinFindings:
         """All that was found so far."""
-        return BitcoinRecords(
+        return BitcoinFindings(
             height=self.next_height - 1,
             deposits=tuple(self._deposits),
             uncredited=tuple(self._uncredited),
@@ -165,7 +165,7 @@ class BitcoinReader:
         if reason is None:
             self._deposits.append(Deposited(txid, self.next_height, named[0], amount))
         else:
-            self._uncredited.append(Uncredited(txid, amount, reason))
+            self._uncredited.append(NotCreditedPayment(txid, amount, reason))
 
 
 def _output(value: Any) -> tuple[bytes, Sat]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from alysd.audit.explain import Explained, explain
-from alysd.audit.records import RESERVE, AlysRecords, BitcoinRecords, Burned, Paid, PegTerms
+from alysd.audit.records import RESERVE, AlysFindings, BitcoinFindings, Burned, Paid, PegTerms
 from alysd.types.units import Sat
 
 
@@ -66,7 +66,7 @@ class _Request:
 
 
 def reconcile(
-    bitcoin: BitcoinRecords, alys: AlysRecords, terms: PegTerms, scripts: Mapping[bytes, bytes | None]
+    bitcoin: BitcoinFindings, alys: AlysFindings, terms: PegTerms, scripts: Mapping[bytes, bytes | None]
 ) -> Report:
     """Reconcile the two chains. `scripts` maps the burns' addresses to output scripts; None: not payable."""
     problems = [*bitcoin.problems, *alys.problems]
@@ -139,8 +139,8 @@ class _Minting:
 
 
 def _explain_withdrawals(
-    bitcoin: BitcoinRecords,
-    alys: AlysRecords,
+    bitcoin: BitcoinFindings,
+    alys: AlysFindings,
     refused: Sequence[Burned],
     requests: Sequence[_Request],
     problems: list[str],
@@ -183,8 +183,8 @@ def _explain_withdrawals(
 
 
 def _sum_up(
-    bitcoin: BitcoinRecords,
-    alys: AlysRecords,
+    bitcoin: BitcoinFindings,
+    alys: AlysFindings,
     requests: Sequence[_Request],
     refused: Sequence[Burned],
     explained: _Minting,

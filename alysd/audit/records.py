@@ -21,7 +21,7 @@ class Deposited:
 
 
 @attrs.frozen
-class Uncredited:
+class NotCreditedPayment:
     """A Bitcoin transaction that pays the federation and is no deposit."""
 
     txid: BitcoinHash
@@ -46,7 +46,7 @@ class Paid:
 
 
 @attrs.frozen
-class BitcoinRecords:
+class BitcoinFindings:
     """The federation's side of the Bitcoin chain up to `height`.
 
     `coins` are its unspent outputs that come from deposits and changes. `moved_by_hand` are transactions that
@@ -55,7 +55,7 @@ class BitcoinRecords:
 
     height: int
     deposits: tuple[Deposited, ...]
-    uncredited: tuple[Uncredited, ...]
+    uncredited: tuple[NotCreditedPayment, ...]
     payments: tuple[Paid, ...]
     moved_by_hand: tuple[BitcoinHash, ...]
     coins: dict[OutPoint, Sat]
@@ -82,7 +82,7 @@ class Withdrawn:
 
 
 @attrs.frozen
-class AlysRecords:
+class AlysFindings:
     """The peg's side of the execution layer up to `height`.
 
     `bridge_sat` is the bridge contract's balance in whole sat, `fees` the sum of the fee withdrawals in gwei.

@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 
 from alysd.audit.reconcile import Report
-from alysd.audit.records import AlysRecords, BitcoinRecords
+from alysd.audit.records import AlysFindings, BitcoinFindings
 
 _SAT_PER_BTC = 10**8
 
@@ -24,7 +24,7 @@ _LINES = (
 )
 
 
-def report_json(report: Report, bitcoin: BitcoinRecords, alys: AlysRecords) -> dict[str, Any]:
+def report_json(report: Report, bitcoin: BitcoinFindings, alys: AlysFindings) -> dict[str, Any]:
     """The report as JSON; all amounts in sat."""
     return {
         "bitcoin_height": bitcoin.height,
@@ -37,7 +37,7 @@ def report_json(report: Report, bitcoin: BitcoinRecords, alys: AlysRecords) -> d
     }
 
 
-def report_text(report: Report, bitcoin: BitcoinRecords, alys: AlysRecords) -> str:
+def report_text(report: Report, bitcoin: BitcoinFindings, alys: AlysFindings) -> str:
     """The report for a person."""
     lines = [
         (

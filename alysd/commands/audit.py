@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from alysd.audit.reconcile import Report
-    from alysd.audit.records import AlysRecords, BitcoinRecords, PegTerms
+    from alysd.audit.records import AlysFindings, BitcoinFindings, PegTerms
     from alysd.integrations.json_rpc_client import JsonRpcClient
     from alysd.types.chain_spec import ChainSpec
 
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.equal else 1
 
 
-async def _audit(args: argparse.Namespace, spec: "ChainSpec") -> "tuple[Report, BitcoinRecords, AlysRecords]":
+async def _audit(args: argparse.Namespace, spec: "ChainSpec") -> "tuple[Report, BitcoinFindings, AlysFindings]":
     from alysd.commands.mine import bitcoin_access
     from alysd.errors import BitcoinUnavailable, NodeUnavailable
     from alysd.integrations.json_rpc_client import JsonRpcClient
@@ -77,17 +77,17 @@ async def _audit(args: argparse.Namespace, spec: "ChainSpec") -> "tuple[Report, 
 
 async def _read(
     tag: str, spec: "ChainSpec", bitcoin: "Callable[..., Any]", ethereum: "Callable[..., Any]"
-) -> "tuple[Report, BitcoinRecords, AlysRecords]":
-    from alysd.audit.alys_side import AlysReader
-    from alysd.audit.bitcoin_side import BitcoinReader, federation_script, payout_script
+) -> "tuple[Report, BitcoinFindings, AlysFindings]":
+    from alysd.audit.alys_side import AlysSide
+    from alysd.audit.bitcoin_side import BitcoinSide, federation_script, payout_script
     from alysd.audit.reconcile import reconcile
     from alysd.types.federation import quorum_of
 
     keys = spec.federation_bitcoin_keys
     script = await federation_script(bitcoin, keys, quorum_of(len(keys)))
-    reader = BitcoinReader(bitcoin, frozenset({script}), spec.peg_in_minimum, spec.bitcoin_start_height)
+    reader = BitcoinSide(bitcoin, frozenset({script}), spec.peg_in_minimum, spec.bitcoin_start_height)
     await reader.read_to_tip(_progress("Bitcoin"))
-    alys = await AlysReader(ethereum, spec.federation_fee_addresses).read(tag, _progress("Alys"))
+    alys = await AlysSide(ethereum, spec.federation_fee_addresses).read(tag, _progress("Alys"))
     reader.deposits_only = True
     await reader.read_to_tip(_progress("Bitcoin"))
     records = reader.records()

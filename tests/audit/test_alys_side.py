@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from alysd.audit.alys_side import BRIDGE, REQUEST_TOPIC, AlysReader
-from alysd.audit.records import AlysRecords
+from alysd.audit.alys_side import BRIDGE, REQUEST_TOPIC, AlysSide
+from alysd.audit.records import AlysFindings
 from alysd.errors import UserError
 from alysd.types.hashes import EvmAddress
 from alysd.wire.keccak import keccak256
@@ -55,8 +55,8 @@ class Client:
         number = len(self.blocks) - 1 if params[0] == "latest" else int(params[0], 16)
         return self.receipts[number] if method == "eth_getBlockReceipts" else self.blocks[number]
 
-    async def read(self) -> AlysRecords:
-        return await AlysReader(self.call, MEMBERS).read("latest", silent)
+    async def read(self) -> AlysFindings:
+        return await AlysSide(self.call, MEMBERS).read("latest", silent)
 
 
 def hexed(address: EvmAddress) -> str:

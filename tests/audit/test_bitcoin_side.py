@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from alysd.audit.bitcoin_side import BitcoinReader, payout_script
+from alysd.audit.bitcoin_side import BitcoinSide, payout_script
 from alysd.audit.records import RESERVE
 from alysd.errors import Malformed, UserError
 from alysd.types.units import Sat
@@ -47,15 +47,15 @@ class Node:
         number = int(params[0][4:].rstrip("f"))
         return {"previousblockhash": f"hash{number - 1}{self.fork}", "tx": self.blocks[number]}
 
-    def reader(self) -> BitcoinReader:
-        return BitcoinReader(self.call, frozenset({bytes.fromhex(FEDERATION)}), Sat(1_000), 0)
+    def reader(self) -> BitcoinSide:
+        return BitcoinSide(self.call, frozenset({bytes.fromhex(FEDERATION)}), Sat(1_000), 0)
 
 
 def silent(_height: int, _last: int) -> None:
     """Show no progress."""
 
 
-async def read(reader: BitcoinReader) -> BitcoinReader:
+async def read(reader: BitcoinSide) -> BitcoinSide:
     await reader.read_to_tip(silent)
     return reader
 

@@ -6,7 +6,16 @@ from typing import Any
 import attrs
 
 from alysd.audit.reconcile import Report, reconcile
-from alysd.audit.records import RESERVE, AlysRecords, BitcoinRecords, Burned, Deposited, Paid, PegTerms, Withdrawn
+from alysd.audit.records import (
+    RESERVE,
+    AlysFindings,
+    BitcoinFindings,
+    Burned,
+    Deposited,
+    Paid,
+    PegTerms,
+    Withdrawn,
+)
 from alysd.audit.report import report_json, report_text
 from alysd.types.hashes import BitcoinHash, EvmAddress
 from alysd.types.peg import OutPoint
@@ -49,9 +58,9 @@ def audit(
 ) -> Report:
     """Reconcile records whose coins follow from deposits and payments."""
     held = sum(one.amount for one in deposits) - sum(one.spent - one.change for one in payments)
-    bitcoin = BitcoinRecords(9, tuple(deposits), (), tuple(payments), (), {OutPoint(txid(0), 0): Sat(held)}, ())
+    bitcoin = BitcoinFindings(9, tuple(deposits), (), tuple(payments), (), {OutPoint(txid(0), 0): Sat(held)}, ())
     burned = Sat(sum(one.amount for one in burns))
-    alys = AlysRecords(Height(9), tuple(burns), tuple(withdrawals), burned, 0, ())
+    alys = AlysFindings(Height(9), tuple(burns), tuple(withdrawals), burned, 0, ())
     bitcoin = attrs.evolve(bitcoin, **{name: value for name, value in changes.items() if hasattr(bitcoin, name)})
     alys = attrs.evolve(alys, **{name: value for name, value in changes.items() if hasattr(alys, name)})
     report = reconcile(bitcoin, alys, TERMS, SCRIPTS)
