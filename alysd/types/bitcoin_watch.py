@@ -97,7 +97,7 @@ class Confirmation:
 
 @attrs.frozen
 class BitcoinStatus:
-    """What the watch knows about Bitcoin.
+    """The state of the watch: its view of Bitcoin.
 
     `tip` is the height of the Bitcoin node's newest block, None before its first answer; `read` the height up to
     which the watch has read the chain. `problem` is the reason why the watch cannot go on, None while it can.

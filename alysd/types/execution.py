@@ -41,7 +41,7 @@ class ExecutionHeader:
 
 @attrs.frozen
 class ExecutedPayload:
-    """What the rules need of an executed payload: the sum of its priority fees, and the burns of its logs."""
+    """The results of executing a payload: the sum of its priority fees, and the burns of its logs."""
 
     fees: Wei
     burns: tuple[Burn, ...] = ()

@@ -1,4 +1,4 @@
-"""What happens to the members and to Bitcoin meanwhile."""
+"""The faults of a run: members are killed, and Bitcoin replaces its newest blocks."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""The users of the peg: who deposits bitcoin and who asks for it back, at random times and with random amounts."""
+"""The users of the peg: they deposit bitcoin and ask for it back, at random times and in random amounts."""
 
 import random
 import time
