@@ -2,9 +2,10 @@
 
 AlysError
 ├─ Refused               the request is wrong or not possible now: answer with it, change nothing
-│  ├─ InvalidBlock       a block breaks a rule of docs/protocol.md   (subclasses in consensus.violations)
+│  ├─ InvalidBlock       a block breaks a rule of docs/protocol.md   (subclasses in consensus.violations,
+│  │                                                            payload_violations, peg.violations)
 │  ├─ InvalidApproval    an authority's approval breaks a rule       (subclasses in consensus.violations)
-│  ├─ InvalidWork        a proof of work breaks a rule               (subclasses in consensus.violations)
+│  ├─ InvalidWork        a proof of work breaks a rule               (subclasses in consensus.work_violations)
 │  ├─ Malformed          bytes or text cannot be parsed
 │  ├─ NotSeenOnBitcoin   a block says something of Bitcoin that this node's Bitcoin node does not see
 │  ├─ NoPeg              a request for the peg, on a chain that has none

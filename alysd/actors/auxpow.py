@@ -27,7 +27,8 @@ from alysd.consensus.auxpow import (
     target_of,
 )
 from alysd.consensus.payload import miner_share
-from alysd.consensus.violations import NotEnoughWork, UnknownParent, WorkMissing, WrongBits, WrongRangeEnd
+from alysd.consensus.violations import UnknownParent
+from alysd.consensus.work_violations import NotEnoughWork, WorkMissing, WrongBits, WrongRangeEnd
 from alysd.messages.auxpow import (
     ConsiderProof,
     CreateWork,

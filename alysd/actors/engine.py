@@ -8,7 +8,7 @@ from typing import TypeVar
 import trio
 
 from alysd.consensus.payload import priority_fees
-from alysd.consensus.violations import InvalidPayload
+from alysd.consensus.payload_violations import InvalidPayload
 from alysd.errors import ComponentError, EngineBehind, Malformed, NotNow, WrongChain
 from alysd.messages.engine import BuildPayload, CatchUp, Engine, ExecutePayload, SetForkchoice
 from alysd.messages.events import WorkflowMoved

@@ -18,15 +18,8 @@ from alysd.actors.peer_client import PeerClient
 from alysd.actors.peer_scores import BAN_SECONDS, BOUND, PeerScores
 from alysd.consensus.candidates import check_proposal
 from alysd.consensus.federation import federation_at
-from alysd.consensus.violations import (
-    RangeNotCommitted,
-    SlotPassed,
-    SlotTooEarly,
-    UnknownParent,
-    WrongBits,
-    WrongRangeEnd,
-    WrongRangeStart,
-)
+from alysd.consensus.violations import SlotPassed, SlotTooEarly, UnknownParent
+from alysd.consensus.work_violations import RangeNotCommitted, WrongBits, WrongRangeEnd, WrongRangeStart
 from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
 from alysd.messages.approval import ApprovalGathering, ConsiderProposal, CountApproval, NoteRecovery
 from alysd.messages.auxpow import ConsiderProof, MergedMining

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import attrs
 
 from alysd.consensus.approval import commits
-from alysd.consensus.violations import (
+from alysd.consensus.work_violations import (
     BadTarget,
     ChainBranchTooLong,
     CoinbaseNotFirst,

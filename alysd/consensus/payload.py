@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from alysd.consensus.aura import slot_start
 from alysd.consensus.federation import federation_at
-from alysd.consensus.violations import (
+from alysd.consensus.payload_violations import (
     EmptyTransaction,
     GasAboveLimit,
     PriceBelowBaseFee,

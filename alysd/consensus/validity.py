@@ -7,11 +7,11 @@ from alysd.consensus.aura import check_begins, halted
 from alysd.consensus.auxpow import aux_hash, check_header, covered
 from alysd.consensus.federation import Verifier, check_approvals, federation_at
 from alysd.consensus.payload import check_payload, check_withdrawals
+from alysd.consensus.payload_violations import FeesAboveSupply
 from alysd.consensus.peg_ledger import Entries, take_burns, take_contents
 from alysd.consensus.ranges import VerifiedRange
 from alysd.consensus.violations import (
     BlockTooLarge,
-    FeesAboveSupply,
     HaltedWithoutWork,
     PegNotActive,
     SlotNotAfterParent,

@@ -1,12 +1,16 @@
-"""The violations: one error class per rule that a block or a proof of work can break (docs/protocol.md)."""
+"""The violations: one error class per rule that a block, an approval or evidence can break (docs/protocol.md).
+
+`payload_violations` has those of the execution payload, `work_violations` those of a proof of work, and
+`alysd.peg.violations` those of the peg.
+"""
 
 from typing import Any, ClassVar
 
 import attrs
 
-from alysd.errors import InvalidApproval, InvalidBlock, InvalidWork, NotNow, Refused
+from alysd.errors import InvalidApproval, InvalidBlock, NotNow, Refused
 from alysd.types.hashes import BlockHash, displayed
-from alysd.types.units import MAX_WEI, Height, Slot, Wei
+from alysd.types.units import Height, Slot
 
 
 def shown(value: object) -> str:
@@ -223,98 +227,6 @@ class OffCheckpoint(InvalidBlock):
         )
 
 
-class WrongExecutionParent(Differs, InvalidBlock):
-    """The payload does not build on the parent's payload."""
-
-    rule = "execution parent hash"
-
-
-class WrongBlockNumber(Differs, InvalidBlock):
-    """The execution block number is not the parent's plus one."""
-
-    rule = "execution block number"
-
-
-class WrongTimestamp(Differs, InvalidBlock):
-    """The execution timestamp is not the start of the slot."""
-
-    rule = "execution timestamp"
-
-
-class WrongRandao(Differs, InvalidBlock):
-    """`prev_randao` is not the sha256 of parent hash and slot."""
-
-    rule = "prev_randao"
-
-
-class WrongFeeRecipient(Differs, InvalidBlock):
-    """The payload's fee recipient is not the burn address."""
-
-    rule = "fee recipient"
-
-
-class WrongBlobGas(Differs, InvalidBlock):
-    """The payload uses blob gas, but the chain has no blobs: no node would store or serve them."""
-
-    rule = "blob gas used"
-
-
-@attrs.frozen
-class EmptyTransaction(InvalidBlock):
-    """The transaction at index `place` is empty. The payload's hash would not cover it."""
-
-    place: int
-
-    def __str__(self) -> str:
-        return f"transaction {self.place} is empty"
-
-
-class WrongWithdrawals(Differs, InvalidBlock):
-    """The withdrawals are not exactly those that the rules require."""
-
-    rule = "withdrawals"
-
-
-class WrongGasUsed(Differs, InvalidBlock):
-    """The sum of the gas in the receipts differs from the payload's `gas_used`."""
-
-    rule = "gas used"
-
-
-@attrs.frozen
-class GasAboveLimit(InvalidBlock):
-    """The transaction at index `place` uses more gas than its gas limit."""
-
-    place: int
-    limit: int
-    found: int
-
-    def __str__(self) -> str:
-        return f"transaction {self.place} uses {self.found} gas, but its gas limit is {self.limit}"
-
-
-@attrs.frozen
-class PriceBelowBaseFee(InvalidBlock):
-    """The transaction at index `place` offers less than the block's base fee; both are in wei per gas."""
-
-    place: int
-    base_fee: Wei
-    found: Wei
-
-    def __str__(self) -> str:
-        return f"transaction {self.place} offers {self.found} wei per gas, but the base fee is {self.base_fee}"
-
-
-@attrs.frozen
-class FeesAboveSupply(InvalidBlock):
-    """The unpaid fees after the block, `found` in wei, exceed the supply of all bitcoin."""
-
-    found: Wei
-
-    def __str__(self) -> str:
-        return f"the unpaid fees are {self.found} wei, more than the {MAX_WEI} wei that can exist"
-
-
 @attrs.frozen
 class HaltedWithoutWork(InvalidBlock):
     """More than `limit` blocks wait for a proof of work, and the block does not include one."""
@@ -334,181 +246,6 @@ class PegNotActive(InvalidBlock):
 
     def __str__(self) -> str:
         return f"the peg is not active on this chain: {self.field} must be empty, found {self.count}"
-
-
-@attrs.frozen
-class InvalidPayload(InvalidBlock):
-    """The execution client finds the payload invalid; `reason` is the client's message."""
-
-    reason: str
-
-    def __str__(self) -> str:
-        return f"the execution client finds the payload invalid: {self.reason}"
-
-
-@attrs.frozen
-class BadTarget(InvalidWork):
-    """The compact bits are not a valid target: they are negative, zero, or above 256 bits."""
-
-    bits: int
-
-    def __str__(self) -> str:
-        return f"the bits {self.bits:08x} are not a target: their value is negative, zero or too large"
-
-
-class WorkMissing(InvalidWork):
-    """The merged-mining header has no proof, which is allowed only in the genesis block."""
-
-    def __str__(self) -> str:
-        return "the merged-mining header has no proof"
-
-
-class WrongHeaderChainId(Differs, InvalidWork):
-    """The merged-mining header has the id of another chain."""
-
-    rule = "chain id of the header"
-
-
-class WrongRangeStart(Differs, InvalidWork):
-    """The range does not begin with the child of the last final block."""
-
-    rule = "first block of the range"
-
-    def __str__(self) -> str:
-        return f"{self.rule}: expected {displayed(self.expected)}, found {displayed(self.found)}"
-
-
-@attrs.frozen
-class WrongRangeEnd(InvalidWork):
-    """The end of the range is not an ancestor of the block, or not above the last final block."""
-
-    found: bytes
-
-    def __str__(self) -> str:
-        found = displayed(self.found)
-        return (
-            f"last block of the range: expected an ancestor of this block above the last final one, found {found}"
-        )
-
-
-@attrs.frozen
-class RangeNotCommitted(InvalidWork):
-    """The end of the range is not committed: its child on this branch, if any, is not of the next slot.
-
-    `end` and `child` are the slots of these two blocks; `child` is None if there is no child.
-    """
-
-    end: Slot
-    child: Slot | None
-
-    def __str__(self) -> str:
-        follows = "no block follows" if self.child is None else f"the next block is of slot {self.child}"
-        return f"last block of the range: expected a committed block, found one of slot {self.end}, and {follows}"
-
-
-@attrs.frozen
-class WrongBits(InvalidWork):
-    """The header's target does not follow from the previous target and the length of the range in slots."""
-
-    expected: int
-    found: int
-
-    def __str__(self) -> str:
-        return f"bits of the header: expected {self.expected:08x}, found {self.found:08x}"
-
-
-@attrs.frozen
-class ParentOfOurChain(InvalidWork):
-    """The version of the parent block contains this chain's id: a chain cannot be its own parent (Namecoin)."""
-
-    chain_id: int
-
-    def __str__(self) -> str:
-        return f"the parent block's version contains this chain's own id {self.chain_id}"
-
-
-@attrs.frozen
-class ChainBranchTooLong(InvalidWork):
-    """The branch from the chain's work to the committed root has more than `limit` siblings (Namecoin)."""
-
-    limit: int
-    found: int
-
-    def __str__(self) -> str:
-        return f"the chain branch has {self.found} siblings; at most {self.limit} are allowed"
-
-
-@attrs.frozen
-class CoinbaseNotFirst(InvalidWork):
-    """The index of the coinbase branch is not 0: the coinbase must be the parent block's first transaction."""
-
-    index: int
-
-    def __str__(self) -> str:
-        return f"the coinbase branch has index {self.index}: the coinbase must be the first transaction, index 0"
-
-
-class WrongCoinbaseBranch(Differs, InvalidWork):
-    """The coinbase branch does not lead to the parent header's merkle root."""
-
-    rule = "merkle root of the parent block"
-
-
-class CommitmentMissing(InvalidWork):
-    """The coinbase contains no commitment."""
-
-    def __str__(self) -> str:
-        return "the coinbase contains no commitment (fabe6d6d)"
-
-
-@attrs.frozen
-class CommitmentTwice(InvalidWork):
-    """The coinbase has several commitments in one place, so one parent block could prove work for two ranges."""
-
-    place: str
-    count: int
-
-    def __str__(self) -> str:
-        return f"the coinbase contains {self.count} commitments in its {self.place}; only one is allowed"
-
-
-@attrs.frozen
-class CommitmentMisplaced(InvalidWork):
-    """The commitment is incomplete, or in none of: the scriptSig, one OP_RETURN push, a whole output script."""
-
-    place: str
-
-    def __str__(self) -> str:
-        return f"the commitment in the coinbase's {self.place} is not 44 bytes in one of the three accepted forms"
-
-
-class WrongCommitment(Differs, InvalidWork):
-    """The committed root differs from the root of the work's hash and the chain branch. Both are as displayed."""
-
-    rule = "committed merkle root"
-
-
-class WrongTreeSize(Differs, InvalidWork):
-    """The committed tree size is not 2 to the power of the length of the chain branch."""
-
-    rule = "size of the commitment's tree"
-
-
-class WrongTreeIndex(Differs, InvalidWork):
-    """The index in the tree is not the one that follows from nonce and chain id."""
-
-    rule = "index in the commitment's tree"
-
-
-@attrs.frozen
-class NotEnoughWork(InvalidWork):
-    """The parent block's hash, as a number, is above the target."""
-
-    target: int
-    found: int
-
-    def __str__(self) -> str:
-        return f"the parent block's hash {self.found:064x} is above the target {self.target:064x}"
 
 
 @attrs.frozen

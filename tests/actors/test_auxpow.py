@@ -10,7 +10,7 @@ from alysd.actors.auxpow import IN_PLACE, SENT_AGAIN, AuxPowActor
 from alysd.actors.auxpow_queue import QUEUED_AFTER_A_BLOCK
 from alysd.consensus.auxpow import aux_hash, check_auxpow, check_header, next_bits, target_of
 from alysd.consensus.fork_choice import Tree
-from alysd.consensus.violations import (
+from alysd.consensus.work_violations import (
     NotEnoughWork,
     RangeNotCommitted,
     WorkMissing,

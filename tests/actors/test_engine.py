@@ -11,7 +11,7 @@ from trio.testing import MockClock
 
 from alysd.actors.engine import EngineActor
 from alysd.consensus.payload import payload_attributes
-from alysd.consensus.violations import InvalidPayload
+from alysd.consensus.payload_violations import InvalidPayload
 from alysd.errors import ComponentError, EngineBehind, EngineUnavailable, NotNow, Refused, UserError, WrongChain
 from alysd.messages.engine import BuildPayload, CatchUp, Engine, ExecutePayload, SetForkchoice
 from alysd.nurseries import (

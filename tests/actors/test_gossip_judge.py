@@ -11,10 +11,10 @@ from trio.testing import MockClock
 from alysd.actors import gossip_judge
 from alysd.actors.gossip_judge import WAITING, Lane
 from alysd.consensus.aura import slot_start
-from alysd.consensus.violations import (
+from alysd.consensus.violations import UnknownParent
+from alysd.consensus.work_violations import (
     NotEnoughWork,
     RangeNotCommitted,
-    UnknownParent,
     WrongBits,
     WrongCommitment,
     WrongRangeEnd,

@@ -24,7 +24,7 @@ from alysd.consensus.auxpow import (
     proof_value,
     target_of,
 )
-from alysd.consensus.violations import (
+from alysd.consensus.work_violations import (
     BadTarget,
     ChainBranchTooLong,
     CoinbaseNotFirst,

@@ -17,8 +17,7 @@ from alysd.consensus.payload import (
     prev_randao,
     priority_fees,
 )
-from alysd.consensus.violations import (
-    Differs,
+from alysd.consensus.payload_violations import (
     EmptyTransaction,
     GasAboveLimit,
     PriceBelowBaseFee,
@@ -31,6 +30,7 @@ from alysd.consensus.violations import (
     WrongTimestamp,
     WrongWithdrawals,
 )
+from alysd.consensus.violations import Differs
 from alysd.testing.blocks import (
     CHAIN_ID,
     FIRST_SLOT,

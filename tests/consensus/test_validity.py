@@ -9,22 +9,19 @@ from hypothesis import strategies as st
 
 from alysd.consensus.approval import committed
 from alysd.consensus.federation import Verifier
+from alysd.consensus.payload_violations import FeesAboveSupply, WrongBlockNumber, WrongWithdrawals
 from alysd.consensus.validity import apply_block, check_block, check_candidate
 from alysd.consensus.violations import (
     BadApprovalSignature,
     BelowQuorum,
     BlockTooLarge,
-    FeesAboveSupply,
     HaltedWithoutWork,
     PegNotActive,
     SlotNotAfterParent,
     SlotTooEarly,
     UnknownParent,
-    WrongBits,
-    WrongBlockNumber,
-    WrongRangeEnd,
-    WrongWithdrawals,
 )
+from alysd.consensus.work_violations import WrongBits, WrongRangeEnd
 from alysd.errors import Refused
 from alysd.testing.blocks import (
     FIRST_SLOT,

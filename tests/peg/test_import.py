@@ -6,8 +6,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from alysd.consensus.payload_violations import WrongWithdrawals
 from alysd.consensus.ranges import check_range
-from alysd.consensus.violations import WrongWithdrawals
 from alysd.errors import InvalidBlock
 from alysd.integrations.bls import verify_each
 from alysd.messages.block_import import ImportRange

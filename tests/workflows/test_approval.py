@@ -7,7 +7,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.consensus.violations import InvalidPayload, UnknownParent
+from alysd.consensus.payload_violations import InvalidPayload
+from alysd.consensus.violations import UnknownParent
 from alysd.errors import InvalidBlock, NoQuorum, NotNow, StoreError
 from alysd.integrations import signing
 from alysd.messages.approval import (

@@ -10,9 +10,10 @@ from trio.testing import MockClock
 
 from alysd.consensus.auxpow import target_of
 from alysd.consensus.fork_choice import Tree
+from alysd.consensus.payload_violations import InvalidPayload
 from alysd.consensus.ranges import check_range
 from alysd.consensus.validity import apply_block
-from alysd.consensus.violations import InvalidPayload, UnknownParent
+from alysd.consensus.violations import UnknownParent
 from alysd.errors import EngineBehind, InvalidBlock, InvalidWork, NotNow
 from alysd.integrations.bls import verify_aggregate, verify_each
 from alysd.messages.block_import import BlockImport, ImportBlock, ImportRange, RangeImported
