@@ -51,7 +51,7 @@ def entry_keys(
 
 
 def version_keys(entries: Entries) -> tuple[Key, ...]:
-    """The payments whose versions are among the `entries`: the rules read them too."""
+    """The keys of the payments whose versions are among the `entries`: the rules read these payments too."""
     return more_keys([value for value in entries.values() if isinstance(value, VersionOf)])
 
 
@@ -97,7 +97,7 @@ def take_burns(
 
 
 def spendings_at(parent: ChainState, context: ChainContext) -> tuple[Spending, ...]:
-    """How the outputs of each federation of the chain so far are spent, by the federation's number.
+    """The `Spending` of each federation that the chain has had so far, by the federation's number.
 
     In this version there is only the first federation.
     """

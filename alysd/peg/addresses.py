@@ -16,7 +16,7 @@ MAX_ADDRESS_BYTES = 90
 
 @attrs.frozen
 class NotPayable(Refused):
-    """The federation does not pay to this address, so the request is refused and refunded."""
+    """A burn that the federation does not pay, because of its address or its amount. The burn becomes a refund."""
 
     reason: str
 
@@ -33,8 +33,8 @@ _DUST: tuple[tuple[bytes, int, bytes, Sat], ...] = (
 )
 """The start, length and end of the scripts that the federation pays, and the smallest amount of such an output.
 
-Bitcoin Core does not relay smaller ones: at 3 sat per virtual byte they cost more to spend than they hold
-(`GetDustThreshold`).
+Bitcoin Core does not relay a transaction with a smaller output: at 3 sat per virtual byte, the output would cost
+more to create and to spend than its amount (`GetDustThreshold`).
 """
 
 
@@ -53,10 +53,10 @@ def payout_script(address: bytes, network: str, own: Collection[bytes]) -> bytes
     try:
         found = ScriptPubKey.from_address(text)
     except (BTClibException, ValueError) as error:
-        raise NotPayable(f"it is not a Bitcoin address: {error}") from error
+        raise NotPayable(f"the text is not a Bitcoin address: {error}") from error
     # Base58 addresses of all networks for tests look the same, so the name of the network is not compared.
     if ScriptPubKey(found.script, network).address not in (text, text.lower()):
-        raise NotPayable(f"it is not an address of the network {network}")
+        raise NotPayable(f"the address is not one of the network {network}")
     if dust_limit(found.script) is None:
         raise NotPayable("the address has an unknown kind of output")
     if found.script in own:

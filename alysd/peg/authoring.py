@@ -44,7 +44,8 @@ _VBYTES_PER_KVB = 1_000
 class Wish:
     """How an author wants its proposals: the fee rate in sat per 1,000 virtual bytes, and the strategy.
 
-    `consolidate` adds small outputs that no payee needs, at the reserve's expense.
+    With `consolidate`, a payment also spends small outputs that its payees do not need. The reserve pays the fee
+    for these inputs.
     """
 
     fee_rate: int
@@ -53,9 +54,10 @@ class Wish:
 
 
 def fit_contents(contents: PegContents, room: int, totals: PegTotals) -> PegContents:
-    """The contents that have room in a block, of which `room` withdrawals are left for the peg.
+    """The contents that have room in a block. The fees leave `room` withdrawals of the block to the peg.
 
-    While refunds are due, one withdrawal is left to them, so that peg-ins cannot delay them for ever.
+    While refunds are due and `room` is at least 2, one withdrawal is kept for a refund, so that peg-ins cannot
+    delay refunds for ever.
     """
     room -= totals.first_refund < totals.next_refund and room > 1
     recipients: set[EvmAddress] = set()
@@ -105,7 +107,8 @@ def _pay(
 ) -> PegOutProposal | None:
     """Make a proposal with this many payees, or None. No payment can spend more than `largest`.
 
-    The requests that are taken depend on the share, and the share on the inputs, so a few rounds are needed.
+    The requests taken depend on each payee's share of the fee, and the share depends on the inputs. So the
+    computation is repeated until both agree, at most 8 times.
     """
     share = 0
     for _ in range(8):
@@ -127,7 +130,7 @@ def _pay(
 def _choose(coins: Sequence[Coin], taken: Taken, wish: Wish, draft: Draft) -> Selection | None:
     """Choose the coins for the requests, and more coins to consolidate.
 
-    If no choice leaves a sufficient change or none, the reserve pays the rest if it can.
+    If every choice leaves a rest that is too small for a change output, the reserve pays this rest, if it can.
     """
     most = MAX_INPUTS - MAX_EXTRA_INPUTS if wish.consolidate else MAX_INPUTS
     chosen = select(wish.strategy, coins, Target(taken.owed, DUST_CHANGE, most))
@@ -157,7 +160,7 @@ class _Fitted:
 def _fit(
     chosen: Selection, taken: Taken, wish: Wish, spendings: Sequence[Spending], draft: Draft
 ) -> _Fitted | None:
-    """Find share and reserve fee for the chosen coins; None if the reserve is not enough."""
+    """Find share and reserve fee for the chosen coins; None if the reserve or the change would be too small."""
     inputs = tuple(PaymentInput(coin.outpoint, coin.amount, coin.federation) for coin in chosen)
     rest, count = _sum(chosen) - taken.owed, len(taken.payees)
     scripts = [payee.script for payee in taken.payees]
@@ -170,7 +173,8 @@ def _fit(
         return _Fitted(inputs, taken, share, Sat(rest), Sat(0))
     extra_fee = costs_of(inputs, taken.owed, wanted, scripts, spendings).extra_fee
     share = -(-(wanted - extra_fee) // count)
-    # The reserve's part is that of the whole fee, which the part itself raises by less than its own rise.
+    # `extra_fee` is a part of the whole fee, which contains it: raising it raises the fee, and so the part again,
+    # but by less each time. So the loop ends.
     while (
         part := costs_of(inputs, taken.owed, count * share + extra_fee, scripts, spendings).extra_fee
     ) != extra_fee:

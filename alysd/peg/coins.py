@@ -28,7 +28,7 @@ class Coin:
 
 @attrs.frozen
 class Target:
-    """What a selection must hold: exactly `amount`, or at least `amount` and `change`. At most `most` coins.
+    """The sum of a selection: exactly `amount`, or at least `amount` plus `change`; in at most `most` coins.
 
     `change_weight` is the weight of a change output and of spending it later, in weight units.
     """
@@ -58,7 +58,7 @@ def holds(coins: Sequence[Coin], target: Target) -> bool:
 
 
 def needed(coins: Sequence[Coin], target: Target) -> Selection:
-    """The coins without those, from the smallest on, that the target does not need."""
+    """The coins that the target needs: the smallest coin is left out as long as the others hold the target."""
     kept = sorted(coins, key=_size, reverse=True)
     while len(kept) > 1 and sum(coin.amount for coin in kept[:-1]) >= target.amount:
         shorter = kept[:-1]
@@ -85,12 +85,12 @@ def _accumulated(coins: Sequence[Coin], target: Target) -> Selection | None:
 
 
 def largest_first(coins: Sequence[Coin], target: Target) -> Selection | None:
-    """The fewest coins."""
+    """The largest coins, as many as the target needs."""
     return _accumulated(sorted(coins, key=_size, reverse=True), target)
 
 
 def smallest_first(coins: Sequence[Coin], target: Target) -> Selection | None:
-    """Small coins, so that fewer are left. If these are too many, larger ones take the place of the smallest."""
+    """The smallest coins that hold the target in at most `most` coins: a payment then leaves fewer small coins."""
     ordered = sorted(coins, key=_size)
     for start in range(max(1, len(ordered) - target.most + 1)):
         found = _accumulated(ordered[start:], target)
@@ -105,7 +105,7 @@ def branch_and_bound(coins: Sequence[Coin], target: Target) -> Selection | None:
 
 
 def minimize_fee(coins: Sequence[Coin], target: Target) -> Selection | None:
-    """The selection of all strategies with the lowest weight, the later spending of its change included."""
+    """The lightest of an exact selection, largest first and smallest first, with the later spending of change."""
     found = (_exact(coins, target), largest_first(coins, target), smallest_first(coins, target))
     choices = [needed(each, target) for each in found if each is not None]
     return min(choices, key=lambda each: (_waste(each, target), len(each)), default=None)

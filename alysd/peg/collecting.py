@@ -19,8 +19,8 @@ def places_of(payment: Payment, key: bytes, spendings: Sequence[Spending]) -> tu
 def open_versions(payment: Payment) -> tuple[PaymentVersion, ...]:
     """The versions of a payment that may still need signatures, or to be broadcast; oldest first.
 
-    These are the newest one and, until a block has its witnesses, the one before. Its witnesses are in a block
-    already, because nothing else can be replaced.
+    These are the newest version and, until a block has the witnesses of the newest one, also the version before. A
+    block already has the witnesses of the version before: only a signed version can be replaced.
     """
     *before, newest = payment.versions
     return (*before[-1:], newest) if newest.signed is None else (newest,)
@@ -28,7 +28,7 @@ def open_versions(payment: Payment) -> tuple[PaymentVersion, ...]:
 
 @attrs.frozen
 class OpenVersion:
-    """A version of a final payment, with its transaction and the messages that its inputs' signatures sign."""
+    """A version of a final payment, with its transaction and the message that members sign for each input."""
 
     payment: Payment
     version: PaymentVersion
@@ -56,7 +56,7 @@ class OpenVersion:
 
     @property
     def needed(self) -> int:
-        """The number of members whose signatures are needed, if all inputs are of one federation."""
+        """The number of members whose signatures are needed: the largest quorum of the inputs' federations."""
         return max(spending.threshold for spending in self.spendings)
 
     def fault(self, signature: PegSignature) -> str | None:
@@ -72,7 +72,7 @@ class OpenVersion:
         return None
 
     def complete(self, given: Mapping[XOnlyKey, PegSignature]) -> Transaction | None:
-        """The transaction with its witnesses; None while signatures are missing. All of the `given` are valid."""
+        """The transaction with its witnesses; None while signatures are missing. All `given` ones must be valid."""
         stacks: list[tuple[bytes, ...]] = []
         for place, spending in enumerate(self.spendings):
             signatures = {

@@ -21,13 +21,17 @@ LOW_RATE = 5_000
 """The largest fee rate at which small outputs are consolidated."""
 
 _MARGIN = 1_001
-"""Added to the smallest rise, because a replacement is a little above it: shares of the fee are whole sat."""
+"""Added to the smallest fee rate of a replacement, in the same unit.
+
+A replacement is a little above the smallest rate, because each payee's share of the fee is rounded up to whole
+sat.
+"""
 
 _RATE_PER_WEIGHT = 4_000
 
 
 def bounded_estimate(estimate: int | None, fallback: int, most: int) -> int:
-    """A node's fee estimate, or `fallback` without one, within what is relayed and what the chain allows."""
+    """A node's fee estimate, from `LEAST_RATE` to `most`, the chain's limit; `fallback` for a node without one."""
     return min(max(fallback if estimate is None else estimate, LEAST_RATE), most)
 
 
@@ -48,8 +52,9 @@ def least_replacement(rate: int) -> int:
 def check_rate_near(rate: int, estimate: int, replaced: int | None) -> None:
     """Check that the fee rate of a proposal is between half and twice this node's own `estimate`.
 
-    `replaced` is the fee rate of the version that it replaces, or None. The smallest rise is always allowed,
-    because the version that it replaces has not confirmed. Raises `NotSeenOnBitcoin`.
+    `replaced` is the fee rate of the version that the proposal replaces, or None. A replacement may have the
+    smallest rate that the rules require, even above twice the estimate, because the replaced version has not been
+    confirmed. Raises `NotSeenOnBitcoin`.
     """
     most = 2 * estimate
     if replaced is not None:

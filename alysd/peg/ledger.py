@@ -1,7 +1,8 @@
 """The peg's ledger while a block changes it, and the equality of its sums (docs/protocol.md, "The equality").
 
 A `Draft` begins with the sums after the parent block and with the entries that the block's rules read. The rules
-change it one by one; the result are new sums and the changes of the entries. Nothing else changes the ledger.
+change the draft one by one; the result is new sums and the changes of the entries. Nothing else changes the
+ledger.
 """
 
 from collections.abc import Mapping
@@ -24,10 +25,10 @@ Key = tuple[type[Value], bytes]
 
 @attrs.frozen
 class LedgerBroken(InvalidBlock):
-    """After the block, the sums of the ledger would not be equal, or one of them would be impossible.
+    """After the block, the two sides of the equality would differ, or one of the sums would be out of its bounds.
 
-    No block that satisfies the other rules can raise this. If there is one, nobody accepts it, and blocks without
-    contents of the peg go on.
+    No block that satisfies the other rules can raise this error. If one does nevertheless, every node refuses the
+    block, and authors make blocks without peg contents.
     """
 
     totals: PegTotals
@@ -40,7 +41,7 @@ class LedgerBroken(InvalidBlock):
 class Draft:
     """The ledger during a block.
 
-    `found` has the entries after the parent block of all keys that the block's rules read; None for no entry.
+    `found` maps each key that the block's rules read to its entry after the parent block, or to None without one.
     """
 
     totals: PegTotals

@@ -63,9 +63,9 @@ def replace(
         raise NotSigned(newest.txid)
     check_form(transaction)
     if tuple(one.spends for one in transaction.inputs) != tuple(one.spends for one in payment.inputs):
-        raise BadReplacement("it must spend the outputs of the payment, in order")
+        raise BadReplacement("it must spend the same outputs as the older versions, in the same order")
     if len(transaction.outputs) != len(payment.payees) + bool(payment.change):
-        raise BadReplacement("it must have the outputs of the payment")
+        raise BadReplacement("it must have as many outputs as the older versions")
     if proposal.reserve_fee != payment.reserve_fee:
         raise BadReplacement(f"the reserve's part of the fee must stay {payment.reserve_fee} sat")
     fee = payment.spent - sum(output.amount for output in transaction.outputs)
@@ -76,7 +76,7 @@ def replace(
     if payment.change:
         change = transaction.outputs[-1]
         if change.script != spendings[payment.federation].output_script:
-            raise BadReplacement("the change must go where it did")
+            raise BadReplacement("the change must have the same script as in the older versions")
         if change.amount != payment.change:
             raise WrongChange(payment.change, change.amount)
     version = PaymentVersion(transaction.txid, Sat(fee), signed=None)
@@ -93,17 +93,17 @@ def _check_rise(
     rules: PegRules,
     spendings: Sequence[Spending],
 ) -> None:
-    """The weight of all versions is the same, because only amounts differ."""
+    """Check that the fee rate rises enough. All versions have the same weight, because only amounts differ."""
     old, new = check_rate(transaction, before, rules, spendings), check_rate(transaction, after, rules, spendings)
     if 4 * new < 5 * old or new < old + LEAST_RISE:
         raise BadReplacement(f"a fee rate of {new} sat/kvB is too little above {old} sat/kvB")
 
 
 def finalize(draft: Draft, transaction: Transaction, spendings: Sequence[Spending], height: Height) -> None:
-    """Take the witnesses of a payment into the ledger. `transaction` is a version of it with its witnesses.
+    """Take the witnesses of a version of a payment into the ledger. `transaction` is this version with witnesses.
 
-    `height` is that of the block. Raises `UnknownPayment`, `AlreadySigned` or `BadWitness`. Takes about 0.1 ms per
-    signature.
+    `height` is the height of the block. Raises `UnknownPayment`, `AlreadySigned` or `BadWitness`. Takes about 0.1
+    ms per signature.
     """
     txid = transaction.txid
     payment = payment_with(draft, txid)
@@ -129,7 +129,7 @@ def spent_outputs(payment: Payment, spendings: Sequence[Spending]) -> tuple[Tran
 
 
 def confirm(draft: Draft, txid: BitcoinHash) -> None:
-    """Take the confirmation of a payment's version into the ledger. All its other versions are void.
+    """Take the confirmation of a payment's version into the ledger. All other versions of the payment are void.
 
     Raises `UnknownPayment`, or `NotSigned` if no block has the version's witnesses.
     """

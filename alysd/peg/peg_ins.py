@@ -1,6 +1,6 @@
 """The rules of peg-ins that need no Bitcoin node, and the withdrawals of the peg (docs/protocol.md, "Peg-in").
 
-That the deposits exist on Bitcoin as the block states them is judged by the authorities before they approve.
+Authorities judge, before they approve a block, whether its deposits exist on Bitcoin as the block states them.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ def _check_outputs(peg_in: PegIn, minimum: Sat, federations: int) -> None:
 def mints_of(peg_ins: Sequence[PegIn], room: int, limit: int) -> tuple[Mint, ...]:
     """The withdrawals of a block's peg-ins: one per recipient, in the order of their first appearance.
 
-    `room` is the number of withdrawals that the fees leave, of at most `limit`. Raises `NoRoomToMint`.
+    A block has at most `limit` withdrawals, of which the fees leave `room`. Raises `NoRoomToMint`.
     """
     sums: dict[EvmAddress, int] = {}
     for peg_in in peg_ins:

@@ -1,7 +1,8 @@
 """The rules of a proposed payment (docs/protocol.md, "Proposal").
 
 An author makes a proposal with `alysd.peg.authoring`, and every node checks it with `propose`. The author chooses
-the outputs that a payment spends and the fee rate. Every amount follows from these and from the requests.
+the outputs that a payment spends, the number of payees and the fee rate. Every amount follows from these and from
+the requests; without change, the reserve may also pay a rest that is too small for a change output.
 """
 
 from collections.abc import Sequence
@@ -45,10 +46,10 @@ MAX_IN_FLIGHT = 4
 """The maximum number of payments in flight."""
 
 CONSOLIDATE_ABOVE = 100
-"""The number of held outputs above which a payment may spend outputs that its payees do not need."""
+"""The number of held outputs above which a payment may spend more outputs than its payees need."""
 
 MAX_EXTRA_INPUTS = 20
-"""The maximum number of such outputs in one payment."""
+"""The maximum number of unneeded inputs of a payment, beside as many as are outputs of former federations."""
 
 DUST_CHANGE = Sat(330)
 """The smallest change: the dust limit of a taproot output."""
@@ -64,7 +65,8 @@ _VBYTES_PER_KVB = 1_000
 class Costs:
     """The weight and fee of a payment, and how its fee is shared. All amounts in sat.
 
-    `extra` is the number of inputs that the payees do not need, `extra_fee` their part of the fee.
+    `extra` is the number of inputs that the payees do not need, and `extra_fee` the part of the fee for these
+    inputs.
     """
 
     fee: int
@@ -90,8 +92,8 @@ def costs_of(
 ) -> Costs:
     """Compute the part of the fee for inputs that the payees do not need.
 
-    Inputs are unneeded, from the smallest on, as long as the others hold exactly what is `owed`, or a change
-    beside it. `scripts` are those of the outputs, `spendings` those of all federations, by number.
+    Inputs are unneeded, from the smallest on, as long as the remaining inputs hold exactly what is `owed`, or at
+    least `DUST_CHANGE` more. `scripts` are those of the outputs, `spendings` those of all federations, by number.
     """
     weight = signed_weight(scripts, [spendings[one.federation] for one in inputs])
     left = sum(one.amount for one in inputs)
@@ -126,7 +128,8 @@ class Taken:
 def take_requests(draft: Draft, payees: int, share: int) -> Taken:
     """The requests that a payment with this many `payees` takes, when each payee's share of the fee is `share`.
 
-    It ends with a request that is paid, so that no request is refused that could wait for a lower fee.
+    A request that the fee would turn to dust is refused only if a request behind it is paid; otherwise it can wait
+    for a lower fee.
     """
     paid: list[Payee] = []
     refused: list[Request] = []
@@ -146,7 +149,7 @@ def take_requests(draft: Draft, payees: int, share: int) -> Taken:
 
 
 def is_dust(amount: int, script: bytes) -> bool:
-    """Whether an output with this script is too small to be relayed."""
+    """Whether an output with this script is too small to be relayed. True for scripts that are never paid."""
     limit = dust_limit(script)
     return limit is None or amount < limit
 
@@ -260,7 +263,7 @@ def _costs(transaction: Transaction, payment: Payment, spendings: Sequence[Spend
 def _check_reserve(
     draft: Draft, payment: Payment, transaction: Transaction, spendings: Sequence[Spending]
 ) -> None:
-    """Check the inputs that no payee needs, and that the reserve pays exactly for these.
+    """Check the number of inputs that the payees do not need, and that the reserve pays the fee for these inputs.
 
     Without change, the reserve also pays a rest that is too small for a change output.
     """
@@ -271,11 +274,13 @@ def _check_reserve(
             f"it must be {costs.extra_fee} to {costs.extra_fee + rest} sat, found {payment.reserve_fee}"
         )
     if payment.reserve_fee > free_reserve(draft.totals):
-        raise WrongReserveFee(f"it is {payment.reserve_fee} sat, and the reserve has {free_reserve(draft.totals)}")
+        raise WrongReserveFee(
+            f"it is {payment.reserve_fee} sat, and {free_reserve(draft.totals)} sat of the reserve are not pledged"
+        )
     old = sum(one.federation != payment.federation for one in payment.inputs)
     allowed = old + (MAX_EXTRA_INPUTS if draft.totals.outputs > CONSOLIDATE_ABOVE else 0)
     if costs.extra > allowed:
-        raise WrongReserveFee(f"{costs.extra} inputs are not needed for the payees, and at most {allowed} may be")
+        raise WrongReserveFee(f"{costs.extra} inputs are not needed for the payees, and {allowed} are allowed")
 
 
 def _apply(draft: Draft, payment: Payment, refused: Sequence[Request]) -> None:

@@ -32,10 +32,7 @@ _BASE_UNITS_PER_BYTE = 4
 
 @attrs.frozen
 class Spending:
-    """What is needed to spend the outputs of one federation.
-
-    `weight` is the weight of an input with a complete witness, in weight units (BIP-141).
-    """
+    """The keys, scripts and control block that are needed to spend the outputs of one federation."""
 
     keys: tuple[bytes, ...]
     threshold: int
@@ -46,7 +43,7 @@ class Spending:
 
     @property
     def weight(self) -> int:
-        """The weight of an input of a signed payment."""
+        """The weight of an input with a complete witness, in weight units (BIP-141)."""
         base = 32 + 4 + 1 + 4
         signatures = self.threshold * (1 + SIGNATURE_BYTES) + (len(self.keys) - self.threshold)
         witness = (
@@ -62,7 +59,7 @@ class Spending:
 
 @lru_cache(maxsize=64)
 def spending_of(keys: tuple[bytes, ...]) -> Spending:
-    """Derive what is needed to spend the outputs of the federation with these keys. Takes about 10 ms once."""
+    """Derive the `Spending` of the federation with these keys. Takes about 10 ms at the first call for them."""
     script = spending_script(keys)
     leaf = tagged_hash("TapLeaf", bytes([_TAPSCRIPT]) + _sized(script))
     tweak = tagged_hash("TapTweak", NUMS_KEY + leaf)
@@ -106,7 +103,7 @@ def message_of(
 
 
 def signature_holds(key: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether `signature` is that of `message` by the x-only `key`. Takes about 0.1 ms."""
+    """Whether `signature` is a valid BIP-340 signature of `message` by the x-only `key`. Takes about 0.1 ms."""
     if len(signature) != SIGNATURE_BYTES:
         return False
     try:

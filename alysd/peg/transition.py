@@ -50,7 +50,7 @@ def keys_of(contents: PegContents, totals: PegTotals, room: int) -> tuple[Key, .
 
 
 def more_keys(versions: Sequence[VersionOf | None]) -> tuple[Key, ...]:
-    """The keys of the payments whose `versions` were found."""
+    """The keys of the payments to which the `versions` belong; None is a version that was not found."""
     return tuple(dict.fromkeys((Payment, version.payment) for version in versions if version is not None))
 
 
@@ -87,9 +87,9 @@ def apply_contents(
 def apply_burns(
     draft: Draft, burns: Sequence[Burn], rules: PegRules, spendings: Sequence[Spending]
 ) -> tuple[NotPayable | None, ...]:
-    """Take the burns of the block's transactions into the ledger, in order, with the reasons of those refused.
+    """Take the burns of the block's transactions into the ledger, in order.
 
-    Raises `LedgerBroken`.
+    Returns for each burn the reason for a refund, or None. Raises `LedgerBroken`.
     """
     own = tuple(spending.output_script for spending in spendings)
     reasons = tuple(record_burn(draft, burn, rules, own) for burn in burns)

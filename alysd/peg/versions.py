@@ -1,6 +1,6 @@
 """The transactions of a payment's versions, which follow from the payment's entry in the ledger.
 
-So a signer needs only the entry, and makes the transaction that it signs itself.
+So a signer needs nothing but the entry, and signs a transaction that it has made itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,7 +43,7 @@ def transaction_of(
 ) -> Transaction:
     """The transaction of a version of a payment, without witness. `spendings` are those of all federations.
 
-    Raises `ValueError` if it is not the one that the version names: then the entry does not fit this chain.
+    Raises `ValueError` if the transaction's txid is not that of the version: the entry belongs to another chain.
     """
     share = (version.fee - payment.reserve_fee) // len(payment.payees)
     payees = [TransactionOutput(Sat(payee.owed - share), payee.script) for payee in payment.payees]
@@ -52,7 +52,7 @@ def transaction_of(
     if transaction.txid != version.txid:
         raise ValueError(
             f"the payment's version names the txid {displayed(version.txid)}, but its transaction has "
-            f"{displayed(transaction.txid)}: it is of another chain"
+            f"{displayed(transaction.txid)}: the payment is of another chain"
         )
     return transaction
 
@@ -63,7 +63,7 @@ def version_with(payment: Payment, txid: BitcoinHash) -> PaymentVersion | None:
 
 
 def payment_digest(payment: Payment) -> bytes:
-    """A digest of what all versions of a payment have in common, 32 bytes: everything but the fee.
+    """A digest of what all versions of a payment have in common, 32 bytes: all but each version's txid and fee.
 
     Two payments with one digest pay the same requests from the same outputs.
     """

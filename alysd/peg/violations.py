@@ -76,7 +76,7 @@ class ReservedOutput(InvalidBlock):
 
 @attrs.frozen
 class TooManyPayments(InvalidBlock):
-    """As many payments are in flight as may be."""
+    """The block proposes a new payment while as many payments are in flight as the chain allows."""
 
     limit: int
 
@@ -96,7 +96,7 @@ class WrongPayees(InvalidBlock):
 
 @attrs.frozen
 class WrongChange(InvalidBlock):
-    """The change of the proposed payment is not the exact rest."""
+    """The change of the proposed payment is not what the rules require, or is too small for an output."""
 
     expected: Sat
     found: Sat
@@ -138,7 +138,7 @@ class UnknownPayment(InvalidBlock):
 
 @attrs.frozen
 class AlreadySigned(InvalidBlock):
-    """The block has witnesses of a payment that an earlier block has already."""
+    """The block has the witnesses of a version of a payment that are already in the chain or in this block."""
 
     txid: BitcoinHash
 
@@ -148,7 +148,7 @@ class AlreadySigned(InvalidBlock):
 
 @attrs.frozen
 class NotSigned(InvalidBlock):
-    """The block confirms or replaces a payment whose witnesses no block has."""
+    """The block confirms or replaces a version of a payment whose witnesses no block has."""
 
     txid: BitcoinHash
 

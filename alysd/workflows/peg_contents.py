@@ -44,9 +44,9 @@ class PegAuthor:
     async def choose(self, parent: ChainState, work: AuxPowHeader | None) -> ChosenContents:
         """The contents of a child of `parent` with the proof `work`.
 
-        They are empty on a chain without a peg, and if *bridge* does not answer in time. A part that breaks a rule
-        is left out. Refunds that are due are paid in any case. Raises `NotAnswered` when the chain actor does not
-        answer.
+        They are empty on a chain without a peg, on a node without *bridge*, and if *bridge* refuses or does not
+        answer in time. A part that breaks a rule is left out. On a chain with a peg, refunds that are due are paid
+        in any case. Raises `NotAnswered` when the chain actor does not answer.
         """
         rules = self.context.peg
         if rules is None:
@@ -82,7 +82,7 @@ class PegAuthor:
         try:
             return await self.bridge.ask(GetPegContents(parent.hash), seconds=self.timing.bridge_ask)
         except (NotAnswered, Refused):
-            return NOTHING  # the bridge reports what is wrong with its Bitcoin node; the slot does not wait
+            return NOTHING  # the Bitcoin watch logs what is wrong with the Bitcoin node; the slot does not wait
 
     async def _take(
         self, contents: PegContents, work: AuxPowHeader | None, parent: ChainState, rules: PegRules

@@ -34,7 +34,7 @@ def test_without_change_there_is_no_output_for_it() -> None:
 
 def test_an_entry_that_does_not_fit_is_an_error() -> None:
     wrong = attrs.evolve(PAYMENT, change=Sat(49_999))
-    with pytest.raises(ValueError, match="names the txid .*it is of another chain"):
+    with pytest.raises(ValueError, match="names the txid .*the payment is of another chain"):
         transaction_of(wrong, wrong.versions[0], SPENDINGS, make_transaction)
 
 
