@@ -72,7 +72,7 @@ class OpenVersion:
         return None
 
     def complete(self, given: Mapping[XOnlyKey, PegSignature]) -> Transaction | None:
-        """The transaction with its witnesses; None while signatures are missing. All `given` ones must be valid."""
+        """The transaction with its witnesses; None while signatures are missing. The `given` are valid ones."""
         stacks: list[tuple[bytes, ...]] = []
         for place, spending in enumerate(self.spendings):
             signatures = {
