@@ -15,7 +15,7 @@ from alysd.payment_signer import open_payment_signer
 from alysd.testing.chain import bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF, load
 from alysd.testing.virtual_time import VirtualClock
-from alysd.types.chain_spec import ChainSpec
+from alysd.types.chain_spec import ChainSpec, has_peg
 from alysd.types.peg import BRIDGE_ADDRESS
 from alysd.validation import ValidNode, validate_node
 from tests.peg.payment_kit import make_payment, spendings_of
@@ -46,7 +46,14 @@ def key_file(folder: Path, secret: bytes, passphrase: str | None = None) -> Path
 
 
 def validated(folder: Path, spec: ChainSpec, *settings: str) -> ValidNode:
+    """The valid configuration of a node with these settings, and with a Bitcoin node on a chain with a peg."""
     (folder / "data").mkdir(exist_ok=True)
+    if has_peg(spec.execution_genesis):
+        settings = (*settings, "bitcoin.url=http://127.0.0.1:18443")
+    return validated_as_given(folder, spec, *settings)
+
+
+def validated_as_given(folder: Path, spec: ChainSpec, *settings: str) -> ValidNode:
     config = load(CONF / "dev.toml", f"storage.path={folder / 'data'}", *settings)
     development = attrs.evolve(config.development, account_key_file=None)
     return validate_node(attrs.evolve(config, development=development), spec)
@@ -96,6 +103,13 @@ def test_a_key_that_cannot_sign_is_refused(tmp_path: Path, secret: bytes, spec: 
     """The member would be missing among the signers, and nobody would know."""
     with pytest.raises(ConfigError, match=said):
         validated(tmp_path, spec, f"peg.key_file={key_file(tmp_path, secret)}")
+
+
+def test_a_key_without_a_bitcoin_node_is_refused(tmp_path: Path) -> None:
+    """The member would sign payments while the peg is halted, because it cannot see that a deposit is gone."""
+    (tmp_path / "data").mkdir()
+    with pytest.raises(ConfigError, match=r"bitcoin.key\" needs bitcoin.url: .* set bitcoin.url, or remove peg"):
+        validated_as_given(tmp_path, with_peg(), f"peg.key_file={key_file(tmp_path, bitcoin_secret(0))}")
 
 
 def test_a_passphrase_without_a_key_is_refused(tmp_path: Path) -> None:

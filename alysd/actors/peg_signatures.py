@@ -87,8 +87,8 @@ class SignatureMemory:
 class FederationActor(Actor[PegSigning]):
     """Signs and gathers signatures. A node without `signer` only gathers.
 
-    One without `watch` and `bridge`, which use its Bitcoin node, does not broadcast. Signing and broadcasting run
-    in the background, because they wait for other processes.
+    One without `watch` and `bridge`, which use its Bitcoin node, neither signs nor broadcasts. Signing and
+    broadcasting run in the background, because they wait for other processes.
     """
 
     def __init__(
@@ -253,10 +253,10 @@ class FederationActor(Actor[PegSigning]):
         """Whether the peg is not halted, as far as this node's Bitcoin node shows.
 
         For a moment after each Bitcoin block it cannot know, which is logged only if it lasts. A node without a
-        Bitcoin node relies on the others.
+        Bitcoin node never knows: it signs nothing. The configuration of such a node with a key is refused.
         """
         if self._bridge is None:
-            return True
+            return False
         try:
             await self._bridge.ask(CheckNotHalted(), seconds=BROADCAST_SECONDS)
         except (NotSeenOnBitcoin, NotNow, NotAnswered) as error:

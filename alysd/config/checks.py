@@ -95,5 +95,10 @@ def check_with_chain(config: AlysConfig, spec: ChainSpec) -> None:
         problems.append(
             f'peg.key_file = "{config.peg.key_file}": the chain {spec.name} has no peg: remove the section [peg]'
         )
+    elif config.peg.key_file is not None and config.bitcoin.url is None:
+        problems.append(
+            f'peg.key_file = "{config.peg.key_file}" needs bitcoin.url: without its own Bitcoin node, this member '
+            "would sign payments while the peg is halted: set bitcoin.url, or remove peg.key_file"
+        )
     if problems:
         raise InvalidConfig(problems)

@@ -547,12 +547,27 @@ async def test_a_failed_broadcast_is_repeated_and_logged_once(
         assert len([one for one in logged if isinstance(one, PaymentNotBroadcast)]) == 2
 
 
-async def test_without_a_bitcoin_node_signatures_are_gathered_all_the_same(
+async def test_without_a_bitcoin_node_signatures_are_gathered_and_none_is_made(
     autojump_clock: MockClock, tmp_path: Path
 ) -> None:
+    """The member cannot see whether the peg is halted, so it must not sign."""
     world = World(tmp_path, 1)
     member = world.member(0)
     member.watch = member.bridge = None
+    payment = make_payment(world.spendings)
+    world.make_final(payment)
+    async with world.running(member):
+        await trio.sleep(2 * SLOT)
+        assert await member.finalized() == ()
+        assert member.signer is not None
+        signature = await member.signer.sign(payment, payment.versions[0].txid)
+        assert await member.address.ask(ConsiderPegSignature(signature)) is True
+        assert len(await member.finalized()) == 1
+
+
+async def test_without_peers_a_member_signs_all_the_same(autojump_clock: MockClock, tmp_path: Path) -> None:
+    world = World(tmp_path, 1)
+    member = world.member(0)
     member.network.on(PublishPegSignature).fails(ActorDown("network", "no peers"))
     world.make_final(make_payment(world.spendings))
     async with world.running(member):
