@@ -15,7 +15,6 @@ from alysd.consensus.peg_ledger import spendings_at
 from alysd.messages.bitcoin_watch import GetDeposits
 from alysd.nurseries import NotAnswered
 from alysd.peg.authoring import Wish, make_proposal, make_replacement
-from alysd.peg.coins import Coin
 from alysd.peg.estimates import LOW_RATE, STUCK_BLOCKS, bounded_estimate, least_replacement, rate_of
 from alysd.peg.ledger import Draft, number_key
 from alysd.peg.proposals import CONSOLIDATE_ABOVE, MAX_IN_FLIGHT, MAX_PAYEES
@@ -235,12 +234,7 @@ class ContentsMaker:
         last = min(totals.next_request, totals.first_request + MAX_PAYEES)
         numbers = [number_key(number) for number in range(totals.first_request, last)]
         draft = Draft(totals, await self.reads.ledger(Table.REQUESTS, numbers, parent.hash))
-        outputs = await self.reads.outputs(parent.hash)
-        coins = [
-            Coin(outpoint, output.amount, output.federation, spendings[output.federation].weight)
-            for outpoint, output in outputs
-            if output.payment is None
-        ]
+        coins = await self.reads.coins(parent.hash, spendings)
         rate = await self.estimate()
         consolidate = rate <= LOW_RATE and totals.outputs > CONSOLIDATE_ABOVE
         for wish in (Wish(rate, "minimize-fee", consolidate), Wish(rate, "largest-first")):

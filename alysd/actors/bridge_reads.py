@@ -17,13 +17,15 @@ from alysd.messages.bitcoin_watch import (
 from alysd.messages.chain import Chain, GetEntries, GetForkchoice, GetState, ListEntries
 from alysd.messages.peg_signatures import GetFinalized, PegSigning
 from alysd.nurseries import Address, Ask
+from alysd.peg.coins import Coin
 from alysd.peg.ledger import Key, Value
+from alysd.peg.signing import Spending
 from alysd.timing import Timing
 from alysd.types.bitcoin_watch import Confirmation
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import BitcoinHash, BlockHash
-from alysd.types.peg import FederationOutput, Minted, OutPoint, Payment, PegIn, Transaction
+from alysd.types.peg import FreeOutput, Minted, Payment, PegIn, Transaction, coin_of
 from alysd.types.tables import SHAPES, Entry, Table
 
 Reply = TypeVar("Reply")
@@ -31,10 +33,8 @@ Reply = TypeVar("Reply")
 PAGE = 1_000
 """The number of entries that are listed in one step: some milliseconds of the chain and storage actors."""
 
-MAX_OUTPUTS = 10_000
-"""The number of outputs of the federation from which a payment chooses."""
-
-_TXID_BYTES = 32
+MAX_COINS = 10_000
+"""The number of outputs of the federation from which a payment chooses, the largest ones."""
 
 
 @attrs.frozen
@@ -86,10 +86,13 @@ class BridgeReads:
         found = await self._list(Table.PAYMENTS, parent.hash, MAX_ITEMS)
         return tuple(cast("Payment", entry) for _, entry in found)
 
-    async def outputs(self, at: BlockHash) -> tuple[tuple[OutPoint, FederationOutput], ...]:
-        """The outputs that the federation holds after the block `at`, at most `MAX_OUTPUTS`."""
-        found = await self._list(Table.OUTPUTS, at, MAX_OUTPUTS)
-        return tuple((_outpoint(key), cast("FederationOutput", entry)) for key, entry in found)
+    async def coins(self, at: BlockHash, spendings: Sequence[Spending]) -> tuple[Coin, ...]:
+        """The outputs that a payment in a child of the block `at` can spend: the `MAX_COINS` largest ones.
+
+        `spendings` are those of all federations.
+        """
+        found = await self._list(Table.COINS, at, MAX_COINS)
+        return tuple(_coin(key, cast("FreeOutput", entry).federation, spendings) for key, entry in found)
 
     async def _list(self, table: Table, at: BlockHash, most: int) -> list[tuple[bytes, Entry]]:
         found: list[tuple[bytes, Entry]] = []
@@ -130,5 +133,6 @@ class BridgeReads:
         return await self.federation.ask(GetFinalized(), seconds=self.timing.chain_lookup)
 
 
-def _outpoint(key: bytes) -> OutPoint:
-    return OutPoint(BitcoinHash(key[:_TXID_BYTES]), int.from_bytes(key[_TXID_BYTES:], "big"))
+def _coin(key: bytes, federation: int, spendings: Sequence[Spending]) -> Coin:
+    amount, outpoint = coin_of(key)
+    return Coin(outpoint, amount, federation, spendings[federation].weight)

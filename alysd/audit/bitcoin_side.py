@@ -142,30 +142,34 @@ class BitcoinSide:
         )
 
     def _receive(self, txid: BitcoinHash, outputs: list[tuple[bytes, Sat]], *, coinbase: bool) -> None:
-        own = [
-            (index, amount) for index, (script, amount) in enumerate(outputs) if script in self.scripts and amount
-        ]
-        amount = Sat(sum(value for _, value in own))
+        own = {
+            index: amount for index, (script, amount) in enumerate(outputs) if script in self.scripts and amount
+        }
         if not own:
             return
+        large = {index: amount for index, amount in own.items() if amount >= self.minimum}
         named = [found for script, _ in outputs if (found := _recipient(script)) is not None]
         reason = None
         if coinbase:
             reason = "it is a coinbase transaction"
-        elif len(own) > MAX_OUTPUTS:
-            reason = f"it has {len(own)} outputs to the federation, more than {MAX_OUTPUTS}"
+        elif len(large) > MAX_OUTPUTS:
+            reason = f"it has {len(large)} outputs to the federation, more than {MAX_OUTPUTS}"
         elif len(named) != 1:
             reason = f"it names {len(named)} recipients"
-        elif amount < self.minimum:
-            reason = f"it has less than the minimum of {self.minimum} sat"
+        elif not large:
+            reason = f"no output has the minimum of {self.minimum} sat"
         if reason is not None and self.deposits_only:
             return
-        for index, value in own:
-            self._coins[OutPoint(txid, index)] = (value, reason is None)
+        credited = large if reason is None else {}
+        for index, value in own.items():
+            self._coins[OutPoint(txid, index)] = (value, index in credited)
         if reason is None:
+            amount = Sat(sum(credited.values()))
             self._deposits.append(Deposited(txid, self.next_height, named[0], amount))
-        else:
-            self._uncredited.append(NotCreditedPayment(txid, amount, reason))
+            reason = f"{len(own) - len(large)} of its outputs have less than the minimum of {self.minimum} sat"
+        if len(credited) < len(own) and not self.deposits_only:
+            rest = Sat(sum(value for index, value in own.items() if index not in credited))
+            self._uncredited.append(NotCreditedPayment(txid, rest, reason))
 
 
 def _output(value: Any) -> tuple[bytes, Sat]:

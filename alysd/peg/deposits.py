@@ -54,18 +54,20 @@ def recipient_script(recipient: EvmAddress) -> bytes:
 def read_deposit(transaction: Transaction, federations: Mapping[bytes, int], minimum: Sat) -> Deposit | None:
     """Read the deposit in a transaction; None if no output pays a federation of the chain.
 
-    `federations` maps the output script of every federation of the chain's history to its number. Raises
-    `NotCredited` for a payment without exactly one recipient, below `minimum`, with too many outputs, or by a
-    coinbase.
+    `federations` maps the output script of every federation of the chain's history to its number. An output below
+    `minimum` is not a part of the deposit, because spending many small ones would cost more than they hold. Raises
+    `NotCredited` for a payment without exactly one recipient, with too many outputs or none of at least `minimum`,
+    or by a coinbase.
     """
-    outputs = tuple(
+    paid = tuple(
         DepositOutput(index, federations[output.script], output.amount)
         for index, output in enumerate(transaction.outputs)
         if output.script in federations and output.amount
     )
-    if not outputs:
+    if not paid:
         return None
-    amount = Sat(sum(output.amount for output in outputs))
+    amount = Sat(sum(output.amount for output in paid))
+    outputs = tuple(output for output in paid if output.amount >= minimum)
 
     def refused(reason: str) -> NotCredited:
         return NotCredited(transaction.txid, amount, reason)
@@ -78,8 +80,8 @@ def read_deposit(transaction: Transaction, federations: Mapping[bytes, int], min
     recipients = [found for script in pushed if (found := recipient_of(script)) is not None]
     if len(recipients) != 1:
         raise refused(f"it must name one recipient in an OP_RETURN output, found {len(recipients)}")
-    if amount < minimum:
-        raise refused(f"the minimum is {minimum} sat")
+    if not outputs:
+        raise refused(f"no output has the minimum of {minimum} sat")
     return Deposit(transaction.txid, recipients[0], outputs)
 
 

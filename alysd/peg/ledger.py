@@ -11,12 +11,25 @@ from typing import TypeVar
 import attrs
 
 from alysd.errors import InvalidBlock
-from alysd.types.peg import FederationOutput, Minted, OutPoint, Payment, PegTotals, Refund, Request, VersionOf
+from alysd.types.hashes import BitcoinHash
+from alysd.types.peg import (
+    FederationOutput,
+    FreeOutput,
+    Minted,
+    OutPoint,
+    Payment,
+    PaymentInput,
+    PegTotals,
+    Refund,
+    Request,
+    VersionOf,
+    coin_key,
+)
 from alysd.types.units import MAX_SAT, Sat
 
 T = TypeVar("T")
 
-Value = FederationOutput | Minted | Payment | Refund | Request | VersionOf
+Value = FederationOutput | FreeOutput | Minted | Payment | Refund | Request | VersionOf
 """The types of the ledger's entries."""
 
 Key = tuple[type[Value], bytes]
@@ -76,10 +89,16 @@ class Draft:
         now = {name: getattr(self.totals, name) + amount for name, amount in amounts.items()}
         self.totals = attrs.evolve(self.totals, **now)
 
-    def hold(self, outpoint: OutPoint, output: FederationOutput) -> None:
+    def hold(self, outpoint: OutPoint, amount: Sat, federation: int) -> None:
         """Add a confirmed output to those that the federation holds."""
-        self.put(outpoint.key, output)
-        self.add(held=output.amount, outputs=1)
+        self.put(outpoint.key, FederationOutput(amount, federation, payment=None))
+        self.put(coin_key(amount, outpoint), FreeOutput(federation))
+        self.add(held=amount, outputs=1)
+
+    def reserve(self, one: PaymentInput, payment: BitcoinHash) -> None:
+        """Reserve an output that the federation holds for `payment`."""
+        self.put(one.spends.key, FederationOutput(one.amount, one.federation, payment))
+        self.delete(FreeOutput, coin_key(one.amount, one.spends))
 
     def owe_refund(self, refund: Refund) -> None:
         """Put a refund at the end of the queue of refunds."""

@@ -150,5 +150,4 @@ def confirm(draft: Draft, txid: BitcoinHash) -> None:
         payments=-1,
     )
     if payment.change:
-        change = FederationOutput(payment.change, payment.federation, payment=None)
-        draft.hold(OutPoint(txid, len(payment.payees)), change)
+        draft.hold(OutPoint(txid, len(payment.payees)), payment.change, payment.federation)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from alysd.peg.ledger import Draft, number_key
 from alysd.peg.violations import AlreadyMinted, BadDeposit, NoRoomToMint
 from alysd.types.hashes import EvmAddress
-from alysd.types.peg import MAX_DEPOSIT_OUTPUTS, RESERVE, FederationOutput, Minted, OutPoint, PegIn, Refund
+from alysd.types.peg import MAX_DEPOSIT_OUTPUTS, RESERVE, Minted, OutPoint, PegIn, Refund
 from alysd.types.units import GWEI_PER_SAT, MAX_SAT, Gwei, Height, Sat
 
 Mint = tuple[EvmAddress, Gwei]
@@ -26,8 +26,7 @@ def mint_deposit(draft: Draft, peg_in: PegIn, height: Height, minimum: Sat, fede
         raise AlreadyMinted(peg_in.txid)
     draft.put(peg_in.txid, Minted(height, peg_in.amount))
     for output in peg_in.outputs:
-        held = FederationOutput(output.amount, output.federation, payment=None)
-        draft.hold(OutPoint(peg_in.txid, output.index), held)
+        draft.hold(OutPoint(peg_in.txid, output.index), output.amount, output.federation)
     if peg_in.recipient == RESERVE:
         draft.add(reserve=peg_in.amount)
     else:
@@ -40,10 +39,13 @@ def _check_outputs(peg_in: PegIn, minimum: Sat, federations: int) -> None:
         raise BadDeposit(peg_in.txid, f"it must have 1 to {MAX_DEPOSIT_OUTPUTS} outputs, found {len(places)}")
     if any(later <= earlier for earlier, later in pairwise(places)):
         raise BadDeposit(peg_in.txid, "its outputs are not in ascending order")
-    if not all(output.amount and output.federation < federations for output in peg_in.outputs):
-        raise BadDeposit(peg_in.txid, "an output has no amount, or names an unknown federation")
-    if not minimum <= peg_in.amount <= MAX_SAT:
-        raise BadDeposit(peg_in.txid, f"it must have {minimum} to {MAX_SAT} sat, found {peg_in.amount}")
+    if not all(output.federation < federations for output in peg_in.outputs):
+        raise BadDeposit(peg_in.txid, "an output names an unknown federation")
+    least = min(output.amount for output in peg_in.outputs)
+    if least < minimum:
+        raise BadDeposit(peg_in.txid, f"each output must have at least {minimum} sat, found {least}")
+    if peg_in.amount > MAX_SAT:
+        raise BadDeposit(peg_in.txid, f"it must have at most {MAX_SAT} sat, found {peg_in.amount}")
 
 
 def mints_of(peg_ins: Sequence[PegIn], room: int, limit: int) -> tuple[Mint, ...]:

@@ -286,7 +286,7 @@ def _check_reserve(
 def _apply(draft: Draft, payment: Payment, refused: Sequence[Request]) -> None:
     name = payment.versions[0].txid
     for one in payment.inputs:
-        draft.put(one.spends.key, FederationOutput(one.amount, one.federation, name))
+        draft.reserve(one, name)
     for number in range(draft.totals.first_request, payment.payees[-1].request + 1):
         draft.delete(Request, number_key(number))
     draft.add(first_request=len(payment.payees) + len(refused), payments=1, pledged=payment.reserve_fee)

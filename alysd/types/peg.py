@@ -173,6 +173,31 @@ class FederationOutput:
 
 
 @attrs.frozen
+class FreeOutput:
+    """Marks an output that no payment in flight spends, under the key `coin_key`."""
+
+    federation: int
+
+
+_COIN_TXID = 8
+"""The place of the txid in `coin_key`, after the amount."""
+
+_COIN_INDEX = _COIN_TXID + 32
+
+
+def coin_key(amount: Sat, outpoint: OutPoint) -> bytes:
+    """A key of 44 bytes that orders outputs by their amounts, the largest first."""
+    return (2**64 - 1 - amount).to_bytes(8, "big") + outpoint.key
+
+
+def coin_of(key: bytes) -> tuple[Sat, OutPoint]:
+    """The amount and the outpoint of a `coin_key`."""
+    amount = 2**64 - 1 - int.from_bytes(key[:_COIN_TXID], "big")
+    txid = BitcoinHash(key[_COIN_TXID:_COIN_INDEX])
+    return Sat(amount), OutPoint(txid, int.from_bytes(key[_COIN_INDEX:], "big"))
+
+
+@attrs.frozen
 class Minted:
     """A deposit that has been minted, or added to the reserve: the height of the block, and the amount."""
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import attrs
 
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash
-from alysd.types.peg import FederationOutput, Minted, Payment, Refund, Request, VersionOf
+from alysd.types.peg import FederationOutput, FreeOutput, Minted, Payment, Refund, Request, VersionOf
 from alysd.types.units import Height
 
 
@@ -23,7 +23,7 @@ class Proof:
     aux_hash: AuxHash
 
 
-Entry = Proof | FederationOutput | Minted | Request | Refund | Payment | VersionOf
+Entry = Proof | FederationOutput | FreeOutput | Minted | Request | Refund | Payment | VersionOf
 """The type of the values of all tables."""
 
 
@@ -38,6 +38,9 @@ class Table(Enum):
 
     OUTPUTS = "outputs"
     """Maps an outpoint (`OutPoint.key`) to the output, which the federation holds."""
+
+    COINS = "coins"
+    """The outputs that no payment in flight spends, by amount and outpoint (`peg.coin_key`), the largest first."""
 
     MINTED = "minted"
     """Maps the txid of a deposit to its mint. Entries are never deleted, so that no deposit is minted twice."""
@@ -66,6 +69,7 @@ SHAPES: Mapping[Table, Shape] = {
     Table.PROOFS: Shape(BlockHash, Proof),
     Table.WORKS: Shape(AuxHash, Proof),
     Table.OUTPUTS: Shape(bytes, FederationOutput),
+    Table.COINS: Shape(bytes, FreeOutput),
     Table.MINTED: Shape(BitcoinHash, Minted),
     Table.REQUESTS: Shape(bytes, Request),
     Table.REFUNDS: Shape(bytes, Refund),
@@ -74,8 +78,7 @@ SHAPES: Mapping[Table, Shape] = {
 }
 
 LEDGER: Mapping[type[Any], Table] = {
-    SHAPES[table].value: table
-    for table in (Table.OUTPUTS, Table.MINTED, Table.REQUESTS, Table.REFUNDS, Table.PAYMENTS, Table.SPENDS)
+    SHAPES[table].value: table for table in SHAPES if table not in (Table.PROOFS, Table.WORKS)
 }
 """The tables of the peg's ledger, by the class of their values."""
 

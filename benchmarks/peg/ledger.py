@@ -27,11 +27,13 @@ from alysd.types.hashes import BlockHash, EvmAddress, sha256
 from alysd.types.peg import (
     Burn,
     FederationOutput,
+    FreeOutput,
     Minted,
     OutPoint,
     PegContents,
     PegTotals,
     Request,
+    coin_key,
 )
 from alysd.types.tables import EntryChange, Table
 from alysd.types.units import Height, Sat, SatSum, Slot, Wei
@@ -52,6 +54,7 @@ def large_ledger() -> Iterator[EntryChange]:
     for number in range(OUTPUTS):
         outpoint = OutPoint(txid(f"output {number}"), 0)
         yield EntryChange(Table.OUTPUTS, outpoint.key, FederationOutput(AMOUNT, 0, None))
+        yield EntryChange(Table.COINS, coin_key(AMOUNT, outpoint), FreeOutput(0))
     for number in range(REQUESTS):
         request = Request(USER, b"\x51\x20" + bytes(32), AMOUNT)
         yield EntryChange(Table.REQUESTS, number.to_bytes(8, "big"), request)

@@ -161,11 +161,11 @@ async def test_payments_that_cannot_be_credited_are_kept_with_the_reason(
         assert [one.payment.reason for one in found] == [
             "it is a coinbase, whose outputs cannot be spent for 100 blocks",
             "it must name one recipient in an OP_RETURN output, found 0",
-            "the minimum is 1000 sat",
+            "no output has the minimum of 1000 sat",
         ]
         assert [one.payment.amount for one in await watch.ask(GetUncredited(found[0].number, 1))] == [5_000]
         refused = found[2].payment
-        with pytest.raises(NotSeenOnBitcoin, match="is not credited: the minimum is 1000 sat"):
+        with pytest.raises(NotSeenOnBitcoin, match="is not credited: no output has the minimum of 1000 sat"):
             await watch.ask(CheckPegIns((PegIn(refused.txid, refused.bitcoin_block, RECIPIENT, ()),), 1))
 
 

@@ -6,6 +6,7 @@ import attrs
 import pytest
 from trio.testing import MockClock
 
+from alysd.actors import bridge_reads
 from alysd.errors import NotNow, NotSeenOnBitcoin
 from alysd.messages.bridge import CheckNotHalted
 from alysd.messages.log.peg import PegHalted, PegResumed
@@ -14,7 +15,7 @@ from alysd.peg.signing import SIGNATURE_BYTES
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import ConfirmedPegOut, PegContents, Transaction
 from alysd.types.units import Sat
-from tests.actors.bridge_kit import CONFIRMATIONS, BridgeRig, bridge_rig, burn
+from tests.actors.bridge_kit import CONFIRMATIONS, USER, BridgeRig, bridge_rig, burn
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 
@@ -186,6 +187,41 @@ async def test_nothing_is_proposed_without_a_request_or_without_coins(
         for _ in range(8):
             await rig.step()
         assert rig.ledger.head.peg.payments <= 4
+
+
+async def test_small_outputs_hide_no_large_one(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody can make deposits whose txids come first."""
+    monkeypatch.setattr(bridge_reads, "MAX_COINS", 3)
+    monkeypatch.setattr(bridge_reads, "PAGE", 3)
+    async with bridge_rig(tmp_path) as rig:
+        small = [rig.deposit(100_000 + number).txid for number in range(20)]
+        large = rig.deposit(5_000_000).txid
+        assert min(small) < large
+        await rig.mine(CONFIRMATIONS + 1)
+        await rig.step()
+        rig.ledger.advance(NOTHING, [burn(4_000_000)])
+        made = (await rig.step()).proposal
+        assert made is not None
+        assert [one.spends.txid for one in made.transaction.inputs] == [large]
+
+
+async def test_outputs_below_the_minimum_are_no_part_of_a_deposit(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Each would cost the federation more than it holds."""
+    async with bridge_rig(tmp_path) as rig:
+        script = rig.spendings[0].output_script
+        small = [(99_999, script)] * 70
+        for data in (b"\x14" + USER, b"\x07reserve"):
+            rig.chain.pay([*small, (1_000_000, script), (0, b"\x6a" + data)])
+        rig.chain.pay([*small, (0, b"\x6a\x14" + USER)])
+        await rig.mine(CONFIRMATIONS + 1)
+        found = (await rig.step()).peg_ins
+        assert [(one.amount, len(one.outputs)) for one in found] == [(1_000_000, 1)] * 2
+        totals = rig.ledger.head.peg
+        assert (totals.minted, totals.reserve, totals.held, totals.outputs) == (1_000_000, 1_000_000, 2_000_000, 2)
 
 
 async def test_what_bitcoin_does_not_show_is_refused(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -65,9 +65,9 @@ async def read(reader: BitcoinSide) -> BitcoinSide:
 )
 async def test_a_deposit_names_its_recipient(data: str) -> None:
     node = Node()
-    node.transaction((FEDERATION, 0.5), (PAYEE, 1.0), (FEDERATION, 0.00000001), named(data))
+    node.transaction((FEDERATION, 0.5), (PAYEE, 1.0), (FEDERATION, 0.00001), named(data))
     (deposit,) = (await read(node.reader())).records().deposits
-    assert (deposit.recipient.hex(), deposit.amount) == (ALICE, 50_000_001)
+    assert (deposit.recipient.hex(), deposit.amount) == (ALICE, 50_001_000)
 
 
 async def test_a_deposit_to_the_reserve() -> None:
@@ -85,7 +85,7 @@ async def test_a_deposit_to_the_reserve() -> None:
         ([(FEDERATION, 0.1), ("6a14" + "a1" * 19, 0.0)], "it names 0 recipients"),
         ([(FEDERATION, 0.1), ("6a", 0.0)], "it names 0 recipients"),
         ([(FEDERATION, 0.1), named(b"zz".hex() * 20)], "it names 0 recipients"),
-        ([(FEDERATION, 0.00000999), named(ALICE)], "less than the minimum"),
+        ([(FEDERATION, 0.00000999)] * 3 + [named(ALICE)], "no output has the minimum of 1000 sat"),
         ([*[(FEDERATION, 0.1)] * 65, named(ALICE)], "more than 64"),
     ],
 )
@@ -96,6 +96,24 @@ async def test_other_payments_to_the_federation_are_not_credited(outputs: list[O
     assert records.deposits == ()
     assert reason in records.uncredited[0].reason
     assert records.coins == {}
+
+
+async def test_small_outputs_are_no_part_of_a_deposit() -> None:
+    """They are not in the ledger, so that they must not be in the sum of what is held."""
+    node = Node()
+    node.transaction((FEDERATION, 0.5), *[(FEDERATION, 0.00000999)] * 70, named(ALICE))
+    reader = await read(node.reader())
+    records = reader.records()
+    assert (records.deposits[0].amount, list(records.coins.values())) == (50_000_000, [50_000_000])
+    (rest,) = records.uncredited
+    assert rest.amount == 70 * 999
+    assert rest.reason == "70 of its outputs have less than the minimum of 1000 sat"
+    reader.deposits_only = True
+    node.block()
+    node.transaction((FEDERATION, 0.25), (FEDERATION, 0.00000999), named(ALICE))
+    records = (await read(reader)).records()
+    assert [one.amount for one in records.deposits] == [50_000_000, 25_000_000]
+    assert len(records.uncredited) == 1
 
 
 async def test_a_coinbase_is_no_deposit() -> None:

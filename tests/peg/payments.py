@@ -13,7 +13,7 @@ from alysd.peg.signing import Spending, assemble_witness, message_of
 from alysd.testing.chain import bitcoin_secret
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BitcoinHash, SchnorrSignature
-from alysd.types.peg import FederationOutput, OutPoint, Payment, PegOutProposal, Request, Transaction
+from alysd.types.peg import Payment, PegOutProposal, Request, Transaction, coin_of
 from alysd.types.tables import Table
 from alysd.wire.bitcoin_transaction import make_transaction
 from tests.peg.chain_world import PegWorld
@@ -23,19 +23,12 @@ def spendings(world: PegWorld) -> tuple[Spending, ...]:
     return spendings_at(world.genesis, world.hand.context)
 
 
-def outpoint_of(key: bytes) -> OutPoint:
-    return OutPoint(BitcoinHash(key[:32]), int.from_bytes(key[32:], "big"))
-
-
 async def coins(world: PegWorld, at: ChainState) -> list[Coin]:
     """The outputs that no payment spends, as a bridge would list them."""
-    page = await world.node.to.chain.ask(ListEntries(Table.OUTPUTS, b"", 1_000, at.hash))
+    page = await world.node.to.chain.ask(ListEntries(Table.COINS, b"", 1_000, at.hash))
     assert page.next is None
-    return [
-        Coin(outpoint_of(key), output.amount, 0, spendings(world)[0].weight)
-        for key, output in page.entries
-        if isinstance(output, FederationOutput) and output.payment is None
-    ]
+    found = [coin_of(key) for key, _ in page.entries]
+    return [Coin(outpoint, amount, 0, spendings(world)[0].weight) for amount, outpoint in found]
 
 
 async def new_proposal(world: PegWorld, at: ChainState, rate: int) -> PegOutProposal | None:

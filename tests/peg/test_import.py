@@ -23,14 +23,14 @@ from tests.peg.chain_world import NOTHING, USERS, WEI_PER_SAT, burn, peg_world
 async def test_a_deposit_is_minted_once_and_survives_a_restart(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
-    deposit = peg_in("deposit", 150_000, 50_000)
+    deposit = peg_in("deposit", 150_000, 100_000)
     async with peg_world(tmp_path) as world:
         signed = await world.make(world.genesis, PegContents(peg_ins=(deposit,)))
         state = await world.take(signed)
-        assert signed.block.payload.withdrawals == (Withdrawal(0, 0, USER, Gwei(2_000_000)),)
-        assert (state.peg.held, state.peg.minted, state.peg.outputs) == (200_000, 200_000, 2)
-        assert await world.balance(USER, state) == 200_000 * WEI_PER_SAT
-        for broken in (peg_in("deposit", 150_000, 50_000), peg_in("deposit", 100_000)):
+        assert signed.block.payload.withdrawals == (Withdrawal(0, 0, USER, Gwei(2_500_000)),)
+        assert (state.peg.held, state.peg.minted, state.peg.outputs) == (250_000, 250_000, 2)
+        assert await world.balance(USER, state) == 250_000 * WEI_PER_SAT
+        for broken in (peg_in("deposit", 150_000, 100_000), peg_in("deposit", 100_000)):
             with pytest.raises(AlreadyMinted):
                 await world.block(PegContents(peg_ins=(broken,)))
     async with peg_world(tmp_path) as world:
@@ -42,9 +42,9 @@ async def test_a_deposit_is_minted_once_and_survives_a_restart(
             (Table.OUTPUTS, deposit.txid + (1).to_bytes(4, "big")),
         )
         assert found == (
-            Minted(state.height, Sat(200_000)),
+            Minted(state.height, Sat(250_000)),
             FederationOutput(Sat(150_000), 0, None),
-            FederationOutput(Sat(50_000), 0, None),
+            FederationOutput(Sat(100_000), 0, None),
         )
         with pytest.raises(AlreadyMinted):
             await world.block(PegContents(peg_ins=(deposit,)))
@@ -119,7 +119,7 @@ async def test_an_author_mints_nothing_but_what_was_deposited(
         ):
             with pytest.raises(WrongWithdrawals):
                 await world.take(await world.make(world.genesis, contents, mints=mints))
-        for broken in (peg_in("d", 99_999), peg_in("d"), peg_in("d", 100_000, 0)):
+        for broken in (peg_in("d", 99_999), peg_in("d"), peg_in("d", 100_000, 99_999)):
             with pytest.raises(InvalidBlock, match="the peg-in of"):
                 await world.block(PegContents(peg_ins=(broken,)))
         assert (await world.head()) == world.genesis

@@ -27,6 +27,7 @@ from alysd.types.peg import (
     Refund,
     Request,
     Transaction,
+    coin_of,
 )
 from alysd.types.tables import Entry, Table
 from alysd.wire.bitcoin_transaction import make_transaction
@@ -78,6 +79,8 @@ class History:
         assert sum(one.amount for one in minted) >= totals.minted
         reserved = sum(one.payment is not None for one in outputs)
         assert reserved == sum(len(payment.inputs) for payment in payments)
+        free = sorted((one.amount for one in outputs if one.payment is None), reverse=True)
+        assert [coin_of(key)[0] for key in await self.listed(Table.COINS, at)] == free, "the largest first"
         assert await self.world.balance(BRIDGE_ADDRESS, at) == totals.burned * WEI_PER_SAT
 
     async def payments(self, at: ChainState) -> list[Payment]:
@@ -109,7 +112,7 @@ class History:
         unsigned = [payment for payment in payments if payment.versions[-1].signed is None]
         ready = [payment for payment in payments if payment.versions[-1].signed is not None]
         if kind == "deposit":
-            amounts = [self.random.randrange(60_000, 900_000) for _ in range(self.random.randint(2, 4))]
+            amounts = [self.random.randrange(100_000, 900_000) for _ in range(self.random.randint(2, 4))]
             to = self.random.choice([USERS[0].address, USERS[1].address, RESERVE])
             self.deposits.append(peg_in(f"deposit {len(self.deposits)}", *amounts, to=to))
             return PegContents(peg_ins=(self.deposits[-1],))

@@ -24,7 +24,7 @@ from alysd.types.peg import (
     Burn,
     ConfirmedPegOut,
     DepositOutput,
-    FederationOutput,
+    FreeOutput,
     OutPoint,
     Payment,
     PegContents,
@@ -37,6 +37,7 @@ from alysd.types.peg import (
     TransactionInput,
     TransactionOutput,
     VersionOf,
+    coin_of,
 )
 from alysd.types.units import Gwei, Height, Sat
 from alysd.wire.bitcoin_transaction import make_transaction
@@ -109,16 +110,8 @@ class PegMachine(RuleBasedStateMachine):
         return [value for value in self.entries.values() if isinstance(value, Payment)]
 
     def free_coins(self) -> list[Coin]:
-        return [
-            Coin(
-                OutPoint(BitcoinHash(key[:32]), int.from_bytes(key[32:], "big")),
-                value.amount,
-                0,
-                SPENDINGS[0].weight,
-            )
-            for (kind, key), value in self.entries.items()
-            if kind is FederationOutput and isinstance(value, FederationOutput) and value.payment is None
-        ]
+        found = [coin_of(key) for (kind, key) in self.entries if kind is FreeOutput]
+        return [Coin(outpoint, amount, 0, SPENDINGS[0].weight) for amount, outpoint in found]
 
     @rule(
         amounts=st.lists(st.integers(1_000, 300_000) | st.just(400_000), min_size=1, max_size=5),
@@ -249,6 +242,9 @@ class PegMachine(RuleBasedStateMachine):
         check_totals(totals)
         assert totals.held == sum(self.coins.values())
         assert totals.outputs == len(self.coins)
+        reserved = {one.spends for payment in self.payments() for one in payment.inputs}
+        free = {outpoint: amount for outpoint, amount in self.coins.items() if outpoint not in reserved}
+        assert {coin.outpoint: coin.amount for coin in self.free_coins()} == free
         assert (totals.burned, totals.minted, totals.refunded) == (self.burned, self.minted, self.refunded)
         waiting = sum(value.owed for value in self.entries.values() if isinstance(value, Request))
         assert totals.owed == waiting + sum(payment.owed for payment in self.payments())
