@@ -35,6 +35,7 @@ AlysError
    ├─ ConfigError
    ├─ DataMismatch       database and signing guard do not belong together
    ├─ DataFolderInUse
+   ├─ PaymentRecordMissing
    ├─ WrongChain         the data folder or the execution client belongs to another chain
    └─ AddressInUse
 
@@ -278,6 +279,10 @@ class DataMismatch(UserError):
 
 class DataFolderInUse(UserError):
     """Another process has the data folder open."""
+
+
+class PaymentRecordMissing(UserError):
+    """The record of the payments that a Bitcoin key has signed is missing: the key must not sign without it."""
 
 
 class WrongChain(UserError):

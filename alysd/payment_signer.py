@@ -30,6 +30,6 @@ async def open_payment_signer(
     record = await trio.to_thread.run_sync(PaymentRecord.open, config.storage.payment_record, x_only_key(secret))
     try:
         spendings = await trio.to_thread.run_sync(spendings_at, genesis, context)
-        yield RecordedSigner(secret, spendings, record, clock)
+        yield RecordedSigner(secret, spendings, record, clock, config.peg.hourly_limit_sat)
     finally:
         record.close()

@@ -18,6 +18,7 @@ from alysd.integrations.clock_step import StepFile
 from alysd.integrations.key_kinds import new_secret, public_text
 from alysd.integrations.new_key_file import write_key_file
 from alysd.integrations.node_data import NodeData, OpenData
+from alysd.integrations.possession import x_only_key
 from alysd.integrations.tracing import NoTracing, open_tracing
 from alysd.messages.log.base import log
 from alysd.messages.log.process import SignedBlockMissing
@@ -179,6 +180,7 @@ def data_of(valid: ValidNode) -> NodeData:
         genesis.state,
         valid.authority_secret,
         federation_at(genesis.state, genesis.context).authorities,
+        None if valid.peg_secret is None else x_only_key(valid.peg_secret),
     )
 
 

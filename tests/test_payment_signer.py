@@ -5,18 +5,21 @@ from pathlib import Path
 import attrs
 import pytest
 
+from alysd.cli import main
 from alysd.config import encrypted_secret
 from alysd.config.bridge import bridge_account
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.key_file import read_key_file
-from alysd.errors import AlysError, ConfigError, Corrupt
+from alysd.errors import AlysError, ConfigError, Corrupt, PaymentForbidden, PaymentRecordMissing
 from alysd.integrations.new_key_file import write_key_file
 from alysd.payment_signer import open_payment_signer
+from alysd.resources import data_of
 from alysd.testing.chain import bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF, load
 from alysd.testing.virtual_time import VirtualClock
 from alysd.types.chain_spec import ChainSpec, has_peg
 from alysd.types.peg import BRIDGE_ADDRESS
+from alysd.types.units import Slot
 from alysd.validation import ValidNode, validate_node
 from tests.peg.payment_kit import make_payment, spendings_of
 
@@ -70,10 +73,16 @@ async def opened(valid: ValidNode) -> bool:
         return True
 
 
+def set_up(valid: ValidNode) -> None:
+    """Start the node for the first time, and stop it."""
+    data_of(valid).open(Slot(1)).store.close()
+
+
 async def test_a_node_with_a_key_signs_and_records(tmp_path: Path) -> None:
     path = key_file(tmp_path, bitcoin_secret(0))
     valid = validated(tmp_path, with_peg(), f"peg.key_file={path}")
     for _ in range(2):
+        set_up(valid)
         assert await opened(valid)
     lines = valid.config.storage.payment_record.read_text().splitlines()
     assert [line.split()[0] for line in lines] == ["alysd", "key", "signed"]
@@ -86,7 +95,9 @@ async def test_an_encrypted_key_needs_its_passphrase(tmp_path: Path, monkeypatch
     phrase = tmp_path / "passphrase"
     phrase.write_text("sesame\n")
     phrase.chmod(0o600)
-    assert await opened(validated(tmp_path, with_peg(), key, f"peg.passphrase_file={phrase}"))
+    valid = validated(tmp_path, with_peg(), key, f"peg.passphrase_file={phrase}")
+    set_up(valid)
+    assert await opened(valid)
     with pytest.raises(ConfigError, match="encrypted, and no passphrase is given"):
         validated(tmp_path, with_peg(), key)
 
@@ -112,17 +123,63 @@ def test_a_key_without_a_bitcoin_node_is_refused(tmp_path: Path) -> None:
         validated_as_given(tmp_path, with_peg(), f"peg.key_file={key_file(tmp_path, bitcoin_secret(0))}")
 
 
-def test_a_passphrase_without_a_key_is_refused(tmp_path: Path) -> None:
+def test_a_passphrase_or_a_limit_without_a_key_is_refused(tmp_path: Path) -> None:
     phrase = tmp_path / "passphrase"
     phrase.write_text("sesame\n")
     with pytest.raises(AlysError, match=r"peg.passphrase_file needs peg.key_file"):
         validated(tmp_path, with_peg(), f"peg.passphrase_file={phrase}")
+    with pytest.raises(AlysError, match=r"peg.hourly_limit_sat needs peg.key_file"):
+        validated(tmp_path, with_peg(), "peg.hourly_limit_sat=1000")
+
+
+@pytest.mark.parametrize("limit", ["0", "2100000000000001", "1e6"])
+def test_a_limit_out_of_bounds_is_refused(tmp_path: Path, limit: str) -> None:
+    key = f"peg.key_file={key_file(tmp_path, bitcoin_secret(0))}"
+    with pytest.raises(AlysError, match=r"peg.hourly_limit_sat.*whole number"):
+        validated(tmp_path, with_peg(), key, f"peg.hourly_limit_sat={limit}")
+
+
+async def test_the_configured_limit_holds(tmp_path: Path) -> None:
+    """Nobody could set it before: a thief of the node could have everything at once."""
+    key = f"peg.key_file={key_file(tmp_path, bitcoin_secret(0))}"
+    payment = make_payment(spendings_of(1))
+    limit = payment.spent - payment.change
+    for low in (limit - 1, limit):
+        valid = validated(tmp_path, with_peg(), key, f"peg.hourly_limit_sat={low}")
+        set_up(valid)
+        if low < limit:
+            with pytest.raises(PaymentForbidden, match=f"limit of {low} sat per hour: raise the limit"):
+                await opened(valid)
+    assert await opened(valid)
+
+
+async def test_a_lost_record_stops_the_node(tmp_path: Path) -> None:
+    """An empty record in its place would let the key sign a second payment from every output."""
+    key = f"peg.key_file={key_file(tmp_path, bitcoin_secret(0))}"
+    valid = validated(tmp_path, with_peg(), key)
+    set_up(valid)
+    valid.config.storage.payment_record.unlink()
+    set_up(valid)
+    with pytest.raises(PaymentRecordMissing, match="restore its newest copy"):
+        await opened(valid)
+
+
+async def test_a_key_that_is_added_later_needs_a_record(tmp_path: Path) -> None:
+    set_up(validated(tmp_path, with_peg()))
+    path = key_file(tmp_path, bitcoin_secret(0))
+    valid = validated(tmp_path, with_peg(), f"peg.key_file={path}")
+    set_up(valid)
+    record = valid.config.storage.payment_record
+    assert not record.exists()
+    assert main(["keys", "record", "--bitcoin", str(path), "--out", str(record), "--yes"]) == 0
+    assert await opened(valid)
 
 
 async def test_a_damaged_record_stops_the_node(tmp_path: Path) -> None:
     """Without it, the key could sign two payments from one output."""
     path = key_file(tmp_path, bitcoin_secret(0))
     valid = validated(tmp_path, with_peg(), f"peg.key_file={path}")
+    set_up(valid)
     assert await opened(valid)
     record = valid.config.storage.payment_record
     record.write_bytes(record.read_bytes().replace(b"signed", b"singed"))

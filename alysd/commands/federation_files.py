@@ -112,7 +112,9 @@ def _make(folder: Path, members: int, bitcoin: str | None) -> None:
     from alysd.integrations.bls import public_key
     from alysd.integrations.key_kinds import public_text
     from alysd.integrations.new_key_file import write_key_file
-    from alysd.integrations.node_data import GUARD_FILE
+    from alysd.integrations.node_data import GUARD_FILE, RECORD_FILE
+    from alysd.integrations.payment_record import PaymentRecord
+    from alysd.integrations.possession import x_only_key
     from alysd.integrations.signing_guard import write_first_guard
 
     numbers = range(1, members + 1)
@@ -135,6 +137,8 @@ def _make(folder: Path, members: int, bitcoin: str | None) -> None:
             write_key_file(home / f"{kind}.key", kind, secret, public_text(kind, secret))
         (home / "data").mkdir(mode=0o700)
         write_first_guard(home / "data" / GUARD_FILE, public_key(known_secret("bls", number)))
+        if bitcoin is not None:
+            PaymentRecord.create(home / "data" / RECORD_FILE, x_only_key(known_secret("bitcoin", number)))
 
 
 def _chain_files(members: int, *, peg: bool) -> dict[str, str]:

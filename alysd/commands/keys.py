@@ -1,4 +1,4 @@
-"""`alysd keys`: makes key files and the first signing guard of a key, and shows public keys."""
+"""`alysd keys`: makes key files and the first records of what a key has signed, and shows public keys."""
 
 import argparse
 import sys
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the actions `new`, `show`, `member` and `guard` with their options."""
+    """Add the actions with their options."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     new = actions.add_parser("new", help="make a key file that only its owner can read (mode 0600)")
     new.add_argument(
@@ -71,6 +71,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_configuration_arguments(guard)
     guard.add_argument("--yes", action="store_true", help="do not ask for a confirmation")
     guard.set_defaults(action=_guard)
+    record = actions.add_parser(
+        "record", help="make an empty record of the payments that a Bitcoin key has signed"
+    )
+    record.add_argument("--bitcoin", type=Path, required=True, metavar="FILE", help="the Bitcoin key file")
+    record.add_argument("--out", type=Path, required=True, metavar="FILE", help="the record to make")
+    record.add_argument("--yes", action="store_true", help="do not ask for a confirmation")
+    add_passphrase_argument(record)
+    record.set_defaults(action=_record)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -239,4 +247,24 @@ def _guard(args: argparse.Namespace) -> int:
         confirm(chain, yes=args.yes)
         data.write_first_guard()
     say("done; `alysd run` starts the node\n")
+    return 0
+
+
+def _record(args: argparse.Namespace) -> int:
+    """Write an empty payment record. Raises `UserError` without a confirmation, and if the file exists."""
+    from alysd.integrations.payment_record import PaymentRecord
+    from alysd.integrations.possession import x_only_key
+
+    secret, _ = _key(args.bitcoin, "bitcoin", partial(passphrase_of, args.passphrase_file))
+    key = x_only_key(secret)
+    begin = key.hex()[:8]
+    say(
+        f"With an empty record, the key {key.hex()} can sign every payment once more.\n"
+        "This is safe if the key has never signed a payment, or if Bitcoin has confirmed all payments that it\n"
+        "has signed. Otherwise restore the newest copy of the record.\n"
+        f"To confirm this, type the first 8 digits of the key ({begin}): \n"
+    )
+    confirm(begin, yes=args.yes, what="these digits")
+    PaymentRecord.create(args.out, key)
+    say(f"wrote {args.out}\n")
     return 0

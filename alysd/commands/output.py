@@ -15,9 +15,9 @@ def say(text: str) -> None:
         raise UserError(f"standard output cannot be written: {error.strerror}") from None
 
 
-def confirm(chain: str, *, yes: bool) -> None:
-    """Read the chain's name from standard input, unless `yes` is set. Raises `UserError` for any other text."""
+def confirm(word: str, *, yes: bool, what: str = "the chain's name") -> None:
+    """Read `word`, which is `what`, from standard input unless `yes` is set. Raises `UserError` for other text."""
     from alysd.errors import UserError
 
-    if not yes and sys.stdin.readline().strip() != chain:
-        raise UserError(f"nothing was changed: type the chain's name, {chain}, or use --yes")
+    if not yes and sys.stdin.readline().strip() != word:
+        raise UserError(f"nothing was changed: type {what}, {word}, or use --yes")

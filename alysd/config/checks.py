@@ -58,8 +58,12 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
         )
         if getattr(config.bitcoin, key) is not None and getattr(config.bitcoin, needed) is None
     ]
-    if config.peg.passphrase_file is not None and config.peg.key_file is None:
-        problems.append(f"{blame('peg.passphrase_file')}: peg.passphrase_file needs peg.key_file")
+    for key, value in (
+        ("peg.passphrase_file", config.peg.passphrase_file),
+        ("peg.hourly_limit_sat", config.peg.hourly_limit_sat),
+    ):
+        if value is not None and config.peg.key_file is None:
+            problems.append(f"{blame(key)}: {key} needs peg.key_file")
     if config.network.address is None and config.network.checkpoint is not None:
         problems.append(
             f"{blame('network.checkpoint')}: network.checkpoint needs network.address: a node without peers "

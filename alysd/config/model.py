@@ -13,6 +13,7 @@ import attrs
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import EvmAddress
 from alysd.types.peers import PeerAddress
+from alysd.types.units import MAX_SAT, Sat
 
 INPUT_FILE: Mapping[str, Any] = {"input_file": True}
 """Metadata of an option that names a file to read: it must exist and be readable."""
@@ -132,11 +133,13 @@ class PegConfig:
     """The key with which this member of the federation signs payments of bitcoin.
 
     `key_file` is its Bitcoin key. The first line of `passphrase_file` is the passphrase of an encrypted key. A
-    node without a key gathers the signatures of others.
+    node without a key gathers the signatures of others. The payments that the key first signs within an hour pay
+    at most `hourly_limit_sat` together; None for no limit.
     """
 
     key_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
     passphrase_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
+    hourly_limit_sat: Sat | None = attrs.field(default=None, metadata={"between": (1, MAX_SAT)})
 
 
 @attrs.frozen

@@ -51,7 +51,7 @@ def unknown_key(setting: Setting, key: str, known: Iterable[str]) -> str:
 def _structure(field: "attrs.Attribute[Any]", setting: Setting) -> Any:
     """Convert and check the value of one field. Raises `ValueError` with what is allowed."""
     value: Any = CONVERTER.structure(setting.value, cast("type[Any]", field.type))
-    if bounds := field.metadata.get("between"):
+    if (bounds := field.metadata.get("between")) and value is not None:
         low, high = bounds
         if not low <= value <= high:
             raise ValueError(f"must be a whole number from {low} to {high}")

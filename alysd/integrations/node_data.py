@@ -1,8 +1,9 @@
 """The data folder of a node: its database and its signing guard, opened and created together.
 
-A new folder is set up in this order: the database, the guard, the record of the chain. The guard of a member of a
-larger federation comes first, before the node has ever run. So a folder with the record has had the other two, and
-a crash in between leaves a folder whose set-up the next start continues.
+A new folder is set up in this order: the database, the guard, the record of signed payments, the record of the
+chain. The guard and the payment record of a member of a larger federation come first, before the node has ever
+run. So a folder with the record of the chain has had the others, and a crash in between leaves a folder whose
+set-up the next start continues.
 """
 
 from contextlib import ExitStack
@@ -15,16 +16,18 @@ from alysd.errors import ConfigError, DataMismatch
 from alysd.integrations import bls
 from alysd.integrations.data_folder import claim, is_claimed
 from alysd.integrations.lmdb_store import LmdbStore
+from alysd.integrations.payment_record import PaymentRecord
 from alysd.integrations.signing import GuardedSigner
 from alysd.integrations.signing_guard import read_guard, write_first_guard, write_guard
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.federation import quorum_of
-from alysd.types.hashes import ZERO_HASH, BlsPublicKey
+from alysd.types.hashes import ZERO_HASH, BlsPublicKey, XOnlyKey
 from alysd.types.units import Height, Slot
 
 CHAIN_FOLDER = "chain"
 GUARD_FILE = "signing-guard"
+RECORD_FILE = "signed-payments"
 
 SEARCHED_BLOCKS = 1024
 """The number of blocks in which a member looks, at start, for its newest approval. It takes less than a second."""
@@ -56,7 +59,8 @@ class OpenData:
 class NodeData:
     """The data folder of a node of the chain named `chain`. `secret` is its authority key, None for a follower.
 
-    `authorities` are the keys of the federation. They may be left out if it has one member.
+    `authorities` are the keys of the federation. They may be left out if it has one member. `bitcoin_key` is the
+    key with which this node signs payments, if it does.
 
     Only one process at a time may open it; the lock of `data_folder.DataFolder` ensures this.
     """
@@ -67,6 +71,7 @@ class NodeData:
     genesis_state: ChainState
     secret: bytes | None = attrs.field(repr=False)
     authorities: tuple[BlsPublicKey, ...] = ()
+    bitcoin_key: XOnlyKey | None = None
 
     def open(self, now: Slot) -> OpenData:
         """Open database and guard, in slot `now`, or create both in a new folder.
@@ -87,6 +92,8 @@ class NodeData:
             if self.secret is not None:
                 signer = GuardedSigner.open(self.secret, self.genesis.hash, self.folder / GUARD_FILE)
             if not found.claimed:
+                if self._quorum == 1:
+                    self._create_record()
                 claim(self.folder, self.chain, self.genesis.hash)
             unless_all_is_open.pop_all()
             guard = found.guard
@@ -134,9 +141,19 @@ class NodeData:
             )
 
     def write_first_guard(self) -> None:
-        """Write the guard of a key that no node has used. The folder must exist. Raises `StoreError`."""
+        """Write the guard of a key that no node has used, and the payment record of its Bitcoin key.
+
+        The folder must exist. Raises `StoreError`.
+        """
         if self.secret is not None:
+            self._create_record()
             write_first_guard(self.folder / GUARD_FILE, bls.public_key(self.secret))
+
+    def _create_record(self) -> None:
+        """Write an empty record of signed payments, if the node signs any and the folder has none."""
+        path = self.folder / RECORD_FILE
+        if self.bitcoin_key is not None and not path.exists():
+            PaymentRecord.create(path, self.bitcoin_key)
 
     def _find(self, stack: ExitStack) -> tuple[LmdbStore | None, StoredData]:
         claimed = is_claimed(self.folder, self.chain, self.genesis.hash)

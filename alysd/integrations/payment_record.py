@@ -19,7 +19,7 @@ from typing import Self
 
 import attrs
 
-from alysd.errors import Corrupt, StoreError
+from alysd.errors import ConfigError, Corrupt, PaymentRecordMissing, StoreError
 from alysd.integrations.durable import create_file
 from alysd.types.hashes import BitcoinHash, XOnlyKey, displayed, sha256
 from alysd.types.peg import OutPoint
@@ -50,7 +50,7 @@ class SignedPayment:
 class PaymentRecord:
     """The record of one key, open for writing. Only one process at a time may open it.
 
-    All methods but those that only read must be called in a worker thread.
+    All methods but those that only read must be called in a worker thread. Its owner closes it.
     """
 
     def __init__(self, path: Path, descriptor: int, last_check: str) -> None:
@@ -62,17 +62,40 @@ class PaymentRecord:
         self._firsts: dict[bytes, SignedPayment] = {}
         self._broken = False
 
+    @staticmethod
+    def create(path: Path, key: XOnlyKey) -> None:
+        """Write an empty record. It is safe only for a key none of whose payments can be in flight.
+
+        Raises `ConfigError` if the file exists or its folder is missing, `StoreError` when the disk fails.
+        """
+        try:
+            create_file(path, _head(key).encode())
+        except FileExistsError:
+            raise ConfigError(
+                f"the payment record {path} exists: keep it, and start without making a new one"
+            ) from None
+        except FileNotFoundError:
+            raise ConfigError(f"the folder of the payment record {path} does not exist: create it") from None
+        except OSError as error:
+            raise StoreError(f"cannot write the payment record {path}: {error.strerror}") from error
+
     @classmethod
     def open(cls, path: Path, key: XOnlyKey) -> Self:
-        """Open the record of `key`, or create it.
+        """Open the record of `key`.
 
-        Raises `Corrupt` if it is damaged or belongs to another key, `StoreError` when the disk fails.
+        Raises `PaymentRecordMissing`, `Corrupt` if it is damaged or belongs to another key, and `StoreError` when
+        the disk fails.
         """
-        head = f"alysd payment record 1\nkey {key.hex()}\n"
+        head = _head(key)
         try:
-            if not path.exists():
-                create_file(path, head.encode())
             content = path.read_bytes()
+        except FileNotFoundError:
+            raise PaymentRecordMissing(
+                f"the record {path} of the payments signed with the Bitcoin key {key.hex()[:16]}… is missing, and "
+                "without it the key could pay twice from one output: restore its newest copy\n"
+                "if it is lost, wait until Bitcoin has confirmed all payments that were in flight, and then make "
+                "a new one with `alysd keys record`, which is also for a key that has never signed"
+            ) from None
         except OSError as error:
             raise StoreError(f"cannot read the payment record {path}: {error.strerror}") from error
         lines = content.decode("ascii", errors="replace").split("\n")
@@ -82,15 +105,7 @@ class PaymentRecord:
         for number, line in enumerate(lines[2:-1], 3):
             one, check = _parse(line, check, f"{path}, line {number}")
             signed.append(one)
-        complete = content.rfind(b"\n") + 1
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-            os.ftruncate(descriptor, complete)
-            os.fsync(descriptor)
-            os.lseek(descriptor, 0, os.SEEK_END)
-        except OSError as error:
-            raise StoreError(f"cannot write the payment record {path}: {error.strerror}") from error
-        record = cls(path, descriptor, check)
+        record = cls(path, _opened(path, content.rfind(b"\n") + 1), check)
         for one in signed:
             record._remember(one)
         return record
@@ -112,8 +127,21 @@ class PaymentRecord:
 
         Later versions of a payment pay the same amount, and do not count.
         """
-        amounts = (one.amount for digest, one in self._firsts.items() if one.time > time and digest != but)
-        return Sat(sum(amounts))
+        return Sat(sum(one.amount for one in self._others(time, but)))
+
+    def room_for(self, amount: Sat, limit: Sat, since: int, but: bytes) -> int | None:
+        """The Unix time of the payment that makes room for `amount` once it does not count any more.
+
+        Payments recorded after `since` count, except the one with the digest `but`, and are too much together with
+        `amount`. None if `amount` alone is above the `limit`.
+        """
+        others = sorted(self._others(since, but), key=lambda one: one.time)
+        left = amount + sum(one.amount for one in others)
+        for one in others:
+            left -= one.amount
+            if left <= limit:
+                return one.time
+        return None
 
     def add(self, signed: SignedPayment) -> None:
         """Write a line. It is on disk when this returns.
@@ -137,10 +165,33 @@ class PaymentRecord:
         self._last_check = check
         self._remember(signed)
 
+    def _others(self, time: int, but: bytes) -> list[SignedPayment]:
+        return [one for digest, one in self._firsts.items() if one.time > time and digest != but]
+
     def _remember(self, signed: SignedPayment) -> None:
         self._versions.add(signed.txid)
         self._spent_by |= dict.fromkeys(signed.outputs, signed.digest)
         self._firsts.setdefault(signed.digest, signed)
+
+
+def _head(key: XOnlyKey) -> str:
+    return f"alysd payment record 1\nkey {key.hex()}\n"
+
+
+def _opened(path: Path, length: int) -> int:
+    """Open the file for writing at its end, after `length` bytes; the rest is removed. Raises `StoreError`."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.ftruncate(descriptor, length)
+            os.fsync(descriptor)
+            os.lseek(descriptor, 0, os.SEEK_END)
+        except OSError:
+            os.close(descriptor)
+            raise
+    except OSError as error:
+        raise StoreError(f"cannot write the payment record {path}: {error.strerror}") from error
+    return descriptor
 
 
 def _text(signed: SignedPayment) -> str:

@@ -5,6 +5,7 @@ made. So the key never signs two payments that spend one output, whatever the no
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import trio
 from btclib_secp256k1 import ssa
@@ -96,10 +97,22 @@ class RecordedSigner:
             return
         amount = Sat(payment.spent - payment.change)
         if self._hourly_limit is not None:
-            paid = self._record.paid_since(now - HOUR_SECONDS, but=digest)
-            if paid + amount > self._hourly_limit:
-                raise PaymentForbidden(
-                    f"the payment {displayed(txid)} pays {amount} sat, and {paid} sat were signed within an hour: "
-                    f"more than the limit of {self._hourly_limit} sat"
-                )
+            self._check_limit(txid, digest, amount, self._hourly_limit, now)
         self._record.add(SignedPayment(txid, digest, now, amount, outputs))
+
+    def _check_limit(self, txid: BitcoinHash, digest: bytes, amount: Sat, limit: Sat, now: int) -> None:
+        """Raise `PaymentForbidden` if the payment is above the limit; the text says until when."""
+        since = now - HOUR_SECONDS
+        if self._record.paid_since(since, but=digest) + amount <= limit:
+            return
+        room = self._record.room_for(amount, limit, since, but=digest)
+        what = f"the payment {displayed(txid)} of {amount} sat"
+        if room is None:
+            raise PaymentForbidden(
+                f"{what} alone is above the signer's limit of {limit} sat per hour: raise the limit"
+            )
+        until = datetime.fromtimestamp(room + HOUR_SECONDS, UTC)
+        raise PaymentForbidden(
+            f"{what} and those signed within an hour are above the signer's limit of {limit} sat per hour: it can "
+            f"be signed at {until:%Y-%m-%d %H:%M:%S} UTC"
+        )

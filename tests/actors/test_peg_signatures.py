@@ -1,6 +1,6 @@
 """The federation actor: members sign, gather and broadcast, with liars, absences, lost gossip and restarts."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from alysd.actors.peg_signatures import (
 )
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotBroadcast, NotNow, NotSeenOnBitcoin, PaymentForbidden, SignerUnavailable, StoreError
-from alysd.integrations.payment_record import PaymentRecord
 from alysd.integrations.payment_signing import RecordedSigner
 from alysd.messages.bitcoin_watch import BitcoinWatch, Broadcast
 from alysd.messages.bridge import Bridge, CheckNotHalted
@@ -54,6 +53,7 @@ from alysd.types.tables import EntryPage, Table
 from alysd.wire.bitcoin_transaction import make_transaction
 from tests.actors.federation_kit import PARENT, proposal
 from tests.peg.payment_kit import make_payment, member_keys, spendings_of
+from tests.peg.record_kit import Records, open_records
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 
@@ -61,11 +61,17 @@ TIMING = Timing(2)
 SLOT = TIMING.slot_seconds
 
 
+@pytest.fixture
+def records(tmp_path: Path) -> Iterator[Records]:
+    with open_records(tmp_path) as opened:
+        yield opened
+
+
 @attrs.define
 class World:
     """The members of a federation of `size`, with one view of the final chain; each has a network and a signer."""
 
-    folder: Path
+    records: Records
     size: int
     harness: ActorTestHarness = attrs.field(factory=lambda: ActorTestHarness(refusals=REFUSALS))
     payments: list[Payment] = attrs.field(factory=list[Payment])
@@ -123,7 +129,7 @@ class World:
 
 def recorded_signer(world: World, number: int) -> RecordedSigner:
     """The real signer of a member, with its record in a file."""
-    record = PaymentRecord.open(world.folder / f"record {number}", member_keys(number + 1)[number])
+    record = world.records.make(f"record {number}", member_keys(number + 1)[number])
     return RecordedSigner(bitcoin_secret(number), world.spendings, record, world.harness.clock)
 
 
@@ -200,10 +206,10 @@ def assert_signed(world: World, payment: Payment, transaction: Transaction) -> N
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
 async def test_members_sign_gather_and_broadcast(
-    autojump_clock: MockClock, tmp_path: Path, size: int, logged: list[LogEvent]
+    autojump_clock: MockClock, records: Records, size: int, logged: list[LogEvent]
 ) -> None:
     """Within two slots of the finality of a payment, every member has the complete transaction."""
-    world = World(tmp_path, size)
+    world = World(records, size)
     payments = [make_payment(world.spendings, first_input=10 * number) for number in range(4)]
     async with world.running(*(world.member(number) for number in range(size))):
         assert await world.members[0].finalized() == ()
@@ -223,9 +229,9 @@ async def test_members_sign_gather_and_broadcast(
     assert sum(isinstance(one, PaymentComplete) for one in logged) == 4 * size
 
 
-async def test_absent_members_up_to_the_quorum(autojump_clock: MockClock, tmp_path: Path) -> None:
+async def test_absent_members_up_to_the_quorum(autojump_clock: MockClock, records: Records) -> None:
     """Two of seven may be gone for ever; a third one makes the payment wait until one returns."""
-    world = World(tmp_path, 7)
+    world = World(records, 7)
     payment = make_payment(world.spendings)
     silent = {0, 1, 2}
     world.loses = lambda sender, receiver: sender in silent or receiver in silent
@@ -239,9 +245,9 @@ async def test_absent_members_up_to_the_quorum(autojump_clock: MockClock, tmp_pa
             assert len(await one.finalized()) == (one.number not in silent)
 
 
-async def test_lost_gossip_is_repeated(autojump_clock: MockClock, tmp_path: Path) -> None:
+async def test_lost_gossip_is_repeated(autojump_clock: MockClock, records: Records) -> None:
     """Gossip is lossy by design: whatever was lost is sent again, by everybody who has it."""
-    world = World(tmp_path, 4)
+    world = World(records, 4)
     draw = world.harness.rng
     world.loses = lambda _sender, _receiver: draw.random() < 0.8
     async with world.running(*(world.member(number) for number in range(4))):
@@ -252,10 +258,10 @@ async def test_lost_gossip_is_repeated(autojump_clock: MockClock, tmp_path: Path
 
 
 async def test_members_that_are_not_connected_get_signatures_from_others(
-    autojump_clock: MockClock, tmp_path: Path
+    autojump_clock: MockClock, records: Records
 ) -> None:
     """Member 3 hears only member 2. Each node sends all signatures that it knows."""
-    world = World(tmp_path, 4)
+    world = World(records, 4)
     world.loses = lambda sender, receiver: receiver == 3 and sender != 2
     async with world.running(*(world.member(number) for number in range(4))):
         world.make_final(make_payment(world.spendings))
@@ -263,9 +269,9 @@ async def test_members_that_are_not_connected_get_signatures_from_others(
         assert len(await world.members[3].finalized()) == 1
 
 
-async def test_a_follower_gathers_too(autojump_clock: MockClock, tmp_path: Path) -> None:
+async def test_a_follower_gathers_too(autojump_clock: MockClock, records: Records) -> None:
     """Any node may broadcast a payment."""
-    world = World(tmp_path, 3)
+    world = World(records, 3)
     members = [world.member(number) for number in range(3)]
     follower = Member.make(world, 9, None)
     async with world.running(*members, follower):
@@ -276,9 +282,9 @@ async def test_a_follower_gathers_too(autojump_clock: MockClock, tmp_path: Path)
 
 
 async def test_nothing_is_signed_before_it_is_final_and_nothing_forgotten_before_it_is_confirmed(
-    autojump_clock: MockClock, tmp_path: Path
+    autojump_clock: MockClock, records: Records
 ) -> None:
-    world = World(tmp_path, 1)
+    world = World(records, 1)
     payment = make_payment(world.spendings)
     signed = make_payment(world.spendings, signed=1)
     async with world.running(world.member(0)):
@@ -300,8 +306,8 @@ async def test_nothing_is_signed_before_it_is_final_and_nothing_forgotten_before
         assert await member.address.ask(GetSignatureCounts()) == ()
 
 
-async def test_a_replacement_is_signed_and_broadcast_instead(autojump_clock: MockClock, tmp_path: Path) -> None:
-    world = World(tmp_path, 3)
+async def test_a_replacement_is_signed_and_broadcast_instead(autojump_clock: MockClock, records: Records) -> None:
+    world = World(records, 3)
     async with world.running(*(world.member(number) for number in range(3))):
         world.make_final(make_payment(world.spendings))
         await trio.sleep(2 * SLOT)
@@ -336,10 +342,10 @@ def forgeries(good: PegSignature, other: PegSignature) -> list[PegSignature]:
 
 
 async def test_byzantine_signatures_are_refused_and_hide_no_real_one(
-    autojump_clock: MockClock, tmp_path: Path
+    autojump_clock: MockClock, records: Records
 ) -> None:
     """A forged signature that counted would make the transaction invalid, or take the place of the real one."""
-    world = World(tmp_path, 4)
+    world = World(records, 4)
     payment = make_payment(world.spendings)
     alone = Member.make(world, 3, None)
     world.make_final(payment)
@@ -384,9 +390,9 @@ class ScriptedSigner:
     "error", [PaymentForbidden("a limit"), SignerUnavailable("s", "gone"), StoreError("disk")]
 )
 async def test_a_signer_that_fails_is_asked_again(
-    autojump_clock: MockClock, tmp_path: Path, error: Exception, logged: list[LogEvent]
+    autojump_clock: MockClock, records: Records, error: Exception, logged: list[LogEvent]
 ) -> None:
-    world = World(tmp_path, 1)
+    world = World(records, 1)
     signer = ScriptedSigner(member_keys(1)[0], recorded_signer(world, 0), [error] * 3)
     payment = make_payment(world.spendings)
     async with world.running(world.member(0, signer)):
@@ -403,10 +409,10 @@ async def test_a_signer_that_fails_is_asked_again(
     "error", [NotSeenOnBitcoin("a minted deposit is gone"), NotNow("down"), ActorDown("bridge", "restarting")]
 )
 async def test_nothing_is_signed_while_the_peg_is_halted(
-    autojump_clock: MockClock, tmp_path: Path, error: Exception, logged: list[LogEvent]
+    autojump_clock: MockClock, records: Records, error: Exception, logged: list[LogEvent]
 ) -> None:
     """A payment would spend what belongs to the holders of minted BTC."""
-    world = World(tmp_path, 1)
+    world = World(records, 1)
     member = world.member(0)
     assert member.bridge is not None
     member.bridge.on(CheckNotHalted).fails(error)
@@ -425,10 +431,10 @@ async def test_nothing_is_signed_while_the_peg_is_halted(
 
 
 async def test_a_wrong_signature_of_the_own_signer_is_not_sent(
-    autojump_clock: MockClock, tmp_path: Path, logged: list[LogEvent]
+    autojump_clock: MockClock, records: Records, logged: list[LogEvent]
 ) -> None:
     """Peers would count it as forged, and disconnect this node."""
-    world = World(tmp_path, 1)
+    world = World(records, 1)
     signer = ScriptedSigner(member_keys(1)[0], recorded_signer(world, 0), lie=True)
     async with world.running(world.member(0, signer)):
         world.make_final(make_payment(world.spendings))
@@ -437,9 +443,9 @@ async def test_a_wrong_signature_of_the_own_signer_is_not_sent(
     assert any(isinstance(one, PaymentNotSigned) and "wrong signature" in one.reason for one in logged)
 
 
-async def test_a_slow_signer_delays_no_gossip(autojump_clock: MockClock, tmp_path: Path) -> None:
+async def test_a_slow_signer_delays_no_gossip(autojump_clock: MockClock, records: Records) -> None:
     """A signer in another process may take as long as its deadline."""
-    world = World(tmp_path, 4)
+    world = World(records, 4)
     slow = ScriptedSigner(member_keys(4)[3], recorded_signer(world, 3), seconds=30.0)
     async with world.running(*(world.member(number) for number in range(3)), world.member(3, slow)):
         world.make_final(make_payment(world.spendings))
@@ -453,8 +459,8 @@ async def test_a_slow_signer_delays_no_gossip(autojump_clock: MockClock, tmp_pat
 # Restarts and failures of others
 
 
-async def test_a_crash_of_the_actor_keeps_the_signatures(autojump_clock: MockClock, tmp_path: Path) -> None:
-    world = World(tmp_path, 4)
+async def test_a_crash_of_the_actor_keeps_the_signatures(autojump_clock: MockClock, records: Records) -> None:
+    world = World(records, 4)
     member = world.member(0)
     async with world.running(member, *(world.member(number) for number in range(1, 4))):
         world.make_final(make_payment(world.spendings))
@@ -468,16 +474,16 @@ async def test_a_crash_of_the_actor_keeps_the_signatures(autojump_clock: MockClo
 
 
 async def test_a_restarted_node_signs_again_and_gets_the_other_signatures(
-    autojump_clock: MockClock, tmp_path: Path
+    autojump_clock: MockClock, records: Records
 ) -> None:
     """All nodes restart at once, after a block has the witnesses: any of them can broadcast the payment again."""
-    world = World(tmp_path, 3)
+    world = World(records, 3)
     payment = make_payment(world.spendings)
     async with world.running(*(world.member(number) for number in range(3))):
         world.make_final(payment)
         await trio.sleep(2 * SLOT)
         assert len(world.members[0].broadcast()) == 1
-    again = World(tmp_path, 3)
+    again = World(records, 3)
     again.make_final(make_payment(world.spendings, signed=1))
     async with again.running(*(again.member(number) for number in range(3))):
         await trio.sleep(2 * SLOT)
@@ -485,14 +491,14 @@ async def test_a_restarted_node_signs_again_and_gets_the_other_signatures(
             assert one.broadcast() == [payment.versions[0].txid]
 
 
-async def test_the_witnesses_are_read_from_their_block(autojump_clock: MockClock, tmp_path: Path) -> None:
+async def test_the_witnesses_are_read_from_their_block(autojump_clock: MockClock, records: Records) -> None:
     """Too few members may be left to sign again, and the Bitcoin node may have lost the payment."""
-    first = World(tmp_path, 1)
+    first = World(records, 1)
     async with first.running(first.member(0)):
         first.make_final(make_payment(first.spendings))
         await trio.sleep(2 * SLOT)
         (complete,) = await first.members[0].finalized()
-    world = World(tmp_path, 1)
+    world = World(records, 1)
     world.make_final(make_payment(world.spendings, signed=1))
     other = attrs.evolve(proposal().signed.block, finalized_peg_outs=(complete,))
     world.blocks[7] = attrs.evolve(proposal().signed, block=other)
@@ -504,9 +510,9 @@ async def test_the_witnesses_are_read_from_their_block(autojump_clock: MockClock
 
 
 async def test_a_chain_that_does_not_answer_or_moves_on_is_asked_again(
-    autojump_clock: MockClock, tmp_path: Path
+    autojump_clock: MockClock, records: Records
 ) -> None:
-    world = World(tmp_path, 1)
+    world = World(records, 1)
     member = world.member(0)
     member.chain.on(GetForkchoice).fails(ActorDown("chain", "restarting"))
     member.chain.on(ListEntries).fails(UnknownParent(BlockHash(bytes(32))))
@@ -529,9 +535,9 @@ async def test_a_chain_that_does_not_answer_or_moves_on_is_asked_again(
     [NotBroadcast(BitcoinHash(bytes(32)), "fee too low"), NotNow("down"), ActorDown("watch", "restarting")],
 )
 async def test_a_failed_broadcast_is_repeated_and_logged_once(
-    autojump_clock: MockClock, tmp_path: Path, error: Exception, logged: list[LogEvent]
+    autojump_clock: MockClock, records: Records, error: Exception, logged: list[LogEvent]
 ) -> None:
-    world = World(tmp_path, 1)
+    world = World(records, 1)
     member = world.member(0)
     assert member.watch is not None
     member.watch.on(Broadcast).fails(error)
@@ -548,10 +554,10 @@ async def test_a_failed_broadcast_is_repeated_and_logged_once(
 
 
 async def test_without_a_bitcoin_node_signatures_are_gathered_and_none_is_made(
-    autojump_clock: MockClock, tmp_path: Path
+    autojump_clock: MockClock, records: Records
 ) -> None:
     """The member cannot see whether the peg is halted, so it must not sign."""
-    world = World(tmp_path, 1)
+    world = World(records, 1)
     member = world.member(0)
     member.watch = member.bridge = None
     payment = make_payment(world.spendings)
@@ -565,8 +571,8 @@ async def test_without_a_bitcoin_node_signatures_are_gathered_and_none_is_made(
         assert len(await member.finalized()) == 1
 
 
-async def test_without_peers_a_member_signs_all_the_same(autojump_clock: MockClock, tmp_path: Path) -> None:
-    world = World(tmp_path, 1)
+async def test_without_peers_a_member_signs_all_the_same(autojump_clock: MockClock, records: Records) -> None:
+    world = World(records, 1)
     member = world.member(0)
     member.network.on(PublishPegSignature).fails(ActorDown("network", "no peers"))
     world.make_final(make_payment(world.spendings))

@@ -16,9 +16,11 @@ from alysd.config.chain_spec import load_chain_spec
 from alysd.config.key_file import read_key_file
 from alysd.errors import ConfigError
 from alysd.integrations.new_key_file import write_key_file
+from alysd.integrations.payment_record import PaymentRecord
 from alysd.resources import data_of
 from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF, load
+from alysd.types.hashes import XOnlyKey
 from alysd.types.units import Slot
 from alysd.validation import validate_node
 from tests.integrations.libp2p import needs_libp2p
@@ -280,3 +282,23 @@ def test_a_passphrase_file_has_a_secret_first_line(
     options = ["--out", str(tmp_path / "k"), "--passphrase-file", str(phrase)]
     assert main(["keys", "new", "bitcoin", *options]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_an_empty_payment_record_is_made_only_by_a_person(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, record = tmp_path / "bitcoin.key", tmp_path / "signed-payments"
+    assert main(["keys", "new", "bitcoin", "--out", str(key)]) == 0
+    public = capsys.readouterr().out.splitlines()[-1].removeprefix("0x")
+    command = ["keys", "record", "--bitcoin", str(key), "--out", str(record)]
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n"))
+    assert main(command) == 2
+    assert f"nothing was changed: type these digits, {public[:8]}, or use --yes" in capsys.readouterr().err
+    assert not record.exists()
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{public[:8]}\n"))
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert f"the key {public} can sign every payment once more" in said
+    PaymentRecord.open(record, XOnlyKey(bytes.fromhex(public))).close()
+    assert main([*command, "--yes"]) == 2
+    assert "exists: keep it" in capsys.readouterr().err

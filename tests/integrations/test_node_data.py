@@ -13,9 +13,11 @@ import trio
 from alysd.consensus.stored_data import DataFault
 from alysd.errors import ApprovalForbidden, ConfigError, Corrupt, DataMismatch
 from alysd.integrations.node_data import NodeData
+from alysd.integrations.payment_record import PaymentRecord
 from alysd.testing.chain import ChainHand, authority_secret, chain_spec
 from alysd.types.block import Approvals
 from alysd.types.chain import ExecutedBlock
+from alysd.types.hashes import XOnlyKey
 from alysd.types.units import Slot
 from tests.integrations.stored_blocks import NOW, child, live, node_data, placement
 
@@ -334,3 +336,25 @@ def test_a_member_with_a_copy_of_its_database_starts(tmp_path: Path, member: Pat
     opened = member_data(folder).open(NOW)
     assert opened.not_stored == 4
     opened.store.close()
+
+
+def test_the_payment_record_of_a_member_comes_with_its_first_guard_alone(tmp_path: Path, member: Path) -> None:
+    """A lost disk looks like a new member: an empty record would let its Bitcoin key pay twice."""
+    folder, key = tmp_path / "other", XOnlyKey(bytes(range(32)))
+    folder.mkdir()
+    data = attrs.evolve(member_data(folder), bitcoin_key=key)
+    data.write_first_guard()
+    PaymentRecord.open(folder / "signed-payments", key).close()
+    (folder / "signed-payments").unlink()
+    data.open(NOW).store.close()
+    assert not (folder / "signed-payments").exists()
+
+
+def test_a_chain_of_one_makes_its_payment_record_with_the_folder_alone(tmp_path: Path) -> None:
+    record, key = tmp_path / "signed-payments", XOnlyKey(bytes(range(32)))
+    data = attrs.evolve(node_data(tmp_path), bitcoin_key=key)
+    data.open(NOW).store.close()
+    PaymentRecord.open(record, key).close()
+    record.unlink()
+    data.open(NOW).store.close()
+    assert not record.exists()

@@ -1,16 +1,18 @@
 """The record of signed payments: what a crash leaves, what damage is noticed, and what it remembers."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 import pytest
 
-from alysd.errors import Corrupt, StoreError
+from alysd.errors import ConfigError, Corrupt, PaymentRecordMissing, StoreError
 from alysd.integrations.payment_record import PaymentRecord, SignedPayment
 from alysd.types.hashes import BitcoinHash, sha256
 from alysd.types.units import Sat
 from tests.peg.payment_kit import member_keys, outpoint
+from tests.peg.record_kit import Records, open_records
 
 KEY, OTHER_KEY = member_keys(2)
 
@@ -28,7 +30,16 @@ def signed(number: int, *, time: int = 1_000, version: int = 0) -> SignedPayment
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "signed-payments"
+    """The file of an empty record."""
+    path = tmp_path / "signed-payments"
+    PaymentRecord.create(path, KEY)
+    return path
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Iterator[Records]:
+    with open_records(tmp_path) as opened:
+        yield opened
 
 
 def filled(path: Path, count: int = 3) -> None:
@@ -38,9 +49,9 @@ def filled(path: Path, count: int = 3) -> None:
     record.close()
 
 
-def test_a_record_remembers_after_a_restart(path: Path) -> None:
+def test_a_record_remembers_after_a_restart(path: Path, records: Records) -> None:
     filled(path)
-    record = PaymentRecord.open(path, KEY)
+    record = records.open(path.name, KEY)
     assert record.has(signed(2).txid)
     assert not record.has(signed(3).txid)
     assert record.other_payment(sha256(b"payment 9"), (outpoint(99), outpoint(3))) == outpoint(3)
@@ -49,9 +60,9 @@ def test_a_record_remembers_after_a_restart(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_each_payment_counts_once_and_for_a_time(path: Path) -> None:
+def test_each_payment_counts_once_and_for_a_time(path: Path, records: Records) -> None:
     """A replacement pays nobody a second time."""
-    record = PaymentRecord.open(path, KEY)
+    record = records.open(path.name, KEY)
     record.add(signed(1, time=100))
     record.add(signed(2, time=200))
     record.add(signed(1, time=300, version=1))
@@ -61,17 +72,16 @@ def test_each_payment_counts_once_and_for_a_time(path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [1, 60, 150])
-def test_a_line_that_a_crash_has_cut_is_removed(path: Path, left: int) -> None:
+def test_a_line_that_a_crash_has_cut_is_removed(path: Path, records: Records, left: int) -> None:
     """No signature followed it: the line was not synced yet."""
     filled(path, 2)
     content = path.read_bytes()
     whole = content.rindex(b"\n", 0, -1) + 1
     path.write_bytes(content[: whole + left])
-    record = PaymentRecord.open(path, KEY)
+    record = records.open(path.name, KEY)
     assert record.has(signed(0).txid)
     assert not record.has(signed(1).txid)
     record.add(signed(1))
-    record.close()
     assert path.read_bytes() == content
 
 
@@ -115,9 +125,11 @@ def test_a_record_of_another_key_is_refused(path: Path) -> None:
         PaymentRecord.open(path, OTHER_KEY)
 
 
-def test_a_disk_that_fails_is_an_error_and_ends_the_record(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_is_an_error_and_ends_the_record(
+    path: Path, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After a failed sync, nobody knows what is on disk: the next line could follow a hole."""
-    record = PaymentRecord.open(path, KEY)
+    record = records.open(path.name, KEY)
     record.add(signed(0))
     with monkeypatch.context() as broken:
 
@@ -129,14 +141,13 @@ def test_a_disk_that_fails_is_an_error_and_ends_the_record(path: Path, monkeypat
             record.add(signed(1))
     with pytest.raises(StoreError, match="restart the process"):
         record.add(signed(2))
-    record.close()
-    record = PaymentRecord.open(path, KEY)
+    record = records.open(path.name, KEY)
     assert not record.has(signed(2).txid)
     record.add(attrs.evolve(signed(2)))
 
 
-def test_a_full_disk_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = PaymentRecord.open(path, KEY)
+def test_a_full_disk_is_an_error(path: Path, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = records.open(path.name, KEY)
     real = os.write
 
     def half(descriptor: int, data: bytes) -> int:
@@ -146,12 +157,57 @@ def test_a_full_disk_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) ->
         full.setattr(os, "write", half)
         with pytest.raises(StoreError, match="the disk is full"):
             record.add(signed(0))
-    record.close()
-    assert not PaymentRecord.open(path, KEY).has(signed(0).txid)
+    assert not records.open(path.name, KEY).has(signed(0).txid)
 
 
 def test_a_record_that_cannot_be_read_or_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot read"):
         PaymentRecord.open(tmp_path, KEY)
-    with pytest.raises(StoreError, match="cannot read"):
-        PaymentRecord.open(tmp_path / "missing" / "record", KEY)
+
+
+def test_a_missing_record_is_refused_and_never_made_anew(tmp_path: Path) -> None:
+    """The key may have signed payments that only the lost file knows."""
+    path = tmp_path / "record"
+    with pytest.raises(PaymentRecordMissing, match=f"{KEY.hex()[:16]}.*restore its newest copy") as refused:
+        PaymentRecord.open(path, KEY)
+    assert "wait until Bitcoin has confirmed all payments" in str(refused.value)
+    assert not path.exists()
+    PaymentRecord.create(path, KEY)
+    with pytest.raises(ConfigError, match="exists: keep it"):
+        PaymentRecord.create(path, KEY)
+    with pytest.raises(ConfigError, match="does not exist: create it"):
+        PaymentRecord.create(tmp_path / "missing" / "record", KEY)
+    with pytest.raises(StoreError, match="cannot write"):
+        PaymentRecord.create(path / "below", KEY)
+
+
+def test_a_record_that_cannot_be_opened_for_writing_leaves_no_open_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[int] = []
+    real = os.close
+
+    def fail(_descriptor: int, _length: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    def close(descriptor: int) -> None:
+        closed.append(descriptor)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "ftruncate", fail)
+    monkeypatch.setattr(os, "close", close)
+    with pytest.raises(StoreError, match="cannot write"):
+        PaymentRecord.open(path, KEY)
+    assert len(closed) == 1
+
+
+def test_when_there_is_room_for_a_payment(path: Path, records: Records) -> None:
+    """The payment that makes room by its end is not always the oldest one."""
+    record = records.open(path.name, KEY)
+    for number, time in ((1, 100), (2, 200), (3, 300)):
+        record.add(signed(number, time=time))  # 10,001, 10,002 and 10,003 sat
+    assert record.room_for(Sat(5_000), Sat(30_000), since=0, but=b"") == 100
+    assert record.room_for(Sat(15_000), Sat(30_000), since=0, but=b"") == 200
+    assert record.room_for(Sat(15_000), Sat(30_000), since=0, but=signed(2).digest) == 100
+    assert record.room_for(Sat(25_000), Sat(30_000), since=100, but=b"") == 300
+    assert record.room_for(Sat(30_001), Sat(30_000), since=0, but=b"") is None

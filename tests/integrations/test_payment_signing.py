@@ -1,5 +1,6 @@
 """The in-process signer of payments: valid signatures, one payment per output, a limit, the record first."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -16,6 +17,7 @@ from alysd.types.peg import Payment, PegSignature
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_transaction import make_transaction
 from tests.peg.payment_kit import make_payment, member_keys, spendings_of
+from tests.peg.record_kit import Records, open_records
 
 SPENDINGS = spendings_of(3)
 KEY = member_keys(3)[1]
@@ -41,18 +43,20 @@ class Bench:
     """A signer with its record in a folder."""
 
     path: Path
+    records: Records
     clock: SetClock = attrs.field(factory=SetClock)
     limit: Sat | None = None
 
     def signer(self, member: int = 1) -> RecordedSigner:
         secret = bitcoin_secret(member)
-        record = PaymentRecord.open(self.path, member_keys(10)[member])
+        record = self.records.make(self.path.name, member_keys(10)[member])
         return RecordedSigner(secret, SPENDINGS, record, self.clock, self.limit)
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path / "record")
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with open_records(tmp_path) as opened:
+        yield Bench(tmp_path / "record", opened)
 
 
 def assert_valid(payment: Payment, signature: PegSignature) -> None:
@@ -130,16 +134,17 @@ async def test_the_limit_of_an_hour(bench: Bench) -> None:
     await signer.sign(others[0], others[0].versions[0].txid)
     bench.clock.now += 3_599
     signer = bench.signer()
-    with pytest.raises(PaymentForbidden, match=f"more than the limit of {2 * paid} sat"):
+    with pytest.raises(PaymentForbidden, match=f"above the signer's limit of {2 * paid} sat") as refused:
         await signer.sign(others[1], others[1].versions[0].txid)
     assert_valid(PAYMENT, await signer.sign(PAYMENT, SECOND))
-    bench.clock.now += 2
+    assert "it can be signed at 2023-11-14 23:13:20 UTC" in str(refused.value)
+    bench.clock.now += 1
     await signer.sign(others[1], others[1].versions[0].txid)
 
 
 async def test_a_payment_above_the_limit_is_never_signed(bench: Bench) -> None:
     bench.limit = Sat(PAYMENT.spent - PAYMENT.change - 1)
-    with pytest.raises(PaymentForbidden, match="more than the limit"):
+    with pytest.raises(PaymentForbidden, match="alone is above the signer's limit"):
         await bench.signer().sign(PAYMENT, FIRST)
 
 
