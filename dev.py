@@ -7,6 +7,7 @@ a second Python version: `ALYSD_VENV=.venv-3.13 python3.13 dev.py test`.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import venv
@@ -17,8 +18,15 @@ ENVIRONMENT = ROOT / os.environ.get("ALYSD_VENV", ".venv")
 PYTHON = ENVIRONMENT / "bin" / "python"
 UV = "uv>=0.9,<1"
 
+INTEGRATION = "tests/integration"
+UNITS_ONLY = f"--ignore={INTEGRATION}"
+PARALLEL = ["-n", "auto", "--maxprocesses", "8", "--dist", "worksteal"]
+NO_TESTS = 5
+"""The exit status of pytest when its arguments select no test."""
+
 USAGE = """usage: python3 dev.py run [ARGUMENT ...]    start a development chain: alysd run --config conf/dev.toml
-       python3 dev.py test [ARGUMENT ...]   run the tests: pytest
+       python3 dev.py test                  run all tests: the unit tests in parallel, then tests/integration
+       python3 dev.py test ARGUMENT ...     the same with arguments for pytest; with a path, only what it names
        python3 dev.py check                 run ruff and pyright on all code
        python3 dev.py setup                 only set up .venv, with everything in it"""
 
@@ -66,6 +74,33 @@ def set_up(*options: str) -> None:
         )
 
 
+def leave_to_pytest(*_: object) -> None:
+    """Handle Ctrl-C, which pytest gets too: it ends the programs of its tests, and dev.py waits for it."""
+
+
+def test(arguments: list[str]) -> int:
+    """Run pytest; return its exit status. A path among the arguments means one call with just these arguments.
+
+    Otherwise the unit tests run on all processors, and then, if none failed, the integration tests one at a time:
+    these start real programs and measure times. `--ignore=tests/integration` leaves out the second part.
+    """
+    pytest = [str(PYTHON), "-m", "pytest"]
+    calls = [[*pytest, *PARALLEL, UNITS_ONLY, *arguments], [*pytest, INTEGRATION, *arguments]]
+    if any((ROOT / argument.partition("::")[0]).exists() for argument in arguments):
+        calls = [[*pytest, *arguments]]
+    elif UNITS_ONLY in arguments:
+        del calls[1]
+    signal.signal(signal.SIGINT, leave_to_pytest)
+    statuses: list[int] = []
+    for call in calls:
+        statuses.append(subprocess.run(call, cwd=ROOT, check=False).returncode)
+        if statuses[-1] not in (0, NO_TESTS):
+            if len(statuses) < len(calls):
+                print("dev.py: the integration tests did not run, because the unit tests failed", flush=True)
+            return statuses[-1]
+    return min(statuses)
+
+
 def main() -> None:
     """Run the command of the command line. The exit status is that of the program that it runs."""
     command, *arguments = sys.argv[1:] or [""]
@@ -75,8 +110,7 @@ def main() -> None:
         os.execv(PYTHON, [str(PYTHON), "-m", "alysd", "run", "--config", "conf/dev.toml", *arguments])
     elif command == "test":
         set_up()
-        os.chdir(ROOT)
-        os.execv(PYTHON, [str(PYTHON), "-m", "pytest", *arguments])
+        sys.exit(test(arguments))
     elif command == "check":
         set_up("--all-groups")
         tools = ENVIRONMENT / "bin"
