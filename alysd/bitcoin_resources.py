@@ -22,7 +22,7 @@ from alysd.types.chain_spec import ChainContext
 
 @attrs.frozen
 class BitcoinResources:
-    """The Bitcoin node, the database of what was found, and what to look for."""
+    """The Bitcoin node, the database of the findings, and the scripts to look for."""
 
     node: BitcoinNode
     records: BitcoinRecords
@@ -33,7 +33,7 @@ class BitcoinResources:
 async def open_bitcoin(
     config: AlysConfig, context: ChainContext, genesis: ChainState
 ) -> AsyncGenerator[BitcoinResources | None]:
-    """Open them; None for a chain without a peg, and for a node without a Bitcoin node.
+    """Open the resources; None for a chain without a peg, and for a node without a Bitcoin node.
 
     `genesis` is the chain's state after the genesis block. The data folder must be locked. Raises the errors of
     `LmdbBitcoinRecords.open`.
@@ -65,5 +65,5 @@ def bitcoin_nodes(section: BitcoinConfig, network: str) -> tuple[BitcoinCore, ..
 
 
 def watched_of(context: ChainContext, genesis: ChainState) -> Watched:
-    """What the watch of this chain looks for. It takes a quarter of a second: call it in a thread."""
+    """The scripts that the watch of this chain looks for. Takes a quarter of a second: call it in a thread."""
     return Watched.of((spending_of(federation_at(genesis, context).bitcoin_keys),), context.spec.peg_in_minimum)

@@ -23,18 +23,18 @@ from alysd.types.peg import PegIn
 from alysd.types.units import Sat
 
 WAIT_SECONDS = 10.0
-"""The longest wait for a new block in one call.
+"""The longest wait for a new block in one call, in seconds.
 
-A node that has died, or taken another branch of the same height, is noticed at most this much later."""
+A change of the node to another branch of the same height is noticed only when such a call ends."""
 
 RETRY_SECONDS = 1.0
-"""The pause after a failure. `integrations.bitcoin_nodes` makes longer ones for each node."""
+"""The pause after a failure, in seconds. `integrations.bitcoin_nodes` gives each failed node a longer pause."""
 
 BATCH_BLOCKS = 64
-"""The number of blocks that one transaction of the database has: a sync takes up to 8 ms, a block 20 ms."""
+"""The maximum number of blocks that one database transaction adds: its fsync takes 8 ms, reading a block 20 ms."""
 
 LOG_SECONDS = 10.0
-"""The interval of the log lines about progress."""
+"""The interval of the log lines about progress, in seconds."""
 
 FEE_BLOCKS = 6
 """The number of blocks within which a payment should be confirmed, for the fee estimate."""
@@ -46,8 +46,9 @@ NOT_ANSWERED = "the Bitcoin node has not answered yet"
 class BitcoinFollower:
     """Reads the chain of `node` into `records`, from the block at `start` on.
 
-    `read` is the newest block that was read. `problem` is the reason why `records` may differ from the best chain,
-    None while they agree; it is set before anything is removed. `fee_rate` is the newest estimate.
+    `read` has the height and hash of the newest block that was read; `tip` is the height of the node's newest
+    block. `problem` is the reason why `records` may differ from the best chain, None while they agree. It is set
+    before any block is removed. `fee_rate` is the newest estimate.
     """
 
     node: BitcoinNode
@@ -69,7 +70,7 @@ class BitcoinFollower:
 
     @property
     def status(self) -> BitcoinStatus:
-        """What is known of Bitcoin."""
+        """The height of the node's newest block, the height that was read, and the problem."""
         return BitcoinStatus(self.tip, self.height, self.problem)
 
     def require(self) -> None:
@@ -90,7 +91,7 @@ class BitcoinFollower:
                 await trio.sleep(RETRY_SECONDS)
 
     async def _step(self) -> None:
-        """Read what is new, then wait for a new block."""
+        """Read the new blocks and the fee estimate, then wait for the next block."""
         info = await self.node.chain_info()
         self.tip = info.height
         if info.initial_download:
@@ -130,7 +131,7 @@ class BitcoinFollower:
             self.report(BitcoinReorganised(removed, self.height))
 
     async def _knows(self, info: BitcoinChainInfo) -> bool:
-        """Whether the node's newest block is one that was read: the node is behind, and on the same branch."""
+        """Whether the node's newest block was read before: then the node is only behind, on the same branch."""
         return await trio.to_thread.run_sync(self.records.hash_at, info.height) == info.tip
 
     async def _read_batch(self, info: BitcoinChainInfo) -> None:

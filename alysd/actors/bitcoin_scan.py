@@ -17,9 +17,10 @@ from alysd.wire.bitcoin_chain import check_header, decode_transactions
 class Watched:
     """The federations of the chain's history, by number, and the minimum of a deposit.
 
-    `scripts` maps their output scripts to their numbers. `spends` has the last two items of the witness of every
-    input that spends one of their outputs: the script and the control block. No other valid input has both,
-    because the control block proves that the script belongs to the output (BIP-341).
+    `scripts` maps the output script of each federation to the federation's number. `spends` has the last two items
+    of the witness of every input that spends an output of a federation: the script and the control block. No other
+    valid input has both, because the control block proves that the script belongs to the output (BIP-341). A block
+    without any of the `needles`, the output scripts and the spending scripts, has nothing of the peg.
     """
 
     scripts: Mapping[bytes, int]
@@ -29,7 +30,7 @@ class Watched:
 
     @classmethod
     def of(cls, federations: Sequence[Spending], minimum: Sat) -> "Watched":
-        """What to watch for these federations."""
+        """The values to watch for these federations."""
         scripts = {one.output_script: number for number, one in enumerate(federations)}
         spends = frozenset((one.leaf_script, one.control_block) for one in federations)
         return cls(scripts, spends, (*scripts, *(script for script, _ in spends)), minimum)
@@ -38,8 +39,8 @@ class Watched:
 def scan_block(height: int, block: BitcoinHash, data: bytes, watched: Watched) -> ReadBlock:
     """Find what concerns the peg in the block with the hash `block`. Call it in a thread.
 
-    Most blocks have nothing, which a search for the scripts shows; only the others are parsed. Raises `Malformed`
-    for another block, and for one that has a script but is not what its header commits to.
+    A block is parsed only if one of the scripts occurs in it. Raises `Malformed` if `data` is not the block with
+    this hash, or if a parsed block has other transactions than those to which its header commits.
     """
     previous = check_header(data, block)
     if not any(needle in data for needle in watched.needles):

@@ -1,7 +1,7 @@
-"""The Bitcoin watch: what this node knows of the Bitcoin chain, for the peg.
+"""The Bitcoin watch reads the Bitcoin chain for the peg, and answers the questions of other actors about it.
 
-Its background follows the chain (`bitcoin_follower`) into a database of its own; its handlers answer from there.
-It is the only part of the node that uses the Bitcoin node.
+A background task reads the chain (`bitcoin_follower`) into a database of the watch, and the handlers answer from
+this database. No other part of the daemon uses the Bitcoin node.
 """
 
 from collections.abc import Callable, Iterable
@@ -42,7 +42,7 @@ from alysd.types.peg import PegIn, Transaction
 from alysd.wire.bitcoin_transaction import encode_transaction
 
 MAX_BROADCASTS = 16
-"""The number of transactions that wait to be sent: four payments in flight, with some versions each."""
+"""The maximum number of transactions that wait to be sent: four payments in flight, with some versions each."""
 
 
 @attrs.frozen
@@ -78,7 +78,7 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
 
     @handles(GetDeposits)
     async def get_deposits(self, message: GetDeposits) -> Deposits:
-        """Read them from the database."""
+        """Read the deposits from the database."""
         self._follower.require()
         tip = self._follower.height
         limit = min(message.limit, MAX_ITEMS)
@@ -90,7 +90,7 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
 
     @handles(CheckPegIns)
     async def check_peg_ins(self, message: CheckPegIns) -> None:
-        """Compare each with the database."""
+        """Compare each peg-in with the database."""
         found = await self._find(peg_in.txid for peg_in in message.peg_ins)
         highest = self._follower.height - message.confirmations + 1
         for peg_in, seen in zip(message.peg_ins, found, strict=True):
@@ -98,14 +98,14 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
 
     @handles(GetConfirmations)
     async def get_confirmations(self, message: GetConfirmations) -> tuple[Confirmation | None, ...]:
-        """Read them from the database."""
+        """Read the transactions from the database."""
         found = await self._find(message.txids)
         height = self._follower.height
         return tuple(_confirmation(seen, height) for seen in found)
 
     @handles(GetLostDeposits)
     async def get_lost_deposits(self, message: GetLostDeposits) -> tuple[PegIn, ...]:
-        """Read them from the database."""
+        """Read the lost deposits from the database."""
         self._follower.require()
         found = await trio.to_thread.run_sync(self._records.lost, message.after, MAX_ITEMS)
         self._follower.require()
@@ -119,7 +119,7 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
 
     @handles(Broadcast)
     async def broadcast(self, message: Broadcast) -> Deferred[None]:
-        """Let the background send it, which answers the ask."""
+        """Pass the transaction to the background task, which sends it and answers the ask."""
         answer = Deferred[None]()
         try:
             self._send.send_nowait(_Sending(message.transaction, answer))
@@ -129,13 +129,13 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
 
     @handles(FindOnBitcoin)
     async def find(self, message: FindOnBitcoin) -> Seen | None:
-        """Read it from the database."""
+        """Read the finding from the database."""
         (found,) = await trio.to_thread.run_sync(self._records.find, (message.txid,))
         return found
 
     @handles(GetUncredited)
     async def get_uncredited(self, message: GetUncredited) -> tuple[SeenUncredited, ...]:
-        """Read them from the database."""
+        """Read the payments from the database."""
         limit = min(message.limit, MAX_ITEMS)
         return await trio.to_thread.run_sync(self._records.uncredited, message.after, limit)
 
@@ -145,7 +145,7 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
         return self._follower.status
 
     async def _find(self, txids: Iterable[BitcoinHash]) -> tuple[Seen | None, ...]:
-        """What was found in some transactions, if that agrees with the best chain."""
+        """The findings of some transactions. Raises `NotNow` unless the database agrees with the best chain."""
         self._follower.require()
         found = await trio.to_thread.run_sync(self._records.find, tuple(txids))
         self._follower.require()  # the chain may have changed while they were read

@@ -1,7 +1,8 @@
-"""The bridge: what the next block may say of Bitcoin, and whether what a block says of Bitcoin is true.
+"""The bridge makes the peg contents of this node's blocks, and judges those of other blocks, by its Bitcoin node.
 
-It joins the Bitcoin watch to the ledger. When Bitcoin has lost a deposit that blocks have minted, the peg halts:
-this node puts no deposit and no payment into blocks, and approves none, until the deposit is on Bitcoin again.
+The bridge compares the findings of the Bitcoin watch with the ledger. When Bitcoin has lost a deposit that blocks
+have minted, the peg halts: until the deposit is on Bitcoin again, this node makes no peg contents, approves no
+block with a peg-in or a proposal, and signs no payment.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,7 +55,7 @@ class BridgeActor(Actor[Bridge]):
 
     @handles(JudgePegContents)
     async def judge(self, message: JudgePegContents) -> None:
-        """Compare each part with Bitcoin. The witnesses of payments need no judgement."""
+        """Compare each part with Bitcoin, except the witnesses of payments, which need no judgement."""
         block = message.block
         contents = block.peg
         if not contents:
@@ -74,7 +75,7 @@ class BridgeActor(Actor[Bridge]):
 
     @handles(CheckNotHalted)
     async def check_not_halted(self, message: CheckNotHalted) -> None:
-        """Look for minted deposits that Bitcoin has lost."""
+        """Raise `NotSeenOnBitcoin` if Bitcoin has lost a deposit that is minted at the head."""
         if lost := await self._lost((await self._reads.head()).hash):
             raise _halted(lost)
 
@@ -149,6 +150,9 @@ class BridgeActor(Actor[Bridge]):
 
 
 def _halted(lost: Sequence[PegIn]) -> NotSeenOnBitcoin:
-    more = f" and {len(lost) - 1} more were" if len(lost) > 1 else " was"
     first = displayed(lost[0].txid)
-    return NotSeenOnBitcoin(f"the peg is halted: the deposit {first}{more} minted, and is not on Bitcoin any more")
+    if len(lost) == 1:
+        return NotSeenOnBitcoin(f"the peg is halted: the minted deposit {first} is not on Bitcoin any more")
+    return NotSeenOnBitcoin(
+        f"the peg is halted: {len(lost)} minted deposits, such as {first}, are not on Bitcoin any more"
+    )

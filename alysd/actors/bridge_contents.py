@@ -1,7 +1,7 @@
 """Makes the peg contents of a block from what Bitcoin shows and from the ledger after the block's parent.
 
-Every deposit and payment has one confirmation more than it needs, so that a member whose Bitcoin node is a block
-behind agrees too.
+The deposits and confirmed payments in the contents have one confirmation more than the rules require, so that a
+member whose Bitcoin node is a block behind agrees too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,28 +39,28 @@ from alysd.types.tables import Table
 from alysd.wire.bitcoin_transaction import make_transaction
 
 PAGE = 256
-"""The number of deposits that are looked at in one step, which takes some 2 ms."""
+"""The number of deposits that one step reads and looks up in the ledger. A step takes some 2 ms."""
 
 MAX_PAGES = 16
-"""The number of steps for one block. If this many deposits in a row are minted already, the next block goes on."""
+"""The maximum number of steps for one block. If all their deposits are minted, the next block continues there."""
 
 MAX_BACK = 64
-"""The number of blocks that are searched for one of which the bridge knows what is minted."""
+"""The maximum number of blocks in `BridgeMemory.minted`, and of ancestors that are looked up there."""
 
 _SCRIPT_ITEMS = 2
-"""The last items of a witness: the script and the control block."""
+"""The number of items at the end of a witness that are no signatures: the script and the control block."""
 
 MARGIN = 50
-"""Added to the fee rate of a replacement, because rates are rounded down."""
+"""Sat per 1,000 virtual bytes added to the smallest fee rate of a replacement, because rates are rounded down."""
 
 
 @attrs.define
 class BridgeMemory:
     """What the bridge remembers between its instances.
 
-    All deposits up to the number `final` are minted in final blocks. `minted` has such a number for some newer
-    blocks, and so for all their descendants, since a deposit that is minted stays minted. `signed` has the height
-    of Bitcoin at which this node first saw a version of a payment in flight with its witnesses.
+    All deposits up to the number `final` are minted in final blocks. `minted` maps some newer blocks to a number
+    up to which all deposits are minted after the block, and so after all its descendants. `signed` maps the txid
+    of each signed version in flight to the height of Bitcoin at which this node first saw the version's witnesses.
     """
 
     final: int = 0
@@ -112,12 +112,12 @@ class ContentsMaker:
         return PegContents(await self._peg_ins(parent), proposal, finalized, confirmed)
 
     def note_signed(self, versions: Versions, tip: int) -> None:
-        """Remember since which height of Bitcoin each version has its witnesses."""
+        """Remember the height of Bitcoin `tip` for each version that has its witnesses since the last call."""
         signed = [one.txid for payment in versions.payments for one in payment.versions if one.signed is not None]
         self.memory.signed = {txid: self.memory.signed.get(txid, tip) for txid in signed}
 
     def is_stuck(self, payment: Payment, tip: int) -> bool:
-        """Whether the newest version was signed `STUCK_BLOCKS` ago, as far as this node has seen."""
+        """Whether this node saw the newest version's witnesses at least `STUCK_BLOCKS` Bitcoin blocks ago."""
         since = self.memory.signed.get(payment.versions[-1].txid)
         return since is not None and tip - since >= STUCK_BLOCKS
 
@@ -147,14 +147,14 @@ class ContentsMaker:
         return tuple(found[:MAX_PEG_INS])
 
     async def _follow_final(self, parent: ChainState) -> None:
-        """Go on with the deposits that are minted in final blocks."""
+        """Raise `BridgeMemory.final` past the next deposits that are minted in final blocks, at most one page."""
         for seen, entry in await self._page(self.memory.final, parent):
             if entry is None or entry.height > parent.last_final_height:
                 break
             self.memory.final = seen.number
 
     async def _minted_below(self, parent: ChainState) -> int:
-        """The number up to which all deposits are minted after `parent`, as far as the bridge remembers."""
+        """The number up to which all deposits are minted after `parent`; 0 if the bridge remembers none."""
         state = parent
         for _ in range(MAX_BACK):
             if state.hash in self.memory.minted:
@@ -165,7 +165,7 @@ class ContentsMaker:
         return 0
 
     async def _page(self, after: int, parent: ChainState) -> tuple[tuple[SeenDeposit, Minted | None], ...]:
-        """The next deposits, and what is minted of them after `parent`."""
+        """The next deposits, each with its `Minted` entry after `parent`; None for one that is not minted."""
         needed = self.reads.context.spec.peg_in_confirmations + 1
         page = await self.reads.watch_ask(GetDeposits(needed, after, PAGE))
         minted = await self.reads.minted([one.peg_in.txid for one in page.deposits], parent.hash)
@@ -186,7 +186,8 @@ class ContentsMaker:
     async def _finalized(self, versions: Versions) -> tuple[Transaction, ...]:
         """Payments with their witnesses: from Bitcoin, where anybody may have sent them, or from the members.
 
-        Only a version that can still confirm is of use: the others are void once Bitcoin shows one of them.
+        Once Bitcoin shows one version of a payment, only that version can be confirmed, so the others are left
+        out.
         """
         unsigned = {
             version.txid

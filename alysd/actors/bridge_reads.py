@@ -39,7 +39,7 @@ MAX_COINS = 10_000
 
 @attrs.frozen
 class BridgeReads:
-    """Each ask has a deadline. Raises `NotAnswered`, and the refusals of the other actors."""
+    """Asks the other actors, with a deadline per ask. Every method may raise `NotAnswered` and their refusals."""
 
     context: ChainContext
     watch: Address[BitcoinWatch]
@@ -76,7 +76,7 @@ class BridgeReads:
         return {(kind, key): cast("Value | None", entry) for key, entry in zip(keys, found, strict=True)}
 
     async def minted(self, txids: Sequence[BitcoinHash], at: BlockHash) -> tuple[Minted | None, ...]:
-        """What the blocks up to `at` have minted of these deposits."""
+        """The `Minted` entries of these deposits after the block `at`; None for a deposit that is not minted."""
         return cast("tuple[Minted | None, ...]", await self.entries(Table.MINTED, txids, at))
 
     async def payments(self, parent: ChainState) -> tuple[Payment, ...]:
@@ -129,7 +129,7 @@ class BridgeReads:
         return (await self.watch_ask(GetBitcoinStatus())).read
 
     async def finalized(self) -> tuple[Transaction, ...]:
-        """The payments with witnesses that this node has gathered."""
+        """The complete payments whose witnesses no final block has."""
         return await self.federation.ask(GetFinalized(), seconds=self.timing.chain_lookup)
 
 

@@ -53,7 +53,7 @@ BROADCAST_AGAIN = 60.0
 """Seconds after which a complete payment is sent to the Bitcoin node again. A full mempool may have dropped it."""
 
 BROADCAST_SECONDS = 30.0
-"""Deadline of asks that wait for the Bitcoin node: a broadcast, and whether the peg is halted."""
+"""Deadline of the asks that may wait for the Bitcoin node: `Broadcast` and `CheckNotHalted`."""
 
 
 UNKNOWN_SECONDS = 30.0
@@ -87,7 +87,7 @@ class SignatureMemory:
 class FederationActor(Actor[PegSigning]):
     """Signs and gathers signatures. A node without `signer` only gathers.
 
-    One without `watch` and `bridge`, which use its Bitcoin node, neither signs nor broadcasts. Signing and
+    A node without a Bitcoin node has neither `watch` nor `bridge`, and neither signs nor broadcasts. Signing and
     broadcasting run in the background, because they wait for other processes.
     """
 
@@ -128,7 +128,10 @@ class FederationActor(Actor[PegSigning]):
 
     @handles(ReviewPayments)
     async def review(self, message: ReviewPayments) -> None:
-        """Read the payments that are final, and do for each what is due. Without an answer, the next slot does."""
+        """Read the final payments, publish signatures again, and wake the tasks that sign and broadcast.
+
+        If an actor does not answer, the review of the next slot does it.
+        """
         try:
             await self._read_payments()
         except (NotAnswered, UnknownParent):
@@ -180,7 +183,7 @@ class FederationActor(Actor[PegSigning]):
         return {txid[::-1].hex(): len(one.signatures) for txid, one in self._memory.versions.items()}
 
     async def _read_payments(self) -> None:
-        """Read the payments as of the last final block, unless it is the one of the last time."""
+        """Read the payments as of the last final block, if this block has changed since the last time."""
         tip = await self._chain.ask(GetForkchoice(), seconds=self._timing.local_answer)
         final = tip.finalized.hash
         if final == self._memory.final:
@@ -252,8 +255,8 @@ class FederationActor(Actor[PegSigning]):
     async def _may_sign(self, due: Sequence[_Gathered]) -> bool:
         """Whether the peg is not halted, as far as this node's Bitcoin node shows.
 
-        For a moment after each Bitcoin block it cannot know, which is logged only if it lasts. A node without a
-        Bitcoin node never knows: it signs nothing. The configuration of such a node with a key is refused.
+        For a moment after each Bitcoin block the node cannot know, which is logged only if it lasts. A node without a
+        Bitcoin node never knows, and signs nothing: the configuration of such a node with a key is refused.
         """
         if self._bridge is None:
             return False
@@ -277,7 +280,7 @@ class FederationActor(Actor[PegSigning]):
             return
         fault = await trio.to_thread.run_sync(opened.fault, signature)
         if fault is not None:
-            _note(gathered, PaymentNotSigned(opened.txid, f"its signer has returned a wrong signature: {fault}"))
+            _note(gathered, PaymentNotSigned(opened.txid, f"the signer has returned a wrong signature: {fault}"))
             return
         log(PaymentSigned(opened.txid, len(opened.payment.payees), opened.payment.spent))
         self._count(gathered, signature)
@@ -308,7 +311,7 @@ class FederationActor(Actor[PegSigning]):
 
 
 def _wake(channel: "trio.MemorySendChannel[None]") -> None:
-    """Wake a task of the background, now or when it has done what is due."""
+    """Wake a background task. A task that is busy looks for work once more when it is done."""
     with suppress(trio.WouldBlock):
         channel.send_nowait(None)
 

@@ -78,7 +78,8 @@ class AlysSide:
     def _take_withdrawals(self, number: Height, block: dict[str, Any]) -> None:
         """Separate the fees, which come first in a block with a proof of work, from what the peg mints.
 
-        A block with a proof that has no fee to pay looks like one without a proof, so that both are possible then.
+        A block with a proof but without fees to pay looks like a block without a proof. Then both are possible,
+        and `_unpaid` has the unpaid fees of both cases.
         """
         entries = [object_of(one, "withdrawal") for one in list_field(block, "withdrawals", _MAX_ITEMS)]
         made = [(EvmAddress(data_field(one, "address", 20)), quantity_field(one, "amount")) for one in entries]

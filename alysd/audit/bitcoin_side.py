@@ -57,9 +57,9 @@ async def payout_script(call: Call, address: str) -> bytes | None:
 class BitcoinSide:
     """Reads block after block from the height `start`. `scripts` are the federation's output scripts.
 
-    With `deposits_only`, it leaves out payments and uncredited transactions from then on. The execution layer is
-    read between two reads of Bitcoin: it can have minted only deposits that the second read sees, and a payment
-    that the first read saw can pay only requests that the execution layer has.
+    With `deposits_only`, further payments and uncredited transactions are left out. An audit reads Bitcoin, then
+    the execution layer, then the deposits of newer Bitcoin blocks. So it knows the deposit of every mint that it
+    has read on the execution layer, and the requests of every payment that it has read on Bitcoin.
     """
 
     call: Call

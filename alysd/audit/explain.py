@@ -20,10 +20,10 @@ _MAX_COMBINED = 12
 
 @attrs.frozen
 class Explained:
-    """An explanation: what was minted and refunded, and what still waits.
+    """An explanation: the sums that were minted and refunded, and the deposits and refunds that still wait.
 
     `waiting` are deposits that were not minted, `due` refunds that were not paid. `requests` are the places of the
-    requests that were refunded although amount and address were right, because a fee would have used them up.
+    requests that were refunded although amount and address were right: their payment would have been dust.
     """
 
     minted: int
@@ -55,7 +55,7 @@ def explain(
 
 
 def _next(before: Explained, amount: Sat, requests: Sequence[Sat]) -> Iterator[Explained]:
-    """The explanations of one more amount."""
+    """The explanations that explain one more `amount` than `before`."""
     for waiting in _without(before.waiting, amount):
         yield attrs.evolve(before, minted=before.minted + amount, waiting=waiting)
     refunded = before.refunded + amount

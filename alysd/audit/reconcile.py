@@ -35,14 +35,14 @@ class Totals:
 
     @property
     def missing(self) -> int:
-        """What the federation should hold beyond what it holds; negative for a surplus."""
+        """The amount by which the federation holds less than the equality requires; negative for a surplus."""
         owes = self.minted + self.refunded + self.refunds_due + self.owed + self.reserve
         return owes - self.burned - self.held
 
 
 @attrs.frozen
 class Report:
-    """The result of an audit. `open` is the number of deposits, requests and refunds that are not ended."""
+    """The result of an audit. `open` is the number of deposits, requests and refunds that still wait."""
 
     totals: Totals
     problems: tuple[str, ...]
@@ -50,7 +50,7 @@ class Report:
 
     @property
     def equal(self) -> bool:
-        """Whether everything is explained and no satoshi is missing."""
+        """Whether everything is explained, and the federation holds exactly what the equality requires."""
         return not self.problems and self.totals.missing == 0
 
 

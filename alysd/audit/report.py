@@ -54,11 +54,14 @@ def report_text(report: Report, bitcoin: BitcoinFindings, alys: AlysFindings) ->
         f"not credited: {one.amount} sat in {one.txid[::-1].hex()}: {one.reason}" for one in bitcoin.uncredited
     ]
     lines += [f"problem: {problem}" for problem in report.problems]
-    if report.totals.missing:
+    if report.totals.missing > 0:
         lines.append(f"{report.totals.missing} sat are missing")
+    if report.totals.missing < 0:
+        lines.append(f"{-report.totals.missing} sat are too many")
     if report.equal:
         lines.append(
-            f"held + burned = minted + refunded + refunds due + owed + reserve, to the satoshi; {report.open} open"
+            "held + burned = minted + refunded + refunds due + owed + reserve, to the satoshi; "
+            f"{report.open} deposits, requests and refunds wait"
         )
     return "\n".join(lines) + "\n"
 

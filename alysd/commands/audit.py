@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Audit; return 0 if everything is explained and no satoshi is missing, else 1. Raises `UserError`."""
+    """Audit; return 0 if everything is explained and the two sides are equal, else 1. Raises `UserError`."""
     import json
 
     import trio

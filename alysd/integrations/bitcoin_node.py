@@ -1,7 +1,7 @@
 """The Bitcoin node that the peg follows: Bitcoin Core 28 or later, or a compatible node, over its JSON-RPC.
 
-The node's answers decide what is minted, so it must be the operator's own. Every answer is bounded and checked:
-what is not as documented counts as no answer.
+The node's answers decide what is minted, so it must be the operator's own. Every answer is bounded and checked; an
+answer that is not as documented counts as no answer.
 """
 
 from collections.abc import Callable, Container, Mapping
@@ -190,10 +190,10 @@ class BitcoinCore:
         if info.network != _NAMES[self._network] or first != _GENESIS[self._network]:
             raise self._unavailable(
                 f"it is on the network {info.network} (first block {first[::-1].hex()}), but the chain needs "
-                f"{self._network}: set bitcoin.url to a node of that network"
+                f"{self._network}: configure a node of that network"
             )
 
     def _unavailable(self, reason: str) -> BitcoinUnavailable:
-        """The error for an answer that is none; another node may answer the next call."""
+        """The error for an answer that counts as none. The next call checks the network again."""
         self._checked = False
         return BitcoinUnavailable(self._url, reason)

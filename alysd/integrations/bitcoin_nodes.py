@@ -1,4 +1,4 @@
-"""Several Bitcoin nodes as one: the first that answers is used. A node that fails is left alone for a while."""
+"""Several Bitcoin nodes as one: the first that answers is used. A node that fails gets no calls for a while."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
-"""How long a node that failed gets no calls. The pause doubles with each failure in a row, up to the longest."""
+"""The first and the longest time without calls to a failed node. The time doubles with each failure in a row."""
 
 
 @attrs.define

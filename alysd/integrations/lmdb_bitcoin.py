@@ -1,4 +1,4 @@
-"""The database of the Bitcoin watch in LMDB: the blocks that it has read, and what it found in them.
+"""The database of the Bitcoin watch in LMDB: the blocks that the watch has read, and its findings.
 
     blocks      height (4, BE)  -> block hash
     deposits    number (8, BE)  -> height (4, BE) | the deposit
@@ -8,7 +8,7 @@
     lost        txid            -> deposit that a reorganisation removed
     meta        "identity", "next" (the next number)
 
-Everything in it can be found again on Bitcoin, so it needs no backup.
+The watch can find everything in the database again on Bitcoin, so the database needs no backup.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ from alysd.types.peg import PegIn
 KINDS: Mapping[type[Any], str] = MappingProxyType(
     {PegIn: "deposits", Uncredited: "uncredited", ConfirmedPayment: "payments"}
 )
-"""The table of each kind of finding. Each kind has its own, so that many of one do not slow down the others."""
+"""The table of each kind of finding. The kinds are apart, so that many findings of one kind slow down no other."""
 
 TABLES = (*KINDS.values(), "blocks", "places", "lost", "meta")
 
@@ -58,7 +58,7 @@ class LmdbBitcoinRecords:
     def open(cls, folder: Path, identity: str, map_bytes: int = FIRST_MAP_BYTES) -> "LmdbBitcoinRecords":
         """Open the database in `folder`, or create it.
 
-        `identity` is everything that decides what is found: the chain, its federations and their parameters.
+        `identity` names everything that determines the findings: the chain, its federations and their parameters.
         Raises `ConfigError` for a database with another identity or version, or a folder that cannot be accessed;
         `Corrupt` for a damaged one; and `StoreError` when the disk fails.
         """
@@ -69,7 +69,7 @@ class LmdbBitcoinRecords:
             found = records.read(lambda txn: txn.get("meta", b"identity"))
             if found is None:
                 if records.read(lambda txn: any(txn.count(table) for table in TABLES)):
-                    raise _damaged(folder, "it does not say what it belongs to")
+                    raise _damaged(folder, "it does not say to which chain it belongs")
                 records.write(lambda txn: txn.put("meta", b"identity", expected))
             elif found != expected:
                 raise ConfigError(
@@ -144,7 +144,7 @@ class LmdbBitcoinRecords:
         return self._records.read(read)
 
     def find(self, txids: Sequence[BitcoinHash]) -> tuple[Seen | None, ...]:
-        """What was found in these transactions."""
+        """The findings in these transactions; None for a transaction without one."""
 
         def one(txn: Transaction, txid: BitcoinHash) -> Seen | None:
             place = txn.get("places", txid)

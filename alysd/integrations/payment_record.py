@@ -8,8 +8,8 @@ The first lines name the key. Each further line was written and synced before a 
 
 `version` is the txid of the signed transaction as Bitcoin displays it. `payment` is the digest of what all
 versions of the payment have in common (`peg.versions.payment_digest`). `check` is a checksum over the line and the
-check of the line before, so that a missing, damaged or foreign line is noticed. A crash can leave an incomplete
-last line. No signature followed it, so it is removed.
+check of the line before, so that a damaged or foreign line is noticed, and a missing one unless it was the last. A
+crash can leave an incomplete last line. No signature followed this line, so the next start removes it.
 """
 
 import os
@@ -37,7 +37,8 @@ _CHECK_DIGITS = 16
 class SignedPayment:
     """One line of the record: a version `txid` of the payment with this `digest`.
 
-    `time` is that of the signature, in Unix seconds. `amount` is what leaves the federation, in sat.
+    `time` is the time of the signature, in Unix seconds. `amount` is the sat that leave the federation, fee
+    included.
     """
 
     txid: BitcoinHash

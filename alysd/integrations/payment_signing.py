@@ -1,7 +1,7 @@
 """The signer of a federation member's payments, with a record on disk (docs/protocol.md, "Peg-out").
 
 Each output is written to the record together with the payment that spends it, and synced, before a signature is
-made. So the key never signs two payments that spend one output, whatever the node's database says.
+made. So the key never signs two different payments that spend the same output, whatever the node's database says.
 """
 
 from collections.abc import Sequence

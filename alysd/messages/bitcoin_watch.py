@@ -2,8 +2,8 @@
 
 Answers are as of the newest Bitcoin block that the watch has read. `GetDeposits`, `CheckPegIns`,
 `GetConfirmations`, `GetLostDeposits` and `GetFeeRate` raise `NotNow` with the reason while the Bitcoin node does
-not answer, or has blocks that the watch has not read yet: a reorganisation that the watch does not see may have
-undone what it knows.
+not answer, or has blocks that the watch has not read yet: a reorganisation may have undone the blocks from which
+the watch would answer.
 """
 
 import attrs
@@ -14,7 +14,7 @@ from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import PegIn, Transaction
 
 MAX_ITEMS = 1_024
-"""The maximum number of items in a question or an answer: as many as a block may have peg-ins."""
+"""The maximum number of items in a question or an answer. A block has at most 64 peg-ins."""
 
 
 class BitcoinWatch:
@@ -56,7 +56,7 @@ class GetConfirmations(Ask[BitcoinWatch, tuple[Confirmation | None, ...]]):
 
 @attrs.frozen
 class GetLostDeposits(Ask[BitcoinWatch, tuple[PegIn, ...]]):
-    """Get at most `MAX_ITEMS` deposits that a reorganisation has removed and that are not back, by txid.
+    """Get at most `MAX_ITEMS` deposits that a reorganisation has removed and no later block has, in txid order.
 
     The first has the lowest txid above `after`; None begins with the first of all.
     """
@@ -82,14 +82,14 @@ class Broadcast(Ask[BitcoinWatch, None]):
 
 @attrs.frozen
 class FindOnBitcoin(Ask[BitcoinWatch, Seen | None]):
-    """Get what the transaction `txid` is to the peg, as far as the watch has read; None if it is nothing to it."""
+    """Get the watch's finding in the transaction `txid`; None if the watch has read none there."""
 
     txid: BitcoinHash
 
 
 @attrs.frozen
 class GetUncredited(Ask[BitcoinWatch, tuple[SeenUncredited, ...]]):
-    """Get at most `limit` (1 to `MAX_ITEMS`) payments that are not credited, oldest first, after `after`."""
+    """Get at most `limit` (1 to `MAX_ITEMS`) uncredited payments, oldest first, with a number above `after`."""
 
     after: int
     limit: int
@@ -97,4 +97,4 @@ class GetUncredited(Ask[BitcoinWatch, tuple[SeenUncredited, ...]]):
 
 @attrs.frozen
 class GetBitcoinStatus(Ask[BitcoinWatch, BitcoinStatus]):
-    """Get what the watch knows about Bitcoin."""
+    """Get the heights of the Bitcoin node's newest block and of the newest block read, and the watch's problem."""

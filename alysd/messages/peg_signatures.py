@@ -47,9 +47,9 @@ class ConsiderPegSignature(Ask[PegSigning, bool]):
 
 @attrs.frozen
 class GetFinalized(Ask[PegSigning, tuple[Transaction, ...]]):
-    """Get the complete transactions of all final payments in flight that a quorum has signed.
+    """Get the complete transactions of the final payments in flight whose witnesses no final block has.
 
-    A block may have the witnesses of some of them already; `peg.payments.finalize` refuses these.
+    A block that is not final may have the witnesses of some; `peg.payments.finalize` refuses these.
     """
 
 
@@ -68,7 +68,7 @@ class SignatureCount:
 
 @attrs.frozen
 class GetSignatureCounts(Ask[PegSigning, tuple[SignatureCount, ...]]):
-    """Get the progress of all versions of the payments in flight that are final."""
+    """Get the progress of the open versions (`peg.collecting.open_versions`) of the final payments in flight."""
 
 
 # From the federation actor to itself

@@ -1,4 +1,4 @@
-"""What the Bitcoin watch finds in the Bitcoin chain, for the peg.
+"""The findings of the Bitcoin watch: the transactions of the Bitcoin chain that concern the peg.
 
 A finding has a `number`, its place in the order in which the watch found everything, from 1. A transaction that a
 reorganisation moves to another block gets a new, higher number.
@@ -13,7 +13,10 @@ from alysd.types.units import Sat
 
 @attrs.frozen
 class Uncredited:
-    """A transaction that pays a federation, but is not credited because of `reason`. Operators can refund it."""
+    """A transaction that pays a federation `amount` in all, but is not credited because of `reason`.
+
+    The operators can refund it by hand.
+    """
 
     txid: BitcoinHash
     bitcoin_block: BitcoinHash
@@ -30,7 +33,7 @@ class ConfirmedPayment:
 
 
 Finding = PegIn | Uncredited | ConfirmedPayment
-"""What a transaction is to the peg. A transaction that spends an output of a federation is never a deposit."""
+"""A transaction that concerns the peg. One that spends an output of a federation is never a deposit."""
 
 
 @attrs.frozen
@@ -79,7 +82,7 @@ Seen = SeenDeposit | SeenUncredited | SeenPayment
 
 @attrs.frozen
 class Deposits:
-    """Deposits, oldest first, and the height of Bitcoin's newest block."""
+    """Deposits, oldest first, and the height of the newest Bitcoin block that the watch has read."""
 
     deposits: tuple[SeenDeposit, ...]
     tip: int

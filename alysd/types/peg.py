@@ -96,8 +96,9 @@ class DepositOutput:
 class PegIn:
     """A deposit that a block mints to `recipient`, or adds to the reserve if the recipient is `RESERVE`.
 
-    `bitcoin_block` is the block that confirms the transaction `txid`. The outputs are in the block, so that a node
-    without a Bitcoin node can compute the ledger. A node that has one compares them.
+    `bitcoin_block` is the Bitcoin block that confirms the transaction `txid`. The peg-in states the outputs, so
+    that a node without a Bitcoin node can compute the ledger. Authorities compare them with Bitcoin before they
+    approve.
     """
 
     txid: BitcoinHash
@@ -115,8 +116,8 @@ class PegIn:
 class PegOutProposal:
     """A payment that the federation is to sign: a transaction without witness.
 
-    `reserve_fee` is the part of its fee that the reserve pays. `replaces` is the payment whose newer version this
-    is, named by the txid of its first version; None for a new payment.
+    `reserve_fee` is the part of the transaction's fee that the reserve pays. `replaces` is None for a new payment.
+    For a newer version of a payment, `replaces` is the txid of the first version.
     """
 
     transaction: Transaction
@@ -308,8 +309,8 @@ class PegTotals:
 
     `held`: the federation's outputs, including those in payments in flight. `burned`: sent to the bridge, in whole
     sat. `minted`: deposits. `refunded`: refunds that withdrawals have paid. `refunds_due`: refunds still owed.
-    `owed`: accepted requests whose payment is not confirmed. `reserve`: what pays for the federation's own moves;
-    `pledged` is the part of it that payments in flight use.
+    `owed`: accepted requests whose payment is not confirmed. `reserve`: bitcoin for the fees that no payee bears;
+    `pledged` is the part of the reserve that payments in flight use.
 
     The requests from `first_request` up to the one before `next_request` wait for a proposal; the refunds from
     `first_refund` up to the one before `next_refund` wait for a withdrawal. `payments` is the number of payments

@@ -308,7 +308,9 @@ async def test_the_peg_halts_and_goes_on(tmp_path: Path, autojump_clock: MockClo
         other = rig.deposit(600_000)
         await rig.mine(CONFIRMATIONS + 1)
         assert await rig.contents() == NOTHING
-        with pytest.raises(NotSeenOnBitcoin, match=r"the peg is halted: the deposit .* was minted"):
+        with pytest.raises(
+            NotSeenOnBitcoin, match=r"the peg is halted: the minted deposit .* is not on Bitcoin any more"
+        ):
             await rig.judge(waiting)
         with pytest.raises(NotSeenOnBitcoin, match="the peg is halted"):
             await rig.bridge.ask(CheckNotHalted())

@@ -65,7 +65,10 @@ def audit(
     alys = attrs.evolve(alys, **{name: value for name, value in changes.items() if hasattr(alys, name)})
     report = reconcile(bitcoin, alys, TERMS, SCRIPTS)
     assert report_json(report, bitcoin, alys)["equal"] is report.equal
-    assert all(problem in report_text(report, bitcoin, alys) for problem in report.problems)
+    text, missing = report_text(report, bitcoin, alys), report.totals.missing
+    assert all(problem in text for problem in report.problems)
+    assert (f"{missing} sat are missing" in text) is (missing > 0)
+    assert (f"{-missing} sat are too many" in text) is (missing < 0)
     return report
 
 
@@ -164,6 +167,12 @@ def test_a_request_that_is_paid_and_refunded_is_found() -> None:
 def test_a_stolen_coin_is_missing() -> None:
     report = audit(deposits=[deposit(1, ALICE, 700)], withdrawals=[mint(ALICE, 700)], coins={})
     assert report.totals.missing == 700
+    assert not report.equal
+
+
+def test_a_coin_that_nothing_explains_is_too_much() -> None:
+    report = audit(coins={OutPoint(txid(0), 0): Sat(700)})
+    assert report.totals.missing == -700
     assert not report.equal
 
 

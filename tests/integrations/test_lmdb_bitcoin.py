@@ -133,5 +133,5 @@ def test_damage_is_named_with_the_right_advice(folder: Path) -> None:
     raw = Records.open(folder, ("deposits", "places", "meta"))
     raw.write(lambda txn: txn.delete("meta", b"identity"))
     raw.close()
-    with pytest.raises(Corrupt, match="it does not say what it belongs to"):
+    with pytest.raises(Corrupt, match="it does not say to which chain it belongs"):
         LmdbBitcoinRecords.open(folder, "chain")

@@ -62,9 +62,10 @@ class BitcoinReorganised(LogEvent):
 
 @attrs.frozen
 class PaymentsFound(LogEvent):
-    """A Bitcoin block pays the federation: `deposits` of `amount` in all, and `uncredited` other payments.
+    """A Bitcoin block has transactions that concern the peg.
 
-    `payments` is the number of the federation's own payments in the block.
+    `deposits` is the number of deposits, of `amount` together; `uncredited` that of other payments to the
+    federation; and `payments` that of payments by the federation.
     """
 
     name = "bitcoin_payments_found"

@@ -40,7 +40,7 @@ class PaymentNotSigned(LogEvent):
 
 @attrs.frozen
 class PaymentComplete(LogEvent):
-    """A quorum of `signatures` members has signed the payment `txid`; this node broadcasts it."""
+    """A quorum of `signatures` members has signed the payment `txid`; a node with a Bitcoin node broadcasts it."""
 
     name = "payment_complete"
 
