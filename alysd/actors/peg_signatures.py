@@ -255,8 +255,9 @@ class FederationActor(Actor[PegSigning]):
     async def _may_sign(self, due: Sequence[_Gathered]) -> bool:
         """Whether the peg is not halted, as far as this node's Bitcoin node shows.
 
-        For a moment after each Bitcoin block the node cannot know, which is logged only if it lasts. A node without a
-        Bitcoin node never knows, and signs nothing: the configuration of such a node with a key is refused.
+        For a moment after each Bitcoin block the node cannot know, which is logged only if it lasts. A node
+        without a Bitcoin node never knows, and signs nothing: the configuration of such a node with a key is
+        refused.
         """
         if self._bridge is None:
             return False
