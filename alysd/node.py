@@ -265,6 +265,7 @@ def _bridge(node: Node) -> list[SupervisorSpec]:
             *([] if bitcoin is None else [
                 actor(to.bitcoin_watch, lambda: BitcoinWatchActor(
                     bitcoin.node, bitcoin.records, bitcoin.watched, context.spec.bitcoin_start_height,
+                    context.spec.peg_in_confirmations,
                 ), restart=ExponentialBackoff()),
                 actor(to.bridge, lambda: BridgeActor(
                     BridgeReads(context, to.bitcoin_watch, to.chain, to.federation, timing), rules, memory,

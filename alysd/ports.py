@@ -12,7 +12,7 @@ from typing import Protocol
 from alysd.nurseries import Tracer
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
-from alysd.types.bitcoin_watch import ReadBlock, Seen, SeenDeposit, SeenUncredited
+from alysd.types.bitcoin_watch import Expected, ReadBlock, Seen, SeenDeposit, SeenUncredited
 from alysd.types.block import Approval, Block, ExecutionPayload, PayloadAttributes, SignedBlock
 from alysd.types.chain import (
     ChainState,
@@ -36,7 +36,7 @@ from alysd.types.hashes import (
 )
 from alysd.types.mining import AuxOffer
 from alysd.types.peers import GossipVerdict, StreamKind, Topic
-from alysd.types.peg import Payment, PegIn, PegSignature
+from alysd.types.peg import Payment, PegSignature
 from alysd.types.signing import SignedSlot
 from alysd.types.tables import Entry, EntryKey, Table
 from alysd.types.units import Height, Slot
@@ -385,12 +385,15 @@ class BitcoinRecords(Protocol):
         """The hash of the block at `height`, or None if no block at this height was read."""
         ...
 
-    def add(self, blocks: Sequence[ReadBlock]) -> None:
-        """Add blocks, each on top of the one before, the first on top of the newest."""
+    def add(self, blocks: Sequence[ReadBlock], confirmations: int) -> None:
+        """Add blocks, each on top of the one before, the first on top of the newest.
+
+        Lost transactions that then have at least this many `confirmations` are forgotten.
+        """
         ...
 
     def remove_newest(self) -> None:
-        """Remove the newest block, which a reorganisation undid. Its deposits are lost until a block has them."""
+        """Remove the newest block, which a reorganisation undid. Its deposits and payments are lost."""
         ...
 
     def deposits(self, after: int, highest: int, limit: int) -> tuple[SeenDeposit, ...]:
@@ -405,8 +408,19 @@ class BitcoinRecords(Protocol):
         """What was found in these transactions, in order; None for a transaction that is nothing to the peg."""
         ...
 
-    def lost(self, after: BitcoinHash | None, limit: int) -> tuple[PegIn, ...]:
-        """At most `limit` lost deposits, ordered by txid, with a txid above `after` unless that is None."""
+    def missing(self, expected: Sequence[Expected], highest: int) -> tuple[Expected, ...]:
+        """Those that are not in a block up to the height `highest` with this amount."""
+        ...
+
+    def note_lost(self, expected: Sequence[Expected]) -> None:
+        """Add transactions to those that are lost."""
+        ...
+
+    def lost(self, after: bytes, highest: int, limit: int) -> tuple[Expected, ...]:
+        """At most `limit` lost transactions that no block up to the height `highest` has, ordered by key.
+
+        Their keys are above `after`.
+        """
         ...
 
     def close(self) -> None:

@@ -48,13 +48,15 @@ class BitcoinFollower:
 
     `read` has the height and hash of the newest block that was read; `tip` is the height of the node's newest
     block. `problem` is the reason why `records` may differ from the best chain, None while they agree. It is set
-    before any block is removed. `fee_rate` is the newest estimate.
+    before any block is removed. `fee_rate` is the newest estimate. A lost transaction counts as found again once
+    it has `confirmations`.
     """
 
     node: BitcoinNode
     records: BitcoinRecords
     watched: Watched
     start: int
+    confirmations: int
     report: Callable[[LogEvent], None]
     read: tuple[int, BitcoinHash] | None = None
     tip: int | None = None
@@ -147,7 +149,7 @@ class BitcoinFollower:
         if not blocks:
             height = self.height + 1
             raise NotNow(f"the Bitcoin node's best chain changed while block {height} was read; it is read again")
-        await trio.to_thread.run_sync(self.records.add, blocks)
+        await trio.to_thread.run_sync(self.records.add, blocks, self.confirmations)
         self.read = below
         self._report_read(blocks, info.height)
 

@@ -22,8 +22,10 @@ from alysd.messages.bitcoin_watch import (
     GetConfirmations,
     GetDeposits,
     GetFeeRate,
-    GetLostDeposits,
+    GetLost,
+    GetMissing,
     GetUncredited,
+    NoteLost,
 )
 from alysd.messages.log.base import LogEvent, log
 from alysd.nurseries import Actor, Deferred, handles
@@ -32,6 +34,7 @@ from alysd.types.bitcoin_watch import (
     BitcoinStatus,
     Confirmation,
     Deposits,
+    Expected,
     Seen,
     SeenDeposit,
     SeenPayment,
@@ -54,7 +57,10 @@ class _Sending:
 
 
 class BitcoinWatchActor(Actor[BitcoinWatch]):
-    """Follows the chain of `node` from the height `start` on, and answers from `records`."""
+    """Follows the chain of `node` from the height `start` on, and answers from `records`.
+
+    `confirmations` is the number that a deposit needs.
+    """
 
     def __init__(
         self,
@@ -62,11 +68,12 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
         records: BitcoinRecords,
         watched: Watched,
         start: int,
+        confirmations: int,
         report: Callable[[LogEvent], None] = log,
     ) -> None:
         self._node = node
         self._records = records
-        self._follower = BitcoinFollower(node, records, watched, start, report)
+        self._follower = BitcoinFollower(node, records, watched, start, confirmations, report)
         self._send, self._sendings = trio.open_memory_channel[_Sending](MAX_BROADCASTS)
 
     async def background(self) -> None:
@@ -103,11 +110,27 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
         height = self._follower.height
         return tuple(_confirmation(seen, height) for seen in found)
 
-    @handles(GetLostDeposits)
-    async def get_lost_deposits(self, message: GetLostDeposits) -> tuple[PegIn, ...]:
-        """Read the lost deposits from the database."""
+    @handles(GetMissing)
+    async def get_missing(self, message: GetMissing) -> tuple[Expected, ...]:
+        """Look for them in the database."""
         self._follower.require()
-        found = await trio.to_thread.run_sync(self._records.lost, message.after, MAX_ITEMS)
+        highest = self._follower.height - message.confirmations + 1
+        found = await trio.to_thread.run_sync(self._records.missing, message.expected[:MAX_ITEMS], highest)
+        self._follower.require()
+        return found
+
+    @handles(NoteLost)
+    async def note_lost(self, message: NoteLost) -> None:
+        """Write them to the database."""
+        self._follower.require()
+        await trio.to_thread.run_sync(self._records.note_lost, message.expected[:MAX_ITEMS])
+
+    @handles(GetLost)
+    async def get_lost(self, message: GetLost) -> tuple[Expected, ...]:
+        """Read them from the database."""
+        self._follower.require()
+        highest = self._follower.height - message.confirmations + 1
+        found = await trio.to_thread.run_sync(self._records.lost, message.after, highest, MAX_ITEMS)
         self._follower.require()
         return found
 

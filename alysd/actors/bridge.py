@@ -1,30 +1,37 @@
 """The bridge makes the peg contents of this node's blocks, and judges those of other blocks, by its Bitcoin node.
 
 The bridge compares the findings of the Bitcoin watch with the ledger. When Bitcoin has lost a deposit that blocks
-have minted, the peg halts: until the deposit is on Bitcoin again, this node makes no peg contents, approves no
-block with a peg-in or a proposal, and signs no payment.
+have minted, or a payment that they have confirmed, the peg halts: until Bitcoin has confirmed it again, this node
+makes no peg contents, approves no block with a peg-in or a proposal, and signs no payment (`bridge_audit`).
 """
 
 from collections.abc import Callable, Sequence
 
 import trio
 
+from alysd.actors.bridge_audit import LedgerAudit
 from alysd.actors.bridge_contents import BridgeMemory, ContentsMaker, Versions
 from alysd.actors.bridge_reads import BridgeReads
 from alysd.consensus.peg_ledger import spendings_at, take_contents
 from alysd.errors import NotSeenOnBitcoin
 from alysd.messages.bitcoin_watch import CheckPegIns
-from alysd.messages.bridge import Bridge, CheckNotHalted, GetPegContents, JudgePegContents
+from alysd.messages.bridge import (
+    Bridge,
+    CheckNotHalted,
+    GetPegContents,
+    GetPegHealth,
+    JudgePegContents,
+    PegHealth,
+)
 from alysd.messages.log.base import LogEvent, log
-from alysd.messages.log.peg import PegHalted, PegResumed
 from alysd.nurseries import Actor, handles
 from alysd.peg.estimates import STUCK_BLOCKS, check_rate_near, rate_of
 from alysd.types.auxpow import AuxPowHeader
+from alysd.types.bitcoin_watch import Expected
 from alysd.types.block import Block
 from alysd.types.chain import ChainState, LedgerChange
 from alysd.types.hashes import BlockHash, displayed
-from alysd.types.peg import ConfirmedPegOut, Payment, PegContents, PegIn, PegOutProposal, PegRules
-from alysd.types.units import Sat
+from alysd.types.peg import ConfirmedPegOut, Payment, PegContents, PegOutProposal, PegRules
 from alysd.workflows.ledger_reads import ledger_entries
 
 
@@ -41,14 +48,17 @@ class BridgeActor(Actor[Bridge]):
         self._rules = rules
         self._reads = reads
         self._maker = ContentsMaker(reads, memory)
-        self._report = report
-        self._halted = False
+        self._audit = LedgerAudit(reads, report)
+
+    async def background(self) -> None:
+        """Compare what the ledger relies on with Bitcoin."""
+        await self._audit.run()
 
     @handles(GetPegContents)
     async def contents(self, message: GetPegContents) -> PegContents:
         """Make the contents of a child of the block; none while the peg is halted."""
         parent = await self._reads.state(message.parent)
-        if await self._lost(parent.hash):
+        if await self._audit.lost_at(parent.hash):
             return PegContents()
         versions = await self._versions(parent)
         return await self._maker.make(parent, versions)
@@ -61,9 +71,8 @@ class BridgeActor(Actor[Bridge]):
         if not contents:
             return
         parent = await self._reads.state(block.parent_hash)
-        lost = await self._lost(parent.hash)
-        if lost and (contents.peg_ins or contents.proposal):
-            raise _halted(lost)
+        if contents.peg_ins or contents.proposal:
+            await self._check_not_halted(parent.hash)
         needed = self._reads.context.spec.peg_in_confirmations
         if contents.peg_ins:
             await self._reads.watch_ask(CheckPegIns(contents.peg_ins, needed))
@@ -75,8 +84,16 @@ class BridgeActor(Actor[Bridge]):
 
     @handles(CheckNotHalted)
     async def check_not_halted(self, message: CheckNotHalted) -> None:
-        """Raise `NotSeenOnBitcoin` if Bitcoin has lost a deposit that is minted at the head."""
-        if lost := await self._lost((await self._reads.head()).hash):
+        """Raise `NotSeenOnBitcoin` if Bitcoin has lost something on which the ledger of the head relies."""
+        await self._check_not_halted((await self._reads.head()).hash)
+
+    @handles(GetPegHealth)
+    async def health(self, message: GetPegHealth) -> PegHealth:
+        """Return the result of the last comparison."""
+        return self._audit.health
+
+    async def _check_not_halted(self, at: BlockHash) -> None:
+        if lost := await self._audit.lost_at(at):
             raise _halted(lost)
 
     async def _judge_confirmed(self, stated: ConfirmedPegOut, needed: int) -> None:
@@ -126,16 +143,6 @@ class BridgeActor(Actor[Bridge]):
             self._maker.note_signed(versions, await self._reads.tip())
         return versions
 
-    async def _lost(self, at: BlockHash) -> tuple[PegIn, ...]:
-        """The minted deposits that Bitcoin has lost. Logs when the peg halts, and when it goes on."""
-        lost = await self._reads.lost_mints(at)
-        if lost and not self._halted:
-            self._report(PegHalted(len(lost), Sat(sum(one.amount for one in lost)), lost[0].txid))
-        if self._halted and not lost:
-            self._report(PegResumed())
-        self._halted = bool(lost)
-        return lost
-
     async def _change(
         self, contents: PegContents, header: AuxPowHeader | None, parent: ChainState
     ) -> LedgerChange:
@@ -149,10 +156,10 @@ class BridgeActor(Actor[Bridge]):
         return step.change
 
 
-def _halted(lost: Sequence[PegIn]) -> NotSeenOnBitcoin:
-    first = displayed(lost[0].txid)
-    if len(lost) == 1:
-        return NotSeenOnBitcoin(f"the peg is halted: the minted deposit {first} is not on Bitcoin any more")
+def _halted(lost: Sequence[Expected]) -> NotSeenOnBitcoin:
+    first = lost[0]
+    what = "minted deposit" if first.change is None else "confirmed payment"
+    more = f", nor {len(lost) - 1} more" if len(lost) > 1 else ""
     return NotSeenOnBitcoin(
-        f"the peg is halted: {len(lost)} minted deposits, such as {first}, are not on Bitcoin any more"
+        f"the peg is halted: the {what} {displayed(first.txid)} is not on Bitcoin any more{more}"
     )

@@ -12,7 +12,6 @@ from alysd.messages.bitcoin_watch import (
     GetBitcoinStatus,
     GetConfirmations,
     GetFeeRate,
-    GetLostDeposits,
 )
 from alysd.messages.chain import Chain, GetEntries, GetForkchoice, GetState, ListEntries
 from alysd.messages.peg_signatures import GetFinalized, PegSigning
@@ -21,11 +20,11 @@ from alysd.peg.coins import Coin
 from alysd.peg.ledger import Key, Value
 from alysd.peg.signing import Spending
 from alysd.timing import Timing
-from alysd.types.bitcoin_watch import Confirmation
+from alysd.types.bitcoin_watch import Confirmation, Expected
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import BitcoinHash, BlockHash
-from alysd.types.peg import FreeOutput, Minted, Payment, PegIn, Transaction, coin_of
+from alysd.types.peg import FreeOutput, Minted, Payment, Transaction, coin_of
 from alysd.types.tables import SHAPES, Entry, Table
 
 Reply = TypeVar("Reply")
@@ -110,15 +109,12 @@ class BridgeReads:
         found = await self.watch_ask(GetConfirmations(tuple(txids)))
         return {txid: one for txid, one in zip(txids, found, strict=True) if one is not None}
 
-    async def lost_mints(self, at: BlockHash) -> tuple[PegIn, ...]:
-        """The deposits that blocks up to `at` have minted, and that are not on Bitcoin any more."""
-        lost: list[PegIn] = []
-        after: BitcoinHash | None = None
-        while page := await self.watch_ask(GetLostDeposits(after)):
-            minted = await self.minted([one.txid for one in page], at)
-            lost += [one for one, entry in zip(page, minted, strict=True) if entry is not None]
-            after = page[-1].txid
-        return tuple(lost)
+    async def relied_on(self, lost: Sequence[Expected], at: BlockHash) -> tuple[Expected, ...]:
+        """Those transactions of which the ledger after the block `at` has the mint, or the change."""
+        tables = (Table.MINTED if one.change is None else Table.OUTPUTS for one in lost)
+        keys = tuple((table, one.key) for table, one in zip(tables, lost, strict=True))
+        entries = await self.chain.ask(GetEntries(keys, at), seconds=self.timing.chain_lookup)
+        return tuple(one for one, entry in zip(lost, entries, strict=True) if entry is not None)
 
     async def fee_rate(self) -> int | None:
         """The Bitcoin node's fee estimate."""

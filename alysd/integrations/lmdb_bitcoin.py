@@ -4,8 +4,8 @@
     deposits    number (8, BE)  -> height (4, BE) | the deposit
     uncredited  number (8, BE)  -> height (4, BE) | the payment that is not credited
     payments    number (8, BE)  -> height (4, BE) | the federation's own payment
-    places      txid            -> number (8, BE) | the name of its table
-    lost        txid            -> deposit that a reorganisation removed
+    places      txid            -> number (8, BE) | height (4, BE) | amount (8, BE) | the name of its table
+    lost        key (Expected)  -> amount (8, BE): transactions that the ledger may rely on and Bitcoin has lost
     meta        "identity", "next" (the next number)
 
 The watch can find everything in the database again on Bitcoin, so the database needs no backup.
@@ -18,11 +18,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
+import attrs
+
 from alysd.errors import REBUILD_BITCOIN, ConfigError, Corrupt
 from alysd.integrations.lmdb_records import FIRST_MAP_BYTES, Records, Transaction
 from alysd.messages.codec import PAYLOADS
 from alysd.types.bitcoin_watch import (
     ConfirmedPayment,
+    Expected,
     Finding,
     ReadBlock,
     Seen,
@@ -33,6 +36,7 @@ from alysd.types.bitcoin_watch import (
 )
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import PegIn
+from alysd.types.units import Sat
 
 KINDS: Mapping[type[Any], str] = MappingProxyType(
     {PegIn: "deposits", Uncredited: "uncredited", ConfirmedPayment: "payments"}
@@ -41,11 +45,13 @@ KINDS: Mapping[type[Any], str] = MappingProxyType(
 
 TABLES = (*KINDS.values(), "blocks", "places", "lost", "meta")
 
-VERSION = 1
+VERSION = 2
 """The version of the tables' contents."""
 
 _HEIGHT_BYTES = 4
 _NUMBER_BYTES = 8
+_AMOUNT_BYTES = 8
+_TXID_BYTES = 32
 
 
 class LmdbBitcoinRecords:
@@ -88,8 +94,8 @@ class LmdbBitcoinRecords:
         found = self._records.read(lambda txn: txn.get("blocks", _height_key(height)))
         return None if found is None else BitcoinHash(found)
 
-    def add(self, blocks: Sequence[ReadBlock]) -> None:
-        """Add blocks on top of the newest."""
+    def add(self, blocks: Sequence[ReadBlock], confirmations: int) -> None:
+        """Add blocks on top of the newest, and forget what is found again with this many confirmations."""
 
         def write(txn: Transaction) -> None:
             below, number = _newest(txn), _next_number(txn)
@@ -102,11 +108,13 @@ class LmdbBitcoinRecords:
                     _put(txn, number, block.height, finding)
                     number += 1
             txn.put("meta", b"next", _number_key(number))
+            if below is not None:
+                _forget_found(txn, below[0] - confirmations + 1)
 
         self._records.write(write)
 
     def remove_newest(self) -> None:
-        """Remove the newest block; its deposits become lost."""
+        """Remove the newest block; its deposits and payments become lost."""
 
         def write(txn: Transaction) -> None:
             newest = _newest(txn)
@@ -119,8 +127,8 @@ class LmdbBitcoinRecords:
                     txid = _txid(seen)
                     txn.delete(table, _number_key(seen.number))
                     txn.delete("places", txid)
-                    if isinstance(seen, SeenDeposit):
-                        txn.put("lost", txid, PAYLOADS.encode(seen.peg_in))
+                    if (expected := _expected(seen)) is not None:
+                        _put_lost(txn, expected)
             txn.delete("blocks", _height_key(height))
 
         self._records.write(write)
@@ -151,7 +159,7 @@ class LmdbBitcoinRecords:
             if place is None:
                 return None
             key = place[:_NUMBER_BYTES]
-            value = txn.get(place[_NUMBER_BYTES:].decode(), key)
+            value = txn.get(_Place.of(place).table, key)
             if value is None:
                 raise Corrupt(
                     f"the record of the Bitcoin transaction {txid[::-1].hex()} is missing: {REBUILD_BITCOIN}"
@@ -160,12 +168,25 @@ class LmdbBitcoinRecords:
 
         return self._records.read(lambda txn: tuple(one(txn, txid) for txid in txids))
 
-    def lost(self, after: BitcoinHash | None, limit: int) -> tuple[PegIn, ...]:
-        """At most `limit` lost deposits with a txid above `after`."""
+    def missing(self, expected: Sequence[Expected], highest: int) -> tuple[Expected, ...]:
+        """Those that no block up to the height `highest` has."""
+        return self._records.read(lambda txn: tuple(one for one in expected if _is_missing(txn, one, highest)))
 
-        def read(txn: Transaction) -> tuple[PegIn, ...]:
-            found = (value for key, value in txn.scan("lost", after or b"") if key != after)
-            return tuple(cast("PegIn", PAYLOADS.decode(value)) for value in islice(found, limit))
+    def note_lost(self, expected: Sequence[Expected]) -> None:
+        """Add transactions to those that are lost."""
+
+        def write(txn: Transaction) -> None:
+            for one in expected:
+                _put_lost(txn, one)
+
+        self._records.write(write)
+
+    def lost(self, after: bytes, highest: int, limit: int) -> tuple[Expected, ...]:
+        """At most `limit` lost transactions with a key above `after`."""
+
+        def read(txn: Transaction) -> tuple[Expected, ...]:
+            found = (one for one in _scan_lost(txn, after) if _is_missing(txn, one, highest))
+            return tuple(islice(found, limit))
 
         return self._records.read(read)
 
@@ -178,8 +199,69 @@ def _put(txn: Transaction, number: int, height: int, finding: Finding) -> None:
     txid = finding.transaction.txid if isinstance(finding, ConfirmedPayment) else finding.txid
     key, table = _number_key(number), KINDS[type(finding)]
     txn.put(table, key, _height_key(height) + PAYLOADS.encode(finding))
-    txn.put("places", txid, key + table.encode())
-    txn.delete("lost", txid)
+    amount = _amount(finding).to_bytes(_AMOUNT_BYTES, "big")
+    txn.put("places", txid, key + _height_key(height) + amount + table.encode())
+
+
+@attrs.frozen
+class _Place:
+    """Where a transaction was found, without its record."""
+
+    height: int
+    amount: int
+    table: str
+
+    @classmethod
+    def of(cls, value: bytes) -> "_Place":
+        height_end = _NUMBER_BYTES + _HEIGHT_BYTES
+        amount_end = height_end + _AMOUNT_BYTES
+        return cls(
+            int.from_bytes(value[_NUMBER_BYTES:height_end], "big"),
+            int.from_bytes(value[height_end:amount_end], "big"),
+            value[amount_end:].decode(),
+        )
+
+
+def _amount(finding: Finding) -> int:
+    """The amount by which a transaction is compared with the ledger: of a payment, that of its last output."""
+    return finding.transaction.outputs[-1].amount if isinstance(finding, ConfirmedPayment) else finding.amount
+
+
+def _expected(seen: Seen) -> Expected | None:
+    """The transaction as the ledger may rely on it; None for one that is not credited."""
+    if isinstance(seen, SeenDeposit):
+        return Expected(seen.peg_in.txid, seen.peg_in.amount)
+    if isinstance(seen, SeenUncredited):
+        return None
+    transaction = seen.payment.transaction
+    last = len(transaction.outputs) - 1
+    return Expected(transaction.txid, transaction.outputs[last].amount, last)
+
+
+def _is_missing(txn: Transaction, expected: Expected, highest: int) -> bool:
+    stored = txn.get("places", expected.txid)
+    if stored is None:
+        return True
+    place = _Place.of(stored)
+    table = KINDS[PegIn if expected.change is None else ConfirmedPayment]
+    return place.table != table or place.height > highest or place.amount != expected.amount
+
+
+def _put_lost(txn: Transaction, expected: Expected) -> None:
+    txn.put("lost", expected.key, expected.amount.to_bytes(_AMOUNT_BYTES, "big"))
+
+
+def _scan_lost(txn: Transaction, after: bytes) -> Iterator[Expected]:
+    for key, value in txn.scan("lost", after):
+        if key != after:
+            txid, index = BitcoinHash(key[:_TXID_BYTES]), key[_TXID_BYTES:]
+            change = int.from_bytes(index, "big") if index else None
+            yield Expected(txid, Sat(int.from_bytes(value, "big")), change)
+
+
+def _forget_found(txn: Transaction, highest: int) -> None:
+    for one in [lost for lost in _scan_lost(txn, b"") if not _is_missing(txn, lost, highest)]:
+        txn.delete("lost", one.key)
 
 
 def _scan(txn: Transaction, table: str, after: int) -> Iterator[Seen]:

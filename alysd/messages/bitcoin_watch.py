@@ -1,15 +1,15 @@
 """The messages to the Bitcoin watch, which follows the Bitcoin chain for the peg.
 
 Answers are as of the newest Bitcoin block that the watch has read. `GetDeposits`, `CheckPegIns`,
-`GetConfirmations`, `GetLostDeposits` and `GetFeeRate` raise `NotNow` with the reason while the Bitcoin node does
-not answer, or has blocks that the watch has not read yet: a reorganisation may have undone the blocks from which
-the watch would answer.
+`GetConfirmations`, `GetMissing`, `GetLost`, `NoteLost` and `GetFeeRate` raise `NotNow` with the reason while the
+Bitcoin node does not answer, or has blocks that the watch has not read yet: a reorganisation may have undone the
+blocks from which the watch would answer.
 """
 
 import attrs
 
 from alysd.nurseries import Ask
-from alysd.types.bitcoin_watch import BitcoinStatus, Confirmation, Deposits, Seen, SeenUncredited
+from alysd.types.bitcoin_watch import BitcoinStatus, Confirmation, Deposits, Expected, Seen, SeenUncredited
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import PegIn, Transaction
 
@@ -55,13 +55,30 @@ class GetConfirmations(Ask[BitcoinWatch, tuple[Confirmation | None, ...]]):
 
 
 @attrs.frozen
-class GetLostDeposits(Ask[BitcoinWatch, tuple[PegIn, ...]]):
-    """Get at most `MAX_ITEMS` deposits that a reorganisation has removed and no later block has, in txid order.
+class GetMissing(Ask[BitcoinWatch, tuple[Expected, ...]]):
+    """Get those of at most `MAX_ITEMS` transactions that Bitcoin does not have with at least `confirmations`."""
 
-    The first has the lowest txid above `after`; None begins with the first of all.
+    expected: tuple[Expected, ...]
+    confirmations: int
+
+
+@attrs.frozen
+class NoteLost(Ask[BitcoinWatch, None]):
+    """Keep these transactions, at most `MAX_ITEMS`, as lost until Bitcoin has them with enough confirmations."""
+
+    expected: tuple[Expected, ...]
+
+
+@attrs.frozen
+class GetLost(Ask[BitcoinWatch, tuple[Expected, ...]]):
+    """Get at most `MAX_ITEMS` transactions that are lost, by key; the first has the lowest key above `after`.
+
+    These are transactions that a reorganisation has removed, and those of `NoteLost`, as long as Bitcoin does not
+    have them with at least `confirmations`. The ledger may not rely on some of them.
     """
 
-    after: BitcoinHash | None = None
+    confirmations: int
+    after: bytes = b""
 
 
 @attrs.frozen

@@ -3,6 +3,7 @@
 import attrs
 
 from alysd.nurseries import Ask
+from alysd.types.bitcoin_watch import Expected
 from alysd.types.block import Block
 from alysd.types.hashes import BlockHash
 from alysd.types.peg import PegContents
@@ -10,6 +11,23 @@ from alysd.types.peg import PegContents
 
 class Bridge:
     """Protocol of the bridge. Only a node of a chain with a peg that has a Bitcoin node runs this actor."""
+
+
+@attrs.frozen
+class PegHealth:
+    """Whether Bitcoin has everything on which the ledger relies, as this node saw last.
+
+    The peg is halted while there are `lost` transactions: minted deposits, and confirmed payments. `doubt` is the
+    reason why this node does not know yet; it then makes, approves and signs nothing either.
+    """
+
+    lost: tuple[Expected, ...]
+    doubt: str | None
+
+
+@attrs.frozen
+class GetPegHealth(Ask[Bridge, PegHealth]):
+    """Get whether the peg is halted."""
 
 
 @attrs.frozen
@@ -36,7 +54,7 @@ class JudgePegContents(Ask[Bridge, None]):
 
 @attrs.frozen
 class CheckNotHalted(Ask[Bridge, None]):
-    """Check that Bitcoin shows every deposit that the chain's head has minted, before this member signs a payment.
+    """Check that Bitcoin has all on which the ledger of the head relies, before this member signs a payment.
 
     Raises `NotSeenOnBitcoin` while the peg is halted, and `NotNow` while the Bitcoin node does not answer.
     """

@@ -7,7 +7,7 @@ reorganisation moves to another block gets a new, higher number.
 import attrs
 
 from alysd.types.hashes import BitcoinHash
-from alysd.types.peg import PegIn, Transaction
+from alysd.types.peg import OutPoint, PegIn, Transaction
 from alysd.types.units import Sat
 
 
@@ -78,6 +78,24 @@ class SeenPayment:
 
 Seen = SeenDeposit | SeenUncredited | SeenPayment
 """A finding with its number and height."""
+
+
+@attrs.frozen
+class Expected:
+    """A transaction on which the ledger relies: it must be in the best chain, with `peg_in_confirmations`.
+
+    It is a deposit of `amount` that a block has minted. Or, if `change` is not None, it is a confirmed payment by
+    the federation: its last output, which has the number `change`, pays `amount` back to the federation.
+    """
+
+    txid: BitcoinHash
+    amount: Sat
+    change: int | None = None
+
+    @property
+    def key(self) -> bytes:
+        """The key of its entry in the ledger: in the table of minted deposits, or in that of the outputs."""
+        return self.txid if self.change is None else OutPoint(self.txid, self.change).key
 
 
 @attrs.frozen

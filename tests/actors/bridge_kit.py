@@ -25,7 +25,7 @@ from alysd.consensus.peg_ledger import (
 from alysd.errors import HANDLING
 from alysd.integrations.lmdb_bitcoin import LmdbBitcoinRecords
 from alysd.messages.bitcoin_watch import BitcoinWatch, GetBitcoinStatus
-from alysd.messages.bridge import Bridge, GetPegContents, JudgePegContents
+from alysd.messages.bridge import Bridge, GetPegContents, GetPegHealth, JudgePegContents
 from alysd.messages.chain import Chain, GetEntries, GetForkchoice, GetState, ListEntries
 from alysd.messages.log.base import LogEvent
 from alysd.messages.peg_signatures import GetFinalized, PegSigning
@@ -162,11 +162,12 @@ class BridgeRig:
         await self.settled()
 
     async def settled(self) -> None:
-        """Wait until the watch has read the chain."""
+        """Wait until the watch has read the chain, and the bridge has compared the ledger with it."""
         with trio.fail_after(120):
             while True:
                 status = await self.watch.ask(GetBitcoinStatus())
-                if status.problem is None and status.read == self.chain.height:
+                health = await self.bridge.ask(GetPegHealth())
+                if status.problem is None and status.read == self.chain.height and health.doubt is None:
                     return
                 await trio.sleep(0.01)
 
@@ -225,15 +226,26 @@ def burn(sat: int, address: bytes = PAYEE) -> Burn:
 
 
 @asynccontextmanager
-async def bridge_rig(folder: Path) -> AsyncGenerator[BridgeRig]:
-    """A bridge on a new chain. Needs virtual time and `no_threads`."""
+async def bridge_rig(
+    folder: Path,
+    ledger: Ledger | None = None,
+    chain: FakeBitcoin | None = None,
+    *,
+    behind: int = 0,
+    settled: bool = True,
+) -> AsyncGenerator[BridgeRig]:
+    """A bridge that follows these chains, by default new ones. Needs virtual time and `no_threads`.
+
+    Its database of Bitcoin is in `folder`. Its Bitcoin node lacks the newest blocks, `behind` of them. With
+    `settled`, the bridge has compared the ledger with Bitcoin already.
+    """
     spec = peg_chain_spec(peg_in_confirmations=CONFIRMATIONS)
     hand = ChainHand.of(spec)
-    ledger = Ledger(hand.context, hand.genesis_state)
-    chain = FakeBitcoin()
+    ledger = ledger or Ledger(hand.context, hand.genesis_state)
+    chain = chain or FakeBitcoin()
     rig = BridgeRig(
         chain,
-        FakeBitcoinNode(chain),
+        FakeBitcoinNode(chain, behind=behind),
         ledger,
         BridgeMemory(),
         [],
@@ -249,12 +261,15 @@ async def bridge_rig(folder: Path) -> AsyncGenerator[BridgeRig]:
     tree = supervisor("BridgeSupervisor", OneForOne(), [
         actor(states, lambda: LedgerActor(ledger)),
         actor(federation, lambda: CollectorActor(rig.signed)),
-        actor(rig.watch, lambda: BitcoinWatchActor(rig.node, records, watched, 0, rig.logged.append)),
+        actor(rig.watch, lambda: BitcoinWatchActor(
+            rig.node, records, watched, 0, CONFIRMATIONS, rig.logged.append
+        )),
         actor(rig.bridge, lambda: BridgeActor(reads, ledger.rules, rig.memory, rig.logged.append)),
     ])  # fmt: skip
     try:
         async with open_system(tree, refusals=REFUSALS):
-            await rig.settled()
+            if settled:
+                await rig.settled()
             yield rig
     finally:
         records.close()

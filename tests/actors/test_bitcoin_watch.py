@@ -23,21 +23,24 @@ from alysd.messages.bitcoin_watch import (
     GetConfirmations,
     GetDeposits,
     GetFeeRate,
-    GetLostDeposits,
+    GetLost,
+    GetMissing,
     GetUncredited,
+    NoteLost,
 )
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.bitcoin import BitcoinFollowed, BitcoinNotUsable, BitcoinReorganised
 from alysd.nurseries import Address, OneForOne, actor, open_system, supervisor
 from alysd.peg.signing import spending_of
 from alysd.testing.bitcoin import FakeBitcoin, FakeBitcoinNode
-from alysd.types.bitcoin_watch import Deposits, SeenDeposit
+from alysd.types.bitcoin_watch import Deposits, Expected, SeenDeposit
 from alysd.types.hashes import BitcoinHash, EvmAddress
 from alysd.types.peg import PegIn, Transaction
 from alysd.types.units import Sat
 
 FEDERATION = spending_of((bytes.fromhex("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"),))
 WATCHED = Watched.of((FEDERATION,), minimum=Sat(1_000))
+CONFIRMATIONS = 3
 RECIPIENT = EvmAddress(b"\x11" * 20)
 pytestmark = pytest.mark.usefixtures("no_threads")
 
@@ -60,7 +63,10 @@ class Rig:
     async def watching(self) -> AsyncGenerator[Address[BitcoinWatch]]:
         records = LmdbBitcoinRecords.open(self.folder / "bitcoin", "test")
         watch: Address[BitcoinWatch] = Address("bitcoin watch", capacity=64)
-        made = actor(watch, lambda: BitcoinWatchActor(self.node, records, WATCHED, self.start, self.logged.append))
+        made = actor(
+            watch,
+            lambda: BitcoinWatchActor(self.node, records, WATCHED, self.start, CONFIRMATIONS, self.logged.append),
+        )
         try:
             async with open_system(supervisor("BridgeSupervisor", OneForOne(), [made]), refusals=REFUSALS):
                 yield watch
@@ -196,7 +202,7 @@ async def test_a_reorganisation_moves_a_deposit(rig: Rig, autojump_clock: MockCl
         (after,) = (await watch.ask(GetDeposits(1, before.number, 10))).deposits
         assert after.number > before.number
         assert after.peg_in == attrs.evolve(before.peg_in, bitcoin_block=rig.chain.blocks[1].hash)
-        assert await watch.ask(GetLostDeposits()) == ()
+        assert await watch.ask(GetLost(CONFIRMATIONS)) == ()
         assert BitcoinReorganised(3, 0) in rig.logged
         with pytest.raises(NotSeenOnBitcoin, match="has bitcoin_block"):
             await watch.ask(CheckPegIns((before.peg_in,), 1))
@@ -213,15 +219,65 @@ async def test_a_deposit_that_a_reorganisation_removes_is_lost_until_it_is_back(
         rig.chain.reorganise(10, keep=False)
         await settled(watch, rig)
         assert await deposits(watch) == ()
-        assert await watch.ask(GetLostDeposits()) == (before,)
-        assert await watch.ask(GetLostDeposits(paid.txid)) == ()
+        lost = Expected(paid.txid, Sat(5_000))
+        assert await watch.ask(GetLost(CONFIRMATIONS)) == (lost,)
+        assert await watch.ask(GetLost(CONFIRMATIONS, lost.key)) == ()
         with pytest.raises(NotSeenOnBitcoin, match="is not in Bitcoin's best chain"):
             await watch.ask(CheckPegIns((before,), 1))
         rig.chain.mempool[paid.txid] = paid
+        rig.chain.mine(CONFIRMATIONS - 1)
+        await settled(watch, rig)
+        assert await watch.ask(GetLost(CONFIRMATIONS)) == (lost,)
         rig.chain.mine()
         await settled(watch, rig)
-        assert await watch.ask(GetLostDeposits()) == ()
+        assert await watch.ask(GetLost(CONFIRMATIONS)) == ()
         assert [one.txid for one in await deposits(watch)] == [paid.txid]
+
+
+async def test_what_is_not_deep_enough_is_missing(rig: Rig, autojump_clock: MockClock) -> None:
+    """Exactly what the ledger relies on must be there: the kind, the amount and the confirmations."""
+    async with rig.watching() as watch:
+        paid, spent = rig.deposit(), rig.spend(change=400)
+        rig.chain.mine(CONFIRMATIONS)
+        shallow = rig.deposit()
+        rig.chain.mine()
+        await settled(watch, rig)
+        right = (Expected(paid.txid, Sat(5_000)), Expected(spent.txid, Sat(400), 1))
+        wrong = (
+            Expected(paid.txid, Sat(5_001)),
+            Expected(paid.txid, Sat(5_000), 0),
+            Expected(spent.txid, Sat(400)),
+            Expected(shallow.txid, Sat(5_000)),
+            Expected(BitcoinHash(bytes(32)), Sat(5_000)),
+        )
+        assert await watch.ask(GetMissing((*right, *wrong), CONFIRMATIONS)) == wrong
+        assert await watch.ask(GetMissing(wrong, 1)) == (*wrong[:3], wrong[4])
+
+
+async def test_what_is_noted_as_lost_is_lost_until_it_is_found(rig: Rig, autojump_clock: MockClock) -> None:
+    gone, paid = Expected(BitcoinHash(bytes(32)), Sat(1)), rig.deposit()
+    shallow = Expected(paid.txid, Sat(5_000))
+    async with rig.watching() as watch:
+        rig.chain.mine()
+        await settled(watch, rig)
+        await watch.ask(NoteLost((gone, shallow)))
+    async with rig.watching() as watch:
+        await settled(watch, rig)
+        assert set(await watch.ask(GetLost(CONFIRMATIONS))) == {gone, shallow}
+        rig.chain.mine(CONFIRMATIONS - 1)
+        await settled(watch, rig)
+        assert await watch.ask(GetLost(CONFIRMATIONS)) == (gone,)
+        assert await watch.ask(GetLost(CONFIRMATIONS + 5)) == (gone,)  # the other is forgotten
+
+
+async def test_a_payment_that_a_reorganisation_removes_is_lost(rig: Rig, autojump_clock: MockClock) -> None:
+    async with rig.watching() as watch:
+        spent = rig.spend(change=400)
+        rig.chain.mine(5)
+        await settled(watch, rig)
+        rig.chain.reorganise(5, keep=False)
+        await settled(watch, rig)
+        assert await watch.ask(GetLost(CONFIRMATIONS)) == (Expected(spent.txid, Sat(400), 1),)
 
 
 async def test_a_restart_goes_on_where_it_was(rig: Rig, autojump_clock: MockClock) -> None:
@@ -260,7 +316,10 @@ async def test_the_exact_difference_of_a_peg_in_is_named(rig: Rig, autojump_cloc
             await watch.ask(CheckPegIns((right,), 5))
 
 
-ASKS = (GetDeposits(1, 0, 1), CheckPegIns((), 1), GetConfirmations(()), GetLostDeposits(), GetFeeRate())
+ASKS = (
+    GetDeposits(1, 0, 1), CheckPegIns((), 1), GetConfirmations(()), GetMissing((), 1), NoteLost(()),
+    GetLost(1), GetFeeRate(),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("question", ASKS, ids=lambda question: type(question).__name__)

@@ -319,4 +319,4 @@ async def test_the_peg_halts_and_goes_on(tmp_path: Path, autojump_clock: MockClo
         assert [one.txid for one in (await rig.step()).peg_ins] == [other.txid]
         await rig.bridge.ask(CheckNotHalted())
         halts = [event for event in rig.logged if isinstance(event, PegHalted | PegResumed)]
-        assert halts == [PegHalted(1, Sat(1_000_000), first.txid), PegResumed()]
+        assert halts == [PegHalted(1, Sat(1_000_000), 0, first.txid), PegResumed()]

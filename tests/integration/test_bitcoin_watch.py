@@ -21,13 +21,14 @@ from alysd.messages.bitcoin_watch import (
     GetBitcoinStatus,
     GetDeposits,
     GetFeeRate,
-    GetLostDeposits,
+    GetLost,
     GetUncredited,
 )
 from alysd.nurseries import Address, OneForOne, actor, open_system, supervisor
 from alysd.peg.federation import deposit_address
 from alysd.peg.signing import spending_of
 from alysd.testing.components import RPC_PASSWORD, RPC_USER, Bitcoind, bitcoind
+from alysd.types.bitcoin_watch import Expected
 from alysd.types.hashes import EvmAddress, displayed
 from alysd.types.peg import PegIn
 from alysd.types.units import Sat
@@ -51,7 +52,7 @@ def client(bitcoin: Bitcoind) -> BitcoinCore:
 async def watching(folder: Path, nodes: Sequence[BitcoinCore]) -> AsyncGenerator[Address[BitcoinWatch]]:
     records = LmdbBitcoinRecords.open(folder / "bitcoin", "test")
     watch: Address[BitcoinWatch] = Address("bitcoin watch", capacity=64)
-    made = actor(watch, lambda: BitcoinWatchActor(BitcoinNodes(nodes), records, WATCHED, 0))
+    made = actor(watch, lambda: BitcoinWatchActor(BitcoinNodes(nodes), records, WATCHED, 0, 1))
     try:
         async with open_system(supervisor("BridgeSupervisor", OneForOne(), [made]), refusals=REFUSALS):
             yield watch
@@ -131,13 +132,13 @@ async def test_a_reorganisation_undoes_and_redoes(tmp_path: Path) -> None:
             await wallet.bitcoin.call("generateblock", await wallet.bitcoin.call("getnewaddress"), [])
         await settled(watch, wallet)
         assert await deposits(watch) == []
-        assert await watch.ask(GetLostDeposits()) == (before,)
+        assert await watch.ask(GetLost(1)) == (Expected(before.txid, before.amount),)
         await wallet.mine()
         await settled(watch, wallet)
         (after,) = await deposits(watch)
         assert displayed(after.txid) == txid
         assert after.bitcoin_block != before.bitcoin_block
-        assert await watch.ask(GetLostDeposits()) == ()
+        assert await watch.ask(GetLost(1)) == ()
 
 
 async def test_a_dead_node_is_noticed_and_the_second_takes_over(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from alysd.errors import ConfigError, Corrupt
 from alysd.integrations.lmdb_bitcoin import LmdbBitcoinRecords
 from alysd.integrations.lmdb_records import Records, Transaction
-from alysd.types.bitcoin_watch import Finding, ReadBlock, SeenDeposit, Uncredited
+from alysd.types.bitcoin_watch import Expected, Finding, ReadBlock, SeenDeposit, Uncredited
 from alysd.types.hashes import BitcoinHash, EvmAddress, sha256
 from alysd.types.peg import DepositOutput, PegIn
 from alysd.types.units import Sat
@@ -38,30 +38,36 @@ def deposit(name: str) -> PegIn:
     return PegIn(digest(name), digest("block"), EvmAddress(bytes(20)), (DepositOutput(0, 0, Sat(7)),))
 
 
+def lost(name: str) -> Expected:
+    return Expected(digest(name), Sat(7))
+
+
 def uncredited(name: str) -> Uncredited:
     return Uncredited(digest(name), digest("block"), Sat(7), "no address")
 
 
 def test_blocks_stand_on_each_other(records: LmdbBitcoinRecords) -> None:
     assert records.newest() is None
-    records.add([block(5), block(6)])
+    records.add([block(5), block(6)], 1)
     assert records.newest() == (6, digest("6"))
     assert [records.hash_at(height) for height in (4, 5, 6, 7)] == [None, digest("5"), digest("6"), None]
     with pytest.raises(ValueError, match="the Bitcoin block 8 is not on top of block 6"):
-        records.add([block(8)])
+        records.add([block(8)], 1)
     with pytest.raises(ValueError, match="the Bitcoin block 8 is not on top of block 7"):
-        records.add([block(7), block(8, branch="other")])
+        records.add([block(7), block(8, branch="other")], 1)
     assert records.newest() == (6, digest("6"))  # the first of the two was not written either
 
 
 def test_removing_undoes_exactly_one_block(records: LmdbBitcoinRecords) -> None:
-    records.add([block(1, deposit("a"), uncredited("b")), block(2, deposit("c"), uncredited("d"), deposit("e"))])
+    records.add(
+        [block(1, deposit("a"), uncredited("b")), block(2, deposit("c"), uncredited("d"), deposit("e"))], 1
+    )
     records.remove_newest()
     assert records.newest() == (1, digest("1"))
     assert records.deposits(0, 100, 100) == (SeenDeposit(1, 1, deposit("a")),)
     assert [one.payment for one in records.uncredited(0, 100)] == [uncredited("b")]
     assert records.find([digest(name) for name in "cde"]) == (None, None, None)
-    assert set(records.lost(None, 100)) == {deposit("c"), deposit("e")}
+    assert set(records.lost(b"", 100, 100)) == {lost("c"), lost("e")}
     records.remove_newest()
     assert records.newest() is None
     with pytest.raises(ValueError, match="there is no Bitcoin block to remove"):
@@ -70,26 +76,25 @@ def test_removing_undoes_exactly_one_block(records: LmdbBitcoinRecords) -> None:
 
 def test_numbers_are_never_used_again(records: LmdbBitcoinRecords) -> None:
     """A reader that has seen number 2 would miss what gets this number later."""
-    records.add([block(1, deposit("a"), deposit("b"))])
+    records.add([block(1, deposit("a"), deposit("b"))], 1)
     records.remove_newest()
-    records.add([block(1, deposit("b"))])
+    records.add([block(1, deposit("b"))], 1)
     assert [one.number for one in records.deposits(0, 100, 100)] == [3]
-    assert [one.txid for one in records.lost(None, 100)] == [digest("a")]
+    assert records.lost(b"", 1, 100) == (lost("a"),)
 
 
 def test_lost_deposits_come_in_pages(records: LmdbBitcoinRecords) -> None:
-    made = [deposit(str(number)) for number in range(5)]
-    records.add([block(1, *made)])
+    records.add([block(1, *(deposit(str(number)) for number in range(5)))], 1)
     records.remove_newest()
-    first = records.lost(None, 2)
-    rest = records.lost(first[-1].txid, 100)
-    assert sorted([*first, *rest], key=lambda one: one.txid) == sorted(made, key=lambda one: one.txid)
+    first = records.lost(b"", 100, 2)
+    rest = records.lost(first[-1].key, 100, 100)
+    assert [*first, *rest] == sorted((lost(str(number)) for number in range(5)), key=lambda one: one.key)
     assert len(rest) == 3
 
 
 def test_everything_is_there_after_a_restart(folder: Path) -> None:
     opened = LmdbBitcoinRecords.open(folder, "chain")
-    opened.add([block(1, deposit("a"))])
+    opened.add([block(1, deposit("a"))], 1)
     opened.close()
     again = LmdbBitcoinRecords.open(folder, "chain")
     assert again.newest() == (1, digest("1"))
@@ -111,7 +116,7 @@ def damage(txn: Transaction) -> None:
 def test_damage_is_named_with_the_right_advice(folder: Path) -> None:
     """The advice for the node's own database would make an operator restore a backup for nothing."""
     opened = LmdbBitcoinRecords.open(folder, "chain")
-    opened.add([block(1, deposit("a"))])
+    opened.add([block(1, deposit("a"))], 1)
     opened.close()
     raw = Records.open(folder, ("deposits", "places", "meta"))
     raw.write(damage)
@@ -128,7 +133,7 @@ def test_damage_is_named_with_the_right_advice(folder: Path) -> None:
     with pytest.raises(Corrupt, match="is missing: stop the node and remove the folder `bitcoin`"):
         missing.find([digest("a")])
     with pytest.raises(Corrupt, match="has lost its next number"):
-        missing.add([block(2)])
+        missing.add([block(2)], 1)
     missing.close()
     raw = Records.open(folder, ("deposits", "places", "meta"))
     raw.write(lambda txn: txn.delete("meta", b"identity"))

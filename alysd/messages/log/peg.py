@@ -25,28 +25,32 @@ class PegContentsLeftOut(LogEvent):
 
 @attrs.frozen
 class PegHalted(LogEvent):
-    """Bitcoin has lost `deposits` that blocks have minted, `amount` in all; `txid` is the first of them."""
+    """Bitcoin has lost deposits that blocks have minted, or payments by the federation that they have confirmed.
+
+    The fields have the numbers of both, and the amount of the deposits; `txid` is that of one of them.
+    """
 
     name = "peg_halted"
     level = logging.CRITICAL
 
     deposits: int
     amount: Sat
+    payments: int
     txid: BitcoinHash
 
     def _line(self) -> tuple[str, str]:
-        return "peg", (
-            f"halted: {counted(self.deposits, 'minted deposit')} of {self.amount} sat, such as "
-            f"{short_hash(self.txid)}, not on Bitcoin any more"
-        )
+        deposits = f"{counted(self.deposits, 'minted deposit')} of {self.amount} sat" if self.deposits else ""
+        payments = counted(self.payments, "confirmed payment") if self.payments else ""
+        what = " and ".join(filter(None, (deposits, payments)))
+        return "peg", f"halted: {what}, such as {short_hash(self.txid)}, not on Bitcoin any more"
 
 
 @attrs.frozen
 class PegResumed(LogEvent):
-    """All minted deposits are on Bitcoin again."""
+    """All minted deposits and confirmed payments are on Bitcoin again."""
 
     name = "peg_resumed"
     level = logging.WARNING
 
     def _line(self) -> tuple[str, str]:
-        return "peg", "goes on: all minted deposits are on Bitcoin again"
+        return "peg", "goes on: all minted deposits and confirmed payments are on Bitcoin again"

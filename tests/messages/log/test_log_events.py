@@ -162,10 +162,14 @@ EXAMPLES: dict[LogEvent, str] = {
         "bitcoin|block 840000: 2 deposits of 70000 sat, 1 payment by the federation"
     ),
     bitcoin.PaymentsFound(840_000, 0, Sat(0), 3, 0): "bitcoin|block 840000: 3 payments that cannot be credited",
-    peg.PegHalted(2, Sat(70_000), PARENT): (
+    peg.PegHalted(2, Sat(70_000), 0, PARENT): (
         "peg|halted: 2 minted deposits of 70000 sat, such as 1f1e1d…, not on Bitcoin any more"
     ),
-    peg.PegResumed(): "peg|goes on: all minted deposits are on Bitcoin again",
+    peg.PegHalted(1, Sat(70_000), 2, PARENT): (
+        "peg|halted: 1 minted deposit of 70000 sat and 2 confirmed payments, such as 1f1e1d…, "
+        "not on Bitcoin any more"
+    ),
+    peg.PegResumed(): "peg|goes on: all minted deposits and confirmed payments are on Bitcoin again",
     miner.MinedBlockAccepted(111, 6, PARENT): "bitcoin|block 111 accepted   6 tx   1f1e1d…",
     miner.MinedBlockRefused(111, "bad-txns"): "bitcoin|block 111 refused: bad-txns",
     miner.ProofAccepted(Height(57), Sat(800), WORK): "alys|proof accepted for blocks up to 57   800 sat   1f1e1d…",

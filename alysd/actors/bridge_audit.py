@@ -1,0 +1,186 @@
+"""Compares everything on which the ledger relies with Bitcoin: minted deposits, and the change of payments.
+
+A reorganisation of Bitcoin that is deeper than `peg_in_confirmations` can take back what blocks have minted or
+confirmed. The Bitcoin watch notices the reorganisations that it follows itself. A node that was not there, because
+it is new or has lost its database, learns of them here.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar, cast
+
+import attrs
+import trio
+
+from alysd.actors.bridge_reads import BridgeReads
+from alysd.consensus.violations import UnknownParent
+from alysd.errors import NotNow
+from alysd.messages.bitcoin_watch import MAX_ITEMS, GetLost, GetMissing, NoteLost
+from alysd.messages.bridge import PegHealth
+from alysd.messages.chain import ListEntries
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.peg import PegHalted, PegResumed
+from alysd.nurseries import NotAnswered
+from alysd.types.bitcoin_watch import Expected
+from alysd.types.hashes import BitcoinHash, BlockHash, displayed
+from alysd.types.peg import FederationOutput, Minted
+from alysd.types.tables import EntryPage, Table
+from alysd.types.units import Sat
+
+T = TypeVar("T")
+
+PAGE = 1_000
+"""The number of entries that are compared in one step: some milliseconds of the chain actor and of the watch."""
+
+PAUSE = 0.05
+"""The seconds between two steps, so that a long comparison leaves the chain actor most of its time."""
+
+RETRY_SECONDS = 1.0
+"""The pause after a question that was not answered, such as while the watch reads a new Bitcoin block."""
+
+LEAST_REST = 30.0
+"""The least number of seconds between two comparisons of the whole ledger."""
+
+REST_FACTOR = 20
+"""The rest lasts this many times as long as the comparison took, which so takes at most 5 % of the time."""
+
+SECOND_LOOK = 60.0
+"""Seconds after which missing transactions are looked for again, before they count as lost.
+
+A Bitcoin node that has just started does not know the newest blocks, nor that it lacks them."""
+
+NOT_COMPARED = "the deposits that blocks have minted have not been compared with Bitcoin since the start"
+
+_TXID_BYTES = 32
+
+
+@attrs.define
+class LedgerAudit:
+    """Compares the ledger of the chain's head with Bitcoin, again and again.
+
+    `doubt` is the reason why this node does not know yet whether Bitcoin has everything; None once it knows.
+    `lost` are the transactions on which the ledger relied at the last look and that Bitcoin had lost.
+    """
+
+    reads: BridgeReads
+    report: Callable[[LogEvent], None]
+    doubt: str | None = NOT_COMPARED
+    lost: tuple[Expected, ...] = ()
+
+    @property
+    def health(self) -> PegHealth:
+        """What operators see."""
+        return PegHealth(self.lost, self.doubt)
+
+    async def lost_at(self, block: BlockHash) -> tuple[Expected, ...]:
+        """The transactions on which the ledger after `block` relies, and that Bitcoin has lost.
+
+        Logs when the peg halts, and when it goes on. Raises `NotNow` while this node does not know.
+        """
+        if self.doubt is not None:
+            raise NotNow(self.doubt)
+        return await self._look(block)
+
+    async def run(self) -> None:
+        """Compare the whole ledger, and rest."""
+        while True:
+            began = trio.current_time()
+            await self._note(await self._missing())
+            self.doubt = None
+            rest_until = max(began + LEAST_REST, trio.current_time() + REST_FACTOR * (trio.current_time() - began))
+            while True:  # also a node that makes no blocks logs that the peg halts
+                await _answered(self._look_at_head)
+                if trio.current_time() >= rest_until:
+                    break
+                await trio.sleep(min(LEAST_REST, rest_until - trio.current_time()))
+
+    async def _missing(self) -> tuple[Expected, ...]:
+        """The first transactions, at most `MAX_ITEMS`, on which the ledger relies and that Bitcoin does not have.
+
+        They are looked for a second time, because a Bitcoin node that was down may be behind.
+        """
+        found: list[Expected] = []
+        for table in (Table.MINTED, Table.OUTPUTS):
+            after: bytes | None = b""
+            while after is not None and len(found) < MAX_ITEMS:
+                missing, after = await _answered(lambda table=table, after=after: self._page(table, after))
+                found += missing
+                await trio.sleep(PAUSE)
+        suspects = tuple(found[:MAX_ITEMS])
+        if not suspects:
+            return ()
+        self.doubt = (
+            f"Bitcoin does not have {displayed(suspects[0].txid)}, on which the ledger relies: the Bitcoin node "
+            f"may be behind; this node looks again after {SECOND_LOOK:.0f} s"
+        )
+        await trio.sleep(SECOND_LOOK)
+        return await _answered(lambda: self._ask_missing(suspects))
+
+    async def _page(self, table: Table, after: bytes) -> tuple[tuple[Expected, ...], bytes | None]:
+        """Compare the next entries of a table. Returns the missing ones, and where to go on."""
+        head = await self.reads.head()
+        page = await self.reads.chain.ask(
+            ListEntries(table, after, PAGE, head.hash), seconds=self.reads.timing.chain_lookup
+        )
+        expected = _deposits(page) if table is Table.MINTED else await self._changes(page, head.hash)
+        return await self._ask_missing(expected), page.next
+
+    async def _changes(self, page: EntryPage, at: BlockHash) -> tuple[Expected, ...]:
+        """The outputs that are the change of payments; those of deposits are compared as deposits."""
+        txids = [BitcoinHash(key[:_TXID_BYTES]) for key, _ in page.entries]
+        minted = await self.reads.minted(txids, at)
+        return tuple(
+            Expected(txid, cast("FederationOutput", entry).amount, int.from_bytes(key[_TXID_BYTES:], "big"))
+            for txid, deposit, (key, entry) in zip(txids, minted, page.entries, strict=True)
+            if deposit is None
+        )
+
+    async def _ask_missing(self, expected: tuple[Expected, ...]) -> tuple[Expected, ...]:
+        found: list[Expected] = []
+        for start in range(0, len(expected), MAX_ITEMS):
+            some = expected[start : start + MAX_ITEMS]
+            found += await self.reads.watch_ask(GetMissing(some, self._confirmations))
+        return tuple(found)
+
+    async def _note(self, missing: tuple[Expected, ...]) -> None:
+        """Have the watch keep them, so that a restart does not forget that the peg is halted."""
+        if missing:
+            await _answered(lambda: self.reads.watch_ask(NoteLost(missing)))
+
+    async def _look_at_head(self) -> None:
+        await self._look((await self.reads.head()).hash)
+
+    async def _look(self, block: BlockHash) -> tuple[Expected, ...]:
+        lost: list[Expected] = []
+        after = b""
+        while page := await self.reads.watch_ask(GetLost(self._confirmations, after)):
+            lost += await self.reads.relied_on(page, block)
+            after = page[-1].key
+        if lost and not self.lost:
+            self.report(_halted(lost))
+        if self.lost and not lost:
+            self.report(PegResumed())
+        self.lost = tuple(lost)
+        return self.lost
+
+    @property
+    def _confirmations(self) -> int:
+        return self.reads.context.spec.peg_in_confirmations
+
+
+def _deposits(page: EntryPage) -> tuple[Expected, ...]:
+    return tuple(Expected(BitcoinHash(key), cast("Minted", entry).amount) for key, entry in page.entries)
+
+
+def _halted(lost: Sequence[Expected]) -> PegHalted:
+    deposits = [one for one in lost if one.change is None]
+    amount = Sat(sum(one.amount for one in deposits))
+    return PegHalted(len(deposits), amount, len(lost) - len(deposits), lost[0].txid)
+
+
+async def _answered(question: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer: actors restart, the Bitcoin node may be down, a block may be abandoned."""
+    while True:
+        try:
+            return await question()
+        except (NotNow, NotAnswered, UnknownParent):
+            await trio.sleep(RETRY_SECONDS)

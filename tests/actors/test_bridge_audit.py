@@ -1,0 +1,189 @@
+"""The comparison of the whole ledger with Bitcoin, on nodes that did not see the reorganisation."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from alysd.actors.bridge_audit import LEAST_REST, SECOND_LOOK
+from alysd.errors import NotNow, NotSeenOnBitcoin
+from alysd.messages.bridge import CheckNotHalted, GetPegHealth, PegHealth
+from alysd.messages.log.peg import PegHalted, PegResumed
+from alysd.types.bitcoin_watch import Expected
+from alysd.types.hashes import BitcoinHash, sha256
+from alysd.types.peg import Minted, PegContents, Transaction
+from alysd.types.tables import Table
+from alysd.types.units import Height, Sat
+from tests.actors.bridge_kit import CONFIRMATIONS, BridgeRig, bridge_rig, burn
+
+pytestmark = pytest.mark.usefixtures("no_threads")
+
+LONG = LEAST_REST + SECOND_LOOK + 5
+"""Seconds within which a small ledger was compared again, twice where something was missing."""
+
+
+def halts(rig: BridgeRig) -> list[PegHalted | PegResumed]:
+    return [event for event in rig.logged if isinstance(event, PegHalted | PegResumed)]
+
+
+def mint(rig: BridgeRig, name: str, sat: int = 70_000) -> Expected:
+    """Let the ledger have a mint of a deposit that the node's Bitcoin does not have."""
+    txid = BitcoinHash(sha256(name.encode()))
+    rig.ledger.entries[Table.MINTED, txid] = Minted(Height(1), Sat(sat))
+    return Expected(txid, Sat(sat))
+
+
+async def with_confirmed_payment(rig: BridgeRig) -> Transaction:
+    """Have a payment confirmed, with change."""
+    rig.deposit(1_000_000)
+    await rig.mine(CONFIRMATIONS + 1)
+    await rig.step([burn(300_000)])
+    proposal = (await rig.step()).proposal
+    assert proposal is not None
+    signed = rig.sign_only(proposal.transaction)
+    rig.signed.append(signed)
+    await rig.step()
+    rig.chain.mempool[signed.txid] = signed
+    await rig.mine(CONFIRMATIONS + 1)
+    assert [one.txid for one in (await rig.step()).confirmed] == [signed.txid]
+    return signed
+
+
+async def test_a_new_node_learns_that_the_peg_is_halted(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Its index of Bitcoin is read from the new branch: no reorganisation has told it of the deposit."""
+    async with bridge_rig(tmp_path) as rig:
+        gone = rig.deposit(1_000_000)
+        await rig.mine(CONFIRMATIONS + 1)
+        await rig.step([burn(300_000)])
+        await rig.mine()
+        proposal = await rig.contents()
+        assert proposal.proposal is not None
+        ledger = rig.ledger
+    async with bridge_rig(tmp_path / "new", ledger, settled=False) as rig:
+        rig.chain.mine(20)
+        await trio.sleep(10)
+        with pytest.raises(NotNow, match="may be behind"):
+            await rig.contents()
+        with pytest.raises(NotNow, match="may be behind"):
+            await rig.judge(proposal)
+        with pytest.raises(NotNow, match="may be behind"):
+            await rig.bridge.ask(CheckNotHalted())
+        await rig.settled()
+        lost = Expected(gone.txid, Sat(1_000_000))
+        assert await rig.bridge.ask(GetPegHealth()) == PegHealth((lost,), None)
+        assert await rig.contents() == PegContents()
+        with pytest.raises(NotSeenOnBitcoin, match="the peg is halted: the minted deposit"):
+            await rig.judge(proposal)
+        with pytest.raises(NotSeenOnBitcoin, match="the peg is halted: the minted deposit"):
+            await rig.bridge.ask(CheckNotHalted())
+        # It ends by itself, but only with all confirmations.
+        rig.chain.mempool[gone.txid] = gone
+        await rig.mine(CONFIRMATIONS - 1)
+        with pytest.raises(NotSeenOnBitcoin, match="the peg is halted"):
+            await rig.bridge.ask(CheckNotHalted())
+        await rig.mine()
+        await rig.bridge.ask(CheckNotHalted())
+        assert halts(rig) == [PegHalted(1, Sat(1_000_000), 0, gone.txid), PegResumed()]
+
+
+async def test_the_halt_survives_a_restart(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        lost = mint(rig, "gone")
+        await trio.sleep(LONG)
+        assert (await rig.bridge.ask(GetPegHealth())).lost == (lost,)
+        ledger, chain = rig.ledger, rig.chain
+    async with bridge_rig(tmp_path, ledger, chain, settled=False) as rig:
+        await trio.sleep(SECOND_LOOK / 2)
+        with pytest.raises(NotNow):  # it waits for the second look, but does not act meanwhile
+            await rig.bridge.ask(CheckNotHalted())
+        await rig.settled()
+        with pytest.raises(NotSeenOnBitcoin, match="the peg is halted"):
+            await rig.bridge.ask(CheckNotHalted())
+
+
+async def test_a_mint_that_appears_later_is_compared_too(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A quorum with other Bitcoin nodes may mint what this node's Bitcoin does not have."""
+    async with bridge_rig(tmp_path) as rig:
+        await rig.bridge.ask(CheckNotHalted())
+        many = {mint(rig, f"gone {number}") for number in range(1_100)}
+        await trio.sleep(LONG)
+        found = (await rig.bridge.ask(GetPegHealth())).lost
+        assert len(found) == 1_024
+        assert set(found) < many
+        (halted,) = halts(rig)
+        assert halted == PegHalted(1_024, Sat(1_024 * 70_000), 0, found[0].txid)
+
+
+async def test_a_bitcoin_node_that_was_behind_halts_nothing(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """After a restart it lacks the newest blocks for some seconds, and does not know that."""
+    async with bridge_rig(tmp_path) as rig:
+        rig.deposit(1_000_000)
+        await rig.mine(CONFIRMATIONS + 1)
+        await rig.step()
+        ledger, chain = rig.ledger, rig.chain
+    async with bridge_rig(tmp_path / "new", ledger, chain, behind=CONFIRMATIONS + 1, settled=False) as rig:
+        await trio.sleep(5)
+        with pytest.raises(NotNow):
+            await rig.bridge.ask(CheckNotHalted())
+        rig.node.behind = 0
+        rig.chain.mine()
+        await rig.settled()
+        await rig.bridge.ask(CheckNotHalted())
+        assert halts(rig) == []
+
+
+async def test_a_deposit_in_an_abandoned_block_of_the_chain_halts_nothing(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        lost = mint(rig, "gone")
+        await trio.sleep(LONG)
+        assert (await rig.bridge.ask(GetPegHealth())).lost == (lost,)
+        del rig.ledger.entries[Table.MINTED, lost.txid]
+        await trio.sleep(LEAST_REST + 1)
+        assert (await rig.bridge.ask(GetPegHealth())).lost == ()
+
+
+async def test_a_confirmed_payment_that_is_gone_halts_the_peg(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The ledger says that the payees have their bitcoin, and they do not."""
+    async with bridge_rig(tmp_path) as rig:
+        paid = await with_confirmed_payment(rig)
+        await rig.bridge.ask(CheckNotHalted())
+        rig.chain.reorganise(CONFIRMATIONS + 1, keep=False)
+        await rig.settled()
+        with pytest.raises(NotSeenOnBitcoin, match="the peg is halted: the confirmed payment"):
+            await rig.bridge.ask(CheckNotHalted())
+        assert halts(rig) == [PegHalted(0, Sat(0), 1, paid.txid)]
+        rig.chain.mempool[paid.txid] = paid
+        await rig.mine(CONFIRMATIONS)
+        await rig.bridge.ask(CheckNotHalted())
+
+
+async def test_a_new_node_compares_the_change_of_payments(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        paid = await with_confirmed_payment(rig)
+        ledger, chain = rig.ledger, rig.chain
+        chain.reorganise(CONFIRMATIONS + 1, keep=False)
+    async with bridge_rig(tmp_path / "new", ledger, chain) as rig:
+        await rig.settled()
+        (lost,) = (await rig.bridge.ask(GetPegHealth())).lost
+        assert (lost.txid, lost.change) == (paid.txid, 1)
+
+
+async def test_a_payment_in_flight_may_be_reorganised(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Another version of it may confirm instead."""
+    async with bridge_rig(tmp_path) as rig:
+        rig.deposit(1_000_000)
+        await rig.mine(CONFIRMATIONS + 1)
+        await rig.step([burn(300_000)])
+        proposal = (await rig.step()).proposal
+        assert proposal is not None
+        signed = rig.sign_only(proposal.transaction)
+        rig.chain.mempool[signed.txid] = signed
+        await rig.mine()
+        rig.chain.reorganise(1, keep=False)
+        await rig.settled()
+        await rig.bridge.ask(CheckNotHalted())
+        assert attrs.asdict(await rig.bridge.ask(GetPegHealth())) == {"lost": (), "doubt": None}
