@@ -181,7 +181,7 @@ class AuxPowActor(Actor[MergedMining]):
         head, value = (await self._ask(GetForkchoice())).head, proof_value(auxpow)
         if self._memory.queue.has(value, head.last_final):
             return False
-        # The ancestry may have 10,000 blocks: a proof without work does not make the chain actor collect it.
+        # The ancestry may have 10,000 blocks, so the chain actor collects it only for a proof that has work.
         end = await self._ask(GetState(header.range_end))
         if end is None or not head.last_final_height < end.height <= head.height:
             raise WrongRangeEnd(header.range_end)
@@ -205,7 +205,10 @@ class AuxPowActor(Actor[MergedMining]):
 
     @handles(PassOnAgain)
     async def pass_on_again(self, message: PassOnAgain) -> None:
-        """Send the proof that a child of the head would include, unless it was sent with this head just now."""
+        """Send the proof that a child of the head would include, again if the head has changed or after a while.
+
+        Without a new head, the proof is sent again after `SENT_AGAIN` slots.
+        """
         if not len(self._memory.queue):
             return
         try:

@@ -61,8 +61,8 @@ def worth_new_work(old: MiningOffer, new: MiningOffer) -> bool:
 class RememberedOffer:
     """Offered work. `header` has all fields of the header in which a block will include the proof, but no proof.
 
-    The header covers `bundle_length` blocks, and `previous` is the final block before these blocks. Their hashes
-    are not kept, because there may be thousands.
+    The header covers `bundle_length` blocks, and `previous` is the final block before these blocks. The hashes of
+    the blocks are not kept, because there may be thousands.
     """
 
     aux_hash: AuxHash

@@ -34,8 +34,8 @@ _TURNS = count(1)
 class EngineActor(Actor[Engine]):
     """Makes the execution client build payloads, execute payloads and follow the head. Sends it missing blocks.
 
-    `engine` and `sync_engine` are one client. `sync_engine` has longer deadlines and is used to send missing
-    blocks. `genesis` is the hash of block 0's payload. While the client is behind, the actor refuses requests with
+    `engine` and `sync_engine` call the same client. `sync_engine` has longer deadlines, and sends missing blocks.
+    `genesis` is the hash of block 0's payload. While the client is behind, the actor refuses requests with
     `NotNow`, and sends a `CatchUp` to itself after every few blocks. `own` is the actor's address, to which it
     sends these messages. The mailbox of `own` must not drop messages.
 

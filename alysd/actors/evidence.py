@@ -20,7 +20,7 @@ from alysd.wire.block_ssz import slot_proof
 
 
 class EvidenceActor(Actor[EvidenceKeeping]):
-    """Judges reports of conflicting approvals, and has storage keep what they prove.
+    """Judges reports of conflicting approvals, and has storage keep the evidence that they contain.
 
     The evidence against one authority is bounded (`consensus.evidence.MAX_PER_AUTHORITY`). A report beyond this
     bound costs no check of signatures. A report is lost if storage or chain does not answer.

@@ -72,7 +72,7 @@ ALLOWED_AT_ONCE = 4.0
 """The messages that a peer may send at once, in the unit of `ALLOWED_PER_SLOT`, because messages may be late."""
 
 STRANGERS = 2
-"""All strangers together have the rate of this number of peers. Other peers send most of their messages first."""
+"""The rate of all strangers together, as a multiple of one peer's. Most of their messages come from others too."""
 
 WAITING = 8
 """The number of proposals of configured peers that wait for their check: two for each slot of the memory."""
@@ -248,7 +248,7 @@ class GossipJudge:
     def _before_signature(
         self, peer: str, topic: Topic, units: float, slot: Slot, wanted: Callable[[], bool]
     ) -> GossipVerdict | None:
-        """The verdict on a message that needs no check of its signature; None if it does."""
+        """The verdict on a message without a check of its signature; None if the signature has to be checked."""
         if not self._within_rate(peer, topic, units):
             return GossipVerdict.UNJUDGED
         verdict = self.by_time(slot)

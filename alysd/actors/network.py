@@ -154,7 +154,7 @@ class NetworkActor(Actor[Network]):
         self._peers: dict[str, _Peer] = {}
         self._clocks_differ = False
         self._judge = GossipJudge(context, clock, bls, memory.gossip, memory.rates, configured, client.blame)
-        # One job of each kind per peer, see `_start`; the places of the judge's lanes; the federation.
+        # Room for one job of each kind per peer (`_start`), for the judge's lanes, and for reading the federation.
         self._send_job, self._jobs = trio.open_memory_channel[Callable[[], Awaitable[None]]](4 * MAX_PEERS)
         self._reading = False
 
@@ -430,7 +430,7 @@ class NetworkActor(Actor[Network]):
 
     @handles(PublishProposal)
     async def publish_proposal(self, message: PublishProposal) -> None:
-        """Send the proposal to all peers; or only its author's approval if it is too large. Then they fetch it."""
+        """Send the proposal to all peers. If it is too large, send its author's approval, and peers fetch it."""
         signed = message.proposal.signed
         self._memory.gossip.add_proposal(signed.block.slot, signed.hash)
         data = await trio.to_thread.run_sync(encode_proposal, message.proposal)

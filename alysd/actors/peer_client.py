@@ -38,17 +38,16 @@ BLOCKS_SECONDS = 15.0
 """The time in which a peer must answer a request for blocks or proposals: 4 MiB at 3 Mbit/s take 11 s."""
 
 FIRST_SECONDS = 5.0
-"""The time in which a peer without a record must answer such a request. It is short, so that many new peers that
-do not answer delay an honest one less. The first answer of a peer is usually only the block of its head. A slow
-but
-honest peer has `BLOCKS_SECONDS` from the second request on."""
+"""The time in which a peer without a record must answer a request for blocks or proposals.
+It is short, so that many new peers that do not answer delay the requests to an honest one less. The first answer
+of a peer is usually only the block of its head. From the second request on, a peer has `BLOCKS_SECONDS`."""
 
 LARGE_REQUESTS = sum(places.all for places in PLACES.values())
-"""The number of requests for blocks or proposals that are open at the same time. Each answer has up to 16 MiB."""
+"""The maximum number of open requests for blocks or proposals. Each answer has up to 16 MiB."""
 
 SMALL_REQUESTS = 16
-"""The number of requests for statuses that are open at the same time. With `LARGE_REQUESTS`, they are fewer than
-the `OPEN_REQUESTS` of the peer host, which refuses more."""
+"""The maximum number of open requests for statuses. Together with `LARGE_REQUESTS` it is less than the
+`OPEN_REQUESTS` of the peer host, which refuses more requests."""
 
 MARGIN_SECONDS = 1.0
 """The time that the peer host has, after the deadline of a peer, to report that the peer did not answer."""

@@ -85,7 +85,7 @@ class PeerHostActor(Actor[PeerHost]):
 
     @handles(DisconnectPeer)
     async def disconnect(self, message: DisconnectPeer) -> None:
-        """Close the connection."""
+        """Close the connection to the peer, and accept none from it for some time."""
         await self._gossip.disconnect(message.peer, message.seconds)
 
     async def _request(self, job: _Job) -> None:
@@ -111,12 +111,12 @@ class _Sink:
     """Whether the peer host was asked to stop: the losses of all connections are not reported then."""
 
     async def connected(self, peer: str, address: str, *, inbound: bool) -> None:
-        """Tell the network actor."""
+        """Tell the network actor of the connection."""
         self.connections[peer] = PeerConnected(peer, address, inbound)
         await self.report(self.connections[peer])
 
     async def lost(self, peer: str) -> None:
-        """Tell the network actor."""
+        """Tell the network actor of the loss, unless the node stops."""
         self.connections.pop(peer, None)
         if not self.stopping:
             await self.report(PeerLost(peer))
@@ -136,7 +136,7 @@ class _Sink:
             raise NotNow(f"the node does not answer now: {error}") from error
 
     async def report(self, message: PeerConnected | PeerLost) -> None:
-        """Tell the network actor, unless it has no room for too long."""
+        """Send the message to the network actor. It is lost if there is no room for it in `REPORT_SECONDS`."""
         with trio.move_on_after(REPORT_SECONDS):
             try:
                 await self.network.send(message)

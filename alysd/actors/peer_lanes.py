@@ -81,7 +81,7 @@ PLACES = {
 
 
 class Lane:
-    """The places of one purpose. Requests to peers with the same record get them in their order."""
+    """The places of one purpose. Requests to peers with the same record get places in their order of arrival."""
 
     def __init__(self, places: LanePlaces) -> None:
         self._all, self._not_prompt, self._slow = (

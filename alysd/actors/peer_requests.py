@@ -85,7 +85,7 @@ class PeerRequestsActor(Actor[PeerRequests]):
         self._configured = configured
         # A lane for strangers, and one for configured peers.
         self._lanes = tuple(trio.open_memory_channel[_Job](PLACES) for _ in range(2))
-        # The newest tip that was read, and the number of commits before.
+        # The newest tip that was read, and the store's number of commits at that time.
         self._tip: tuple[int, Forkchoice] | None = None
 
     async def background(self) -> None:

@@ -24,11 +24,11 @@ PENALTIES: Mapping[PeerOffence, float] = MappingProxyType({
 """The penalty of each offence, in points.
 
 An honest node checks every message that it passes on, so no honest peer sends a forged message or a false answer:
-a single one disconnects the peer. A second malformed message does; versions of the program may differ in one. Four
-false proposals do, because a dishonest author can send a different proposal to each peer. A request may fail
-because the connection is slow; 20 such failures within minutes show that the peer is of no use. An honest peer may
-lack blocks that it has claimed, after a reorganisation to a branch with fewer blocks, but not five times. It may
-exceed a rate by mistake, so only some 50 such offences disconnect it.
+a single one disconnects the peer. Two malformed messages disconnect it: one alone may come from another version of
+the program. Four false proposals disconnect it, because a dishonest author can send a different proposal to each
+peer. A request may fail because the connection is slow; 20 such failures within minutes show that the peer is of
+no use. After a reorganisation to a branch with fewer blocks, an honest peer may lack blocks that it has claimed,
+but not five times. An honest peer may exceed a rate by mistake, so only some 50 such offences disconnect a peer.
 """
 
 BOUND = -100.0

@@ -42,7 +42,7 @@ from alysd.wire.sync import MAX_RANGE_BLOCKS
 Value = TypeVar("Value")
 
 PAUSE_SECONDS = 1.0
-"""The time after which sync tries again what was not possible, such as while the execution client catches up."""
+"""The pause before a further attempt, for example while the execution client is catching up."""
 
 CHECKPOINT_SECONDS = 10.0
 """The time after which the peers are asked for the checkpoint again, if none has it."""
@@ -66,8 +66,8 @@ ANCESTOR_SECONDS = 5.0
 """The time after which another peer is asked for a missing block."""
 
 BRANCH_SECONDS = 20.0
-"""The longest time to get a missing block and its ancestors, so that a slow peer holds no task for long. If it
-passes, the next proposal reports the block again, or ranges bring it."""
+"""The longest time to get a missing block and its ancestors, so that a slow peer holds no task for long. After
+this time, the next proposal reports the block again, or ranges bring it."""
 
 
 @attrs.define
@@ -110,7 +110,7 @@ class SyncActor(Actor[Sync]):
         self._run: _Run | None = None
         self._download: RangeDownload | None = None
         self._getting: set[BlockMissing] = set()
-        self._back = 0  # how far below the head the next range begins
+        self._back = 0  # the number of blocks by which the next range begins before the child of the head
         self._proven = trio.Event()
         self._send_peer, self._claimants = trio.open_memory_channel[str](64)
         self._send_missing, self._missing = trio.open_memory_channel[BlockMissing](MOST_MISSING)
@@ -126,7 +126,10 @@ class SyncActor(Actor[Sync]):
 
     @handles(PeerAhead)
     async def peer_ahead(self, message: PeerAhead) -> None:
-        """Note the status; let the peer prove a head that is better than this node's, or try again to get it."""
+        """Note the status. Ask peers that claim a better head than this node's for a proof of it.
+
+        If a peer has proved a better head, wake the task that downloads blocks.
+        """
         now = trio.current_time()
         self._peers.report(message.peer, message.status, now)
         head = (await self._tip()).head
@@ -276,7 +279,7 @@ class SyncActor(Actor[Sync]):
                 if piece.verified is not None:
                     await self._import(piece.verified)
             except Refused:
-                # A quorum has approved it, so the peer is not to blame: block import has logged the rule.
+                # A quorum has approved the block, so the peer is not to blame. Block import has logged the rule.
                 return False
             return True
 
@@ -289,7 +292,10 @@ class SyncActor(Actor[Sync]):
     # The checkpoint
 
     async def _missing_checkpoint(self, tip: Forkchoice) -> Checkpoint | None:
-        """The checkpoint if the chain does not contain it yet. What is final was checked when the node started."""
+        """The checkpoint if the chain does not contain it yet, else None.
+
+        If the final block is not below the checkpoint, the start of the node has compared the two.
+        """
         if self._checkpoint is None or self._has_checkpoint:
             return None
         self._has_checkpoint = tip.finalized.height >= self._checkpoint.height or await self._knows(
@@ -345,7 +351,7 @@ class SyncActor(Actor[Sync]):
             return  # the workflow looks at its candidates again in the next slot
 
     def _note(self, head: ChainState, now: float) -> None:
-        """Begin to measure and log the progress if much is missing, and log it now and then."""
+        """Begin to measure the progress if `LOGGED_BLOCKS` are missing, and log it every `LOG_SECONDS`."""
         target = self._peers.target(head, now)
         if self._run is None:
             if target - head.height >= LOGGED_BLOCKS:
@@ -406,7 +412,7 @@ class SyncActor(Actor[Sync]):
 
 
 def _sent(channel: trio.MemorySendChannel[Value], value: Value) -> bool:
-    """Whether there was room for `value`."""
+    """Send `value` if the channel has room for it. Returns whether it had."""
     try:
         channel.send_nowait(value)
     except trio.WouldBlock:

@@ -80,7 +80,7 @@ class CheckpointPath:
         while (peer := self.peers.next_source(head, end, tried, trio.current_time())) is not None:
             try:
                 found = (await self.client.blocks_by_range(peer, RangeRequest(start, end - start + 1))).blocks
-                if 0 < len(found) <= end - start:  # the last ones had no room: half as many as were sent have
+                if 0 < len(found) <= end - start:  # the newest ones had no room: ask for half as many as were sent
                     start = Height(end - max(1, len(found) // 2) + 1)
                     continue
                 return await trio.to_thread.run_sync(_linked, found, start, end, wanted)

@@ -94,7 +94,7 @@ class SyncPeers:
         self._configured = configured
 
     def report(self, peer: str, status: PeerStatus, now: float) -> None:
-        """Note the newest status of a peer, and forget old ones."""
+        """Note the newest status of a peer. If the peer is new, forget the peers whose status is not fresh."""
         known = self._peers.pop(peer, None)
         if known is None:
             self._peers = {name: one for name, one in self._peers.items() if now - one.at < FRESH_SECONDS}
@@ -163,8 +163,7 @@ class SyncPeers:
         It has proved a better head than `head`, is not in `tried`, does not rest, and has fewer requests than
         `RANGES_PER_PEER`. The one that will probably answer soonest is preferred. A peer without a rate counts as
         half as fast as the fastest one, so that it is tried when the others have requests. Configured peers count
-                as twice as fast, because an attacker can run many strangers, which may slow down or stop at any
-                time.
+        as twice as fast, because an attacker can run many strangers, which may slow down or stop at any time.
         """
         peers = {
             name: self._peers[name]

@@ -1,4 +1,4 @@
-"""The download of a long range of blocks: in pieces, from several peers at once, each piece checked, in order.
+"""The download of a long range of blocks in pieces, which come from several peers at once and are taken in order.
 
 Every piece that passes the check and continues the known chain is accepted, from any peer. If a peer does not send
 a piece soon, a further peer is asked for it too. So a peer that answers in the last second, or never, delays the
@@ -198,7 +198,7 @@ class RangeDownload:
             newest_first = (one.signed() for one in reversed(answer.blocks))
             verified = await trio.to_thread.run_sync(self._check, newest_first, piece.start)
         except PeerBusy:
-            piece.tried.discard(peer)  # it rests, and is then asked again
+            piece.tried.discard(peer)  # the peer rests, and may then be asked again
             known.failed(trio.current_time(), busy=True)
             return
         except (PeerUnavailable, Malformed):

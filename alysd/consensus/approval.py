@@ -82,8 +82,8 @@ def check_stated(slot: Slot, last: SignedSlot, before: Slot | None) -> None:
     """Check that a recovering authority has made a statement in or just before `slot`. Raises `WouldBreakLock`."""
     if last.recovering and (before is None or slot > before + STATEMENT_GAP):
         raise WouldBreakLock(
-            f"slot {slot}: the signing guard of this key was lost, and the node has not stated it in the last "
-            f"{STATEMENT_GAP} slots: it does so in the next slot, once its clock is trusted"
+            f"slot {slot}: the signing guard of this key was lost, and the node has not stated the loss in the "
+            f"last {STATEMENT_GAP} slots: the node states it in the next slot, once its clock is trusted"
         )
 
 

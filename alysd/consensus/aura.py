@@ -46,7 +46,7 @@ def quiet_wait(
 def halted(state: ChainState, spec: ChainSpec) -> bool:
     """Whether the child of the block with this `state` must include a proof of work.
 
-    It must when more than `max_blocks_without_auxpow` blocks are not final. The limit bounds the number of blocks
-    that a proof covers and that a node keeps in memory.
+    The child must if more than `max_blocks_without_auxpow` blocks are not final. The limit bounds the number of
+    blocks that a proof covers and that a node keeps in memory.
     """
     return state.height - state.last_final_height > spec.max_blocks_without_auxpow

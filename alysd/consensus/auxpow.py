@@ -96,8 +96,8 @@ def find_commitment(coinbase: Coinbase) -> Commitment:
 def op_return_pushes(script: bytes, start: bytes) -> list[bytes]:
     """The data pushes of an OP_RETURN script that begin with `start`; none for any other script.
 
-    They end at the first opcode that is not a data push, or at a truncated push. A coinbase can have 131,000 empty
-    pushes, so the loop does little for each, and copies only those that it returns: they take some 10 ms.
+    The pushes end at the first opcode that is not a data push, or at a truncated push. A coinbase can have 131,000
+    empty pushes, so the loop does little for each and copies only the pushes that it returns. It then takes 10 ms.
     """
     found: list[bytes] = []
     if not script or script[0] != _OP_RETURN or start not in script:
@@ -166,8 +166,8 @@ def proof_value(auxpow: AuxPow) -> int:
 def check_auxpow(auxpow: AuxPow, aux_hash: AuxHash, chain_id: int, target: int) -> None:
     """Check that `auxpow` proves work for `aux_hash` on the chain `chain_id` and meets `target`.
 
-    Each failed check raises its own subclass of `InvalidWork`. The work is checked first, with two hashes of
-        80 bytes. The check of a coinbase costs more: it may have 128 KiB, which an attacker can make without work.
+    Each failed check raises its own subclass of `InvalidWork`. The work is checked first, with the hash of 80
+    bytes. The check of a coinbase costs more: it may have 128 KiB, which an attacker can make without work.
     """
     found = proof_value(auxpow)
     if found > target:

@@ -2,8 +2,8 @@
 
 A member that has lost its guard does not know its lock. It waits for a block that a quorum of the others has
 approved after the loss. If too many members have lost their guards, the others are no quorum. Then a recovering
-member approves a block once every member that has not lost its guard has approved it. Their locks allow the block,
-and every block that a quorum has ever approved was approved by one of them.
+member approves a block once every member that has not lost its guard has approved it. The locks of these members
+allow the block, and every block that a quorum has ever approved was approved by one of these members.
 """
 
 from collections.abc import Collection, Sequence

@@ -114,7 +114,7 @@ def recovered_guard(
 
 
 def claimed_finding(found: StoredData, finding: DataFinding | None, claim: Claim) -> DataFinding | None:
-    """The finding for an operator who makes this claim about a lost guard; None if that is not what was found.
+    """The finding for an operator who makes this claim about a lost guard; None if the folder contradicts it.
 
     The claim is about a member that needs others for a quorum. It may also be made later, when `recovered_guard`
     has replaced the guard.

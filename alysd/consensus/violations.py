@@ -78,7 +78,8 @@ class SlotPassed(InvalidBlock):
 
     def __str__(self) -> str:
         return (
-            f"slot {self.slot} has passed: a block is approved in its slot or the next, and now is {self.present}"
+            f"slot {self.slot} has passed: a block is approved in its slot or the next, and now is slot "
+            f"{self.present}"
         )
 
 
@@ -192,7 +193,7 @@ class ForgedStatement(InvalidApproval):
 
 @attrs.frozen
 class BrokenRange(InvalidBlock):
-    """A range of blocks is not what was asked for; `reason` says what is wrong with it."""
+    """A peer's blocks are not the range that was requested, or no part of a chain; `reason` names the fault."""
 
     reason: str
 
@@ -202,7 +203,7 @@ class BrokenRange(InvalidBlock):
 
 @attrs.frozen
 class BelowCheckpoint(InvalidBlock):
-    """A single block at or below the checkpoint. Sync alone brings these blocks."""
+    """A single block is at or below the checkpoint. Such blocks are imported only in the ranges of sync."""
 
     height: Height
     checkpoint: str

@@ -3,10 +3,10 @@
 `candidate_book` has the states of a candidate. A message about a candidate changes only its record; the work that
 follows from it is one `AdvanceCandidate` per candidate, which does one of three things:
 
-- Without the parent it gets the parent: it imports a known candidate with the approvals that came with the
-  proposal, or reports an unknown block to sync.
-- With a quorum it imports the block.
-- Otherwise, if this node is an authority, it judges the block, has it executed and approves it.
+- If the parent is not in the chain, the workflow gets it: it imports a known candidate with the approvals that
+  came with the proposal, or reports an unknown block to sync.
+- If the candidate has a quorum, the workflow imports it.
+- Otherwise, if this node is an authority, the workflow judges the block, has it executed and approves it.
 
 So the handling of each message is bounded (`Timing`), and approvals are counted in between. A chain with one
 authority needs no other node: its author's approval is the quorum, and the block is imported at once.
@@ -251,7 +251,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         if candidate.settled:
             return
         try:
-            with suppress(Refused):  # by block import, which has logged it
+            with suppress(Refused):  # block import has logged its refusal
                 await self._advance(candidate)
         except NotAnswered as error:
             log(CandidatePostponed(*self._named(candidate), str(error)))

@@ -5,7 +5,7 @@ The states of a candidate:
     CandidateBlock → ValidCandidate → ExecutedCandidate → ApprovedCandidate → QuorumCandidate → ImportedCandidate
 
 A candidate that breaks a rule becomes a `RefusedCandidate`, and one that this authority may not approve a
-`DeclinedCandidate`. The other authorities may think otherwise, so every state before `QuorumCandidate` leads to it
+`DeclinedCandidate`. The other authorities may think otherwise, so every earlier state leads to `QuorumCandidate`
 once a quorum has approved. Block import then checks the block again, and decides.
 """
 
@@ -32,7 +32,7 @@ The others are kept for the next proposals, whose parents they may be.
 """
 
 PER_SLOT = 2
-"""The number of candidates of other authorities that are kept per slot. A second one shows a lie of its author."""
+"""The number of candidates of other authorities that are kept per slot. Two are evidence against their author."""
 
 EARLY_PER_AUTHORITY = KEPT_SLOTS
 """The number of approvals of unknown blocks that are kept per authority. An honest one approves one per slot."""
@@ -60,7 +60,7 @@ class ApprovedCandidate:
 
 @attrs.frozen
 class DeclinedCandidate:
-    """The block is valid, but the signing guard forbids the approval, or Bitcoin does not show what it states."""
+    """The block breaks no rule, but the guard forbids its approval, or Bitcoin does not show its peg contents."""
 
 
 @attrs.frozen
@@ -172,9 +172,9 @@ class Candidate:
     later. `proved` are the approvals of a quorum that came with a child of the block. `approved` is the block with
     a quorum's approvals, once it has them. `parents` are the approvals of the parent, None if they are unknown or
     the parent is the genesis block. `source` is the peer that sent the proposal, None for this node's own block.
-    `seconds` is the time of arrival, from the start of the slot, and `steps` has those of what followed. `askers`
-    and `waiting` get an answer when the block is imported or given up. `queued` says whether an `AdvanceCandidate`
-    waits.
+    `seconds` is the time of arrival, from the start of the slot, and `steps` has the times of later steps.
+    `askers` and `waiting` get an answer when the block is imported or given up. `queued` says whether an
+    `AdvanceCandidate` waits.
     """
 
     def __init__(

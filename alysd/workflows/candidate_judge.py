@@ -140,7 +140,7 @@ class CandidateJudge:
         if not block.peg:
             return
         if self._to.bridge is None:
-            raise NotNow("it has contents of the peg, and this node has no Bitcoin node to compare them with")
+            raise NotNow("the block has peg contents, and this node has no Bitcoin node to compare them with")
         await self._to.bridge.ask(JudgePegContents(block), seconds=self._timing.bridge_ask)
 
     def _execution_seconds(self, slot: Slot, parent: ChainState) -> float:

@@ -29,7 +29,7 @@ from alysd.types.verdict import Invalid, Syncing
 from alysd.workflows.machine import Machine, Transitions
 
 RANGE = 16
-"""Number of blocks fetched at once. With blocks of 2 MB, the gossip limit, they take 32 MB of memory."""
+"""Number of blocks fetched at once. With blocks of 2 MB they take 32 MB of memory."""
 
 REPORT_SECONDS = 5.0
 """Seconds between two log lines while the client is catching up."""

@@ -26,7 +26,7 @@ from alysd.workflows.nonce_search import ALL_NONCES, NonceSearch
 _PARENT_VERSION = 2
 """The version of the parent header.
 
-The upper half of the version contains a chain id. It is 0, because no Alys chain has this id.
+The upper half of the version contains a chain id. Here this id is 0, which no Alys chain has.
 """
 
 _ANYONE_CAN_SPEND = b"\x51"

@@ -26,12 +26,12 @@ class OwnKey:
         self._signer = signer
 
     def imported(self, signed: SignedBlock, parent: ChainState) -> None:
-        """The approvals of a child of `parent` are valid."""
+        """Compare the valid approvals of a child of `parent` with the guard."""
         authorities = [index for index, given in enumerate(signed.approvals.signers) if given]
         self.approved(authorities, signed.block.slot, signed.hash, federation_at(parent, self._context))
 
     def approved(self, authorities: Container[int], slot: Slot, block: BlockHash, federation: Federation) -> None:
-        """These `authorities` have approved a block. Logs the first approval that the guard does not know."""
+        """Compare the approvals of a block by `authorities` with the guard. Logs the first unknown one."""
         if self._signer is None:
             return
         own = federation.index_of(self._signer.public_key)

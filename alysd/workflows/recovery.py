@@ -1,7 +1,7 @@
 """The recovery of members that have lost their signing guards (docs/protocol.md, "Recovery").
 
-The approval workflow tells it what other members state. As long as this member's own guard is lost, it makes a
-statement in every slot, and decides which blocks have enough approvals of the other members.
+The approval workflow passes on the statements of other members. As long as this member's own guard is lost,
+`Recovery` makes a statement in every slot, and decides which blocks have enough approvals of the other members.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from alysd.workflows.clock_watch import ClockWatch
 class Recovery:
     """Knows which authorities have stated that they recover. A follower has no `signer`.
 
-    `watch` says whether the clock is trusted. If it is not, this member makes no statement: each is about the
-    present slot, and raises the guard after a gap.
+    `watch` says whether the clock is trusted. While it is not, this member makes no statement: a statement names
+    the present slot, and after a gap it raises the guard to the next one.
     """
 
     def __init__(self, signer: Signer | None, watch: ClockWatch) -> None:

@@ -1,7 +1,8 @@
 """The roll call of a federation: which authorities are heard, and whether a quorum approves.
 
-The approval workflow tells it what arrives, and calls it at the start of every slot. It publishes a `SlotOver` for
-each slot whose block nobody approves any more, and a `QuorumChanged` when the quorum is lost or is back.
+The approval workflow reports every proposal and approval that arrives, and the start of every slot. The roll call
+publishes a `SlotOver` for each slot whose block nobody approves any more, and a `QuorumChanged` when the quorum is
+lost or is back.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ class RollCall:
         return tuple((index, self._heard.get(index)) for index, signed in enumerate(signers) if not signed)
 
     def slot_began(self, present: Slot, federation: Federation, book: CandidateBook) -> None:
-        """Publish what is known of the slots that are over. `book` still has their candidates."""
+        """Publish the records of past slots, and a change of the quorum. `book` has the candidates."""
         if self._recorded is None or self._reached is None or not 0 <= present - self._recorded <= 2 * KEPT_SLOTS:
             # The first call, or a clock that was set: begin anew.
             self._recorded, self._reached = Slot(present - OPEN_SLOTS), present
@@ -67,7 +68,7 @@ class RollCall:
         return SlotRecord(slot, author, best.seconds, approved, quorum, best.steps)
 
     def _look_for_quorum(self, slot: Slot, federation: Federation, book: CandidateBook) -> None:
-        """Compare the slot that has just ended with the quorum.
+        """Compare the approvals in the slot that has just ended with the quorum.
 
         A block that came in the second half of its slot says nothing about the others. Without any block, the
         quorum counts as lost after a round of all authors.

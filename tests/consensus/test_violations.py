@@ -44,7 +44,7 @@ MESSAGES: list[tuple[Refused, str]] = [
     (SlotTooEarly(Slot(9), 3.14, 1.0), "slot 9 begins 3.1 s from now; at most 1.0 s are allowed"),
     (
         SlotPassed(Slot(9), Slot(11)),
-        "slot 9 has passed: a block is approved in its slot or the next, and now is 11",
+        "slot 9 has passed: a block is approved in its slot or the next, and now is slot 11",
     ),
     (NotTheAuthorAlone(2), "the proposal has 2 approvals; it must have only its author's"),
     (

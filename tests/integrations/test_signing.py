@@ -102,7 +102,7 @@ async def test_a_lost_guard_forbids_what_the_key_may_have_signed_whatever_the_cl
     made, now = 10_000, 11_800
     write_guard(guard, SignedSlot(key, Slot(made), ZERO_HASH, Slot(made)))
     signer = GuardedSigner.open(SECRET, GENESIS, guard)
-    with pytest.raises(WouldBreakLock, match="has not stated it in the last 2 slots"):
+    with pytest.raises(WouldBreakLock, match="has not stated the loss in the last 2 slots"):
         await signer.approve(block(made + 5), Slot(made + 4))
     await signer.state_recovery(Slot(made + 6))
     raised = SignedSlot(key, Slot(made + 7), ZERO_HASH, Slot(made + 7))
@@ -110,7 +110,7 @@ async def test_a_lost_guard_forbids_what_the_key_may_have_signed_whatever_the_cl
     for slot in (made + 7, made + 8):
         await signer.state_recovery(Slot(slot))
     assert signer.last == raised, "it would never approve again"
-    with pytest.raises(WouldBreakLock, match="has not stated it"):
+    with pytest.raises(WouldBreakLock, match="has not stated the loss"):
         await signer.approve(block(now), Slot(now - 60))
     await signer.state_recovery(Slot(now))  # the clock was set
     assert signer.last == read_guard(guard, key) == SignedSlot(key, Slot(now + 1), ZERO_HASH, Slot(now + 1))
