@@ -19,10 +19,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import attrs
-import trio
 
 from alysd.consensus.aura import slot_at, slot_start
-from alysd.consensus.candidates import add_approvals
 from alysd.consensus.federation import federation_at
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import NoQuorum, NotNow, Refused
@@ -46,13 +44,12 @@ from alysd.messages.events import QuorumChanged, SlotOver, WorkflowMoved
 from alysd.messages.evidence import ReportConflict
 from alysd.messages.log.base import log
 from alysd.messages.log.chain import CandidatePostponed, CandidateRefused
-from alysd.messages.network import PublishApproval, PublishProposal, PublishRecovery
+from alysd.messages.network import PublishApproval, PublishRecovery
 from alysd.messages.storage import GetBlockByHash
 from alysd.messages.sync import BlockMissing
 from alysd.nurseries import Actor, Deferred, NotAnswered, handles
 from alysd.ports import Bls, Clock, Signer
 from alysd.timing import Timing
-from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation, SlotSteps
@@ -74,6 +71,7 @@ from alysd.workflows.candidate_book import (
 from alysd.workflows.candidate_judge import CandidateJudge
 from alysd.workflows.clock_watch import ClockWatch
 from alysd.workflows.own_key import OwnKey
+from alysd.workflows.proposal_sharing import ProposalSharing
 from alysd.workflows.recovery import Recovery
 from alysd.workflows.roll_call import RollCall
 
@@ -94,7 +92,6 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
     ) -> None:
         self._context = context
         self._clock = clock
-        self._bls = bls
         self._to = to
         self._publish = publish
         self._timing = timing
@@ -105,6 +102,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         if signer is not None:
             self._judge = CandidateJudge(context, clock, watch, signer, bls.verify, self._recovery, to, timing)
         self._book = CandidateBook()
+        self._sharing = ProposalSharing(self._book, context.genesis, bls, to, timing)
         self._federation: Federation = context.first_federation
         self._roll_call = RollCall(context.spec.slot_seconds, publish)
 
@@ -131,34 +129,22 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         left -= self._clock.time()
         if left <= 0:
             raise self._no_quorum(candidate)
-        answer = Deferred[Forkchoice]()
-        candidate.askers.append(answer)
         self.timers.after(left, GiveUpQuorum(signed.hash))
-        return answer
+        return candidate.asks.until_imported()
 
     @handles(GiveUpQuorum)
     async def give_up(self, message: GiveUpQuorum) -> None:
         """Fail the asks of `ProposeBlock`. The block may still get its quorum."""
         candidate = self._book.get(message.block)
         if candidate is not None:
-            self._fail(candidate, self._no_quorum(candidate))
+            candidate.asks.failed(self._no_quorum(candidate))
 
     @handles(AnnounceProposal)
     async def announce(self, message: AnnounceProposal) -> None:
         """Send the proposal with the approvals of its parent."""
         candidate = self._book.get(message.block)
-        if candidate is None or self._to.network.gone is not None:
-            return
-        parent_hash = candidate.signed.block.parent_hash
-        if parent_hash != self._context.genesis:
-            parent = self._book.get(parent_hash)
-            stored = None if parent is None else parent.approved
-            if stored is None:
-                stored = await self._to.storage.ask(GetBlockByHash(parent_hash), seconds=self._timing.chain_lookup)
-            if stored is None:
-                return  # no node would accept a proposal without them; the parent's block was dropped meanwhile
-            candidate.parents = stored.approvals
-        offer(self._to.network, PublishProposal(Proposal(candidate.signed, candidate.parents)))
+        if candidate is not None and self._to.network.gone is None:
+            await self._sharing.announce(candidate)
 
     # Blocks and approvals of others
 
@@ -212,19 +198,13 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
             return None
         answer = Deferred[None]()
         for candidate in candidates:
-            candidate.waiting.append(answer)
+            candidate.asks.until_settled(answer)
         return answer
 
     @handles(GetCandidates)
     async def candidates(self, message: GetCandidates) -> tuple[Proposal, ...]:
-        """The known proposals. One whose parent's approvals this node does not know is left out."""
-        known = [
-            candidate
-            for candidate in self._book
-            if candidate.slot >= message.since
-            and (candidate.parents is not None or candidate.signed.block.parent_hash == self._context.genesis)
-        ]
-        return tuple([Proposal(one.approved or await self._with_approvals(one), one.parents) for one in known])
+        """The known proposals."""
+        return await self._sharing.since(message.since)
 
     # Work on a candidate
 
@@ -234,7 +214,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         self._wait_for_slot()
         self._roll_call.slot_began(self._present_slot(), self._federation, self._book)
         for candidate in self._book.prune(self._present_slot()):
-            self._fail(candidate, self._no_quorum(candidate))
+            candidate.asks.failed(self._no_quorum(candidate))
         await self._look_at_head()
         statement = await self._recovery.state(self._present_slot(), self._federation)
         if statement is not None:
@@ -291,7 +271,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
     async def _import(self, candidate: Candidate) -> Forkchoice:
         """Import a block that a quorum has approved. Raises the errors of `ImportBlock`, also to all who wait."""
         self._note_quorum(candidate)
-        candidate.approved = candidate.approved or await self._with_approvals(candidate)
+        candidate.approved = candidate.approved or await self._sharing.with_approvals(candidate)
         machine = candidate.machine
         if isinstance(machine.state, GATHERING):
             machine.move(QuorumReached())
@@ -302,7 +282,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         except (Refused, NotAnswered) as error:
             if not isinstance(error, NotNow | NotAnswered) and isinstance(machine.state, QuorumCandidate):
                 machine.move(RuleBroken())
-            self._fail(candidate, error)
+            candidate.asks.failed(error)
             raise
         self._stored(candidate, tip)
         return tip
@@ -313,23 +293,9 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
             candidate.machine.move(BlockStored())
             candidate.steps = attrs.evolve(candidate.steps, imported=self._since_start(candidate.slot))
         self._federation = federation_at(tip.head, self._context)
-        askers, candidate.askers = candidate.askers, []
-        for asker in askers:
-            asker.reply(tip)
-        self._release(candidate)
+        candidate.asks.imported(tip)
         for child in self._book.children(candidate.signed.hash):
             self._queue(child)
-
-    def _fail(self, candidate: Candidate, error: Refused | NotAnswered) -> None:
-        askers, candidate.askers = candidate.askers, []
-        for asker in askers:
-            asker.fail(error)
-        self._release(candidate)
-
-    def _release(self, candidate: Candidate) -> None:
-        waiting, candidate.waiting = candidate.waiting, []
-        for one in waiting:
-            one.reply(None)
 
     # Small parts
 
@@ -361,13 +327,6 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         for candidate in self._book:
             if isinstance(candidate.state, (*WAITING, QuorumCandidate)):
                 self._queue(candidate)
-
-    async def _with_approvals(self, candidate: Candidate) -> SignedBlock:
-        signed, further = candidate.signed, dict(candidate.approvals)
-        known = candidate.proved or signed.approvals
-        # In a thread, because each signature takes about 0.3 ms.
-        approvals = await trio.to_thread.run_sync(add_approvals, known, further, self._bls.aggregate)
-        return attrs.evolve(signed, approvals=approvals)
 
     def _has_quorum(self, candidate: Candidate) -> bool:
         return sum(candidate.signers) >= self._federation.quorum

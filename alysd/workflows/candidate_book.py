@@ -16,13 +16,12 @@ from itertools import product
 import attrs
 
 from alysd.messages.events import WorkflowMoved
-from alysd.nurseries import Deferred
 from alysd.types.block import Approvals, SignedBlock
-from alysd.types.chain import Forkchoice
 from alysd.types.federation import SlotSteps
 from alysd.types.hashes import BlockHash, BlsSignature
 from alysd.types.proposal import Proposal, SlotApproval
 from alysd.types.units import Slot
+from alysd.workflows.candidate_asks import CandidateAsks
 from alysd.workflows.machine import Machine, Transitions
 
 KEPT_SLOTS = 4
@@ -172,9 +171,8 @@ class Candidate:
     later. `proved` are the approvals of a quorum that came with a child of the block. `approved` is the block with
     a quorum's approvals, once it has them. `parents` are the approvals of the parent, None if they are unknown or
     the parent is the genesis block. `source` is the peer that sent the proposal, None for this node's own block.
-    `seconds` is the time of arrival, from the start of the slot, and `steps` has the times of later steps.
-    `askers` and `waiting` get an answer when the block is imported or given up. `queued` says whether an
-    `AdvanceCandidate` waits.
+    `seconds` is the time of arrival, from the start of the slot, and `steps` has the times of later steps. `asks`
+    are answered when the block is imported or given up. `queued` says whether an `AdvanceCandidate` waits.
     """
 
     def __init__(
@@ -189,8 +187,7 @@ class Candidate:
         self.approvals: dict[int, BlsSignature] = {}
         self.proved: Approvals | None = None
         self.approved: SignedBlock | None = None
-        self.askers: list[Deferred[Forkchoice]] = []
-        self.waiting: list[Deferred[None]] = []
+        self.asks = CandidateAsks()
         self.queued = False
 
     @property

@@ -13,11 +13,9 @@ from alysd.errors import InvalidBlock, NoQuorum, NotNow, StoreError
 from alysd.integrations import signing
 from alysd.messages.approval import (
     AdvanceCandidate,
-    AnnounceProposal,
     AwaitQuorum,
     BlockImported,
     GetCandidates,
-    GiveUpQuorum,
 )
 from alysd.messages.block_import import ImportBlock
 from alysd.messages.chain import GetAncestry, GetForkchoice, GetState
@@ -26,14 +24,12 @@ from alysd.messages.evidence import ReportConflict
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.chain import CandidateDeclined, CandidatePostponed, CandidateRefused
 from alysd.messages.network import PublishApproval, PublishProposal
-from alysd.messages.storage import GetBlockByHash
 from alysd.messages.sync import BlockMissing, GetSyncProgress
 from alysd.nurseries import ActorDown, AskTimeout, HandlerCrashed, MailboxFull
 from alysd.testing.blocks import FIRST_SLOT, make_header
 from alysd.testing.peg import any_proposal
 from alysd.types.execution import ExecutedPayload
 from alysd.types.federation import SlotSteps
-from alysd.types.proposal import Proposal
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Slot, Wei
 from alysd.wire.block_ssz import block_hash
@@ -657,60 +653,6 @@ async def test_a_network_and_a_sync_that_do_not_run_cost_nothing(
 
 
 # What is sent and answered
-
-
-async def test_a_proposal_has_its_parents_approvals_also_after_a_restart(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    world = MemberOnTheHarness(tmp_path, 4)
-    async with world.running():
-        parent = world.signed(world.make(FIRST_SLOT), [0, 2, 3])
-        world.adopt(parent)
-        slot = world.slot_of(0, after=1)
-        await world.until_slot(slot)
-        with pytest.raises(NoQuorum):
-            await world.make_own(slot)
-    assert [proposal.parent_approvals for proposal in world.published] == [parent.approvals]
-    assert GetBlockByHash(parent.hash) in world.storage.received
-
-
-async def test_a_parent_that_the_database_does_not_give_keeps_the_proposal_back(
-    tmp_path: Path, autojump_clock: MockClock
-) -> None:
-    """No node would pass it on, and the peers would blame this one."""
-    world = MemberOnTheHarness(tmp_path, 4)
-    async with world.running():
-        world.adopt(world.signed(world.make(FIRST_SLOT), range(4)))
-        world.blocks.clear()
-        slot = world.slot_of(0, after=1)
-        await world.until_slot(slot)
-        with pytest.raises(NoQuorum):
-            await world.make_own(slot)
-        world.approval.tell(AnnounceProposal(world.tree.tip.head.hash))
-        world.approval.tell(GiveUpQuorum(world.tree.tip.head.hash))
-        await world.harness.settle()
-        assert await world.approval.ask(GetCandidates(Slot(0))) == ()
-    assert not world.published
-
-
-async def test_candidates_are_given_with_all_known_approvals(tmp_path: Path, autojump_clock: MockClock) -> None:
-    world = MemberOnTheHarness(tmp_path, 4)
-    async with world.running():
-        first = world.slot_of(1)
-        second = Slot(first + 1)
-        await world.until_slot(first)
-        block = world.make(first)
-        await world.propose(block)
-        await world.approve(block, 2)
-        await world.until_slot(second)
-        other = world.make(second)
-        await world.propose(other)
-        known = await world.approval.ask(GetCandidates(first))
-        assert known == (
-            Proposal(world.signed(block, [1, 0, 2]), None),
-            Proposal(world.signed(other, [2, 0]), world.blocks[block_hash(block)].approvals),
-        )
-        assert await world.approval.ask(GetCandidates(second)) == known[1:]
 
 
 async def test_an_author_can_wait_for_the_slot_before(tmp_path: Path, autojump_clock: MockClock) -> None:
