@@ -239,6 +239,7 @@ class Hostile:
         """Begin to measure."""
         await trio.lowlevel.checkpoint()
         self.target.record.connections += 1
+        self.target.record.authenticated += 1
         self._since = trio.current_time()
 
     async def lost(self, peer: str) -> None:

@@ -7,14 +7,14 @@ import os
 import struct
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
+from random import Random
 from typing import Any
 
 import attrs
 import trio
 
-from alysd.testing.virtual_time import seeded
-
-RANDOM = seeded(1)
+RANDOM = Random(1)  # noqa: S311  attacks that can be repeated
 
 TROUBLE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)
 
@@ -23,10 +23,12 @@ TROUBLE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.Too
 class Record:
     """What an attack has done: connections that it opened, messages that it sent, and when the node had enough.
 
-    `closed` has the seconds from the opening of a connection until the node closed it.
+    `authenticated` counts the connections whose handshake was complete. `closed` has the seconds from the opening
+    of a connection until the node closed it.
     """
 
     connections: int = 0
+    authenticated: int = 0
     messages: int = 0
     closed: list[float] = attrs.field(factory=list[float])
 
@@ -61,24 +63,32 @@ async def until_closed(target: Target, stream: trio.SocketStream, seconds: float
         target.record.closed.append(trio.current_time() - began)
 
 
+async def send_to(target: Target, data: bytes, source: str) -> None:
+    """Open a connection, send bytes, and wait until the node closes it."""
+    with suppress(*TROUBLE):
+        async with await dial(target, source) as stream:
+            with suppress(*TROUBLE):
+                await stream.send_all(data)
+                target.record.messages += 1
+            await until_closed(target, stream, 7)
+
+
 async def random_bytes(target: Target) -> None:
     """Noise that is none, at once and after a correct first line."""
-    for start in (b"", b"\x13/multistream/1.0.0\n", b"\x13/multistream/1.0.0\n\x07/noise\n"):
-        for _ in range(20):
-            with suppress(*TROUBLE):
-                async with await dial(target) as stream:
-                    await stream.send_all(start + os.urandom(RANDOM.randrange(1, 4000)))
-                    with trio.move_on_after(0.05):
-                        await stream.receive_some(1000)
+    async with trio.open_nursery() as nursery:
+        for kind, start in enumerate((b"", b"\x13/multistream/1.0.0\n", b"\x13/multistream/1.0.0\n\x07/noise\n")):
+            for number in range(20):
+                data = start + os.urandom(RANDOM.randrange(1, 4000))
+                nursery.start_soon(send_to, target, data, f"127.0.10.{20 * kind + number + 1}")
 
 
 async def oversized_handshake(target: Target) -> None:
     """Lengths that promise more than a handshake needs, in each of its parts."""
-    for data in (b"\xff\xff\xff\xff\x7f", b"\x13/multistream/1.0.0\n\x07/noise\n\xff\xff" + bytes(65535)):
-        for _ in range(10):
-            with suppress(*TROUBLE):
-                async with await dial(target) as stream:
-                    await stream.send_all(data * 20)
+    lengths = (b"\xff\xff\xff\xff\x7f", b"\x13/multistream/1.0.0\n\x07/noise\n\xff\xff" + bytes(65535))
+    async with trio.open_nursery() as nursery:
+        for kind, data in enumerate(lengths):
+            for number in range(10):
+                nursery.start_soon(send_to, target, data * 20, f"127.0.11.{10 * kind + number + 1}")
 
 
 async def half_open(target: Target) -> None:
@@ -99,12 +109,18 @@ async def half_open(target: Target) -> None:
 async def slow_loris(target: Target) -> None:
     """A byte of a correct handshake every second."""
 
+    async def trickle(stream: trio.SocketStream) -> None:
+        with suppress(*TROUBLE):
+            for byte in b"\x13/multistream/1.0.0\n":
+                await stream.send_all(bytes([byte]))
+                await trio.sleep(1)
+
     async def one(number: int) -> None:
         with suppress(*TROUBLE):
-            async with await dial(target, f"127.0.2.{number + 1}") as stream:
-                for byte in b"\x13/multistream/1.0.0\n":
-                    await stream.send_all(bytes([byte]))
-                    await trio.sleep(1)
+            async with await dial(target, f"127.0.2.{number + 1}") as stream, trio.open_nursery() as nursery:
+                nursery.start_soon(trickle, stream)
+                await until_closed(target, stream, 25)
+                nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
         for number in range(30):
@@ -119,19 +135,26 @@ async def authenticated(
     from alysd.integrations.libp2p.connection import upgrade
     from alysd.integrations.libp2p.keys import Identity, peer_id
 
+    over = trio.Event()
+
     async def run(connection: Any) -> None:
         began = trio.current_time()
         await connection.muxed.start()
         target.record.closed.append(trio.current_time() - began)
+        over.set()
 
     with suppress(*TROUBLE), trio.move_on_after(seconds):
         async with await dial(target, source or f"127.0.3.{RANDOM.randrange(1, 250)}") as stream:
             connection = await upgrade(stream, Identity.of(new_secret("network")), peer_id(target.peer))
+            target.record.authenticated += 1
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(run, connection)
                 await connection.muxed.event_started.wait()
                 with suppress(Exception):
                     await attack(connection)
+                    nursery.cancel_scope.cancel()
+                with trio.move_on_after(1):  # the attack has failed because the node closed the connection
+                    await over.wait()
                 nursery.cancel_scope.cancel()
 
 
@@ -153,13 +176,6 @@ LINES = (
 async def multistream_lines(target: Target) -> None:
     """Negotiations that are none, on the connection, in the session, and on streams."""
 
-    async def negotiate(lines: bytes, source: str) -> None:
-        with suppress(*TROUBLE):
-            async with await dial(target, source) as stream:
-                await stream.send_all(lines)
-                target.record.messages += 1
-                await until_closed(target, stream, 7)
-
     async def send(connection: Any) -> None:
         for number, lines in enumerate(LINES):
             stream = 2 * number + 101
@@ -170,7 +186,7 @@ async def multistream_lines(target: Target) -> None:
 
     async with trio.open_nursery() as nursery:
         for number, lines in enumerate(LINES):
-            nursery.start_soon(negotiate, lines, f"127.0.9.{number + 1}")
+            nursery.start_soon(send_to, target, lines, f"127.0.9.{number + 1}")
             nursery.start_soon(authenticated, target, send)
 
 
@@ -206,13 +222,15 @@ async def yamux_frames(target: Target) -> None:
         b"".join(frame(2, 1, 0, n) for n in range(20000)),
         frame(1, 0, 1, 0xFFFFFFFF) * 100,
     )
-    for data in bad:
 
-        async def send(connection: Any, data: bytes = data) -> None:
-            await connection.muxed.secured_conn.write(data)
-            await trio.sleep(0.3)
+    async def send(data: bytes, connection: Any) -> None:
+        await connection.muxed.secured_conn.write(data)
+        target.record.messages += 1
+        await trio.sleep(2)  # for the node to close the connection
 
-        await authenticated(target, send)
+    async with trio.open_nursery() as nursery:
+        for data in bad:
+            nursery.start_soon(authenticated, target, partial(send, data))
 
 
 async def unread_bytes(target: Target) -> None:
@@ -224,9 +242,11 @@ async def unread_bytes(target: Target) -> None:
             await connection.muxed.secured_conn.write(frame(1, 1, stream, 0))
             for _ in range(16):
                 await connection.muxed.secured_conn.write(frame(0, 0, stream, 60000, bytes(60000)))
+                target.record.messages += 1
 
-    for _ in range(4):
-        await authenticated(target, send)
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(authenticated, target, send)
 
 
 def _gossip_frames(chain: str) -> list[bytes]:
@@ -265,15 +285,17 @@ def varint(number: int) -> bytes:
 
 async def gossip_frames(target: Target) -> None:
     """Frames of gossipsub that are no protobuf, too large, or name too much."""
-    for data in _gossip_frames(target.chain):
 
-        async def send(connection: Any, data: bytes = data) -> None:
-            stream = await connection.open_stream("/meshsub/1.1.0")
-            for _ in range(20):
-                await stream.write(data)
-            await trio.sleep(0.3)
+    async def send(data: bytes, connection: Any) -> None:
+        stream = await connection.open_stream("/meshsub/1.1.0")
+        for _ in range(20):
+            await stream.write(data)
+            target.record.messages += 1
+        await trio.sleep(2)  # for the node to close the connection
 
-        await authenticated(target, send)
+    async with trio.open_nursery() as nursery:
+        for data in _gossip_frames(target.chain):
+            nursery.start_soon(authenticated, target, partial(send, data))
 
 
 async def requests_of_no_kind(target: Target) -> None:
@@ -285,10 +307,12 @@ async def requests_of_no_kind(target: Target) -> None:
                 with suppress(Exception):
                     stream = await connection.open_stream(f"/alys/{target.chain}/status/1")
                     await stream.write(data)
+                    target.record.messages += 1
         await trio.sleep(3)
 
-    for _ in range(3):
-        await authenticated(target, send)
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(authenticated, target, send)
 
 
 ATTACKS: Mapping[str, Attack] = {
