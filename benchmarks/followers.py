@@ -3,9 +3,10 @@
     python -m benchmarks.followers --followers 0 10
 
 `python -m benchmarks.growth` has the same figures of a simulation. Here they include libp2p: the bytes are those
-of TCP, and a packet is a TCP segment with data. The kernel counts both (`ss`, of iproute2). Each daemon takes 200 MB
-of memory. The followers need the same processors as the members, but a member's processor time does not contain the
-wait for them. All figures but `links` are the mean of the members per block.
+of TCP, and a packet is a TCP segment with data. The kernel counts both (`ss`, of iproute2). Each daemon takes
+200 MB of memory. The followers need the same processors as the members, but a member's processor time does not
+contain the wait for them. All figures but `behind` and `load` are the mean of the members, per block except for
+`links`.
 """
 
 import argparse
