@@ -295,12 +295,12 @@ class BitcoinSigner(Protocol):
         ...
 
     async def sign(self, payment: Payment, txid: BitcoinHash) -> PegSignature:
-        """Write to disk, synced, that the outputs that `payment` spends go to it; then sign its version `txid`.
+        """Record on disk, synced, that `payment` spends its outputs; then sign its version `txid`.
 
-        Call this only for a payment that is final. The signer makes the transaction from `payment` itself. Each
-        output goes to one payment: the signer signs all its versions, but no other payment that spends it. Raises
-        `PaymentForbidden` when the record or a limit of the signer forbids the signature, `SignerUnavailable`
-        when the signer does not answer, and `StoreError` when the record cannot be written.
+        Call this only for a payment that is final. The signer makes the transaction from `payment` itself. It
+        signs all versions of a payment, but no other payment that spends one of the recorded outputs. Raises
+        `PaymentForbidden` when the record or a limit of the signer forbids the signature, `SignerUnavailable` when
+        the signer does not answer, and `StoreError` when the record cannot be written.
         """
         ...
 
@@ -405,11 +405,11 @@ class BitcoinRecords(Protocol):
         ...
 
     def find(self, txids: Sequence[BitcoinHash]) -> tuple[Seen | None, ...]:
-        """What was found in these transactions, in order; None for a transaction that is nothing to the peg."""
+        """The findings in these transactions, in order; None for a transaction without a finding."""
         ...
 
     def missing(self, expected: Sequence[Expected], highest: int) -> tuple[Expected, ...]:
-        """Those that are not in a block up to the height `highest` with this amount."""
+        """The expected transactions that are not in a block up to the height `highest` with their amounts."""
         ...
 
     def note_lost(self, expected: Sequence[Expected]) -> None:

@@ -144,7 +144,7 @@ def _authority_secret(config: AlysConfig) -> bytes | None:
 
 
 def _check_membership(config: AlysConfig, genesis: Genesis, secret: bytes) -> None:
-    """Raise `ConfigError` unless the key belongs to an authority that can reach the others that it needs."""
+    """Raise `ConfigError` unless the key is an authority's, which has a network if it is no quorum alone."""
     name, federation = genesis.context.spec.name, federation_at(genesis.state, genesis.context)
     key = public_key(secret)
     if federation.index_of(key) is None:

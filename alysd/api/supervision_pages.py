@@ -2,7 +2,7 @@
 
 The pages read the runtime's own records and ask no actor, so they answer even while every actor is stuck. Their
 size is bounded by the numbers of kept failures and dead letters, and by the capacities of mailboxes.
-docs/operating.md explains them.
+docs/operating.md explains the pages.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ ERROR_LENGTH = 300
 """The number of characters shown of an error's message. The log has the whole message."""
 
 ADVICE: Mapping[PatternKind, str] = {
-    PatternKind.BURST: "it fails soon after each restart: see its errors on /supervision/stats",
+    PatternKind.BURST: "the child fails soon after each restart: see its errors on /supervision/stats",
     PatternKind.RHYTHM: "look for a periodic cause: a timeout, a cron job, a peer that retries",
     PatternKind.CASCADE: "look at the child that failed first; the others may have failed because of it",
     PatternKind.COMMON_CAUSE: "look for what these children share: disk, network, an external system",

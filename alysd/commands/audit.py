@@ -65,7 +65,7 @@ async def _audit(args: argparse.Namespace, spec: "ChainSpec") -> "tuple[Report, 
     from alysd.errors import BitcoinUnavailable, NodeUnavailable
     from alysd.integrations.json_rpc_client import JsonRpcClient
 
-    url, credentials = bitcoin_access(args.bitcoin, args.bitcoin_cookie)
+    url, credentials = bitcoin_access(args.bitcoin, args.bitcoin_cookie, "--bitcoin")
     async with (
         JsonRpcClient("Bitcoin node", url, BitcoinUnavailable, credentials, MAX_ANSWER) as bitcoin,
         JsonRpcClient(

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_passphrase_argument(new)
     new.set_defaults(action=_new)
-    show = actions.add_parser("show", help="show the kind, the public key and its proof of a key file")
+    show = actions.add_parser("show", help="show a key's kind, public half and proof of possession")
     show.add_argument("file", type=Path, metavar="FILE")
     show.add_argument(
         "--kind", choices=("bls", "bitcoin", "network"), help="the kind of key, for a file that does not name it"

@@ -130,11 +130,11 @@ def _http_url(option: str, text: str) -> "httpx.URL":
     return url
 
 
-def bitcoin_access(url: str, cookie: Path | None) -> "tuple[str, Credentials]":
+def bitcoin_access(url: str, cookie: Path | None, option: str = "--bitcoin-url") -> "tuple[str, Credentials]":
     """Return the URL without user and password, and the credentials from the cookie file or from the URL.
 
-    Raises `UserError` if `url` is not a valid URL.
+    Raises `UserError`, which names the `option`, if `url` is not a valid URL.
     """
     from alysd.integrations.bitcoin import access
 
-    return access(str(_http_url("--bitcoin-url", url)), cookie)
+    return access(str(_http_url(option, url)), cookie)

@@ -138,7 +138,11 @@ def read_genesis(path: Path) -> Mapping[str, Any]:
 
 
 def check_genesis(spec: ChainSpec, path: Path) -> None:
-    """Raise `ConfigError` unless the execution genesis has the chain's id and contains the bridge contract."""
+    """Raise `ConfigError` unless the execution genesis fits the chain.
+
+    It must have the chain's id, the bridge contract, and a gas limit with which blocks are not too large. With a
+    peg, it has no balances and the federation has at most `MAX_PEG_MEMBERS`.
+    """
     config: Any = spec.execution_genesis.get("config")
     chain_id: object = cast("dict[str, object]", config).get("chainId") if isinstance(config, dict) else None
     if chain_id != spec.chain_id:
@@ -186,7 +190,7 @@ def _contradictions(chain: ChainParameters) -> list[tuple[str, str]]:
         if len(getattr(chain, key)) != len(chain.authorities)
     ]
     if chain.peg_out_minimum <= chain.peg_out_service_fee:
-        found.append(("peg_out_minimum", "must exceed peg_out_service_fee: nothing would be left to pay"))
+        found.append(("peg_out_minimum", "must exceed peg_out_service_fee, or nothing would be left to pay"))
     if chain.peg_out_fallback_fee_rate > chain.peg_out_max_fee_rate:
         found.append(("peg_out_fallback_fee_rate", "must not exceed peg_out_max_fee_rate"))
     if chain.chain_id in BIP9_VERSIONS:

@@ -1,8 +1,8 @@
 """Compares the size of an LMDB file with the size that its meta pages require, before LMDB maps the file.
 
 LMDB reads the file through a memory map: reading a page behind the end of a truncated file kills the process with
-SIGBUS. The file begins with two meta pages (`MDB_page`, `MDB_meta` in LMDB's mdb.c, data version 1); the one of
-the later transaction is valid.
+SIGBUS. The file begins with two meta pages (`MDB_page`, `MDB_meta` in LMDB's mdb.c, data version 1); the meta page
+of the later transaction is valid.
 """
 
 import os

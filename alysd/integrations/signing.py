@@ -26,8 +26,8 @@ class GuardedSigner:
     """Implements `alysd.ports.Signer`: signs with `secret`, at most one block per slot, never in an earlier slot.
 
     It signs only approvals of blocks of the chain with this `genesis` hash, and statements that its guard was
-    lost. It computes each message itself, so that nobody can have it sign another one. Only one process at a time
-    may use a guard's file; the lock on the data folder ensures this. `scheme` makes the signatures.
+    lost. It computes each message itself, so that nobody can have it sign another message. Only one process at a
+    time may use a guard's file; the lock on the data folder ensures this. `scheme` makes the signatures.
     """
 
     def __init__(

@@ -53,7 +53,7 @@ class ProductionHalted(ChainEvent):
 class EvidenceFound(ChainEvent):
     """Authorities have broken the approval rule, and the evidence is on disk (docs/protocol.md, "Evidence").
 
-    `offenders` has the index and the key of each of them.
+    `offenders` has the index and the key of each of these authorities.
     """
 
     evidence: Evidence

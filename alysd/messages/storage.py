@@ -19,7 +19,7 @@ class Storage:
 class CommitBlocks(Ask[Storage, tuple[StoredBlock, ...]]):
     """Write blocks with their placements, in order, in one synced transaction.
 
-    All of them survive a power failure after the reply.
+    All these blocks survive a power failure after the reply.
     """
 
     placed: tuple[tuple[ExecutedBlock, ForkChoiceChange], ...]

@@ -70,7 +70,7 @@ class WithChildren(LivingChild):
         self._release(child)
 
     def child_left(self, child: Child) -> None:
-        """Complete what was asked of the child, its removal, stop or restart, and wake the tasks that wait."""
+        """Complete the removal, stop or restart that was asked of the child, and wake the waiting tasks."""
         if child.again and self.may_restart(child):
             self._launch(child)
             return

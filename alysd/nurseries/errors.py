@@ -212,7 +212,7 @@ class BudgetSpent(NurseryError):
 
 @attrs.frozen(str=False)
 class SystemFailed(NurseryError):
-    """The root supervisor `name` gave up. `path` names the children from the root to the one that failed first."""
+    """The root supervisor `name` gave up. `path` names the children from the root to the first failure."""
 
     name: str
     path: tuple[str, ...]

@@ -34,7 +34,7 @@ class StuckChild:
     handles: str | None
     """The type of the message that it handles; `None` if it is a task, or runs a hook."""
     waits_in: tuple[str, ...]
-    """Where it waits: the function, file and line of each of its tasks that waits for no other one."""
+    """The places where the child waits: function, file and line of each of its tasks without tasks below it."""
 
     def __str__(self) -> str:
         what = "" if self.handles is None else f" It handles {self.handles}."
@@ -104,7 +104,7 @@ class LastDeadline:
 
 
 def _places(task: Task) -> Iterator[str]:
-    """Where the tasks below `task`, or else `task` itself, wait."""
+    """The places where the tasks below `task` wait; without such tasks, the place where `task` waits."""
     below = [child for nursery in task.child_nurseries for child in nursery.child_tasks]
     for child in below:
         yield from _places(child)

@@ -109,7 +109,7 @@ class LivingChild(Child):
         )
 
     def _took_messages(self) -> bool:
-        """Whether the failed instance had taken a message. If not, another one would fail in the same way."""
+        """Whether the failed instance had taken a message. If not, the next one would fail in the same way."""
         return True
 
     def _restarts_now(self) -> bool:

@@ -50,8 +50,8 @@ P = TypeVar("P")
 PoolRestart = Immediate | FixedDelay | ExponentialBackoff
 """The restart policies of workers.
 
-The others do not fit: an open `CircuitBreaker` of one worker would fail asks that another worker can answer, and
-`Never` would make the pool smaller with each crash.
+The other policies do not fit: an open `CircuitBreaker` of one worker would fail asks that another worker can
+answer, and `Never` would make the pool smaller with each crash.
 """
 
 
@@ -79,7 +79,7 @@ class WorkerAddress(Address[P]):
         self.crew.address.open()
 
     def shut(self) -> None:
-        """Leave new messages to the other workers. If there are none, refuse them."""
+        """Leave new messages to the other workers. Without other workers, refuse new messages."""
         self.crew.accepting.discard(self)
         if not self.crew.accepting:
             self.mailbox.close()

@@ -31,7 +31,7 @@ class Signal(ABC):
         owned.add(self)
 
     def cancel(self) -> None:
-        """End the timer or watch. A queued message of it is not handled either. A second call does nothing."""
+        """End the timer or watch. A message of it in the queue is not handled. A second call does nothing."""
         self.active = False
         self._owned.discard(self)
 

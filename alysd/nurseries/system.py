@@ -117,7 +117,7 @@ class System(RunningTree):
         await supervisor.stop_child(child)
 
     async def restart(self, name: str) -> None:
-        """Stop a child's instance, if there is one, and start another. Does not wait until that one is up.
+        """Stop a child's instance, if there is one, and start a new one. Does not wait until this one is up.
 
         The child's messages are kept. A child that stops with its group starts with its group. Raises
         `WrongState` for the root, when the child is being removed, when it is a pool without workers, and when its

@@ -17,7 +17,7 @@ class Offence(Enum):
 
 @attrs.frozen
 class Approved:
-    """The approvals of a block, with its slot. `parent` has the slot of its parent, if that matters."""
+    """The approvals of a block, with the proof of its slot. `parent` proves the slot of its parent, if known."""
 
     block: SlotProof
     approvals: Approvals

@@ -61,7 +61,7 @@ class SlotRecord:
     `author` is the index of the slot's author. `seconds` is the time from the start of the slot until the author's
     block arrived, by the node's clock; None without a block. For the author's own node, that is when the block was
     signed. `approved` has the indices of the authorities that have approved it, as far as the node knows; `quorum`
-    says whether they are a quorum. `steps` has the times of what followed on this node.
+    says whether they are a quorum. `steps` has the times of the later steps on this node.
     """
 
     slot: Slot

@@ -83,7 +83,7 @@ async def test_a_cookie_file_counts_for_more_than_the_url(tmp_path: Path) -> Non
 
 
 def test_a_scheme_other_than_http_is_refused() -> None:
-    with pytest.raises(UserError, match="http:// or https://"):
+    with pytest.raises(UserError, match="--bitcoin-url ftp.*http:// or https://"):
         bitcoin_access("ftp://127.0.0.1", None)
 
 

@@ -84,7 +84,7 @@ class Port:
             longest.give_up()
 
     def _longest(self, places: Iterable["Place"]) -> "Place | None":
-        """The one of `places` that has waited longest. None if all of them run or are being closed."""
+        """The place that has waited longest. None if all `places` run a request or are being closed."""
         return min((place for place in places if place.waits), key=Place.rank, default=None)
 
     async def watch(self) -> None:

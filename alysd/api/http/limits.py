@@ -22,8 +22,8 @@ class ServerLimits:
     waiting: int = 32
     """The number of connections that a port accepts beyond the sum of `rpc` and `operator`.
 
-    A full port thus has connections without a running request. The one of these that has waited longest, for a
-    request or for its client to receive a response, is closed for a new connection.
+    A full port thus has connections without a running request. Of these, the connection that has waited longest,
+    for a request or for its client to receive a response, is closed for a new connection.
     """
 
     turns: int = 8

@@ -44,7 +44,7 @@ class CollectionPhase(IntEnum):
 
 @attrs.frozen
 class PruningLimits:
-    """When a collection begins, and how much work one step does.
+    """The limits that determine when a collection begins and how much work one step does.
 
     A collection begins when the young table has twice as many nodes as the last copied state, and at least
     `least_nodes` (some 4 MB). A step copies at least `copies` nodes, and at least twice the number of nodes that

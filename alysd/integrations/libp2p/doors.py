@@ -13,8 +13,8 @@ class Doors:
     """Counts connections and refuses those above the limits. Configured peers do not use up places of strangers.
 
     `configured` has the network of each configured peer's address by the peer's id, None for a host name. Before
-    the handshake, a connection counts as that of a configured peer if it comes from this network, or from the one
-    from which the peer connected last.
+    the handshake, a connection counts as that of a configured peer if it comes from this network, or from the
+    network from which the peer connected last.
     """
 
     def __init__(self, configured: Mapping[str, str | None], max_inbound: int) -> None:

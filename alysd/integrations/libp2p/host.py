@@ -72,10 +72,10 @@ class Host:
         connection.closed.set()
 
     def _replaces(self, new: PeerConnection, old: PeerConnection) -> bool:
-        """Whether the new connection of a peer is the better one.
+        """Whether the new connection of a peer replaces the old one.
 
-        Of two simultaneous dials both sides keep the one of the smaller id. Otherwise the peer has lost the older
-        one, without this node noticing, or it would not have dialled again.
+        Of two simultaneous dials, both sides keep the connection that the node with the smaller id has dialled.
+        Otherwise the new one replaces the old one: the side that has dialled again must have lost the old one.
         """
         if new.inbound == old.inbound or new.opened - old.opened > limits.SIMULTANEOUS_SECONDS:
             return True

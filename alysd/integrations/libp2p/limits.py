@@ -22,7 +22,7 @@ HANDSHAKES = 64
 networks of configured peers do not count, so that strangers cannot keep these peers out."""
 
 HANDSHAKES_PER_ADDRESS = 8
-"""Such connections from one IPv4 address or one IPv6 /64 network, so that one machine cannot take all places."""
+"""Connections of `HANDSHAKES` from one IPv4 address or IPv6 /64 network: one machine cannot take all places."""
 
 STRANGERS_PER_ADDRESS = 8
 """Established inbound connections of peers that are not configured, for one address or /64 network."""
@@ -128,7 +128,7 @@ GOSSIP_STREAMS = 4
 """Gossip streams of a peer. It needs one, and a second one while it replaces the first."""
 
 JUDGED_PER_PEER = 8
-"""Messages of one peer that are judged at the same time. The next frame is read when one of them has a verdict."""
+"""Messages of one peer that are judged at the same time. One more frame is read after each verdict."""
 
 JUDGE_SECONDS = 5.0
 """The longest wait for a verdict: one second more than the node's own deadline."""

@@ -2,7 +2,7 @@
 
 A request is its length (4 bytes, big-endian) and its bytes; then the asker closes its side. An answer is one byte,
 the length (4 bytes) and the bytes, in one write: writes of its parts are seven times as slow. The first byte is 0
-for an answer, 1 for the refusal of a false request, and 2 if the node is busy: then the asker asks another one.
+for an answer, 1 for the refusal of a false request, and 2 if the node is busy: then the asker asks another node.
 The text of a refusal is for the log of the asker.
 """
 
@@ -57,10 +57,10 @@ async def ask(connection: PeerConnection, protocol: str, request: bytes, max_byt
 
 
 class AnswerMemory:
-    """Bounds the bytes of large answers in memory: of all together, of those to strangers, of those to one peer.
+    """Bounds the bytes of large answers in memory: of all answers, of answers to strangers, and per peer.
 
-    Otherwise a few peers that take large answers slowly would leave no memory for the others. `members` are the
-    configured peers.
+    Without these bounds, a few peers that take large answers slowly would leave no memory for other peers.
+    `members` are the configured peers.
     """
 
     def __init__(self, members: Container[str]) -> None:

@@ -207,7 +207,7 @@ def _made(kind: type[Exception], fields: bytes, codec: PayloadCodec) -> Exceptio
 
 @cache
 def _declared(kind: type[Exception]) -> tuple[tuple[Check, ...], Check]:
-    """The checks for the fields of such an error, and the one for further arguments."""
+    """The checks for the fields of an error of the class `kind`, and the check for further arguments."""
     if attrs.has(kind):
         hints = get_type_hints(kind)
         return tuple(check_of(hints.get(each.name, each.type or Any)) for each in attrs.fields(kind)), anything

@@ -139,8 +139,8 @@ class Session:
     async def end(self, seconds: float) -> str:
         """Close the socket of the process, and kill the process unless it ends within `seconds`.
 
-        Returns how it ended. The call is shielded from cancellation. It takes at most `seconds`, and after a kill
-        at most `REAP_SECONDS` more.
+        Returns how the process ended. The call is shielded from cancellation. It takes at most `seconds`, and
+        after a kill at most `REAP_SECONDS` more.
         """
         self.ended.set()
         with suppress(OSError):  # the process has closed its end already

@@ -53,7 +53,7 @@ class ProcessLimits:
     files: int = attrs.field(default=256, validator=ge(32))
     """Open file descriptors (RLIMIT_NOFILE)."""
     nice: int = attrs.field(default=5, validator=[ge(0), attrs.validators.le(19)])
-    """How much lower the priority of the process is than the parent's."""
+    """The number by which the priority of the process is lower than the parent's (nice(2))."""
     credit: int = attrs.field(default=256, validator=ge(1))
     """The largest number of messages in flight, for each address and direction.
 
@@ -140,7 +140,7 @@ def process(
     `config`, `reaches`, `refusals` and `limits` are described in `ProcessSpec`; the other options are those of
     `actor`.
 
-    With `awaited=False` the children after it start while the process starts, which takes 0.3 s and more.
+    With `awaited=False`, the later children start while the process is still starting, which takes 0.3 s and more.
 
     Raises `SpecError` for a name that another process cannot import.
     """
