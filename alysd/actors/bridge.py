@@ -51,8 +51,10 @@ class BridgeActor(Actor[Bridge]):
         self._audit = LedgerAudit(reads, report)
 
     async def background(self) -> None:
-        """Compare what the ledger relies on with Bitcoin."""
-        await self._audit.run()
+        """Compare what the ledger relies on with Bitcoin, and pass the deposits that are minted for good."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._audit.run)
+            nursery.start_soon(self._maker.follow_final)
 
     @handles(GetPegContents)
     async def contents(self, message: GetPegContents) -> PegContents:

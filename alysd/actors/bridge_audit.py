@@ -5,37 +5,30 @@ confirmed. The Bitcoin watch notices the reorganisations that it follows itself.
 it is new or has lost its database, learns of them here.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import attrs
 import trio
 
-from alysd.actors.bridge_reads import BridgeReads
-from alysd.consensus.violations import UnknownParent
+from alysd.actors.bridge_reads import BridgeReads, answered
 from alysd.errors import NotNow
 from alysd.messages.bitcoin_watch import MAX_ITEMS, GetLost, GetMissing, NoteLost
 from alysd.messages.bridge import PegHealth
 from alysd.messages.chain import ListEntries
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.peg import PegHalted, PegResumed
-from alysd.nurseries import NotAnswered
 from alysd.types.bitcoin_watch import Expected
 from alysd.types.hashes import BitcoinHash, BlockHash, displayed
 from alysd.types.peg import FederationOutput, Minted
 from alysd.types.tables import EntryPage, Table
 from alysd.types.units import Sat
 
-T = TypeVar("T")
-
 PAGE = 1_000
 """The number of entries that are compared in one step: some milliseconds of the chain actor and of the watch."""
 
 PAUSE = 0.05
 """The seconds between two steps, so that a long comparison leaves the chain actor most of its time."""
-
-RETRY_SECONDS = 1.0
-"""The pause after a question that was not answered, such as while the watch reads a new Bitcoin block."""
 
 LEAST_REST = 30.0
 """The least number of seconds between two comparisons of the whole ledger."""
@@ -88,7 +81,7 @@ class LedgerAudit:
             self.doubt = None
             rest_until = max(began + LEAST_REST, trio.current_time() + REST_FACTOR * (trio.current_time() - began))
             while True:  # also a node that makes no blocks logs that the peg halts
-                await _answered(self._look_at_head)
+                await answered(self._look_at_head)
                 if trio.current_time() >= rest_until:
                     break
                 await trio.sleep(min(LEAST_REST, rest_until - trio.current_time()))
@@ -102,7 +95,7 @@ class LedgerAudit:
         for table in (Table.MINTED, Table.OUTPUTS):
             after: bytes | None = b""
             while after is not None and len(found) < MAX_ITEMS:
-                missing, after = await _answered(lambda table=table, after=after: self._page(table, after))
+                missing, after = await answered(lambda table=table, after=after: self._page(table, after))
                 found += missing
                 await trio.sleep(PAUSE)
         suspects = tuple(found[:MAX_ITEMS])
@@ -113,7 +106,7 @@ class LedgerAudit:
             f"may be behind; this node looks again after {SECOND_LOOK:.0f} s"
         )
         await trio.sleep(SECOND_LOOK)
-        return await _answered(lambda: self._ask_missing(suspects))
+        return await answered(lambda: self._ask_missing(suspects))
 
     async def _page(self, table: Table, after: bytes) -> tuple[tuple[Expected, ...], bytes | None]:
         """Compare the next entries of a table. Returns the missing ones, and where to go on."""
@@ -144,7 +137,7 @@ class LedgerAudit:
     async def _note(self, missing: tuple[Expected, ...]) -> None:
         """Have the watch keep them, so that a restart does not forget that the peg is halted."""
         if missing:
-            await _answered(lambda: self.reads.watch_ask(NoteLost(missing)))
+            await answered(lambda: self.reads.watch_ask(NoteLost(missing)))
 
     async def _look_at_head(self) -> None:
         await self._look((await self.reads.head()).hash)
@@ -175,12 +168,3 @@ def _halted(lost: Sequence[Expected]) -> PegHalted:
     deposits = [one for one in lost if one.change is None]
     amount = Sat(sum(one.amount for one in deposits))
     return PegHalted(len(deposits), amount, len(lost) - len(deposits), lost[0].txid)
-
-
-async def _answered(question: Callable[[], Awaitable[T]]) -> T:
-    """Ask until there is an answer: actors restart, the Bitcoin node may be down, a block may be abandoned."""
-    while True:
-        try:
-            return await question()
-        except (NotNow, NotAnswered, UnknownParent):
-            await trio.sleep(RETRY_SECONDS)

@@ -10,7 +10,7 @@ from functools import partial
 import attrs
 import trio
 
-from alysd.actors.bridge_reads import BridgeReads
+from alysd.actors.bridge_reads import BridgeReads, answered
 from alysd.consensus.peg_ledger import spendings_at
 from alysd.messages.bitcoin_watch import GetDeposits
 from alysd.nurseries import NotAnswered
@@ -43,6 +43,12 @@ PAGE = 256
 
 MAX_PAGES = 16
 """The maximum number of steps for one block. If all their deposits are minted, the next block continues there."""
+
+FOLLOW_PAUSE = 0.005
+"""The seconds between two pages while the bridge passes deposits that were minted long ago."""
+
+FOLLOW_SECONDS = 5.0
+"""The interval at which the bridge looks for deposits that have become minted in final blocks."""
 
 MAX_BACK = 64
 """The maximum number of blocks in `BridgeMemory.minted`, and of ancestors that are looked up there."""
@@ -130,7 +136,6 @@ class ContentsMaker:
 
     async def _peg_ins(self, parent: ChainState) -> tuple[PegIn, ...]:
         """The oldest deposits that are not minted after `parent`. The author leaves out those without room."""
-        await self._follow_final(parent)
         found: list[PegIn] = []
         after = first = max(self.memory.final, await self._minted_below(parent))
         for _ in range(MAX_PAGES):
@@ -146,12 +151,25 @@ class ContentsMaker:
         self.memory.note_minted(parent.hash, first)
         return tuple(found[:MAX_PEG_INS])
 
-    async def _follow_final(self, parent: ChainState) -> None:
-        """Raise `BridgeMemory.final` past the next deposits that are minted in final blocks, at most one page."""
-        for seen, entry in await self._page(self.memory.final, parent):
-            if entry is None or entry.height > parent.last_final_height:
-                break
+    async def follow_final(self) -> None:
+        """Raise `BridgeMemory.final` past the deposits that are minted in final blocks, for ever.
+
+        After a start it passes all deposits since the first. No block waits for that: until then, this node makes
+        fewer peg-ins, and judges those of others as always.
+        """
+        while True:
+            more = await answered(self._follow_page)
+            await trio.sleep(FOLLOW_PAUSE if more else FOLLOW_SECONDS)
+
+    async def _follow_page(self) -> bool:
+        """Go on by at most one page. Returns whether all deposits of a full page are minted in final blocks."""
+        head = await self.reads.head()
+        page = await self._page(self.memory.final, head)
+        for seen, entry in page:
+            if entry is None or entry.height > head.last_final_height:
+                return False
             self.memory.final = seen.number
+        return len(page) == PAGE
 
     async def _minted_below(self, parent: ChainState) -> int:
         """The number up to which all deposits are minted after `parent`; 0 if the bridge remembers none."""

@@ -1,10 +1,12 @@
 """The bridge's questions to the other actors: the Bitcoin watch, the chain and the federation's signatures."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, cast
 
 import attrs
+import trio
 
+from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotNow
 from alysd.messages.bitcoin_watch import (
     MAX_ITEMS,
@@ -15,7 +17,7 @@ from alysd.messages.bitcoin_watch import (
 )
 from alysd.messages.chain import Chain, GetEntries, GetForkchoice, GetState, ListEntries
 from alysd.messages.peg_signatures import GetFinalized, PegSigning
-from alysd.nurseries import Address, Ask
+from alysd.nurseries import Address, Ask, NotAnswered
 from alysd.peg.coins import Coin
 from alysd.peg.ledger import Key, Value
 from alysd.peg.signing import Spending
@@ -31,6 +33,9 @@ Reply = TypeVar("Reply")
 
 PAGE = 1_000
 """The number of entries that are listed in one step: some milliseconds of the chain and storage actors."""
+
+RETRY_SECONDS = 1.0
+"""The pause after a question that was not answered, such as while the watch reads a new Bitcoin block."""
 
 MAX_COINS = 10_000
 """The number of outputs of the federation from which a payment chooses, the largest ones."""
@@ -127,6 +132,15 @@ class BridgeReads:
     async def finalized(self) -> tuple[Transaction, ...]:
         """The complete payments whose witnesses no final block has."""
         return await self.federation.ask(GetFinalized(), seconds=self.timing.chain_lookup)
+
+
+async def answered(question: Callable[[], Awaitable[Reply]]) -> Reply:
+    """Ask until there is an answer: actors restart, the Bitcoin node may be down, a block may be abandoned."""
+    while True:
+        try:
+            return await question()
+        except (NotNow, NotAnswered, UnknownParent):
+            await trio.sleep(RETRY_SECONDS)
 
 
 def _coin(key: bytes, federation: int, spendings: Sequence[Spending]) -> Coin:
