@@ -39,6 +39,7 @@ from alysd.actors.sync import SyncActor
 from alysd.api import control
 from alysd.api.alys_rpc import AlysRpc
 from alysd.api.banner import node_starting
+from alysd.api.bitcoin_rpc import BitcoinRpc
 from alysd.api.event_logger import EventLogger
 from alysd.api.operator import OperatorPages
 from alysd.api.queued_output import QueuedOutput
@@ -413,19 +414,21 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
                 context.spec, clock, to.chain, to.engine, stop.manager, ready, timing, resources.role,
             )  # fmt: skip
             store, miner = resources.store, config.mining.fee_recipient
+            bitcoin_watch = None if resources.bitcoin is None else to.bitcoin_watch
             rpc = AlysRpc(to.reader, lambda: store.commits, to.auxpow, context, miner, timing)
+            methods = {**rpc.methods(), **BitcoinRpc(bitcoin_watch, timing).methods()}
             pages = OperatorPages(
                 context, clock, resources.watch, to.reader, to.metrics, node.handle, timing, resources.role,
                 None if resources.peer_host is None else to.network,
                 None if resources.peer_host is None else to.sync,
-                None if resources.bitcoin is None else to.bitcoin_watch,
+                bitcoin_watch,
             )  # fmt: skip
             after = [
                 task(
                     control.CHILD,
                     control.ControlSocket(config.storage.control_socket, node.handle, resources.watch).run,
                 ),
-                *server_tasks(config.api, rpc, pages, resources.embedded and resources.embedded.serve, timing),
+                *server_tasks(config.api, methods, pages, resources.embedded and resources.embedded.serve, timing),
                 task("readiness", readiness.run),  # last, so that READY is sent only if no port is in use
             ]
             if output.screen is not None and resources.peer_host is not None:

@@ -1,14 +1,14 @@
 """The node's servers, as tasks of the tree: each binds its port when it starts and closes it when it stops."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 import trio
 
-from alysd.api.alys_rpc import CODES, AlysRpc
+from alysd.api.alys_rpc import CODES
 from alysd.api.http.server import listen, serve
 from alysd.api.http.site import Site
-from alysd.api.jsonrpc import Dispatcher, rpc_route
+from alysd.api.jsonrpc import Dispatcher, Method, rpc_route
 from alysd.api.operator import OperatorPages
 from alysd.config.model import ApiConfig, ListenAddress
 from alysd.messages.metrics import PortCounts
@@ -24,25 +24,26 @@ ServeEthereum = Callable[[Sequence[trio.SocketListener], frozenset[str], PortCou
 
 def server_tasks(
     config: ApiConfig,
-    rpc: AlysRpc,
+    methods: Mapping[str, Method],
     pages: OperatorPages,
     ethereum: ServeEthereum | None,
     timing: Timing,
 ) -> list[ChildSpec]:
     """Return one task per port.
 
-    Alys's JSON-RPC and the operator's pages have one port, or two if the configuration has an operator address.
+    `methods` are those of Alys's JSON-RPC. The JSON-RPC and the operator's pages have one port, or two if the
+    configuration has an operator address.
     `ethereum` serves the RPC of an embedded engine on a further port; it is None without such an engine.
     """
     names = frozenset[str](config.allowed_hosts)
-    methods = {"/": rpc_route(Dispatcher(rpc.methods(), CODES))}
+    routes = {"/": rpc_route(Dispatcher(methods, CODES))}
     tasks: list[ChildSpec] = []
     if config.operator_address is None:
-        methods |= pages.routes()
+        routes |= pages.routes()
     else:
         serve_pages = partial(serve, Site(pages.routes(), names=names), counts=pages.port("operator"))
         tasks.append(_server("operator server", config.operator_address, serve_pages, timing))
-    serve_methods = partial(serve, Site(methods, names=names), counts=pages.port("alys"))
+    serve_methods = partial(serve, Site(routes, names=names), counts=pages.port("alys"))
     tasks.append(_server("alys server", config.address, serve_methods, timing))
     if ethereum is not None:
         counts = pages.port("ethereum")
