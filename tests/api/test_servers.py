@@ -39,7 +39,7 @@ def tasks(config: ApiConfig) -> list[ChildSpec]:
 async def status_of(url: str, body: str | None = None) -> int:
     """The HTTP status of a GET, or of a POST when there is a body; waits for the server to be up."""
     async with httpx.AsyncClient() as client:
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while True:
                 try:
                     response = await (client.get(url) if body is None else client.post(url, content=body))

@@ -1,6 +1,7 @@
 """The builder of blocks, which selects pending transactions until the block is full."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import attrs
@@ -55,13 +56,15 @@ class PendingSource(Protocol):
 class Builder:
     """Builds blocks within two limits.
 
-    `seconds` limits the execution of a block's transactions. The default is half of a slot of 2 s. A single
-    transaction may take half of `seconds`; one that takes longer is discarded, because it would delay every block.
+    `seconds`, measured by `clock`, limit the execution of a block's transactions. The default is half of a slot of
+    2 s. A single transaction may take half of `seconds`; a longer one is discarded, because it would delay
+    every block.
     `payload_bytes` limits the total size of the transactions. Gas alone would allow 7.5 MB of zero bytes.
     """
 
     seconds: float = 1.0
     payload_bytes: int = 2**20
+    clock: Callable[[], float] = time.monotonic
 
     def frame(self, parent: ExecutionHeader, attributes: PayloadAttributes) -> ExecutionHeader:
         """The header of `parent`'s child, with the fields that are known before execution."""
@@ -101,7 +104,7 @@ class Builder:
         Raises `BrokenRule` when the withdrawals cannot be paid.
         """
         execution.begin()
-        block = TimeBudget(self.seconds)
+        block = TimeBudget(self.seconds, clock=self.clock)
         room = self.payload_bytes
         waiting: set[EvmAddress] = set()
         for signed in pending.best(execution.base_fee, StateView(state)):
@@ -130,7 +133,7 @@ class Builder:
         if signed.tip(execution.base_fee) < 0:
             return False
         own = min(self.seconds / 2, block.left())
-        execution.limit(TimeBudget(own))
+        execution.limit(TimeBudget(own, clock=self.clock))
         try:
             execution.add(signed)
         except OutOfTime:

@@ -19,8 +19,8 @@ from alysd.testing.site_server import RunningServer, served
 from tests.api.http.fuzzing import HANDSHAKE, POST
 from tests.api.http.memory_client import SITE
 
-SOON = 2.0
-"""Seconds, for machines that are shared: the answer takes a millisecond."""
+SOON = 15.0
+"""Seconds. The answer takes a millisecond, on a busy machine more. The faults tested for took 28 s and 75 s."""
 
 
 @asynccontextmanager
@@ -145,7 +145,7 @@ async def test_slow_readers_with_pipelined_batches_shut_nobody_out() -> None:
     limits = ServerLimits(rpc=12, operator=2, waiting=4)
     async with served(batches([]), limits) as running, crowd(running, 18, BATCHES):
         for _ in range(5):
-            with trio.fail_after(10 * SOON):
+            with trio.fail_after(SOON):
                 async with httpx.AsyncClient() as client:
                     answer = await client.post(running.url, content=b'{"id":1,"method":"echo"}')
             assert answer.status_code == 200

@@ -48,6 +48,12 @@ SITE = Site(
     {"/polite": polite},
 )
 
+HUNG = 30.0
+"""Seconds after which a test takes the server to hang. Busy machines are slow, so no test expects less."""
+
+PATIENT = ServerLimits(drain=60.0)
+"""A server that waits so long when it stops that a wait for nothing would be noticed on any machine."""
+
 
 async def test_a_request_is_answered_without_naming_the_server() -> None:
     async with served(SITE) as running, httpx.AsyncClient() as client:
@@ -71,23 +77,23 @@ async def test_an_address_of_another_machine_is_refused_in_words() -> None:
 
 
 async def test_stopping_is_immediate_when_nobody_asks() -> None:
-    async with served(SITE) as running, httpx.AsyncClient() as client:
+    async with served(SITE, PATIENT) as running, httpx.AsyncClient() as client:
         await client.get(running.url)  # leaves an idle connection
         began = trio.current_time()
         running.scope.cancel()
         await running.stopped.wait()
-        assert trio.current_time() - began < 0.5
+        assert trio.current_time() - began < PATIENT.drain / 2
 
 
 async def test_stopping_is_immediate_when_a_client_leaves_at_that_moment() -> None:
-    async with served(SITE) as running:
+    async with served(SITE, PATIENT) as running:
         began = trio.current_time()
         async with await running.connect() as stream:
             await stream.send_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
             await stream.receive_some()
             running.scope.cancel()
         await running.stopped.wait()
-        assert trio.current_time() - began < 0.5
+        assert trio.current_time() - began < PATIENT.drain / 2
 
 
 async def test_an_answer_in_progress_is_finished_before_stopping() -> None:
@@ -98,7 +104,8 @@ async def test_an_answer_in_progress_is_finished_before_stopping() -> None:
         await trio.sleep(0.2)
         return Response.text("done")
 
-    async with served(Site({"/slow": Route("GET", slow)})) as running, trio.open_nursery() as nursery:
+    site = Site({"/slow": Route("GET", slow)})
+    async with served(site, PATIENT) as running, trio.open_nursery() as nursery:
         answers: list[str] = []
         answered = trio.Event()
 
@@ -111,7 +118,7 @@ async def test_an_answer_in_progress_is_finished_before_stopping() -> None:
         await asked.wait()  # creating the client alone may take longer than any fixed time on a busy machine
         running.scope.cancel()
         await running.stopped.wait()
-        with trio.fail_after(1):
+        with trio.fail_after(PATIENT.drain):
             await answered.wait()
         assert answers == ["done\n"]
 
@@ -124,7 +131,7 @@ async def test_a_request_that_never_ends_does_not_hold_up_stopping() -> None:
         began = trio.current_time()
         running.scope.cancel()
         await running.stopped.wait()
-        assert trio.current_time() - began < 1.0
+        assert trio.current_time() - began < HUNG
         await stream.aclose()
 
 
@@ -137,7 +144,7 @@ async def test_a_client_that_does_not_read_does_not_hold_up_stopping() -> None:
         began = trio.current_time()
         running.scope.cancel()
         await running.stopped.wait()
-        assert trio.current_time() - began < 1.2
+        assert trio.current_time() - began < HUNG
         await stream.aclose()
 
 
@@ -145,8 +152,9 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
     async with served(SITE, ServerLimits(send=0.2, send_rate=2**30)) as running:
         stream = await running.connect()
         await stream.send_all(b"GET /huge HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        await trio.sleep(0.5)
-        with trio.fail_after(5):
+        with trio.fail_after(HUNG):
+            while not running.counts.slow:  # noqa: ASYNC110  the server has no event for a test
+                await trio.sleep(0.05)
             received = 0
             try:
                 while chunk := await stream.receive_some():
@@ -159,14 +167,14 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
 
 async def test_a_connection_that_sends_nothing_is_closed() -> None:
     async with served(SITE, ServerLimits(keep_alive=0.2)) as running, await running.connect() as stream:
-        with trio.fail_after(5):
+        with trio.fail_after(HUNG):
             assert await stream.receive_some() == b""
 
 
 async def test_a_request_that_never_becomes_whole_is_refused() -> None:
     async with served(SITE, ServerLimits(request=0.2)) as running, await running.connect() as stream:
         await stream.send_all(b"GET / HT")
-        with trio.fail_after(5):
+        with trio.fail_after(HUNG):
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 408 Request Timeout")
 
 
@@ -223,7 +231,7 @@ async def test_a_websocket_is_told_that_the_server_stops() -> None:
         await stream.send_all(HANDSHAKE)
         assert b"101" in await stream.receive_some()
         running.scope.cancel()
-        with trio.fail_after(5):
+        with trio.fail_after(HUNG):
             received = b""
             while chunk := await stream.receive_some():
                 received += chunk

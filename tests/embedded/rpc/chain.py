@@ -121,7 +121,7 @@ class EthChain:
         stop = self.feed.listen(watch)
         finalized = finalized or await self.engine.genesis_hash()
         await self.engine.set_forkchoice(head, finalized, finalized)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await told.wait()
         stop()
 

@@ -53,7 +53,7 @@ async def test_executions_wait_for_each_other(tmp_path: Path) -> None:
         async with trio.open_nursery() as nursery:
             for _ in range(10):
                 nursery.start_soon(backend.execute, work)
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 await started.wait()
             await trio.sleep(0.1)  # in which the others would have come
             gate.set()

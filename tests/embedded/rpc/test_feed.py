@@ -57,7 +57,7 @@ async def test_a_reorganisation_brings_transactions_back(tmp_path: Path) -> None
         abandoned = await chain.mine()
         heard = record(chain)
         await chain.engine.set_forkchoice(*[await chain.engine.genesis_hash()] * 3)
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while len(heard) < 2:
                 await trio.testing.wait_all_tasks_blocked(0.01)
         gone, back = heard
