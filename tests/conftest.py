@@ -1,6 +1,9 @@
 """Fixtures that tests of several packages use."""
 
+import gc
 import logging
+import os
+import sys
 from collections.abc import Generator
 
 import pytest
@@ -24,6 +27,23 @@ def _log_restored() -> Generator[None]:
     root.handlers = [handler for handler in root.handlers if not isinstance(handler, ConsoleLog)]
     for logger, level in levels:
         logger.setLevel(level)
+
+
+def _open_descriptors() -> int:
+    return len(os.listdir("/dev/fd"))  # noqa: PTH208  as cheap as can be, because every test calls it twice
+
+
+@pytest.fixture(autouse=True)
+def _descriptors_closed(request: pytest.FixtureRequest) -> Generator[None]:
+    """A file or socket that a test leaves open may break a later test, and hides one that the node leaves open."""
+    before = _open_descriptors()
+    yield
+    if _open_descriptors() <= before or "integration" in request.path.parts:
+        return  # integration tests share programs, and the connections to them
+    failed = hasattr(sys, "last_value")  # pytest sets it, and the error's traceback keeps what the test opened
+    gc.collect()
+    left = _open_descriptors() - before
+    assert failed or left <= 0, f"{left} more files or sockets are open than before the test: close what it opened"
 
 
 @pytest.fixture

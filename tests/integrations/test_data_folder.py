@@ -2,11 +2,11 @@
 
 import errno
 import json
-import multiprocessing
 import os
 import stat
+import subprocess
+import sys
 import time
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -30,26 +30,28 @@ def test_a_second_node_is_told_who_has_the_folder(tmp_path: Path) -> None:
     assert started[:2] in str(caught.value)
 
 
-def hold(folder: str, ready: Event) -> None:
-    """Another node, until it is killed."""
-    DataFolder.open(Path(folder))
-    ready.set()
-    time.sleep(60)
+HOLD = """
+import sys, time
+from pathlib import Path
+from alysd.integrations.data_folder import DataFolder
+DataFolder.open(Path(sys.argv[1]))
+print("ready", flush=True)
+time.sleep(60)
+"""
+"""Another node, until it is killed."""
 
 
 def test_a_killed_node_leaves_no_lock(tmp_path: Path) -> None:
     """After a power cut somebody would have to remove a file by hand."""
-    context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    process = context.Process(target=hold, args=(str(tmp_path / "data"), ready))
-    process.start()
-    try:
-        assert ready.wait(30)
-        with pytest.raises(DataFolderInUse, match=f"process {process.pid} "):
-            DataFolder.open(tmp_path / "data")
-    finally:
-        process.kill()
-        process.join()
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "data")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            with pytest.raises(DataFolderInUse, match=f"process {process.pid} "):
+                DataFolder.open(tmp_path / "data")
+        finally:
+            process.kill()
     DataFolder.open(tmp_path / "data").close()
 
 
