@@ -12,9 +12,10 @@ from hypothesis import settings
 from alysd.api.console_log import ConsoleLog
 from alysd.messages.log.base import LogEvent
 from alysd.testing.virtual_time import threads_inline
+from tests.thorough import cases
 
 # A shared machine may stop any test for a while: no test fails on a time.
-settings.register_profile("alysd", deadline=None)
+settings.register_profile("alysd", deadline=None, max_examples=cases(40, 100))
 settings.load_profile("alysd")
 
 

@@ -33,6 +33,7 @@ from alysd.types.tables import Entry, Table
 from alysd.wire.bitcoin_transaction import make_transaction
 from tests.peg.chain_world import GOOD_ADDRESS, NOTHING, USERS, WEI_PER_SAT, PegWorld, burn, peg_world
 from tests.peg.payments import new_proposal, signed, spendings
+from tests.thorough import cases
 
 BLOCKS = 60
 KINDS = ["deposit", "again", "propose", "finalize", "confirm", "replace"]
@@ -146,7 +147,7 @@ class History:
         ]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(cases(2, 4)))
 async def test_every_block_of_a_random_history_keeps_the_ledger(
     seed: int, tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:

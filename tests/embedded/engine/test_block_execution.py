@@ -58,7 +58,7 @@ INIT_CODES = {
     "destroys itself": bytes.fromhex("6001600055") + push(OTHER.address) + b"\xff",
     "destroys itself to itself": bytes.fromhex("30ff"),
     "reverts": bytes.fromhex("600160005560006000fd"),
-    "runs out of gas": bytes.fromhex("5b600056"),
+    "runs out of gas": bytes.fromhex("5b60ff60002050600056"),  # hashes, which cost more gas than time
     "forbidden code": bytes.fromhex("60ef60005360016000f3"),
     "factory": factory(bytes.fromhex("600160005560016000f3")),
     "factory of one that destroys itself": factory(bytes.fromhex("600160005533ff")),
