@@ -46,7 +46,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> bool:
     async with AsyncExitStack() as stack:
         bitcoin = await stack.enter_async_context(components.bitcoind(folder))
         await bitcoin.call("createwallet", WALLET)
-        await bitcoin.call("generatetoaddress", 150, await bitcoin.call("getnewaddress", wallet=WALLET))
+        await bitcoin.call("generatetoaddress", 160, await bitcoin.call("getnewaddress", wallet=WALLET))
         open_federation(folder / "federation", MEMBERS, _url(bitcoin))
         settings = await client_settings(folder, stack) if options.clients else {}
         running = await stack.enter_async_context(federation(folder / "federation", MEMBERS, 0, 0, settings))

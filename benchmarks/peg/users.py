@@ -104,26 +104,12 @@ class Users:
 
     async def _request(self, account: LocalAccount, address: str, sat: int) -> None:
         """Burn `sat`, and wait until a block has the transaction."""
-        nonce = None
-        while nonce is None:
-            nonce = await self._ask("eth_getTransactionCount", account.address, "latest")
-        data = SELECTOR + (32).to_bytes(32, "big") + len(address).to_bytes(32, "big")
-        data += address.encode() + bytes(-len(address) % 32)
-        fields: dict[str, Any] = {
-            "chainId": self.chain_id,
-            "nonce": int(nonce, 16),
-            "to": checksum_address(BRIDGE_ADDRESS),
-            "value": sat * WEI_PER_SAT,
-            "gas": GAS,
-            "maxFeePerGas": 3 * GWEI,
-            "maxPriorityFeePerGas": GWEI,
-            "data": "0x" + data.hex(),
-        }
-        signed = Account.sign_transaction(fields, account.key)
-        raw, identity = signed.raw_transaction.to_0x_hex(), signed.hash.to_0x_hex()
+        raw, identity = await self._signed(account, address, sat)
         sent = -RESEND_SECONDS
         while True:
             if trio.current_time() - sent > RESEND_SECONDS:
+                if sent > 0 and await self._is_lost(identity):
+                    raw, identity = await self._signed(account, address, sat)
                 sent = trio.current_time()
                 for member in self.federation.running:
                     await self._call(rpc_of(member), "eth_sendRawTransaction", raw)
@@ -134,6 +120,44 @@ class Users:
                 self.requests.append(Request(int(receipt["blockNumber"], 16), address, sat))
                 return
             await trio.sleep(0.5)
+
+    async def _signed(self, account: LocalAccount, address: str, sat: int) -> tuple[str, str]:
+        """The transaction of a request, and its hash. Its nonce is the highest that any running member knows."""
+        data = SELECTOR + (32).to_bytes(32, "big") + len(address).to_bytes(32, "big")
+        data += address.encode() + bytes(-len(address) % 32)
+        fields: dict[str, Any] = {
+            "chainId": self.chain_id,
+            "nonce": await self._nonce(account),
+            "to": checksum_address(BRIDGE_ADDRESS),
+            "value": sat * WEI_PER_SAT,
+            "gas": GAS,
+            "maxFeePerGas": 3 * GWEI,
+            "maxPriorityFeePerGas": GWEI,
+            "data": "0x" + data.hex(),
+        }
+        signed = Account.sign_transaction(fields, account.key)
+        return signed.raw_transaction.to_0x_hex(), signed.hash.to_0x_hex()
+
+    async def _nonce(self, account: LocalAccount) -> int:
+        while True:
+            known = [
+                await self._call(rpc_of(member), "eth_getTransactionCount", account.address, "latest")
+                for member in self.federation.running
+            ]
+            if any(known):
+                return max(int(one, 16) for one in known if one)
+            await trio.sleep(0.5)
+
+    async def _is_lost(self, identity: str) -> bool:
+        """Whether no running member knows the transaction.
+
+        Its nonce may be too low, because the members that told it had not caught up after their restart. A new
+        transaction has the same nonce or a higher one, so that at most one of the two is ever included.
+        """
+        for member in self.federation.running:
+            if await self._call(rpc_of(member), "eth_getTransactionByHash", identity) is not None:
+                return False
+        return True
 
     async def _ask(self, method: str, *params: object) -> Any:
         """Ask a running member; None if it does not answer."""
