@@ -41,17 +41,18 @@ START_SECONDS = 60.0
 """Importing libp2p takes 1.1 s of processor time, and 5 s without compiled files; a busy machine is slower."""
 
 STOP_SECONDS = 1.5
-"""The time of a peer host to say goodbye on all connections: `CLOSE_SECONDS` 1 and some computing.
+"""The time of a peer host to close all connections in order: `CLOSE_SECONDS` 1 and some computing.
 
-One that still starts has nothing to say, but as gossip waits in its mailbox, the runtime lets it start."""
+A peer host that is still starting has no connections. If gossip waits in its mailbox, the runtime first completes
+the start."""
 
 END_SECONDS = 0.5
-"""The time of the process to end after that, before it is killed. It has no files."""
+"""The time of the process to end after `STOP_SECONDS`, before it is killed. It has no files."""
 
 NICE = 0
 """The same priority as that of the node, because each proposal and each approval of a slot passes through here.
 
-With a lower one, a busy program on the machine, such as an execution client, would make them late. Strangers can
+With a lower priority, a busy program on the machine, such as an execution client, would delay them. Strangers can
 keep one core busy at most, and the node, which computes little in a slot, gets its time beside them."""
 
 

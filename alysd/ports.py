@@ -213,7 +213,7 @@ class Store(Protocol):
     def encoded_range(self, start: Height, count: int, size: int) -> Sequence[bytes]:
         """The blocks of `canonical_range`, each encoded as by `wire.block_ssz.encode_block`.
 
-        Ends with the block with which they together exceed `size` bytes.
+        Ends with the block with which the sum of the sizes exceeds `size` bytes.
         """
         ...
 

@@ -269,7 +269,7 @@ class Timing:
 
     @property
     def page_ask(self) -> float:
-        """Deadline of each of the four asks for an operator's page, which also loads while an actor is stuck."""
+        """Deadline of each ask for an operator's page, which also loads while an actor is stuck."""
         return 1.0
 
     @property

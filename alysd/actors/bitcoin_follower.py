@@ -148,7 +148,7 @@ class BitcoinFollower:
             below = (height, found.hash)
         if not blocks:
             height = self.height + 1
-            raise NotNow(f"the Bitcoin node's best chain changed while block {height} was read; it is read again")
+            raise NotNow(f"the Bitcoin node's best chain changed while block {height} was read: reading it again")
         await trio.to_thread.run_sync(self.records.add, blocks, self.confirmations)
         self.read = below
         self._report_read(blocks, info.height)

@@ -112,7 +112,7 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
 
     @handles(GetMissing)
     async def get_missing(self, message: GetMissing) -> tuple[Expected, ...]:
-        """Look for them in the database."""
+        """Look for the transactions in the database."""
         self._follower.require()
         highest = self._follower.height - message.confirmations + 1
         found = await trio.to_thread.run_sync(self._records.missing, message.expected[:MAX_ITEMS], highest)
@@ -121,7 +121,7 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
 
     @handles(NoteLost)
     async def note_lost(self, message: NoteLost) -> None:
-        """Write them to the database."""
+        """Write the transactions to the database."""
         self._follower.require()
         await trio.to_thread.run_sync(self._records.note_lost, message.expected[:MAX_ITEMS])
 

@@ -1,8 +1,8 @@
 """The bridge makes the peg contents of this node's blocks, and judges those of other blocks, by its Bitcoin node.
 
-The bridge compares the findings of the Bitcoin watch with the ledger. When Bitcoin has lost a deposit that blocks
-have minted, or a payment that they have confirmed, the peg halts: until Bitcoin has confirmed it again, this node
-makes no peg contents, approves no block with a peg-in or a proposal, and signs no payment (`bridge_audit`).
+The bridge compares the findings of the Bitcoin watch with the ledger. When Bitcoin has lost a minted deposit or a
+confirmed payment, the peg halts: until Bitcoin has confirmed this transaction again, this node makes no peg
+contents, approves no block with a peg-in or a proposal, and signs no payment (`bridge_audit`).
 """
 
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ class BridgeActor(Actor[Bridge]):
         self._audit = LedgerAudit(reads, report)
 
     async def background(self) -> None:
-        """Compare what the ledger relies on with Bitcoin, and pass the deposits that are minted for good."""
+        """Compare the ledger with Bitcoin, and read the deposits that are minted for good."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._audit.run)
             nursery.start_soon(self._maker.follow_final)

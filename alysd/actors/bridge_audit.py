@@ -1,8 +1,8 @@
 """Compares everything on which the ledger relies with Bitcoin: minted deposits, and the change of payments.
 
-A reorganisation of Bitcoin that is deeper than `peg_in_confirmations` can take back what blocks have minted or
-confirmed. The Bitcoin watch notices the reorganisations that it follows itself. A node that was not there, because
-it is new or has lost its database, learns of them here.
+A reorganisation of Bitcoin that is deeper than `peg_in_confirmations` can remove a minted deposit or a confirmed
+payment. The Bitcoin watch notices only the reorganisations that it follows. A node that has not followed one,
+because the node is new or has lost its database, finds the lost transactions here.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ LEAST_REST = 30.0
 """The least number of seconds between two comparisons of the whole ledger."""
 
 REST_FACTOR = 20
-"""The rest lasts this many times as long as the comparison took, which so takes at most 5 % of the time."""
+"""The rest lasts this many times as long as the comparison, so that comparisons take at most 5 % of the time."""
 
 SECOND_LOOK = 60.0
 """Seconds after which missing transactions are looked for again, before they count as lost.
@@ -61,13 +61,13 @@ class LedgerAudit:
 
     @property
     def health(self) -> PegHealth:
-        """What operators see."""
+        """The lost transactions and the doubt, for operators."""
         return PegHealth(self.lost, self.doubt)
 
     async def lost_at(self, block: BlockHash) -> tuple[Expected, ...]:
         """The transactions on which the ledger after `block` relies, and that Bitcoin has lost.
 
-        Logs when the peg halts, and when it goes on. Raises `NotNow` while this node does not know.
+        Logs when the peg halts, and when it goes on. Raises `NotNow` while there is a `doubt`.
         """
         if self.doubt is not None:
             raise NotNow(self.doubt)
@@ -89,7 +89,7 @@ class LedgerAudit:
     async def _missing(self) -> tuple[Expected, ...]:
         """The first transactions, at most `MAX_ITEMS`, on which the ledger relies and that Bitcoin does not have.
 
-        They are looked for a second time, because a Bitcoin node that was down may be behind.
+        Missing transactions are looked for a second time, because a Bitcoin node that was down may be behind.
         """
         found: list[Expected] = []
         for table in (Table.MINTED, Table.OUTPUTS):
@@ -135,7 +135,7 @@ class LedgerAudit:
         return tuple(found)
 
     async def _note(self, missing: tuple[Expected, ...]) -> None:
-        """Have the watch keep them, so that a restart does not forget that the peg is halted."""
+        """Have the watch keep the `missing` transactions: after a restart, the peg is then still halted."""
         if missing:
             await answered(lambda: self.reads.watch_ask(NoteLost(missing)))
 

@@ -62,7 +62,7 @@ MARGIN = 50
 
 @attrs.define
 class BridgeMemory:
-    """What the bridge remembers between its instances.
+    """The memory of the bridge, which outlives its instances.
 
     All deposits up to the number `final` are minted in final blocks. `minted` maps some newer blocks to a number
     up to which all deposits are minted after the block, and so after all its descendants. `signed` maps the txid
@@ -154,15 +154,15 @@ class ContentsMaker:
     async def follow_final(self) -> None:
         """Raise `BridgeMemory.final` past the deposits that are minted in final blocks, for ever.
 
-        After a start it passes all deposits since the first. No block waits for that: until then, this node makes
-        fewer peg-ins, and judges those of others as always.
+        After a start, it goes through all deposits since the first one. No block waits for this: until it is done,
+        this node makes fewer peg-ins, and judges the peg-ins of other nodes as always.
         """
         while True:
             more = await answered(self._follow_page)
             await trio.sleep(FOLLOW_PAUSE if more else FOLLOW_SECONDS)
 
     async def _follow_page(self) -> bool:
-        """Go on by at most one page. Returns whether all deposits of a full page are minted in final blocks."""
+        """Raise `BridgeMemory.final` by at most one page. Returns whether a full page was passed."""
         head = await self.reads.head()
         page = await self._page(self.memory.final, head)
         for seen, entry in page:

@@ -49,7 +49,7 @@ PEG_SIGNATURES_PER_SLOT = 4
 A member signs up to four payments in one slot, and a node sends all that it knows again once in many slots."""
 
 RELAYED_PER_SLOT = 1.0
-"""The number of proofs of others that this node passes on per slot. It queues more, and sends the best later."""
+"""The number of other nodes' proofs that this node passes on per slot. It queues more and sends the best later."""
 
 RELAYED_AT_ONCE = 2.0
 
@@ -72,7 +72,7 @@ ALLOWED_AT_ONCE = 4.0
 """The messages that a peer may send at once, in the unit of `ALLOWED_PER_SLOT`, because messages may be late."""
 
 STRANGERS = 2
-"""The rate of all strangers together, as a multiple of one peer's. Most of their messages come from others too."""
+"""The rate of all strangers together, as a multiple of one peer's. Members usually send the messages first."""
 
 WAITING = 8
 """The number of proposals of configured peers that wait for their check: two for each slot of the memory."""

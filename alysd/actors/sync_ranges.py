@@ -177,7 +177,7 @@ class RangeDownload:
         return max(PATIENCE_SECONDS, 2 * piece.count / fastest if fastest else 0.0)
 
     def _note_late(self, piece: Piece, now: float) -> None:
-        """Lower the rates of the peers that have not sent the piece yet, before their requests time out."""
+        """Set the rates of peers that have not sent the piece yet to the highest possible ones."""
         for peer, since in piece.asked.items():
             if (known := self._peers.get(peer)) is not None:
                 known.sent(piece.count, now - since, now)

@@ -172,7 +172,7 @@ class Tree:
 
         Either both have the same slot, or the one with the later slot has a parent with an earlier slot. Such a
         pair shows that more than f authorities have broken the approval rule. Takes no time for a child of the
-        head. Below the slot of the parent of `state`, there is no such block.
+        head. At or below the slot of the parent of `state`, there is no such block.
         """
         parent = self._states.get(state.parent_hash)
         if parent is None or state.hash in self._states:

@@ -38,8 +38,7 @@ def defer_contracts() -> None:
 def load_contracts() -> None:
     """Load the contracts, in half a second. Call it in a thread.
 
-    Later garbage collections do not examine what has been loaded by then. They would stop the event loop for
-    30 ms.
+    Later garbage collections do not examine the loaded objects, which would stop the event loop for 30 ms.
     """
     for name in _CONTRACTS:
         _load(name)

@@ -120,7 +120,7 @@ def _blocks_of(node: Snapshot, genesis: BlockHash) -> tuple[BackupBlock, BackupB
 
 
 def _check_engine(engine: Snapshot, node: Snapshot, blocks: tuple[BackupBlock, BackupBlock]) -> None:
-    """Raise `ConfigError` unless the engine has executed these blocks. It has not while it is catching up."""
+    """Raise `ConfigError` unless the engine has executed these blocks. While it catches up, it has not."""
     for block in blocks:
         signed = decode_block(_record(node, "blocks", bytes.fromhex(block.hash)[::-1]))
         if engine.get("headers", signed.block.payload.block_hash) is None:

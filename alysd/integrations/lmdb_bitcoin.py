@@ -95,7 +95,7 @@ class LmdbBitcoinRecords:
         return None if found is None else BitcoinHash(found)
 
     def add(self, blocks: Sequence[ReadBlock], confirmations: int) -> None:
-        """Add blocks on top of the newest, and forget what is found again with this many confirmations."""
+        """Add blocks on top of the newest, and forget lost transactions that have enough `confirmations` again."""
 
         def write(txn: Transaction) -> None:
             below, number = _newest(txn), _next_number(txn)
@@ -169,11 +169,11 @@ class LmdbBitcoinRecords:
         return self._records.read(lambda txn: tuple(one(txn, txid) for txid in txids))
 
     def missing(self, expected: Sequence[Expected], highest: int) -> tuple[Expected, ...]:
-        """Those that no block up to the height `highest` has."""
+        """The expected transactions that no block up to the height `highest` has."""
         return self._records.read(lambda txn: tuple(one for one in expected if _is_missing(txn, one, highest)))
 
     def note_lost(self, expected: Sequence[Expected]) -> None:
-        """Add transactions to those that are lost."""
+        """Keep these transactions as lost."""
 
         def write(txn: Transaction) -> None:
             for one in expected:
@@ -205,7 +205,7 @@ def _put(txn: Transaction, number: int, height: int, finding: Finding) -> None:
 
 @attrs.frozen
 class _Place:
-    """Where a transaction was found, without its record."""
+    """The height, the amount and the table of a finding, without its record."""
 
     height: int
     amount: int

@@ -94,7 +94,7 @@ class AnnounceProposal(Tell[ApprovalGathering]):
 
 @attrs.frozen
 class GiveUpQuorum(Tell[ApprovalGathering]):
-    """Tell those who wait for the import of this node's own block that it has no quorum."""
+    """Answer the asks that wait for the import of this node's own block: the block has no quorum."""
 
     block: BlockHash
 

@@ -38,7 +38,8 @@ class ImportRange(Ask[BlockImport, RangeImported]):
     Their approvals are not checked again. Raises the errors of `ImportBlock` for the block at `first`. If a later
     block cannot be imported, only the blocks before it are.
 
-    It stays in this process, because only the process that has checked the approvals knows that they are valid.
+    This message stays in the process, because only the process that has checked the approvals knows that they are
+    valid.
     """
 
     verified: VerifiedRange

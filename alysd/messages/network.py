@@ -41,7 +41,7 @@ class PeerLost(Tell[Network]):
 
 @attrs.frozen
 class GossipReceived(Ask[Network, GossipVerdict]):
-    """Judge a gossip message that `peer` has passed on. The host passes it on only if the verdict is `ACCEPT`."""
+    """Judge a gossip message of `peer`. The host passes the message on only if the verdict is `ACCEPT`."""
 
     peer: str
     topic: Topic

@@ -45,4 +45,4 @@ class DisconnectPeer(Tell[PeerHost]):
 
 @attrs.frozen
 class ReportPeers(Tell[PeerHost]):
-    """Send the network actor a `PeerConnected` for every connected peer: it has restarted and knows none."""
+    """Send a `PeerConnected` for every connected peer to the network actor, which has restarted and knows none."""

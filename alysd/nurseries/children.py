@@ -1,6 +1,6 @@
 """The children of a supervisor: how they start, stop in order, and leave the tree.
 
-These are the methods that need no decision about a failure. `supervising` makes those.
+These are the methods that need no decision about a failure; `supervising` has the methods that decide.
 """
 
 import math
@@ -115,7 +115,7 @@ class WithChildren(LivingChild):
                 ready.extend(self._ended(order, child))
 
     def _ended(self, order: StopOrder, child: Child) -> list[Child]:
-        """Record that the child has ended. If it stopped for good, close it. Returns those that may stop now."""
+        """Record the end of the child; close it if it stopped for good. Returns the children that may stop now."""
         if order.for_good and child in order:
             child.close("stopped")
         return order.ended(child)

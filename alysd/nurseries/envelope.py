@@ -80,7 +80,7 @@ class Codec(Protocol):
         ...
 
     def decode(self, data: bytes) -> Envelope:
-        """Decode an envelope. Raises a `Refusal` for bytes that are not the encoding of one."""
+        """Decode an envelope. Raises a `Refusal` for bytes that are not the encoding of an envelope."""
         ...
 
 

@@ -1,7 +1,7 @@
 """The life of a child: the one task that runs instance after instance.
 
 This module is the only place that catches failures of an instance. The supervisor decides about each of them
-(`restart.decide`). If only this child has to restart, it does so by itself, in the same task.
+(`restart.decide`). If only this child has to restart, it restarts itself, in the same task.
 """
 
 import logging

@@ -10,10 +10,12 @@
 
 1. When a child fails and restarts, the children that are linked to it, directly or through others, stop first and
    start after it, in start order, with their messages kept. This is one restart in the intensity.
-2. When a child fails for good, they stop for good, and handle the rest of their mailboxes first.
+2. When a child fails for good, the children that are linked to it stop for good, and handle the rest of their
+   mailboxes first.
 3. A link has one direction: the failure of a linked child does not concern the child to which it is linked.
 4. Only failures count: what an operator stops, restarts or removes takes no other child along.
-5. A child also depends on those that it is linked to (`depends_on`): it starts after them and stops before them.
+5. A child also depends on the children to which it is linked (`depends_on`): it starts after them and stops before
+   them.
 """
 
 from collections.abc import Collection, Iterable

@@ -24,7 +24,7 @@ T = TypeVar("T", bound=Named)
 
 
 class GuardedObserver(Generic[T]):
-    """Calls `observer`. Its first error of each type is logged with a traceback; others are only counted."""
+    """Calls `observer`. Its first error of each type is logged with a traceback, further ones are only counted."""
 
     def __init__(self, observer: Callable[[T], None]) -> None:
         self._observer = observer

@@ -1,6 +1,7 @@
 """The receiving side of a mailbox: the task of an instance that waits, and the urgent entries for that instance.
 
-For an actor it is the mailbox itself. The workers of a pool share a mailbox, so each has a `WorkerReceiver`.
+The receiving side of an actor is the mailbox itself. The workers of a pool share a mailbox, so each has a
+`WorkerReceiver`.
 """
 
 from collections import deque

@@ -12,7 +12,7 @@ from alysd.nurseries.child import Child
 
 
 class StopOrder:
-    """Says which children may stop, while others have not ended yet. `left` counts the latter."""
+    """Says which children may stop next. `left` is the number of children that have not ended yet."""
 
     def __init__(self, children: Collection[Child], *, in_turn: bool, for_good: bool) -> None:
         """`children` are in start order. `in_turn` is the field of the supervisor's strategy."""

@@ -80,7 +80,8 @@ class FakeBitcoin:
     def reorganise(self, depth: int, *, keep: bool = True, longer: int = 1) -> None:
         """Replace the newest `depth` blocks by `depth + longer` others.
 
-        Their transactions are in the first of the new blocks if `keep`, and in none otherwise.
+        With `keep`, the first new block has the transactions of the replaced blocks; otherwise no new block has
+        them.
         """
         removed = self.blocks[len(self.blocks) - depth :]
         del self.blocks[len(self.blocks) - depth :]

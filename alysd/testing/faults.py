@@ -197,7 +197,7 @@ class Partition(Fault):
 
 @attrs.frozen
 class ProcessKill(Fault):
-    """The processes of those targets that have one end at once, as by SIGKILL."""
+    """Kills the operating-system processes of the targets, as SIGKILL does. Other targets are not affected."""
 
     @contextmanager
     def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:
@@ -209,7 +209,7 @@ class ProcessKill(Fault):
 
 @attrs.frozen
 class ProcessHang(Fault):
-    """The processes of those targets that have one send and receive nothing, as after SIGSTOP."""
+    """Stops the operating-system processes of the targets, as SIGSTOP does: they send and receive nothing."""
 
     @contextmanager
     def inject(self, subject: SystemUnderTest, targets: Sequence[str]) -> Generator[None]:
@@ -226,7 +226,7 @@ class ProcessHang(Fault):
 
 @attrs.frozen
 class ProcessDelay(Fault):
-    """The pipes to the processes of those targets that have one take `seconds` for each 4 KiB."""
+    """Slows the pipes to the operating-system processes of the targets: `seconds` for each 4 KiB."""
 
     seconds: float = attrs.field(default=0.1, validator=gt(0.0))
 

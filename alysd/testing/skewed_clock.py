@@ -12,7 +12,7 @@ from alysd.integrations.clock import SystemClock
 
 
 def program() -> None:
-    """Take the first argument as the error of the clock, and run `alysd` with the others."""
+    """Take the first argument as the error of the clock, and run `alysd` with the other arguments."""
     seconds, right = float(sys.argv.pop(1)), SystemClock.time
 
     def wrong(clock: SystemClock) -> float:

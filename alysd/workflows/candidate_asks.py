@@ -1,4 +1,4 @@
-"""The asks that wait for one candidate: some for its import, and others for its end, whichever it is."""
+"""The asks that wait for one candidate: for its import, or until it is imported or given up."""
 
 from alysd.errors import Refused
 from alysd.nurseries import Deferred, NotAnswered
@@ -23,14 +23,14 @@ class CandidateAsks:
         self._ends.append(answer)
 
     def imported(self, tip: Forkchoice) -> None:
-        """The block is part of the chain, and `tip` is the forkchoice."""
+        """Answer all asks: the block is part of the chain, and `tip` is the forkchoice."""
         answers, self._imports = self._imports, []
         for answer in answers:
             answer.reply(tip)
         self._settle()
 
     def failed(self, error: Refused | NotAnswered) -> None:
-        """The block was not imported."""
+        """Fail the asks for the import with `error`, and answer the other asks."""
         answers, self._imports = self._imports, []
         for answer in answers:
             answer.fail(error)

@@ -77,7 +77,7 @@ class Site:
         return route
 
     def socket(self, path: str, headers: Mapping[bytes, bytes]) -> SocketHandler | None:
-        """The handler of the WebSocket that a request asks for. None if it asks for none, or the path has none."""
+        """The handler for a request to open a WebSocket; None for other requests, and for a path without one."""
         if headers.get(b"upgrade", b"").lower() != b"websocket":
             return None
         return self.sockets.get(path)

@@ -43,7 +43,7 @@ _STATE_METHODS: dict[str, Callable[..., Any]] = {
     "destroy_storage": TrieState.destroy_storage,
     "account_has_storage": TrieState.account_has_storage,
 }
-"""The functions of the specification's module `state` that access its storage. All others call these functions."""
+"""The functions of the specification's module `state` that access its storage. Its other functions call these."""
 
 _TRANSACTION_METHODS: dict[str, Callable[[TrieState], None]] = {
     "begin_transaction": TrieState.begin,

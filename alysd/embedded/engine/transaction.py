@@ -29,7 +29,7 @@ class TransactionRefused(Refused):
 
 @attrs.frozen(str=False)
 class UnsupportedType(TransactionRefused):
-    """The pool does not accept the type: blobs (type 3) need a data availability layer, others a later fork."""
+    """The pool does not accept the type: blobs (type 3) need a data availability layer, other types a new fork."""
 
     type: int
 

@@ -94,7 +94,7 @@ class NonceTooLow(TransactionRefused):
 
 @attrs.frozen(str=False)
 class InsufficientFunds(TransactionRefused):
-    """The account cannot pay `cost` wei for the transaction and `queued` wei for its others in the pool."""
+    """The account cannot pay `cost` wei, and `queued` wei for its other transactions in the pool."""
 
     balance: int
     queued: int

@@ -65,7 +65,7 @@ class Libp2pGossip:
                 self._gossip = None
 
     async def publish(self, topic: Topic, data: bytes) -> None:
-        """Send `data` to the mesh of the topic. Without a running network it is dropped."""
+        """Send `data` to the mesh of the topic. Without a running network, the data is dropped."""
         if self._gossip is not None:
             await self._gossip.publish(self._topics[topic], data)
 

@@ -112,7 +112,7 @@ PROPOSAL_BYTES = 256 << 10
 """The largest proposal (docs/protocol.md, "Network")."""
 
 APPROVAL_BYTES = 1 << 10
-"""The largest message of this topic that is judged. An approval has 202 bytes; the node refuses any other size."""
+"""The largest message of the topic `approval`. An approval has 202 bytes; the node refuses any other size."""
 
 AUXPOW_BYTES = MAX_PROOF_BYTES
 """The largest proof of work: 128 KiB, although a usual coinbase and two Merkle branches are some kilobytes."""
@@ -147,7 +147,7 @@ QUEUE_BYTES = 1 << 20
 """Bytes that wait for a peer: four of the largest proposals."""
 
 SUBSCRIPTIONS = 16
-"""Subscriptions in a frame: there are four topics."""
+"""Subscriptions in a frame: there are five topics."""
 
 GRAFTS = 8
 """GRAFT, PRUNE, IHAVE or IWANT entries in a frame: one per topic."""
@@ -167,7 +167,7 @@ REQUEST_BYTES = MAX_REQUEST_BYTES
 """The largest request (docs/protocol.md, "Network")."""
 
 RESPONSE_BYTES = MAX_ANSWER_BYTES
-"""The largest answer (docs/protocol.md, "Network"): 16 MiB, for a single block. Others have at most 4 MiB."""
+"""The largest answer (docs/protocol.md, "Network"): 16 MiB, for a single block. Other answers: 4 MiB."""
 
 REFUSAL_BYTES = 200
 """The longest text of a refusal."""

@@ -40,7 +40,7 @@ Blame = Callable[[ID, str], None]
 
 
 class Seen:
-    """The ids of the newest messages, in a bounded table. libp2p's own has no bound, and a thread per instance."""
+    """The ids of the newest messages, in a bounded table. libp2p's table has no bound, and a thread of its own."""
 
     def __init__(self) -> None:
         self._ids: OrderedDict[bytes, None] = OrderedDict()
@@ -183,7 +183,7 @@ class GossipPubsub(library.Pubsub):
         return judgement is None and not self._is_msg_seen(message)
 
     async def push_msg(self, msg_forwarder: ID, msg: rpc_pb2.Message) -> None:
-        """Pass a message of this node on, and one of a peer if the verdict is `ACCEPT`."""
+        """Pass on a message of this node, or a message of a peer that has the verdict `ACCEPT`."""
         if msg_forwarder != self.my_id and not await self._is_accepted(msg_forwarder, msg):
             return
         self._mark_msg_seen(msg)

@@ -4,7 +4,7 @@ import trio
 
 
 class TokenBucket:
-    """`rate` tokens per second flow in, at most `burst` are kept."""
+    """A bucket that gets `rate` tokens per second, and keeps at most `burst` tokens."""
 
     __slots__ = ("_burst", "_level", "_rate", "_since")
 

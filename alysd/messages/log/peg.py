@@ -25,9 +25,10 @@ class PegContentsLeftOut(LogEvent):
 
 @attrs.frozen
 class PegHalted(LogEvent):
-    """Bitcoin has lost deposits that blocks have minted, or payments by the federation that they have confirmed.
+    """Bitcoin has lost minted deposits, or payments by the federation that blocks have confirmed.
 
-    The fields have the numbers of both, and the amount of the deposits; `txid` is that of one of them.
+    `deposits` and `payments` are the numbers of lost transactions, `amount` is the sum of the deposits, and `txid`
+    is one of the transactions.
     """
 
     name = "peg_halted"

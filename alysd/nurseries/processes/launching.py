@@ -15,10 +15,10 @@ class Launched(Protocol):
     """A started process."""
 
     socket: socket
-    """The parent's end of the socket pair, non-blocking. Its owner closes it."""
+    """The parent's end of the socket pair, non-blocking. The owner of this value closes the socket."""
     progress: Progress
     output: int | None
-    """The file descriptor of the process's output, or `None` if there is none. Its owner closes it."""
+    """The file descriptor of the process's output, or `None`. The owner of this value closes it."""
 
     async def exited(self) -> None:
         """Wait until the process has ended. The bytes that it has sent can still be read from the socket.

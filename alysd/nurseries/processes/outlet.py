@@ -26,7 +26,7 @@ WINDOW_BYTES = 4 << 20
 """While the messages in flight have this many bytes together, no further one is sent."""
 
 MOST_CANCELLED = 1 << 16
-"""The largest number of cancelled asks whose end the receiver has not reported. A correct one reports it soon."""
+"""The largest number of cancelled asks whose end the receiver has not reported. A correct receiver has few."""
 
 
 class Outlet:

@@ -87,7 +87,7 @@ class ReachLink:
         self._changed.unpark_all()
 
     def cancel(self, number: int) -> None:
-        """Cancel the ask `number`, unless it has ended. One that waits is not delivered."""
+        """Cancel the ask `number`, unless it has ended. An ask that waits is not delivered."""
         if number in self._asking:
             self._asking[number].cancel()
             return

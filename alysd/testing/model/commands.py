@@ -53,7 +53,7 @@ class TreePlan:
 
     @property
     def grouped(self) -> bool:
-        """Whether the failure of a child may restart others."""
+        """Whether the failure of a child may restart other children."""
         return bool(self.linked) or not isinstance(self.strategy, OneForOne)
 
     def link_of(self, number: int) -> int | None:
