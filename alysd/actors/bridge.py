@@ -7,12 +7,14 @@ contents, approves no block with a peg-in or a proposal, and signs no payment (`
 
 from collections.abc import Callable, Sequence
 
+import attrs
 import trio
 
 from alysd.actors.bridge_audit import LedgerAudit
 from alysd.actors.bridge_contents import BridgeMemory, ContentsMaker, Versions
+from alysd.actors.bridge_proposals import Proposals
 from alysd.actors.bridge_reads import BridgeReads
-from alysd.consensus.peg_ledger import spendings_at, take_contents
+from alysd.consensus.peg_ledger import take_contents
 from alysd.errors import NotSeenOnBitcoin
 from alysd.messages.bitcoin_watch import CheckPegIns
 from alysd.messages.bridge import (
@@ -25,7 +27,6 @@ from alysd.messages.bridge import (
 )
 from alysd.messages.log.base import LogEvent, log
 from alysd.nurseries import Actor, handles
-from alysd.peg.estimates import STUCK_BLOCKS, check_rate_near, rate_of
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.bitcoin_watch import Expected
 from alysd.types.block import Block
@@ -48,6 +49,7 @@ class BridgeActor(Actor[Bridge]):
         self._rules = rules
         self._reads = reads
         self._maker = ContentsMaker(reads, memory)
+        self._proposals = Proposals(reads, memory, report)
         self._audit = LedgerAudit(reads, report)
 
     async def background(self) -> None:
@@ -63,7 +65,10 @@ class BridgeActor(Actor[Bridge]):
         if await self._audit.lost_at(parent.hash):
             return PegContents()
         versions = await self._versions(parent)
-        return await self._maker.make(parent, versions)
+        made = await self._maker.make(parent, versions)
+        if made.confirmed or made.finalized:
+            return made  # the proposal may need the change that a confirmation makes available
+        return attrs.evolve(made, proposal=await self._proposals.make(parent, versions))
 
     @handles(JudgePegContents)
     async def judge(self, message: JudgePegContents) -> None:
@@ -114,27 +119,14 @@ class BridgeActor(Actor[Bridge]):
     async def _judge_proposal(
         self, proposal: PegOutProposal, block: Block, parent: ChainState, versions: Versions
     ) -> None:
-        """Judge the fee rate, and whether a payment may be replaced yet. Raises `InvalidBlock` as import does."""
+        """Judge a proposal by the payment that it makes. Raises `InvalidBlock` as import does."""
         change = await self._change(block.peg, block.auxpow_header, parent)
         made = next(
             one.value
             for one in change.changes
             if isinstance(one.value, Payment) and one.value.versions[-1].txid == proposal.transaction.txid
         )
-        spendings = await trio.to_thread.run_sync(spendings_at, parent, self._reads.context)
-        replaced = None
-        if proposal.replaces is not None:
-            before = next(one for one in versions.payments if one.versions[0].txid == proposal.replaces)
-            if not versions.unconfirmed(before):
-                raise NotSeenOnBitcoin(f"the payment {displayed(proposal.replaces)} is in a Bitcoin block already")
-            if not self._maker.is_stuck(before, await self._reads.tip()):
-                raise NotSeenOnBitcoin(
-                    f"the payment {displayed(proposal.replaces)} has not waited for {STUCK_BLOCKS} Bitcoin blocks "
-                    "yet, as far as this node has seen"
-                )
-            replaced = rate_of(before, before.versions[-1].fee, spendings)
-        rate = rate_of(made, made.versions[-1].fee, spendings)
-        check_rate_near(rate, await self._maker.estimate(), replaced)
+        await self._proposals.judge(proposal, made, parent, versions)
 
     async def _versions(self, parent: ChainState) -> Versions:
         """The payments in flight after `parent`, and what Bitcoin shows of them."""
@@ -142,7 +134,7 @@ class BridgeActor(Actor[Bridge]):
         txids = [version.txid for payment in payments for version in payment.versions]
         versions = Versions(payments, await self._reads.confirmations(txids))
         if payments:
-            self._maker.note_signed(versions, await self._reads.tip())
+            self._proposals.note_signed(versions, await self._reads.tip())
         return versions
 
     async def _change(

@@ -90,12 +90,15 @@ class BridgeReads:
         found = await self._list(Table.PAYMENTS, parent.hash, MAX_ITEMS)
         return tuple(cast("Payment", entry) for _, entry in found)
 
-    async def coins(self, at: BlockHash, spendings: Sequence[Spending]) -> tuple[Coin, ...]:
-        """The outputs that a payment in a child of the block `at` can spend: the `MAX_COINS` largest ones.
+    async def coins(
+        self, at: BlockHash, spendings: Sequence[Spending], most: int | None = None
+    ) -> tuple[Coin, ...]:
+        """The outputs that a payment in a child of the block `at` can spend, the largest first.
 
-        `spendings` are those of all federations.
+        There are at most `most`, or `MAX_COINS`. `spendings` are those of all federations.
         """
-        found = await self._list(Table.COINS, at, MAX_COINS)
+        limit = MAX_COINS if most is None else most
+        found = (await self._list(Table.COINS, at, limit))[:limit]
         return tuple(_coin(key, cast("FreeOutput", entry).federation, spendings) for key, entry in found)
 
     async def _list(self, table: Table, at: BlockHash, most: int) -> list[tuple[bytes, Entry]]:

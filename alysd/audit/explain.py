@@ -22,25 +22,21 @@ _MAX_COMBINED = 12
 class Explained:
     """An explanation: the sums that were minted and refunded, and the deposits and refunds that still wait.
 
-    `waiting` are deposits that were not minted, `due` refunds that were not paid. `requests` are the places of the
-    requests that were refunded although amount and address were right: their payment would have been dust.
+    `waiting` are deposits that were not minted, `due` refunds that were not paid.
     """
 
     minted: int
     refunded: int
     waiting: tuple[Sat, ...]
     due: tuple[Sat, ...]
-    requests: tuple[int, ...] = ()
 
 
-def explain(
-    amounts: Sequence[Sat], deposits: Sequence[Sat], due: Sequence[Sat], requests: Sequence[Sat]
-) -> Explained | None:
-    """Find deposits, refunds and requests that make up the `amounts`; None if none are found."""
+def explain(amounts: Sequence[Sat], deposits: Sequence[Sat], due: Sequence[Sat]) -> Explained | None:
+    """Find deposits and refunds that make up the `amounts`; None if none are found."""
     start = Explained(0, 0, tuple(deposits), tuple(due))
     if not amounts:
         return start
-    levels = [_next(start, amounts[0], requests)]
+    levels = [_next(start, amounts[0])]
     for _ in range(MAX_STEPS + len(amounts)):
         found = next(levels[-1], None)
         if found is None:
@@ -50,11 +46,11 @@ def explain(
         elif len(levels) == len(amounts):
             return found
         else:
-            levels.append(_next(found, amounts[len(levels)], requests))
+            levels.append(_next(found, amounts[len(levels)]))
     return None
 
 
-def _next(before: Explained, amount: Sat, requests: Sequence[Sat]) -> Iterator[Explained]:
+def _next(before: Explained, amount: Sat) -> Iterator[Explained]:
     """The explanations that explain one more `amount` than `before`."""
     for waiting in _without(before.waiting, amount):
         yield attrs.evolve(before, minted=before.minted + amount, waiting=waiting)
@@ -62,10 +58,6 @@ def _next(before: Explained, amount: Sat, requests: Sequence[Sat]) -> Iterator[E
     if amount in before.due:
         at = before.due.index(amount)
         yield attrs.evolve(before, refunded=refunded, due=before.due[:at] + before.due[at + 1 :])
-    for place, owed in enumerate(requests):
-        if owed == amount and place not in before.requests:
-            yield attrs.evolve(before, refunded=refunded, requests=(*before.requests, place))
-            return
 
 
 def _without(deposits: tuple[Sat, ...], amount: Sat) -> Iterator[tuple[Sat, ...]]:

@@ -12,6 +12,12 @@ from alysd.audit.explain import Explained, explain
 from alysd.audit.records import RESERVE, AlysFindings, BitcoinFindings, Burned, Paid, PegTerms
 from alysd.types.units import Sat
 
+SMALLEST_REFUND = 10
+"""A refused burn below `peg_out_minimum` divided by this is not refunded (docs/protocol.md, "Burns")."""
+
+SMALLEST_CHANGE = 330
+"""The smallest change of a payment, in sat (docs/protocol.md, "Proposal")."""
+
 
 @attrs.frozen
 class Totals:
@@ -58,11 +64,9 @@ class Report:
 class _Request:
     """A burn that was accepted: `script` is to get `owed`, less a share of the fee."""
 
-    burned: Burned
     script: bytes
     owed: Sat
     paid: bool = False
-    refunded: bool = False
 
 
 def reconcile(
@@ -72,31 +76,38 @@ def reconcile(
     problems = [*bitcoin.problems, *alys.problems]
     requests: list[_Request] = []
     refused: list[Burned] = []
+    reserve = sum(one.amount for one in bitcoin.deposits if one.recipient == RESERVE)
     for burned in alys.burns:
         script = scripts[burned.address]
-        if script is None or burned.amount < terms.peg_out_minimum:
-            refused.append(burned)
+        if script is not None and burned.amount >= terms.peg_out_minimum:
+            requests.append(_Request(script, Sat(burned.amount - terms.service_fee)))
+            reserve += terms.service_fee
+        elif SMALLEST_REFUND * burned.amount < terms.peg_out_minimum:
+            reserve += burned.amount
         else:
-            requests.append(_Request(burned, script, Sat(burned.amount - terms.service_fee)))
-    reserve = sum(one.amount for one in bitcoin.deposits if one.recipient == RESERVE)
-    reserve += terms.service_fee * len(requests)
+            refused.append(burned)
     for payment in bitcoin.payments:
         reserve -= _take_payment(payment, requests, problems)
-    explained = _explain_withdrawals(bitcoin, alys, refused, requests, problems)
+    explained = _explain_withdrawals(bitcoin, alys, refused, problems)
     totals = _sum_up(bitcoin, alys, requests, refused, explained, reserve)
     if alys.bridge_sat < totals.burned:
         problems.append(f"the bridge contract has {alys.bridge_sat} sat, and {totals.burned} sat were burned")
     if totals.reserve < 0:
         problems.append(f"payments took {-totals.reserve} sat more from the reserve than it had")
-    waiting = sum(not one.paid and not one.refunded for one in requests)
+    waiting = sum(not one.paid for one in requests)
     return Report(totals, tuple(problems), explained.waiting_deposits + explained.waiting_refunds + waiting)
 
 
 def _take_payment(payment: Paid, requests: Sequence[_Request], problems: list[str]) -> int:
-    """Mark the requests that a payment pays, and return the part of its fee that the reserve pays."""
+    """Mark the requests that a payment pays, and return the part of its fee that the reserve pays.
+
+    This is negative if the payees have raised a rest to the smallest change. A consolidation pays no request.
+    """
+    if not payment.payees:
+        return payment.fee
     name = f"Bitcoin transaction {payment.txid[::-1].hex()}"
     for place, request in enumerate(requests):
-        if request.paid or not payment.payees or request.script != payment.payees[0][0]:
+        if request.paid or request.script != payment.payees[0][0]:
             continue
         share = request.owed - payment.payees[0][1]
         found = _payees_of(payment, requests[place:], share)
@@ -104,10 +115,8 @@ def _take_payment(payment: Paid, requests: Sequence[_Request], problems: list[st
             continue
         for one in found:
             one.paid = True
-            if one.refunded:
-                problems.append(f"{name} pays a request that was refunded, of block {one.burned.block}")
         part = payment.fee - share * len(found)
-        if part < 0:
+        if part < 0 and not (payment.change == SMALLEST_CHANGE and part > -SMALLEST_CHANGE):
             problems.append(f"the payees of {name} bear more than its fee")
         return part
     problems.append(f"{name} pays {payment.spent - payment.change} sat that no request explains")
@@ -135,14 +144,12 @@ class _Minting:
     waiting: int
     waiting_deposits: int
     waiting_refunds: int
-    refunded_requests: int
 
 
 def _explain_withdrawals(
     bitcoin: BitcoinFindings,
     alys: AlysFindings,
     refused: Sequence[Burned],
-    requests: Sequence[_Request],
     problems: list[str],
 ) -> _Minting:
     """Explain the withdrawals of each recipient by deposits to it and refunds to it."""
@@ -153,32 +160,24 @@ def _explain_withdrawals(
     due: dict[bytes, list[Sat]] = defaultdict(list)
     for burned in refused:
         due[burned.sender].append(burned.amount)
-    unpaid: dict[bytes, list[_Request]] = defaultdict(list)
-    for request in requests:
-        if not request.paid:
-            unpaid[request.burned.sender].append(request)
     made: dict[bytes, list[Sat]] = defaultdict(list)
     for withdrawn in alys.withdrawals:
         made[withdrawn.recipient].append(withdrawn.amount)
-    minted = refunded = from_requests = 0
+    minted = refunded = 0
     left = {who: Explained(0, 0, tuple(deposits[who]), tuple(due[who])) for who in {*deposits, *due}}
     for who, amounts in made.items():
-        found = explain(amounts, deposits[who], due[who], [one.owed for one in unpaid[who]])
+        found = explain(amounts, deposits[who], due[who])
         if found is None:
             problems.append(f"0x{who.hex()} got {sum(amounts)} sat that its deposits and refunds do not explain")
             continue
-        for place in found.requests:
-            unpaid[who][place].refunded = True
         left[who] = found
         minted, refunded = minted + found.minted, refunded + found.refunded
-        from_requests += sum(unpaid[who][place].owed for place in found.requests)
     return _Minting(
         minted=minted,
         refunded=refunded,
         waiting=sum(sum(one.waiting) for one in left.values()),
         waiting_deposits=sum(len(one.waiting) for one in left.values()),
         waiting_refunds=sum(len(one.due) for one in left.values()),
-        refunded_requests=from_requests,
     )
 
 
@@ -190,8 +189,8 @@ def _sum_up(
     explained: _Minting,
     reserve: int,
 ) -> Totals:
-    owed = sum(one.owed for one in requests if not one.paid and not one.refunded)
-    due = sum(one.amount for one in refused) + explained.refunded_requests - explained.refunded
+    owed = sum(one.owed for one in requests if not one.paid)
+    due = sum(one.amount for one in refused) - explained.refunded
     return Totals(
         held=sum(bitcoin.coins.values()) - explained.waiting,
         burned=sum(one.amount for one in alys.burns),

@@ -171,6 +171,7 @@ def _chain_files(members: int, *, peg: bool) -> dict[str, str]:
         bits=0x207FFFFF,
         pow_limit=0x207FFFFF,
         peg_in_confirmations=PEG_IN_CONFIRMATIONS,
+        peg_out_max_fee_rate=50_000,  # so that the minimums are enough for 20 members
         auxpow_spacing_slots=10,
     )
     balances = {} if peg else {parse_address(ACCOUNT): Wei(1000 * 10**18)}  # with a peg, money comes from Bitcoin

@@ -19,6 +19,10 @@ TEMPLATE_FOLDER = "/etc/alysd"
 TEMPLATE_PROGRAMS = "/opt/alysd/bin"
 """The folder of the program `alysd` that the systemd unit names."""
 DEV_GENESIS = "chains/dev.genesis.json"
+DEV_CHAIN = "chains/dev.toml"
+
+_FEE_RATES = ("peg_out_max_fee_rate = 500000", "peg_out_max_fee_rate = 200000")
+"""The line of the development chain, and the one with a peg, whose largest fee its minimums must pay."""
 """The execution genesis of the development chain."""
 QUOTED = re.compile(r"[\s\"'\\%$:]|[^\w/.+@,=-]")
 """Matches a character that has a special meaning in a TOML string, a systemd unit or a PATH."""
@@ -53,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
     if args.peg:
         genesis = folder / DEV_GENESIS
         files[genesis] = _with_peg(files[genesis])
+        chain = folder / DEV_CHAIN
+        files[chain] = files[chain].replace(*_FEE_RATES)
     if taken := [path for path in files if path.exists()]:
         raise ConfigError(f"{taken[0]}: the file exists, and nothing was written\nname another folder")
     try:
@@ -90,7 +96,7 @@ def _files(mode: str, folder: Path) -> Iterator[tuple[Path, str]]:
     if mode == "dev":
         config = (shipped / "dev.toml").read_text()
         yield folder / "alysd.toml", config.replace('"./data/dev"', f'"{folder}/data"')
-        for name in ("chains/dev.toml", DEV_GENESIS, "dev-authority.key", "dev-account.key"):
+        for name in (DEV_CHAIN, DEV_GENESIS, "dev-authority.key", "dev-account.key"):
             yield folder / name, (shipped / name).read_text()
         return
     template = "production.toml" if mode == "member" else "follower.toml"

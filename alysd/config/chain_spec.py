@@ -14,6 +14,7 @@ from alysd.config.structure import between, structure_fields, unknown_key
 from alysd.config.toml_file import read_bounded, read_settings
 from alysd.consensus.auxpow import target_of
 from alysd.errors import ConfigError, InvalidWork
+from alysd.peg.weights import least_minimum
 from alysd.types.chain_spec import ChainSpec, has_peg
 from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.units import MAX_SAT, Sat
@@ -72,11 +73,18 @@ _CHEAPEST_BYTE_GAS = 4
 _WITHOUT_TRANSACTIONS = 384 * 1024
 """Bytes reserved in a block for the proof of work (at most 128 KiB), the approvals and the peg operations.
 
-Of these, the witnesses of a payment by 21 members have at most 171 KB, and 64 peg-ins 71 KB.
+Of these, the witnesses of a payment by 20 members have at most 164 KB, and 64 peg-ins 71 KB.
 """
 
-MAX_PEG_MEMBERS = 21
-"""The maximum number of members of a federation on a chain with a peg."""
+MAX_PEG_MEMBERS = 20
+"""The maximum number of members of a federation on a chain with a peg.
+
+The witness of one more would have 1,671 bytes, and nodes of Bitcoin Knots do not relay more than 1,650.
+"""
+
+_MAINNET_CONFIRMATIONS = 6
+_PEG_WITHDRAWALS = 3
+"""What a block needs beside the fee addresses: the miner's fee, a deposit and a refund."""
 
 
 Parameters = TypeVar("Parameters", bound=ChainParameters)
@@ -151,11 +159,40 @@ def check_genesis(spec: ChainSpec, path: Path) -> None:
         )
     _check_size(spec, path)
     check_bridge(spec.execution_genesis, path)
-    if has_peg(spec.execution_genesis) and len(spec.authorities) > MAX_PEG_MEMBERS:
+    if has_peg(spec.execution_genesis):
+        _check_peg(spec, path)
+
+
+def _check_peg(spec: ChainSpec, path: Path) -> None:
+    """Raise `ConfigError` for parameters with which the peg could lose bitcoin or get stuck."""
+    members, withdrawals = len(spec.authorities), len(spec.federation_fee_addresses) + _PEG_WITHDRAWALS
+    if members > MAX_PEG_MEMBERS:
         raise ConfigError(
-            f"{path}: {spec.name} has a peg and {len(spec.authorities)} authorities; with a peg there are at most "
+            f"{path}: {spec.name} has a peg and {members} authorities; with a peg there are at most "
             f"{MAX_PEG_MEMBERS}: name fewer authorities, or make the chain without a peg"
         )
+    if spec.bitcoin_network == "mainnet" and spec.peg_in_confirmations < _MAINNET_CONFIRMATIONS:
+        raise ConfigError(
+            f"{path}: {spec.name} has a peg to Bitcoin's mainnet and peg_in_confirmations "
+            f"{spec.peg_in_confirmations}; it must be at least {_MAINNET_CONFIRMATIONS}"
+        )
+    if spec.max_withdrawals < withdrawals:
+        raise ConfigError(
+            f"{path}: {spec.name} has a peg and max_withdrawals {spec.max_withdrawals}; with "
+            f"{len(spec.federation_fee_addresses)} fee addresses it must be at least {withdrawals}, so that every "
+            "block has room for a deposit and a refund: name fewer fee addresses, or raise max_withdrawals"
+        )
+    least, fee = least_minimum(members, spec.peg_out_max_fee_rate), spec.peg_out_service_fee
+    for key, found, needed in (
+        ("peg_in_minimum", spec.peg_in_minimum, least),
+        ("peg_out_minimum", spec.peg_out_minimum, least + fee),
+    ):
+        if found < needed:
+            raise ConfigError(
+                f"{path}: {spec.name} has a peg and {key} {found:,}; with {members} members and "
+                f"peg_out_max_fee_rate {spec.peg_out_max_fee_rate:,} it must be at least {needed:,}, so that each "
+                f"request can pay for its payment: raise {key}, or lower peg_out_max_fee_rate"
+            )
 
 
 def _check_size(spec: ChainSpec, path: Path) -> None:

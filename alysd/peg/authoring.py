@@ -1,6 +1,8 @@
 """Makes proposals of payments that satisfy `alysd.peg.proposals`, and fits contents into a block."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 
 import attrs
 
@@ -8,17 +10,15 @@ from alysd.peg.coins import Coin, Selection, Strategy, Target, select
 from alysd.peg.ledger import Draft, free_reserve
 from alysd.peg.proposals import (
     CONSOLIDATE_ABOVE,
-    DUST_CHANGE,
     MAX_EXTRA_INPUTS,
-    MAX_PAYEES,
-    Taken,
     costs_of,
-    is_dust,
-    signed_weight,
-    take_requests,
+    pays_dust,
+    too_small_beside_others,
+    waiting_requests,
 )
 from alysd.peg.signing import Spending
 from alysd.peg.versions import MakeTransaction, payment_transaction
+from alysd.peg.weights import DUST_CHANGE, fee_at, payment_weight, signed_weight
 from alysd.types.hashes import EvmAddress
 from alysd.types.peg import (
     MAX_CONFIRMED_PAYMENTS,
@@ -26,8 +26,10 @@ from alysd.types.peg import (
     MAX_PEG_INS,
     MAX_SIGNED_PAYMENTS,
     RESERVE,
+    Payee,
     Payment,
     PaymentInput,
+    PaymentVersion,
     PegContents,
     PegIn,
     PegOutProposal,
@@ -36,19 +38,18 @@ from alysd.types.peg import (
 )
 from alysd.types.units import Sat
 
-_WEIGHT_PER_VBYTE = 4
-_VBYTES_PER_KVB = 1_000
-
 
 @attrs.frozen
 class Wish:
-    """How an author wants its proposals: the fee rate in sat per 1,000 virtual bytes, and the strategy.
+    """How an author wants its proposals: the fee rate, and the strategy that chooses the outputs.
 
+    `max_rate` is the chain's largest fee rate; both rates are in sat per 1,000 virtual bytes.
     With `consolidate`, a payment also spends small outputs that its payees do not need. The reserve pays the fee
     for these inputs.
     """
 
     fee_rate: int
+    max_rate: int
     strategy: Strategy
     consolidate: bool = False
 
@@ -87,108 +88,102 @@ def make_proposal(
     `coins` are the outputs that no payment in flight spends. `draft` needs the requests at the front of the queue.
     Returns None if nothing can be paid.
     """
-    waiting = min(draft.totals.next_request - draft.totals.first_request, MAX_PAYEES)
-    largest = sum(sorted((coin.amount for coin in coins), reverse=True)[:MAX_INPUTS])
-    for payees in range(waiting, 0, -1):
-        proposal = _pay(draft, coins, payees, wish, spendings, make, Sat(largest))
-        if proposal is not None:
-            return proposal
-    return None
-
-
-def _pay(
-    draft: Draft,
-    coins: Sequence[Coin],
-    payees: int,
-    wish: Wish,
-    spendings: Sequence[Spending],
-    make: MakeTransaction,
-    largest: Sat,
-) -> PegOutProposal | None:
-    """Make a proposal with this many payees, or None. No payment can spend more than `largest`.
-
-    The requests taken depend on each payee's share of the fee, and the share depends on the inputs. So the
-    computation is repeated until both agree, at most 8 times.
-    """
-    share = 0
-    for _ in range(8):
-        taken = take_requests(draft, payees, share)
-        if len(taken.payees) < payees or taken.owed > largest:
-            return None
-        chosen = _choose(coins, taken, wish, draft)
-        if chosen is None:
-            return None
-        fitted = _fit(chosen, taken, wish, spendings, draft)
-        if fitted is None:
-            return None
-        if take_requests(draft, payees, fitted.share) == taken:
+    requests = waiting_requests(draft)
+    largest = sorted((coin.amount for coin in coins), reverse=True)[:MAX_INPUTS]
+    held = [0, *accumulate(largest)]
+    for count in range(len(requests), 0, -1):
+        payees = requests[:count]
+        owed = sum(payee.owed for payee in payees)
+        if owed > held[-1]:
+            continue
+        # No choice has fewer inputs than the largest outputs that hold the sum.
+        fewest = [spendings[-1]] * bisect_left(held, owed)
+        weight = signed_weight([payee.script for payee in payees], fewest)
+        if too_small_beside_others(payees, weight, wish.max_rate):
+            continue
+        chosen = _choose(coins, Sat(owed), wish, draft)
+        fitted = None if chosen is None else _fit(chosen, payees, Sat(owed), wish, spendings, draft)
+        if fitted is not None:
             return _proposal(fitted, spendings, make)
-        share = fitted.share
     return None
 
 
-def _choose(coins: Sequence[Coin], taken: Taken, wish: Wish, draft: Draft) -> Selection | None:
-    """Choose the coins for the requests, and more coins to consolidate.
-
-    If every choice leaves a rest that is too small for a change output, the reserve pays this rest, if it can.
-    """
+def _choose(coins: Sequence[Coin], owed: Sat, wish: Wish, draft: Draft) -> Selection | None:
+    """Choose the coins for the requests, and more coins to consolidate."""
     most = MAX_INPUTS - MAX_EXTRA_INPUTS if wish.consolidate else MAX_INPUTS
-    chosen = select(wish.strategy, coins, Target(taken.owed, DUST_CHANGE, most))
+    chosen = select(wish.strategy, coins, Target(owed, DUST_CHANGE, most))
     if chosen is None:
-        chosen = select(wish.strategy, coins, Target(taken.owed, Sat(0), most))
-        if chosen is None or _sum(chosen) - taken.owed > free_reserve(draft.totals):
-            return None
-        return chosen
+        return select(wish.strategy, coins, Target(owed, Sat(0), most))
     if wish.consolidate and draft.totals.outputs > CONSOLIDATE_ABOVE:
         smallest = min(coin.amount for coin in chosen)
-        others = [coin for coin in coins if coin not in chosen and coin.amount < smallest]
+        others = [coin for coin in coins if coin.amount < smallest]
         chosen += tuple(sorted(others, key=lambda coin: (coin.amount, coin.outpoint.key))[:MAX_EXTRA_INPUTS])
     return chosen
 
 
 @attrs.frozen
 class _Fitted:
-    """A payment whose amounts satisfy the rules."""
+    """A payment whose amounts satisfy the rules, without a version. `share` is each payee's part of the fee."""
 
-    inputs: tuple[PaymentInput, ...]
-    taken: Taken
+    payment: Payment
     share: int
-    reserve_fee: Sat
-    change: Sat
 
 
 def _fit(
-    chosen: Selection, taken: Taken, wish: Wish, spendings: Sequence[Spending], draft: Draft
+    chosen: Selection,
+    payees: Sequence[Payee],
+    owed: Sat,
+    wish: Wish,
+    spendings: Sequence[Spending],
+    draft: Draft,
 ) -> _Fitted | None:
-    """Find share and reserve fee for the chosen coins; None if the reserve or the change would be too small."""
+    """Find share and reserve fee for the chosen coins.
+
+    Returns None if the reserve, the change or a payee's part would be too small.
+    """
     inputs = tuple(PaymentInput(coin.outpoint, coin.amount, coin.federation) for coin in chosen)
-    rest, count = _sum(chosen) - taken.owed, len(taken.payees)
-    scripts = [payee.script for payee in taken.payees]
+    rest = _sum(chosen) - owed
+    if 0 < rest < DUST_CHANGE and rest > free_reserve(draft.totals):
+        change, reserve_fee = DUST_CHANGE, 0
+    elif rest < DUST_CHANGE:
+        change, reserve_fee = 0, rest
+    else:
+        change, reserve_fee = rest, 0
+    payment = Payment(inputs, tuple(payees), Sat(change), len(spendings) - 1, Sat(reserve_fee), ())
+    wanted = fee_at(wish.fee_rate, payment_weight(payment, spendings))
     if rest >= DUST_CHANGE:
-        scripts.append(spendings[-1].output_script)
-    weight = signed_weight(scripts, [spendings[one.federation] for one in inputs])
-    wanted = -(-wish.fee_rate * weight // (_WEIGHT_PER_VBYTE * _VBYTES_PER_KVB))
-    if rest < DUST_CHANGE:
-        share = max(0, -(-(wanted - rest) // count))
-        return _Fitted(inputs, taken, share, Sat(rest), Sat(0))
-    extra_fee = costs_of(inputs, taken.owed, wanted, scripts, spendings).extra_fee
+        extra_fee = _extra_fee(payment, wanted, spendings)
+        if extra_fee > free_reserve(draft.totals) or rest - extra_fee < DUST_CHANGE:
+            return None
+        payment = attrs.evolve(payment, change=Sat(rest - extra_fee), reserve_fee=Sat(extra_fee))
+    share = max(0, -(-(wanted - payment.reserve_fee + payment.gain) // len(payees)))
+    weight = payment_weight(payment, spendings)
+    if pays_dust(payees, share) or too_small_beside_others(payees, weight, wish.max_rate):
+        return None
+    return _Fitted(payment, share)
+
+
+def _extra_fee(payment: Payment, wanted: int, spendings: Sequence[Spending]) -> int:
+    """The part of the fee that the reserve pays for the inputs that the payees do not need."""
+    scripts = [payee.script for payee in payment.payees] + [spendings[-1].output_script]
+    count = len(payment.payees)
+    extra_fee = costs_of(payment.inputs, payment.owed, wanted, scripts, spendings).extra_fee
     share = -(-(wanted - extra_fee) // count)
     # `extra_fee` is a part of the whole fee, which contains it: raising it raises the fee, and so the part again,
     # but by less each time. So the loop ends.
     while (
-        part := costs_of(inputs, taken.owed, count * share + extra_fee, scripts, spendings).extra_fee
+        part := costs_of(payment.inputs, payment.owed, count * share + extra_fee, scripts, spendings).extra_fee
     ) != extra_fee:
         extra_fee = part
-    if extra_fee > free_reserve(draft.totals) or rest - extra_fee < DUST_CHANGE:
-        return None
-    return _Fitted(inputs, taken, share, Sat(extra_fee), Sat(rest - extra_fee))
+    return extra_fee
 
 
 def _proposal(fitted: _Fitted, spendings: Sequence[Spending], make: MakeTransaction) -> PegOutProposal:
-    payees = [TransactionOutput(Sat(payee.owed - fitted.share), payee.script) for payee in fitted.taken.payees]
+    payment = fitted.payment
+    payees = [TransactionOutput(Sat(payee.owed - fitted.share), payee.script) for payee in payment.payees]
     return PegOutProposal(
-        payment_transaction(fitted.inputs, payees, fitted.change, spendings[-1], make),
-        fitted.reserve_fee,
+        payment_transaction(payment.inputs, payees, payment.change, spendings[-1], make),
+        payment.reserve_fee,
         replaces=None,
     )
 
@@ -198,20 +193,19 @@ def make_replacement(
 ) -> PegOutProposal | None:
     """Make a newer version of `payment` with at least this fee rate, in sat per 1,000 virtual bytes.
 
-    Returns None if a payee would get dust.
+    Returns None if a payee would get dust, or if the change would be dust.
     """
-    scripts = [payee.script for payee in payment.payees]
-    receiver = spendings[payment.federation]
-    if payment.change:
-        scripts.append(receiver.output_script)
-    weight = signed_weight(scripts, [spendings[one.federation] for one in payment.inputs])
-    wanted = -(-fee_rate * weight // (_WEIGHT_PER_VBYTE * _VBYTES_PER_KVB))
-    share = max(0, -(-(wanted - payment.reserve_fee) // len(payment.payees)))
-    if any(is_dust(payee.owed - share, payee.script) for payee in payment.payees):
+    wanted = fee_at(fee_rate, payment_weight(payment, spendings))
+    count = len(payment.payees)
+    share = max(0, -(-(wanted - payment.reserve_fee + payment.gain) // count)) if count else 0
+    fee = count * share + payment.reserve_fee - payment.gain if count else wanted
+    version = PaymentVersion(payment.versions[0].txid, Sat(fee), signed=None)
+    change = payment.change_of(version)
+    if pays_dust(payment.payees, share) or (payment.change > 0 and change < DUST_CHANGE):
         return None
     payees = [TransactionOutput(Sat(payee.owed - share), payee.script) for payee in payment.payees]
-    transaction = payment_transaction(payment.inputs, payees, payment.change, receiver, make)
-    return PegOutProposal(transaction, payment.reserve_fee, payment.versions[0].txid)
+    transaction = payment_transaction(payment.inputs, payees, change, spendings[payment.federation], make)
+    return PegOutProposal(transaction, payment.reserve_fee_of(version), payment.versions[0].txid)
 
 
 def _sum(coins: Sequence[Coin]) -> int:

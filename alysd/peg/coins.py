@@ -6,6 +6,7 @@ the payees must not pay for them (`alysd.peg.proposals`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Literal
 
 import attrs
@@ -92,7 +93,10 @@ def largest_first(coins: Sequence[Coin], target: Target) -> Selection | None:
 def smallest_first(coins: Sequence[Coin], target: Target) -> Selection | None:
     """The smallest coins that hold the target in at most `most` coins: a payment then leaves fewer small coins."""
     ordered = sorted(coins, key=_size)
+    sums = [0, *accumulate(coin.amount for coin in ordered)]
     for start in range(max(1, len(ordered) - target.most + 1)):
+        if sums[min(start + target.most, len(ordered))] - sums[start] < target.amount:
+            continue
         found = _accumulated(ordered[start:], target)
         if found is not None:
             return found

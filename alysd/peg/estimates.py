@@ -3,13 +3,8 @@
 Fee rates are in sat per 1,000 virtual bytes.
 """
 
-from collections.abc import Sequence
-
 from alysd.errors import NotSeenOnBitcoin
 from alysd.peg.payments import LEAST_RISE
-from alysd.peg.proposals import signed_weight
-from alysd.peg.signing import Spending
-from alysd.types.peg import Payment
 
 LEAST_RATE = 1_000
 """The smallest fee rate that Bitcoin nodes relay by default: 1 sat per virtual byte."""
@@ -27,21 +22,10 @@ A replacement is a little above the smallest rate, because each payee's share of
 sat.
 """
 
-_RATE_PER_WEIGHT = 4_000
-
 
 def bounded_estimate(estimate: int | None, fallback: int, most: int) -> int:
     """A node's fee estimate, from `LEAST_RATE` to `most`, the chain's limit; `fallback` for a node without one."""
     return min(max(fallback if estimate is None else estimate, LEAST_RATE), most)
-
-
-def rate_of(payment: Payment, fee: int, spendings: Sequence[Spending]) -> int:
-    """The fee rate of a version of `payment` with this `fee`. `spendings` are those of all federations."""
-    scripts = [payee.script for payee in payment.payees]
-    if payment.change:
-        scripts.append(spendings[payment.federation].output_script)
-    weight = signed_weight(scripts, [spendings[one.federation] for one in payment.inputs])
-    return fee * _RATE_PER_WEIGHT // weight
 
 
 def least_replacement(rate: int) -> int:
@@ -49,15 +33,23 @@ def least_replacement(rate: int) -> int:
     return max(-(-5 * rate // 4), rate + LEAST_RISE)
 
 
+def replacement_helps(rate: int, estimate: int) -> bool:
+    """Whether an author replaces a version with the fee rate `rate`: not far above its own `estimate`.
+
+    The bound is below that of `check_rate_near`, because estimates differ.
+    """
+    return 2 * rate <= 3 * estimate
+
+
 def check_rate_near(rate: int, estimate: int, replaced: int | None) -> None:
     """Check that the fee rate of a proposal is between half and twice this node's own `estimate`.
 
-    `replaced` is the fee rate of the version that the proposal replaces, or None. A replacement may have the
-    smallest rate that the rules require, even above twice the estimate, because the replaced version has not been
-    confirmed. Raises `NotSeenOnBitcoin`.
+    `replaced` is the fee rate of the version that the proposal replaces, or None. If it is below twice the
+    estimate, a replacement may have the smallest rate that the rules require, even above twice the estimate. So no
+    series of replacements goes on to rise. Raises `NotSeenOnBitcoin`.
     """
     most = 2 * estimate
-    if replaced is not None:
+    if replaced is not None and replaced < most:
         most = max(most, least_replacement(replaced) + _MARGIN)
     if not estimate <= 2 * rate or rate > most:
         raise NotSeenOnBitcoin(

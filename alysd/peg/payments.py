@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import attrs
 
 from alysd.peg.ledger import Draft
-from alysd.peg.proposals import check_form, check_payees, check_rate, is_dust, share_of
+from alysd.peg.proposals import check_form, check_payees, check_pledge, check_rate, share_of
 from alysd.peg.signing import Spending, message_of, witness_fault
 from alysd.peg.violations import (
     AlreadySigned,
@@ -15,6 +15,7 @@ from alysd.peg.violations import (
     UnknownPayment,
     WrongChange,
 )
+from alysd.peg.weights import DUST_CHANGE, rate_of
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import (
     FederationOutput,
@@ -55,7 +56,8 @@ def replace(
     """Take a newer version of the payment `name` into the ledger.
 
     It has the inputs, payees, change and reserve fee of the older ones, and a fee rate that is higher by a quarter
-    and by `LEAST_RISE`. Raises a subclass of `InvalidBlock`.
+    and by `LEAST_RISE`. The reserve pays the whole fee of a consolidation, which lowers the change. Raises a
+    subclass of `InvalidBlock`.
     """
     payment, transaction = payment_named(draft, name), proposal.transaction
     newest = payment.versions[-1]
@@ -66,37 +68,26 @@ def replace(
         raise BadReplacement("it must spend the same outputs as the older versions, in the same order")
     if len(transaction.outputs) != len(payment.payees) + bool(payment.change):
         raise BadReplacement("it must have as many outputs as the older versions")
-    if proposal.reserve_fee != payment.reserve_fee:
-        raise BadReplacement(f"the reserve's part of the fee must stay {payment.reserve_fee} sat")
     fee = payment.spent - sum(output.amount for output in transaction.outputs)
-    share = share_of(fee, payment.reserve_fee, len(payment.payees))
-    check_payees(transaction, payment.payees, share)
-    if any(is_dust(payee.owed - share, payee.script) for payee in payment.payees):
-        raise BadReplacement("a payee would get dust")
+    version = PaymentVersion(transaction.txid, Sat(fee), signed=None)
+    if proposal.reserve_fee != payment.reserve_fee_of(version):
+        raise BadReplacement(f"the reserve's part of the fee must be {payment.reserve_fee_of(version)} sat")
+    check_payees(transaction, payment.payees, share_of(payment, fee))
     if payment.change:
         change = transaction.outputs[-1]
         if change.script != spendings[payment.federation].output_script:
             raise BadReplacement("the change must have the same script as in the older versions")
-        if change.amount != payment.change:
-            raise WrongChange(payment.change, change.amount)
-    version = PaymentVersion(transaction.txid, Sat(fee), signed=None)
-    replaced = attrs.evolve(payment, versions=(*payment.versions, version))
-    _check_rise(transaction, payment, replaced, rules, spendings)
-    draft.put(name, replaced)
-    draft.put(version.txid, VersionOf(name))
-
-
-def _check_rise(
-    transaction: Transaction,
-    before: Payment,
-    after: Payment,
-    rules: PegRules,
-    spendings: Sequence[Spending],
-) -> None:
-    """Check that the fee rate rises enough. All versions have the same weight, because only amounts differ."""
-    old, new = check_rate(transaction, before, rules, spendings), check_rate(transaction, after, rules, spendings)
+        if change.amount != payment.change_of(version) or change.amount < DUST_CHANGE:
+            raise WrongChange(payment.change_of(version), change.amount)
+    # The weight of all versions is the same, because only amounts differ.
+    old, new = rate_of(payment, newest.fee, spendings), check_rate(payment, fee, rules, spendings)
     if 4 * new < 5 * old or new < old + LEAST_RISE:
         raise BadReplacement(f"a fee rate of {new} sat/kvB is too little above {old} sat/kvB")
+    pledge = payment.reserve_fee_of(version) - payment.reserve_fee_of(newest)
+    check_pledge(draft, pledge)
+    draft.add(pledged=pledge)
+    draft.put(name, attrs.evolve(payment, versions=(*payment.versions, version)))
+    draft.put(version.txid, VersionOf(name))
 
 
 def finalize(draft: Draft, transaction: Transaction, spendings: Sequence[Spending], height: Height) -> None:
@@ -131,11 +122,10 @@ def spent_outputs(payment: Payment, spendings: Sequence[Spending]) -> tuple[Tran
 def confirm(draft: Draft, txid: BitcoinHash) -> None:
     """Take the confirmation of a payment's version into the ledger. All other versions of the payment are void.
 
-    Raises `UnknownPayment`, or `NotSigned` if no block has the version's witnesses.
+    A block need not have the version's witnesses, because Bitcoin has checked them. Raises `UnknownPayment`.
     """
     payment = payment_with(draft, txid)
-    if not any(version.txid == txid and version.signed is not None for version in payment.versions):
-        raise NotSigned(txid)
+    confirmed = next(version for version in payment.versions if version.txid == txid)
     for one in payment.inputs:
         draft.delete(FederationOutput, one.spends.key)
     for version in payment.versions:
@@ -145,9 +135,9 @@ def confirm(draft: Draft, txid: BitcoinHash) -> None:
         held=-payment.spent,
         outputs=-len(payment.inputs),
         owed=-payment.owed,
-        reserve=-payment.reserve_fee,
-        pledged=-payment.reserve_fee,
+        reserve=payment.gain - payment.reserve_fee_of(confirmed),
+        pledged=-payment.reserve_fee_of(payment.versions[-1]),
         payments=-1,
     )
     if payment.change:
-        draft.hold(OutPoint(txid, len(payment.payees)), payment.change, payment.federation)
+        draft.hold(OutPoint(txid, len(payment.payees)), payment.change_of(confirmed), payment.federation)

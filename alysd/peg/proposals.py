@@ -2,7 +2,8 @@
 
 An author makes a proposal with `alysd.peg.authoring`, and every node checks it with `propose`. The author chooses
 the outputs that a payment spends, the number of payees and the fee rate. Every amount follows from these and from
-the requests; without change, the reserve may also pay a rest that is too small for a change output.
+the requests; without change, the reserve may also pay a rest that is too small for a change output. Whether the
+author has chosen the outputs well is judged (`alysd.peg.selection`).
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from alysd.peg.violations import (
     WrongPayees,
     WrongReserveFee,
 )
+from alysd.peg.weights import DUST_CHANGE, fee_at, payment_weight, rate_of, signed_weight
 from alysd.types.peg import (
     MAX_INPUTS,
     FederationOutput,
@@ -32,7 +34,6 @@ from alysd.types.peg import (
     PaymentVersion,
     PegOutProposal,
     PegRules,
-    Refund,
     Request,
     Transaction,
     VersionOf,
@@ -51,40 +52,21 @@ CONSOLIDATE_ABOVE = 100
 MAX_EXTRA_INPUTS = 20
 """The maximum number of unneeded inputs of a payment, beside as many as are outputs of former federations."""
 
-DUST_CHANGE = Sat(330)
-"""The smallest change: the dust limit of a taproot output."""
-
-_OVERHEAD_WEIGHT = 4 * 8 + 2
-"""Version and locktime; marker and flag of the witness."""
-
-_WEIGHT_PER_VBYTE = 4
-_VBYTES_PER_KVB = 1_000
+MIN_CONSOLIDATED = 20
+"""The minimum number of inputs of a consolidation, so that the reserve pays for few of them."""
 
 
 @attrs.frozen
 class Costs:
-    """The weight and fee of a payment, and how its fee is shared. All amounts in sat.
+    """The parts of a payment's weight and fee that its payees do not need.
 
-    `extra` is the number of inputs that the payees do not need, and `extra_fee` the part of the fee for these
-    inputs.
+    `extra` is the number of inputs that they do not need, `extra_weight` the weight of these, in weight units, and
+    `extra_fee` their part of the fee, in sat.
     """
 
-    fee: int
-    weight: int
     extra: int
+    extra_weight: int
     extra_fee: int
-
-    @property
-    def fee_rate(self) -> int:
-        """Sat per 1,000 virtual bytes of the signed transaction, rounded down."""
-        return self.fee * _VBYTES_PER_KVB * _WEIGHT_PER_VBYTE // self.weight
-
-
-def signed_weight(outputs: Sequence[bytes], inputs: Sequence[Spending]) -> int:
-    """The weight of a signed payment with these output scripts and inputs, in weight units."""
-    counts = _count_bytes(len(outputs)) + _count_bytes(len(inputs))
-    pays = sum(8 + _count_bytes(len(script)) + len(script) for script in outputs)
-    return _OVERHEAD_WEIGHT + _WEIGHT_PER_VBYTE * (counts + pays) + sum(one.weight for one in inputs)
 
 
 def costs_of(
@@ -104,60 +86,33 @@ def costs_of(
             break
         extra += 1
         extra_weight += spendings[one.federation].weight
-    return Costs(fee, weight, extra, -(-fee * extra_weight // weight))
+    return Costs(extra, extra_weight, -(-fee * extra_weight // weight))
 
 
-@attrs.frozen
-class Taken:
-    """Requests taken from the front of the queue: those to pay, and those that the fee would turn to dust."""
-
-    payees: tuple[Payee, ...]
-    refused: tuple[Request, ...]
-
-    @property
-    def count(self) -> int:
-        """The number of requests that leave the queue."""
-        return len(self.payees) + len(self.refused)
-
-    @property
-    def owed(self) -> Sat:
-        """The sum of the full amounts that are paid."""
-        return Sat(sum(payee.owed for payee in self.payees))
-
-
-def take_requests(draft: Draft, payees: int, share: int) -> Taken:
-    """The requests that a payment with this many `payees` takes, when each payee's share of the fee is `share`.
-
-    A request that the fee would turn to dust is refused only if a request behind it is paid; otherwise it can wait
-    for a lower fee.
-    """
-    paid: list[Payee] = []
-    refused: list[Request] = []
-    waiting: list[Request] = []
+def waiting_requests(draft: Draft, most: int = MAX_PAYEES) -> tuple[Payee, ...]:
+    """The requests at the front of the queue, in order, at most `most` and `MAX_PAYEES`."""
     first = draft.totals.first_request
-    for number in range(first, min(draft.totals.next_request, first + MAX_PAYEES)):
-        if len(paid) == payees:
-            break
-        request = draft.need(Request, number_key(number))
-        if is_dust(request.owed - share, request.script):
-            waiting.append(request)
-            continue
-        refused += waiting
-        waiting.clear()
-        paid.append(Payee(number, request.script, request.owed))
-    return Taken(tuple(paid), tuple(refused))
+    numbers = range(first, min(draft.totals.next_request, first + min(most, MAX_PAYEES)))
+    requests = ((number, draft.need(Request, number_key(number))) for number in numbers)
+    return tuple(Payee(number, request.script, request.owed) for number, request in requests)
 
 
-def is_dust(amount: int, script: bytes) -> bool:
-    """Whether an output with this script is too small to be relayed. True for scripts that are never paid."""
-    limit = dust_limit(script)
-    return limit is None or amount < limit
+def pays_dust(payees: Sequence[Payee], share: int) -> bool:
+    """Whether one of the outputs is too small to be relayed when each payee bears `share` of the fee."""
+    limits = ((payee.owed - share, dust_limit(payee.script)) for payee in payees)
+    return any(limit is None or amount < limit for amount, limit in limits)
 
 
-def propose(
-    draft: Draft, proposal: PegOutProposal, rules: PegRules, spendings: Sequence[Spending]
-) -> tuple[Request, ...]:
-    """Take a new payment into the ledger, and return the requests that it refuses.
+def too_small_beside_others(payees: Sequence[Payee], weight: int, max_rate: int) -> bool:
+    """Whether one of several payees could not bear its share of the fee at `max_rate`, for this weight.
+
+    A newer version of the payment could then not pay that rate.
+    """
+    return len(payees) > 1 and pays_dust(payees, -(-fee_at(max_rate, weight) // len(payees)))
+
+
+def propose(draft: Draft, proposal: PegOutProposal, rules: PegRules, spendings: Sequence[Spending]) -> None:
+    """Take a new payment or consolidation into the ledger.
 
     `spendings` are those of all federations of the chain, by number; the last one receives the change. Raises a
     subclass of `InvalidBlock` for the first rule that the proposal breaks.
@@ -167,11 +122,16 @@ def propose(
     transaction = proposal.transaction
     check_form(transaction)
     inputs = _inputs_of(draft, transaction)
-    payment, refused = _payment_of(draft, proposal, inputs, spendings)
-    check_rate(transaction, payment, rules, spendings)
-    _check_reserve(draft, payment, transaction, spendings)
-    _apply(draft, payment, refused)
-    return refused
+    payment = _payment_of(draft, proposal, inputs, spendings)
+    check_rate(payment, payment.versions[0].fee, rules, spendings)
+    if payment.payees:
+        weight = payment_weight(payment, spendings)
+        if too_small_beside_others(payment.payees, weight, rules.peg_out_max_fee_rate):
+            raise WrongPayees("one could not bear its share at the largest fee rate, and must be paid alone")
+        _check_reserve(draft, payment, transaction, spendings)
+    else:
+        _check_consolidation(draft, payment)
+    _apply(draft, payment)
 
 
 def check_form(transaction: Transaction) -> None:
@@ -202,34 +162,44 @@ def _inputs_of(draft: Draft, transaction: Transaction) -> tuple[PaymentInput, ..
 
 def _payment_of(
     draft: Draft, proposal: PegOutProposal, inputs: tuple[PaymentInput, ...], spendings: Sequence[Spending]
-) -> tuple[Payment, tuple[Request, ...]]:
-    """Read the payment and the refused requests from the amounts of the transaction."""
+) -> Payment:
+    """Read the payment from the amounts of the transaction."""
     transaction, newest = proposal.transaction, len(spendings) - 1
     outputs = transaction.outputs
     has_change = outputs[-1].script == spendings[newest].output_script
-    payees = len(outputs) - has_change
+    count = len(outputs) - has_change
+    payees = waiting_requests(draft, count)
+    if len(payees) < count:
+        raise WrongPayees(f"it has {count} payees, and only {len(payees)} requests can be paid")
     change = outputs[-1].amount if has_change else Sat(0)
     fee = sum(one.amount for one in inputs) - sum(output.amount for output in outputs)
-    share = share_of(fee, proposal.reserve_fee, payees)
-    taken = take_requests(draft, payees, share)
-    if len(taken.payees) < payees:
-        raise WrongPayees(f"it has {payees} payees, and only {len(taken.payees)} requests can be paid")
-    check_payees(transaction, taken.payees, share)
     first = PaymentVersion(transaction.txid, Sat(fee), signed=None)
-    payment = Payment(inputs, taken.payees, change, newest, proposal.reserve_fee, (first,))
-    expected = payment.spent - payment.owed - payment.reserve_fee
-    if expected != change or 0 < expected < DUST_CHANGE:
-        raise WrongChange(Sat(expected), change)
-    return payment, taken.refused
+    payment = Payment(inputs, payees, change, newest, proposal.reserve_fee, (first,))
+    _check_change(payment, free_reserve(draft.totals))
+    check_payees(transaction, payees, share_of(payment, fee))
+    return payment
 
 
-def share_of(fee: int, reserve_fee: int, payees: int) -> int:
-    """Each payee's share of the fee. Raises `BadProposal` unless it is a whole number of sat, 0 or more."""
-    if not payees:
-        raise BadProposal("it must pay at least one request")
-    share, rest = divmod(fee - reserve_fee, payees)
-    if share < 0 or rest:
-        raise BadProposal(f"its fee of {fee} sat, less {reserve_fee} sat, cannot be shared by {payees} payees")
+def _check_change(payment: Payment, reserve: Sat) -> None:
+    """Check that the change is the exact rest.
+
+    A rest that is too small for a change output, and that the `reserve` cannot pay, is raised by the payees.
+    """
+    rest, gain = payment.change - payment.gain, payment.gain
+    exact = gain == 0 and not 0 < rest < DUST_CHANGE
+    raised = payment.change == DUST_CHANGE and 0 < gain < DUST_CHANGE and not payment.reserve_fee
+    if not exact and not (raised and payment.payees and reserve < rest):
+        raise WrongChange(Sat(rest), payment.change)
+
+
+def share_of(payment: Payment, fee: int) -> int:
+    """Each payee's share of this fee. Raises `BadProposal` unless both are whole numbers of sat, 0 or more."""
+    if not payment.payees:
+        return 0
+    shared = fee - payment.reserve_fee + payment.gain
+    share, rest = divmod(shared, len(payment.payees))
+    if fee < 0 or share < 0 or rest:
+        raise BadProposal(f"{len(payment.payees)} payees cannot share {shared} sat of its fee of {fee} sat")
     return share
 
 
@@ -242,22 +212,39 @@ def check_payees(transaction: Transaction, payees: Sequence[Payee], share: int) 
                 f"output {place} must pay {payee.owed - share} sat to {payee.script.hex()}, "
                 f"found {output.amount} sat to {output.script.hex()}"
             )
+    if pays_dust(payees, share):
+        raise WrongPayees(f"one would be dust after its share of the fee, {share} sat")
 
 
-def check_rate(transaction: Transaction, payment: Payment, rules: PegRules, spendings: Sequence[Spending]) -> int:
-    """Check the fee rate of the payment's newest version against the chain's limit, and return it.
+def check_rate(payment: Payment, fee: int, rules: PegRules, spendings: Sequence[Spending]) -> int:
+    """Check the fee rate of a version with this `fee` against the chain's limit, and return it.
 
     The rate is in sat per 1,000 virtual bytes. Raises `FeeTooHigh`.
     """
-    rate = _costs(transaction, payment, spendings).fee_rate
+    rate = rate_of(payment, fee, spendings)
     if rate > rules.peg_out_max_fee_rate:
         raise FeeTooHigh(rules.peg_out_max_fee_rate, rate)
     return rate
 
 
-def _costs(transaction: Transaction, payment: Payment, spendings: Sequence[Spending]) -> Costs:
-    scripts = [output.script for output in transaction.outputs]
-    return costs_of(payment.inputs, payment.owed, payment.versions[-1].fee, scripts, spendings)
+def _check_consolidation(draft: Draft, payment: Payment) -> None:
+    """Check a payment without payees: it must be of use to the first request. The reserve pays its fee."""
+    if len(payment.inputs) < MIN_CONSOLIDATED:
+        raise BadProposal(f"without payees it must have {MIN_CONSOLIDATED} inputs, found {len(payment.inputs)}")
+    first = waiting_requests(draft, 1)
+    if not first or payment.spent >= first[0].owed:
+        raise BadProposal(
+            f"it has no payees, and its inputs hold {payment.spent} sat, enough for the first request"
+        )
+    check_pledge(draft, payment.reserve_fee)
+
+
+def check_pledge(draft: Draft, amount: int) -> None:
+    """Check that the reserve can pay `amount` beside what is pledged. Raises `WrongReserveFee`."""
+    if amount > free_reserve(draft.totals):
+        raise WrongReserveFee(
+            f"it is {amount} sat, and {free_reserve(draft.totals)} sat of the reserve are not pledged"
+        )
 
 
 def _check_reserve(
@@ -267,35 +254,26 @@ def _check_reserve(
 
     Without change, the reserve also pays a rest that is too small for a change output.
     """
-    costs = _costs(transaction, payment, spendings)
+    scripts = [output.script for output in transaction.outputs]
+    costs = costs_of(payment.inputs, payment.owed, payment.versions[0].fee, scripts, spendings)
     rest = 0 if payment.change else DUST_CHANGE - 1
     if not costs.extra_fee <= payment.reserve_fee <= costs.extra_fee + rest:
         raise WrongReserveFee(
             f"it must be {costs.extra_fee} to {costs.extra_fee + rest} sat, found {payment.reserve_fee}"
         )
-    if payment.reserve_fee > free_reserve(draft.totals):
-        raise WrongReserveFee(
-            f"it is {payment.reserve_fee} sat, and {free_reserve(draft.totals)} sat of the reserve are not pledged"
-        )
+    check_pledge(draft, payment.reserve_fee)
     old = sum(one.federation != payment.federation for one in payment.inputs)
     allowed = old + (MAX_EXTRA_INPUTS if draft.totals.outputs > CONSOLIDATE_ABOVE else 0)
     if costs.extra > allowed:
         raise WrongReserveFee(f"{costs.extra} inputs are not needed for the payees, and {allowed} are allowed")
 
 
-def _apply(draft: Draft, payment: Payment, refused: Sequence[Request]) -> None:
+def _apply(draft: Draft, payment: Payment) -> None:
     name = payment.versions[0].txid
     for one in payment.inputs:
         draft.reserve(one, name)
-    for number in range(draft.totals.first_request, payment.payees[-1].request + 1):
-        draft.delete(Request, number_key(number))
-    draft.add(first_request=len(payment.payees) + len(refused), payments=1, pledged=payment.reserve_fee)
-    for request in refused:
-        draft.add(owed=-request.owed)
-        draft.owe_refund(Refund(request.sender, request.owed))
+    for payee in payment.payees:
+        draft.delete(Request, number_key(payee.request))
+    draft.add(first_request=len(payment.payees), payments=1, pledged=payment.reserve_fee)
     draft.put(name, payment)
     draft.put(name, VersionOf(name))
-
-
-def _count_bytes(number: int) -> int:
-    return 1 if number < 0xFD else 3

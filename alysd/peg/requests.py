@@ -7,12 +7,15 @@ from alysd.peg.ledger import Draft, number_key
 from alysd.types.peg import Burn, PegRules, Refund, Request
 from alysd.types.units import Sat
 
+SMALLEST_REFUND = 10
+"""A refused burn below `peg_out_minimum` divided by this is not refunded, so that many of them delay no refund."""
+
 
 def record_burn(draft: Draft, burn: Burn, rules: PegRules, own: Collection[bytes]) -> NotPayable | None:
     """Take a burn into the ledger: as a request if the federation pays it, else as a refund to its sender.
 
-    `own` are the federation's output scripts. Returns the reason for a refund. A burn of less than a satoshi
-    changes nothing.
+    A refused burn that is too small for a refund belongs to the reserve. `own` are the federation's scripts.
+    Returns the reason for a refusal. A burn of less than a satoshi changes nothing.
     """
     if not burn.amount:
         return None
@@ -20,7 +23,10 @@ def record_burn(draft: Draft, burn: Burn, rules: PegRules, own: Collection[bytes
     try:
         script = _accepted(burn, rules, own)
     except NotPayable as reason:
-        draft.owe_refund(Refund(burn.sender, burn.amount))
+        if SMALLEST_REFUND * burn.amount < rules.peg_out_minimum:
+            draft.add(reserve=burn.amount)
+        else:
+            draft.owe_refund(Refund(burn.sender, burn.amount))
         return reason
     owed = Sat(burn.amount - rules.peg_out_service_fee)
     draft.put(number_key(draft.totals.next_request), Request(burn.sender, script, owed))

@@ -45,10 +45,10 @@ def transaction_of(
 
     Raises `ValueError` if the transaction's txid is not that of the version: the entry belongs to another chain.
     """
-    share = (version.fee - payment.reserve_fee) // len(payment.payees)
+    share = (version.fee - payment.reserve_fee + payment.gain) // max(1, len(payment.payees))
     payees = [TransactionOutput(Sat(payee.owed - share), payee.script) for payee in payment.payees]
     receiver = spendings[payment.federation]
-    transaction = payment_transaction(payment.inputs, payees, payment.change, receiver, make)
+    transaction = payment_transaction(payment.inputs, payees, payment.change_of(version), receiver, make)
     if transaction.txid != version.txid:
         raise ValueError(
             f"the payment's version names the txid {displayed(version.txid)}, but its transaction has "

@@ -131,6 +131,7 @@ def chain_spec(authorities: int | tuple[BlsPublicKey, ...] = 1, **changes: Any) 
 def peg_chain_spec(authorities: int = 1, **changes: Any) -> ChainSpec:
     """The specification of the test chain with a peg, which the bridge contract in its genesis turns on."""
     account = {"0x" + BRIDGE_ADDRESS.hex(): bridge_account(peg=True)}
+    changes = {"peg_out_max_fee_rate": 200_000, **changes}  # what the minimums pay for
     return chain_spec(authorities, execution_genesis={**EXECUTION_GENESIS, "alloc": account}, **changes)
 
 

@@ -259,6 +259,9 @@ class Payment:
 
     All versions have the same inputs, payees and reserve fee, and the same `change`, which is 0 without a change
     output and goes to the federation with the number `federation`. The versions are in order, oldest first.
+
+    A consolidation has no payees: the reserve pays the fee of each version, and the change is the rest. Its
+    `change` and `reserve_fee` are those of the first version.
     """
 
     inputs: tuple[PaymentInput, ...]
@@ -277,6 +280,19 @@ class Payment:
     def spent(self) -> Sat:
         """The sum of the inputs."""
         return Sat(sum(one.amount for one in self.inputs))
+
+    @property
+    def gain(self) -> Sat:
+        """What the payees add to a rest that is too small for a change output. It belongs to the reserve."""
+        return Sat(self.owed + self.reserve_fee + self.change - self.spent)
+
+    def change_of(self, version: PaymentVersion) -> Sat:
+        """The change of a version of this payment."""
+        return self.change if self.payees else Sat(self.spent - version.fee)
+
+    def reserve_fee_of(self, version: PaymentVersion) -> Sat:
+        """The part of a version's fee that the reserve pays."""
+        return self.reserve_fee if self.payees else version.fee
 
 
 @attrs.frozen

@@ -1,6 +1,7 @@
 """The bridge: what it puts into blocks at each stage of a payment, and what it refuses to approve."""
 
 from pathlib import Path
+from typing import cast
 
 import attrs
 import pytest
@@ -11,13 +12,18 @@ from alysd.actors import bridge_reads
 from alysd.actors.bridge_contents import FOLLOW_SECONDS, MAX_PAGES, PAGE
 from alysd.errors import NotNow, NotSeenOnBitcoin
 from alysd.messages.bridge import CheckNotHalted
-from alysd.messages.log.peg import PegHalted, PegResumed
-from alysd.peg.estimates import STUCK_BLOCKS, rate_of
+from alysd.messages.log.peg import PegHalted, PegReserveShort, PegResumed
+from alysd.peg.authoring import Wish, make_proposal
+from alysd.peg.coins import Coin
+from alysd.peg.estimates import STUCK_BLOCKS
+from alysd.peg.ledger import Draft, Key, Value
 from alysd.peg.signing import SIGNATURE_BYTES
+from alysd.peg.weights import rate_of
 from alysd.types.hashes import BitcoinHash
-from alysd.types.peg import ConfirmedPegOut, Minted, PegContents, Transaction
+from alysd.types.peg import ConfirmedPegOut, Minted, PegContents, Request, Transaction, coin_of
 from alysd.types.tables import Table
 from alysd.types.units import Height, Sat
+from alysd.wire.bitcoin_transaction import make_transaction
 from tests.actors.bridge_kit import CONFIRMATIONS, USER, BridgeRig, bridge_rig, burn
 
 pytestmark = pytest.mark.usefixtures("no_threads")
@@ -109,21 +115,10 @@ async def test_on_another_branch_the_deposits_are_minted_there_too(
         assert len((await rig.contents()).peg_ins) == 1
 
 
-async def test_the_witnesses_are_taken_from_bitcoin(tmp_path: Path, autojump_clock: MockClock) -> None:
-    """Anybody can put the members' signatures together and send the payment, although no block has it."""
-    async with bridge_rig(tmp_path) as rig:
-        signed = rig.sign_only(await with_payment(rig))
-        rig.chain.mempool[signed.txid] = signed
-        await rig.mine(CONFIRMATIONS + 1)
-        assert (await rig.step()).finalized == (signed,)
-        assert [one.txid for one in (await rig.step()).confirmed] == [signed.txid]
-        assert rig.ledger.head.peg.payments == 0
-
-
-async def test_witnesses_that_no_block_may_have_are_taken_from_the_members(
+async def test_a_payment_is_confirmed_although_no_block_has_its_witnesses(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    """A member can add a signature with an explicit hash type, which Bitcoin accepts and no block may have."""
+    """Anybody can put the members' signatures together and send the payment, also with an odd hash type."""
     async with bridge_rig(tmp_path) as rig:
         signed = rig.sign_only(await with_payment(rig))
         odd = tuple(
@@ -131,11 +126,12 @@ async def test_witnesses_that_no_block_may_have_are_taken_from_the_members(
             for stack in signed.witness
         )
         rig.chain.mempool[signed.txid] = attrs.evolve(signed, witness=odd)
-        await rig.mine(CONFIRMATIONS + 1)
-        assert (await rig.step()).finalized == ()
+        await rig.mine(1)
         rig.signed.append(signed)
-        assert (await rig.step()).finalized == (signed,)
+        assert await rig.step() == NOTHING
+        await rig.mine(CONFIRMATIONS)
         assert [one.txid for one in (await rig.step()).confirmed] == [signed.txid]
+        assert rig.ledger.payments() == []
 
 
 async def test_the_witnesses_of_a_void_version_are_left_out(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -339,3 +335,60 @@ async def test_the_peg_halts_and_goes_on(tmp_path: Path, autojump_clock: MockClo
         await rig.bridge.ask(CheckNotHalted())
         halts = [event for event in rig.logged if isinstance(event, PegHalted | PegResumed)]
         assert halts == [PegHalted(1, Sat(1_000_000), 0, first.txid), PegResumed()]
+
+
+async def test_a_request_that_needs_too_many_outputs_is_paid_after_a_deposit_to_the_reserve(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """It blocked all payments for ever, and nothing in the log said so."""
+    async with bridge_rig(tmp_path) as rig:
+        script = rig.spendings[0].output_script
+        for _ in range(2):
+            rig.chain.pay([*[(100_000, script)] * 60, (0, b"\x6a\x14" + USER)])
+        await rig.mine(CONFIRMATIONS + 1)
+        await rig.step()
+        rig.ledger.advance(NOTHING, [burn(11_000_000)])
+        for _ in range(2):
+            assert await rig.step() == NOTHING
+        (short,) = [event for event in rig.logged if isinstance(event, PegReserveShort)]
+        assert short.needed > short.free == 0
+        rig.deposit(500_000, b"\x07reserve")
+        await rig.mine(CONFIRMATIONS + 1)
+        # The reserve's own output makes the 100 largest hold 10,400,000 sat, which is not enough either.
+        assert len((await rig.step()).peg_ins) == 1
+        joined = (await rig.step()).proposal
+        assert joined is not None
+        assert (len(joined.transaction.inputs), len(joined.transaction.outputs)) == (100, 1)
+        assert await rig.step() == NOTHING, "the change of the payment in flight is enough"
+        (payment,) = rig.ledger.payments()
+        rig.chain.mempool[joined.transaction.txid] = rig.sign(payment, joined.transaction)
+        await rig.mine(CONFIRMATIONS + 1)
+        assert len((await rig.step()).confirmed) == 1
+        made = (await rig.step()).proposal
+        assert made is not None
+        assert made.transaction.outputs[0].amount > 10_900_000
+
+
+async def test_an_unfair_choice_of_outputs_is_refused(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        script = rig.spendings[0].output_script
+        rig.chain.pay([*[(100_000 + place, script) for place in range(30)], (0, b"\x6a\x14" + USER)])
+        rig.deposit(5_000_000)
+        await rig.mine(CONFIRMATIONS + 1)
+        await rig.step()
+        rig.ledger.advance(NOTHING, [burn(2_000_000)])
+        right = await rig.contents()
+        await rig.judge(right)
+        coins = [
+            Coin(outpoint, amount, 0, rig.spendings[0].weight)
+            for amount, outpoint in (coin_of(key) for table, key in rig.ledger.entries if table is Table.COINS)
+            if amount < 5_000_000
+        ]
+        requests = {(Request, key): rig.ledger.entries[table, key] for table, key in rig.ledger.entries
+                    if table is Table.REQUESTS}  # fmt: skip
+        draft = Draft(rig.ledger.head.peg, cast("dict[Key, Value | None]", requests))
+        wish = Wish(2_000, rig.ledger.rules.peg_out_max_fee_rate, "smallest-first")
+        unfair = make_proposal(draft, coins, wish, rig.spendings, make_transaction)
+        assert unfair is not None
+        with pytest.raises(NotSeenOnBitcoin, match=r"spends \d\d outputs, and 1 are enough"):
+            await rig.judge(PegContents(proposal=unfair))

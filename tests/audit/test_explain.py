@@ -13,8 +13,8 @@ def sats(*values: int) -> tuple[Sat, ...]:
     return tuple(Sat(value) for value in values)
 
 
-def found(amounts: Sequence[int], deposits: Sequence[int], due: Sequence[int] = (), requests: Sequence[int] = ()):
-    return explain(sats(*amounts), sats(*deposits), sats(*due), sats(*requests))
+def found(amounts: Sequence[int], deposits: Sequence[int], due: Sequence[int] = ()) -> Explained | None:
+    return explain(sats(*amounts), sats(*deposits), sats(*due))
 
 
 def test_a_mint_sums_up_deposits_that_follow_each_other() -> None:
@@ -33,11 +33,6 @@ def test_a_refund_is_paid_alone() -> None:
 
 def test_the_search_goes_back_when_a_refund_looked_like_a_mint() -> None:
     assert found([8, 5, 3], [5, 3], due=[8]) == Explained(8, 8, (), ())
-
-
-def test_a_request_may_be_refunded_once() -> None:
-    assert found([4], [], requests=[4, 4]) == Explained(0, 4, (), (), (0,))
-    assert found([4, 4, 4], [], requests=[4, 4]) is None
 
 
 def test_nothing_explains_a_mint_without_deposit() -> None:

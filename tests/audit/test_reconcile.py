@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
+import pytest
 
 from alysd.audit.reconcile import Report, reconcile
 from alysd.audit.records import (
@@ -105,11 +106,40 @@ def test_refused_requests_are_refunded_in_full() -> None:
     assert (paid.equal, paid.open, paid.totals.refunds_due, paid.totals.refunded) == (True, 0, 0, 2_999)
 
 
-def test_a_request_that_a_fee_would_use_up_is_refunded() -> None:
+def test_small_refused_burns_belong_to_the_reserve() -> None:
+    """A tenth of the minimum is refunded, and less is not."""
+    deposits, burns = [deposit(1, BOB, 9_000)], [burn(99), burn(1, b"nonsense"), burn(100)]
+    report = audit(deposits, burns=burns, withdrawals=[mint(BOB, 9_000), mint(ALICE, 100)])
+    assert (report.equal, report.open, report.totals.reserve, report.totals.refunded) == (True, 0, 100, 100)
+    assert not audit(deposits, burns=burns, withdrawals=[mint(BOB, 9_000), mint(ALICE, 99)]).equal
+
+
+def test_an_accepted_request_is_never_refunded() -> None:
     report = audit(
         deposits=[deposit(1, BOB, 9_000)], burns=[burn(1_000)], withdrawals=[mint(BOB, 9_000), mint(ALICE, 990)]
     )
-    assert (report.equal, report.open, report.totals.refunded) == (True, 0, 990)
+    assert not report.equal
+
+
+def test_the_reserve_pays_for_a_consolidation() -> None:
+    deposits = [deposit(1, ALICE, 9_000), deposit(2, RESERVE, 500)]
+    report = audit(deposits, [payment(3, 9_000, 8_600)], withdrawals=[mint(ALICE, 9_000)])
+    assert (report.equal, report.totals.reserve, report.totals.bitcoin_fees) == (True, 100, 400)
+    report = audit(deposits, [payment(3, 9_000, 8_400)], withdrawals=[mint(ALICE, 9_000)])
+    assert "100 sat more from the reserve than it had" in report.problems[0]
+
+
+@pytest.mark.parametrize(("change", "equal"), [(330, True), (331, False)])
+def test_the_payees_may_raise_a_rest_to_the_smallest_change(change: int, equal: bool) -> None:
+    """The rest is 20 sat. The payees bear the fee and what is missing to the change, which the reserve gets."""
+    report = audit(
+        deposits=[deposit(1, ALICE, 9_000)],
+        withdrawals=[mint(ALICE, 9_000)],
+        burns=[burn(5_000), burn(4_000)],
+        payments=[payment(2, 9_000, change, (PAYEE, 4_990 - 250), (PAYEE, 3_990 - 250))],
+    )
+    assert report.equal is equal
+    assert not equal or report.totals.reserve == 20 + 310
 
 
 def test_a_mint_without_deposit_and_a_second_mint_are_found() -> None:

@@ -12,7 +12,8 @@ from alysd.config.chain_spec import ChainParameters, check_genesis, load_chain_s
 from alysd.errors import ConfigError
 from alysd.testing.chain import chain_spec
 from alysd.testing.config_files import CHAIN, CONF, GENESIS, folder_with, problems_of
-from alysd.types.hashes import BlsPublicKey
+from alysd.types.chain_spec import ChainSpec
+from alysd.types.hashes import BlsPublicKey, EvmAddress
 from alysd.types.peg import BRIDGE_ADDRESS
 from alysd.wire.block_ssz import MAX_TRANSACTIONS
 
@@ -158,14 +159,38 @@ def test_a_gas_limit_that_pays_for_more_bytes_than_a_block_may_have_is_refused(
     )
 
 
-def test_a_federation_with_a_peg_is_bounded() -> None:
-    """The witnesses of a payment would not fit into a block."""
-    genesis = {**GENESIS, "alloc": {"0x" + BRIDGE_ADDRESS.hex(): bridge_account(peg=True)}}
-    keys = tuple(BlsPublicKey(bytes([place]) * 48) for place in range(22))
-    spec = chain_spec(keys[:21], execution_genesis={**genesis, "gasLimit": "0x1"})
-    check_genesis(spec, Path("genesis.json"))
-    with pytest.raises(ConfigError, match="has a peg and 22 authorities; with a peg there are at most 21"):
-        check_genesis(attrs.evolve(spec, authorities=keys), Path("genesis.json"))
+def peg_spec(members: int = 1, **changes: Any) -> ChainSpec:
+    genesis = {**GENESIS, "alloc": {"0x" + BRIDGE_ADDRESS.hex(): bridge_account(peg=True)}, "gasLimit": "0x1"}
+    keys = tuple(BlsPublicKey(bytes([place]) * 48) for place in range(members))
+    rates = {"peg_out_max_fee_rate": 50_000, **changes}
+    return chain_spec(keys, execution_genesis=genesis, **rates)
+
+
+@pytest.mark.parametrize("network", ["mainnet", "regtest"])
+def test_parameters_of_a_peg_that_are_enough(network: str) -> None:
+    check_genesis(peg_spec(20, bitcoin_network=network), Path("genesis.json"))
+    check_genesis(peg_spec(bitcoin_network="regtest", peg_in_confirmations=1), Path("genesis.json"))
+    addresses = tuple(EvmAddress(bytes([place]) * 20) for place in range(13))
+    check_genesis(peg_spec(federation_fee_addresses=addresses), Path("genesis.json"))
+
+
+@pytest.mark.parametrize(
+    ("members", "changes", "words"),
+    [
+        (21, {}, "has a peg and 21 authorities; with a peg there are at most 20"),
+        (1, {"bitcoin_network": "mainnet", "peg_in_confirmations": 5}, "confirmations 5; it must be at least 6"),
+        (1, {"max_withdrawals": 3}, "max_withdrawals 3; with 1 fee addresses it must be at least 4"),
+        (1, {"peg_in_minimum": 13_225}, "peg_in_minimum 13,225; with 1 members and peg_out_max_fee_rate 50,000"),
+        (1, {"peg_out_minimum": 13_230, "peg_out_service_fee": 5}, "peg_out_minimum 13,230; .* least 13,231"),
+        (20, {"peg_out_max_fee_rate": 500_000}, "peg_in_minimum 100,000; .* least 499,126"),
+    ],
+)
+def test_a_peg_that_could_lose_bitcoin_or_get_stuck_is_refused(
+    members: int, changes: dict[str, Any], words: str
+) -> None:
+    """Witnesses that are not relayed, deposits that Bitcoin loses, and requests that no fee leaves anything of."""
+    with pytest.raises(ConfigError, match=words):
+        check_genesis(peg_spec(members, **changes), Path("genesis.json"))
 
 
 def test_the_gas_limit_of_any_chain_fits_the_number_of_transactions_in_a_block() -> None:

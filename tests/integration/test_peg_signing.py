@@ -9,9 +9,9 @@ from btclib_secp256k1 import ssa
 
 from alysd.integrations.possession import x_only_key
 from alysd.peg.federation import deposit_address
-from alysd.peg.proposals import signed_weight
 from alysd.peg.signing import Spending, assemble_witness, message_of, spending_of
 from alysd.peg.versions import SEQUENCE, VERSION
+from alysd.peg.weights import signed_weight
 from alysd.testing.components import Bitcoind, bitcoind
 from alysd.testing.processes import ComponentRefusal
 from alysd.types.federation import quorum_of

@@ -45,6 +45,7 @@ def peg_spec(alloc: dict[str, Any] | None = None, **changes: Any) -> ChainSpec:
     accounts["0x" + BRIDGE_ADDRESS.hex()] = bridge_account(peg=True)
     accounts["0x" + BEACON_ROOTS_ADDRESS.hex()] = {"balance": "0x0", "nonce": "0x1", "code": BEACON_ROOTS_CODE}
     genesis = {**EXECUTION_GENESIS, "alloc": accounts | (alloc or {})}
+    changes = {"peg_out_max_fee_rate": 200_000, **changes}
     return chain_spec(execution_genesis=genesis, peg_out_service_fee=100, **changes)
 
 
@@ -101,7 +102,7 @@ class PegWorld:
     ) -> SignedBlock:
         """A block on `parent`. Its withdrawals are those of the rules, or `mints`, or none if a rule is broken."""
         now = slot_at(self.node.clock.time(), self.spec.slot_seconds)
-        slot = Slot(max(parent.slot + 1 + skip, now - 10_000))
+        slot = Slot(max(parent.slot + 1 + skip, now - 10_000 + min(skip, 1)))
         context, rules = self.hand.context, self.hand.context.peg
         assert rules is not None
         if mints is None:

@@ -38,7 +38,7 @@ async def new_proposal(world: PegWorld, at: ChainState, rate: int) -> PegOutProp
     found = await world.entries(at, *keys)
     entries = {(Request, key): value for (_, key), value in zip(keys, found, strict=True)}
     draft = Draft(at.peg, entries)  # pyright: ignore[reportArgumentType]  they are requests
-    wish = Wish(rate, "largest-first")
+    wish = Wish(rate, world.spec.peg_out_max_fee_rate, "largest-first")
     return make_proposal(draft, await coins(world, at), wish, spendings(world), make_transaction)
 
 

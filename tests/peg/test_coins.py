@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 
 from alysd.peg.coins import Coin, Strategy, Target, holds, needed, select
-from alysd.peg.proposals import DUST_CHANGE
+from alysd.peg.weights import DUST_CHANGE
 from alysd.testing.virtual_time import seeded
 from alysd.types.hashes import BitcoinHash, sha256
 from alysd.types.peg import OutPoint

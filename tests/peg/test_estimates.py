@@ -8,8 +8,9 @@ from alysd.peg.estimates import (
     bounded_estimate,
     check_rate_near,
     least_replacement,
-    rate_of,
+    replacement_helps,
 )
+from alysd.peg.weights import rate_of
 from tests.peg.payment_kit import make_payment, newest_transaction, spendings_of
 
 
@@ -50,10 +51,26 @@ def test_other_rates_are_refused(rate: int) -> None:
         check_rate_near(rate, 1_000, None)
 
 
-def test_the_smallest_rise_of_a_stuck_payment_is_always_right() -> None:
-    """It did not confirm, whatever this node estimates."""
-    check_rate_near(5_100, 1_000, 4_000)
+def test_the_smallest_rise_of_a_stuck_payment_is_right() -> None:
+    """It did not confirm, although its rate is near the estimate."""
+    check_rate_near(5_100, 2_001, 4_000)
     with pytest.raises(NotSeenOnBitcoin):
-        check_rate_near(7_000, 1_000, 4_000)
+        check_rate_near(7_000, 3_000, 4_000)
     with pytest.raises(NotSeenOnBitcoin):
         check_rate_near(5_100, 11_000, 4_000)
+
+
+@pytest.mark.parametrize("estimate", [1_000, 2_000, 10_000, 300_000])
+def test_replacements_do_not_rise_without_limit(estimate: int) -> None:
+    """With one author after the other, a payment would end at the chain's largest rate."""
+    rate = estimate
+    for _ in range(50):
+        newer = least_replacement(rate) + 50
+        try:
+            check_rate_near(newer, estimate, rate)
+        except NotSeenOnBitcoin:
+            break
+        rate = newer
+    assert 2 * estimate <= rate <= 3 * estimate + 1_050
+    assert not replacement_helps(rate, estimate)
+    assert replacement_helps(estimate, estimate)

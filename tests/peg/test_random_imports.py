@@ -129,7 +129,7 @@ class History:
         if kind == "propose" and at.peg.payments < MAX_IN_FLIGHT and at.peg.first_request < at.peg.next_request:
             made = await new_proposal(self.world, at, self.random.choice([1_000, 5_000, 40_000]))
         elif kind == "replace" and ready:
-            rate = min(10 * ready[0].versions[-1].fee, 400_000)
+            rate = min(10 * ready[0].versions[-1].fee, 190_000)
             made = make_replacement(ready[0], rate, spendings(self.world), make_transaction)
         if made is None:
             return NOTHING

@@ -7,9 +7,9 @@ import pytest
 from btclib_secp256k1 import ssa
 
 from alysd.integrations.possession import x_only_key
-from alysd.peg.proposals import signed_weight
 from alysd.peg.signing import Spending, assemble_witness, message_of, signature_holds, spending_of, witness_fault
 from alysd.peg.versions import SEQUENCE, VERSION
+from alysd.peg.weights import signed_weight
 from alysd.types.hashes import BitcoinHash, SchnorrSignature, sha256
 from alysd.types.peg import OutPoint, Transaction, TransactionInput, TransactionOutput
 from alysd.types.units import Sat

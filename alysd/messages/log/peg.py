@@ -24,6 +24,23 @@ class PegContentsLeftOut(LogEvent):
 
 
 @attrs.frozen
+class PegReserveShort(LogEvent):
+    """The first request needs a consolidation, which the reserve cannot pay. `free` is its free part."""
+
+    name = "peg_reserve_short"
+    level = logging.ERROR
+
+    needed: Sat
+    free: Sat
+
+    def _line(self) -> tuple[str, str]:
+        return "peg", (
+            f"payments wait: joining outputs for the first request costs {self.needed} sat, and the reserve has "
+            f"{self.free} sat; make a deposit to the reserve"
+        )
+
+
+@attrs.frozen
 class PegHalted(LogEvent):
     """Bitcoin has lost minted deposits, or payments by the federation that blocks have confirmed.
 

@@ -1,0 +1,160 @@
+"""Makes the proposal of a block, and judges those of other authors by this node's own Bitcoin node."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import attrs
+import trio
+
+from alysd.actors.bridge_contents import BridgeMemory, Versions
+from alysd.actors.bridge_reads import BridgeReads
+from alysd.consensus.peg_ledger import spendings_at
+from alysd.errors import NotSeenOnBitcoin
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.peg import PegReserveShort
+from alysd.peg.authoring import Wish, make_proposal, make_replacement
+from alysd.peg.consolidation import ReserveShort, Waiting, judge_consolidation, make_consolidation
+from alysd.peg.estimates import (
+    LOW_RATE,
+    STUCK_BLOCKS,
+    bounded_estimate,
+    check_rate_near,
+    least_replacement,
+    replacement_helps,
+)
+from alysd.peg.ledger import Draft, free_reserve, number_key
+from alysd.peg.proposals import CONSOLIDATE_ABOVE, MAX_IN_FLIGHT, MAX_PAYEES, waiting_requests
+from alysd.peg.selection import judge_selection
+from alysd.peg.signing import Spending
+from alysd.peg.weights import rate_of
+from alysd.types.chain import ChainState
+from alysd.types.hashes import displayed
+from alysd.types.peg import MAX_INPUTS, Payment, PegOutProposal
+from alysd.types.tables import Table
+from alysd.types.units import Sat
+from alysd.wire.bitcoin_transaction import make_transaction
+
+MARGIN = 50
+"""Added to the least rate of a replacement, and subtracted from the largest rate: a share is rounded up."""
+
+
+@attrs.define
+class Proposals:
+    """Makes and judges proposals of children of a block."""
+
+    reads: BridgeReads
+    memory: BridgeMemory
+    report: Callable[[LogEvent], None]
+    _reported: int | None = attrs.field(init=False, default=None)
+
+    async def make(self, parent: ChainState, versions: Versions) -> PegOutProposal | None:
+        """A newer version of a payment that is stuck, or a payment of the requests at the front of the queue.
+
+        `versions` are the payments in flight after `parent`.
+        """
+        spendings = await trio.to_thread.run_sync(spendings_at, parent, self.reads.context)
+        for payment in versions.payments:
+            if versions.unconfirmed(payment) and self._is_stuck(payment, await self.reads.tip()):
+                newer = await self._newer(payment, spendings)
+                if newer is not None:
+                    return newer
+        totals = parent.peg
+        if totals.payments >= MAX_IN_FLIGHT or totals.first_request == totals.next_request:
+            return None
+        return await self._payment(parent, versions, spendings)
+
+    async def judge(self, proposal: PegOutProposal, made: Payment, parent: ChainState, versions: Versions) -> None:
+        """Judge the fee rate and the choice of outputs, or whether a payment may be replaced yet.
+
+        `made` is the payment in the ledger after the block. Raises `NotSeenOnBitcoin`.
+        """
+        spendings = await trio.to_thread.run_sync(spendings_at, parent, self.reads.context)
+        replaced = None
+        if proposal.replaces is not None:
+            before = next(one for one in versions.payments if one.versions[0].txid == proposal.replaces)
+            if not versions.unconfirmed(before):
+                raise NotSeenOnBitcoin(f"the payment {displayed(proposal.replaces)} is in a Bitcoin block already")
+            if not self._is_stuck(before, await self.reads.tip()):
+                raise NotSeenOnBitcoin(
+                    f"the payment {displayed(proposal.replaces)} has not waited for {STUCK_BLOCKS} Bitcoin blocks "
+                    "yet, as far as this node has seen"
+                )
+            replaced = rate_of(before, before.versions[-1].fee, spendings)
+        rate = rate_of(made, made.versions[-1].fee, spendings)
+        check_rate_near(rate, await self._estimate(), replaced)
+        if proposal.replaces is not None:
+            return
+        coins = await self.reads.coins(parent.hash, spendings, MAX_INPUTS)
+        if made.payees:
+            judge_selection(made, coins, spendings)
+            return
+        (first,) = waiting_requests(await self._requests(parent), 1)
+        judge_consolidation(made, Waiting(first.owed, coins, _changes(versions)))
+
+    def note_signed(self, versions: Versions, tip: int) -> None:
+        """Remember since which height of Bitcoin each version has its witnesses."""
+        signed = [one.txid for payment in versions.payments for one in payment.versions if one.signed is not None]
+        self.memory.signed = {txid: self.memory.signed.get(txid, tip) for txid in signed}
+
+    def _is_stuck(self, payment: Payment, tip: int) -> bool:
+        """Whether the newest version was signed `STUCK_BLOCKS` ago, as far as this node has seen."""
+        since = self.memory.signed.get(payment.versions[-1].txid)
+        return since is not None and tip - since >= STUCK_BLOCKS
+
+    async def _estimate(self) -> int:
+        """This node's fee estimate, within the bounds of the chain."""
+        spec = self.reads.context.spec
+        return bounded_estimate(
+            await self.reads.fee_rate(), spec.peg_out_fallback_fee_rate, spec.peg_out_max_fee_rate
+        )
+
+    async def _newer(self, payment: Payment, spendings: Sequence[Spending]) -> PegOutProposal | None:
+        newest, estimate = rate_of(payment, payment.versions[-1].fee, spendings), await self._estimate()
+        if not replacement_helps(newest, estimate):
+            return None
+        rate = max(estimate, least_replacement(newest) + MARGIN)
+        made = make_replacement(payment, rate, spendings, make_transaction)
+        if made is None:
+            return None
+        fee = payment.spent - sum(output.amount for output in made.transaction.outputs)
+        allowed = rate_of(payment, fee, spendings) <= self.reads.context.spec.peg_out_max_fee_rate
+        return made if allowed else None
+
+    async def _payment(
+        self, parent: ChainState, versions: Versions, spendings: Sequence[Spending]
+    ) -> PegOutProposal | None:
+        draft, totals = await self._requests(parent), parent.peg
+        coins = await self.reads.coins(parent.hash, spendings)
+        most = self.reads.context.spec.peg_out_max_fee_rate
+        rate = min(await self._estimate(), most - MARGIN)
+        consolidate = rate <= LOW_RATE and totals.outputs > CONSOLIDATE_ABOVE
+        for wish in (Wish(rate, most, "minimize-fee", consolidate), Wish(rate, most, "largest-first")):
+            made = await trio.to_thread.run_sync(
+                partial(make_proposal, draft, coins, wish, spendings, make_transaction)
+            )
+            if made is not None:
+                return made
+        waiting = Waiting(waiting_requests(draft, 1)[0].owed, coins, _changes(versions))
+        joined = make_consolidation(waiting, rate, free_reserve(totals), spendings, make_transaction)
+        if isinstance(joined, ReserveShort):
+            self._report_short(joined, totals.first_request)
+            return None
+        return joined
+
+    async def _requests(self, parent: ChainState) -> Draft:
+        """A draft with the requests at the front of the queue."""
+        totals = parent.peg
+        last = min(totals.next_request, totals.first_request + MAX_PAYEES)
+        numbers = [number_key(number) for number in range(totals.first_request, last)]
+        return Draft(totals, await self.reads.ledger(Table.REQUESTS, numbers, parent.hash))
+
+    def _report_short(self, short: ReserveShort, request: int) -> None:
+        """Report once per request that no payment can go on before a deposit to the reserve."""
+        if self._reported != request:
+            self.report(PegReserveShort(short.needed, short.free))
+            self._reported = request
+
+
+def _changes(versions: Versions) -> list[Sat]:
+    """The changes that the payments in flight will make."""
+    return [payment.change_of(payment.versions[-1]) for payment in versions.payments if payment.change]

@@ -1,0 +1,77 @@
+"""Consolidations: payments without payees, whose fee the reserve pays (docs/protocol.md, "Consolidation").
+
+They join outputs when the first request needs more of them than a payment can spend.
+"""
+
+from collections.abc import Sequence
+
+import attrs
+
+from alysd.errors import NotSeenOnBitcoin
+from alysd.peg.coins import Coin
+from alysd.peg.proposals import MIN_CONSOLIDATED
+from alysd.peg.signing import Spending
+from alysd.peg.versions import MakeTransaction, payment_transaction
+from alysd.peg.weights import DUST_CHANGE, fee_at, signed_weight
+from alysd.types.peg import MAX_INPUTS, Payment, PaymentInput, PegOutProposal
+from alysd.types.units import Sat
+
+
+@attrs.frozen
+class Waiting:
+    """What decides about a consolidation: the first request is `owed` so much, and these outputs could pay it.
+
+    `coins` are the outputs that no payment in flight spends, the largest first; `changes` those that payments in
+    flight will make.
+    """
+
+    owed: Sat
+    coins: Sequence[Coin]
+    changes: Sequence[Sat]
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the largest outputs that a payment can spend do not hold what is owed."""
+        amounts = sorted([*(coin.amount for coin in self.coins), *self.changes], reverse=True)
+        return sum(amounts[:MAX_INPUTS]) < self.owed
+
+
+@attrs.frozen
+class ReserveShort:
+    """A consolidation of the fewest inputs costs `needed`, and `free` of the reserve is not pledged."""
+
+    needed: Sat
+    free: Sat
+
+
+def make_consolidation(
+    waiting: Waiting, fee_rate: int, free: Sat, spendings: Sequence[Spending], make: MakeTransaction
+) -> PegOutProposal | ReserveShort | None:
+    """Join the largest outputs, as many as the `free` part of the reserve pays for.
+
+    Returns None if none is needed, or if too few outputs are not in flight.
+    """
+    largest = waiting.coins[:MAX_INPUTS]
+    if not waiting.is_stuck or len(largest) < MIN_CONSOLIDATED:
+        return None
+    receiver, fee = spendings[-1], Sat(0)
+    for count in range(len(largest), MIN_CONSOLIDATED - 1, -1):
+        inputs = [PaymentInput(coin.outpoint, coin.amount, coin.federation) for coin in largest[:count]]
+        weight = signed_weight([receiver.output_script], [spendings[one.federation] for one in inputs])
+        fee = Sat(fee_at(fee_rate, weight))
+        change = Sat(sum(one.amount for one in inputs) - fee)
+        if fee <= free and change >= DUST_CHANGE:
+            return PegOutProposal(payment_transaction(inputs, [], change, receiver, make), fee, replaces=None)
+    return ReserveShort(fee, free)
+
+
+def judge_consolidation(made: Payment, waiting: Waiting) -> None:
+    """Check that a proposed consolidation is needed, and joins the largest outputs. Raises `NotSeenOnBitcoin`."""
+    if not waiting.is_stuck:
+        raise NotSeenOnBitcoin("a consolidation is not needed: a payment can pay the first request")
+    most = sum(coin.amount for coin in waiting.coins[: len(made.inputs)])
+    if made.spent != most:
+        raise NotSeenOnBitcoin(
+            f"the consolidation must join the {len(made.inputs)} largest outputs, which hold {most} sat; found "
+            f"{made.spent} sat"
+        )

@@ -1,0 +1,127 @@
+"""A ledger without blocks: contents and burns are taken into it by the peg's rules alone."""
+
+import attrs
+import coincurve
+
+from alysd.peg.coins import Coin
+from alysd.peg.ledger import Draft, Key, Value
+from alysd.peg.payments import spent_outputs
+from alysd.peg.signing import assemble_witness, message_of, spending_of
+from alysd.peg.transition import apply_burns, apply_contents, keys_of, more_keys
+from alysd.types.hashes import BitcoinHash, EvmAddress, SchnorrSignature, sha256
+from alysd.types.peg import (
+    RESERVE,
+    Burn,
+    ConfirmedPegOut,
+    DepositOutput,
+    FreeOutput,
+    Payment,
+    PegContents,
+    PegIn,
+    PegOutProposal,
+    PegRules,
+    PegTotals,
+    Transaction,
+    VersionOf,
+    coin_of,
+)
+from alysd.types.units import Gwei, Height, Sat
+
+SECRETS = [sha256(b"member %d" % place) for place in range(3)]
+KEYS = tuple(coincurve.PublicKeyXOnly.from_secret(secret).format() for secret in SECRETS)
+SPENDINGS = (spending_of(KEYS),)
+RULES = PegRules("regtest", Sat(1_000), Sat(5_000), Sat(100), 200_000, 16)
+PAYABLE = [
+    b"mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn",
+    b"bcrt1pzfyhn35mfyuj0ys4uyt03uwqh67fhc29evj9cgw3c8f7cqxy2clq84j7uv",
+    b"2MzQwSSnBHWHqSAqtTVQ6v47XtaisrJa1Vc",
+]
+BLOCK = BitcoinHash(bytes(32))
+USER = EvmAddress(b"\x03" * 20)
+
+
+def sign(payment: Payment, transaction: Transaction, members: list[int]) -> Transaction:
+    """The transaction with the witnesses of these members."""
+    spent = spent_outputs(payment, SPENDINGS)
+    witness: list[tuple[bytes, ...]] = []
+    for place in range(len(transaction.inputs)):
+        message = message_of(transaction, spent, place, SPENDINGS[0].leaf_hash)
+        signatures = {
+            member: SchnorrSignature(coincurve.PrivateKey(SECRETS[member]).sign_schnorr(message))
+            for member in members
+        }
+        witness.append(assemble_witness(SPENDINGS[0], signatures))
+    return attrs.evolve(transaction, witness=tuple(witness))
+
+
+class LedgerBook:
+    """The sums and entries of a ledger, changed by `block`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.totals = PegTotals()
+        self.entries: dict[Key, Value] = {}
+        self.height = 0
+        self.deposits = 0
+
+    def block(self, contents: PegContents, burns: tuple[Burn, ...] = ()) -> tuple[tuple[EvmAddress, Gwei], ...]:
+        """Apply a block, and return its mints. Only the keys that the rules announce are given to them."""
+        keys = keys_of(contents, self.totals, RULES.max_withdrawals)
+        found: dict[Key, Value | None] = {key: self.entries.get(key) for key in keys}
+        versions = [value for value in found.values() if isinstance(value, VersionOf)]
+        found |= {key: self.entries.get(key) for key in more_keys(versions)}
+        draft = Draft(self.totals, found)
+        height = Height(self.height + 1)
+        mints = apply_contents(draft, contents, height, RULES.max_withdrawals, RULES, SPENDINGS)
+        apply_burns(draft, burns, RULES, SPENDINGS)
+        self.totals, self.height = draft.totals, height
+        for key, value in draft.changes.items():
+            if value is None:
+                self.entries.pop(key, None)
+            else:
+                self.entries[key] = value
+        return mints
+
+    def next_deposit(self, amounts: list[int], to: EvmAddress = USER) -> PegIn:
+        """A new deposit of these amounts, which no block has yet."""
+        self.deposits += 1
+        txid = BitcoinHash(sha256(b"deposit %d" % self.deposits))
+        outputs = tuple(DepositOutput(3 * place, 0, Sat(amount)) for place, amount in enumerate(amounts))
+        return PegIn(txid, BLOCK, to, outputs)
+
+    def hold(self, amounts: list[int], *, reserve: int = 0, burned: list[int] | None = None) -> None:
+        """Deposit these amounts, each in its own output, with a part for the reserve, and burn some of it."""
+        for start in range(0, len(amounts), 60):
+            self.block(PegContents(peg_ins=(self.next_deposit(amounts[start : start + 60]),)))
+        if reserve:
+            self.block(PegContents(peg_ins=(self.next_deposit([reserve], RESERVE),)))
+        self.block(PegContents(), tuple(Burn(USER, PAYABLE[1], Sat(amount)) for amount in burned or []))
+
+    def draft(self) -> Draft:
+        """A draft that can read everything."""
+        return Draft(self.totals, dict(self.entries))
+
+    def payments(self) -> list[Payment]:
+        """The payments in flight."""
+        return [value for value in self.entries.values() if isinstance(value, Payment)]
+
+    def free_coins(self) -> list[Coin]:
+        """The outputs that no payment in flight spends, the largest first."""
+        found = sorted(key for (kind, key) in self.entries if kind is FreeOutput)
+        return [Coin(outpoint, amount, 0, SPENDINGS[0].weight) for amount, outpoint in map(coin_of, found)]
+
+    def propose(self, proposal: PegOutProposal) -> Payment:
+        """Take a proposal, and return the payment."""
+        self.block(PegContents(proposal=proposal))
+        txid = proposal.transaction.txid
+        return next(one for one in self.payments() if any(version.txid == txid for version in one.versions))
+
+    def finalize(self, proposal: PegOutProposal) -> None:
+        """Put the witnesses of a proposal into a block."""
+        txid = proposal.transaction.txid
+        payment = next(one for one in self.payments() if one.versions[-1].txid == txid)
+        self.block(PegContents(finalized=(sign(payment, proposal.transaction, [0, 1]),)))
+
+    def confirm(self, txid: BitcoinHash) -> None:
+        """Confirm a version."""
+        self.block(PegContents(confirmed=(ConfirmedPegOut(txid, BLOCK),)))

@@ -1,0 +1,129 @@
+"""Payments at the edge of the rules: small payees beside large ones, dust, and rests that nobody can pay."""
+
+import attrs
+import pytest
+
+from alysd.peg.authoring import Wish, make_proposal, make_replacement
+from alysd.peg.ledger import check_totals
+from alysd.peg.violations import BadProposal, WrongChange, WrongPayees
+from alysd.peg.weights import DUST_CHANGE, fee_at, payment_weight
+from alysd.types.peg import Payment, PegOutProposal, TransactionInput, TransactionOutput
+from alysd.types.units import Sat
+from alysd.wire.bitcoin_transaction import make_transaction
+from tests.peg.ledger_kit import RULES, SPENDINGS, LedgerBook
+
+MOST = RULES.peg_out_max_fee_rate
+
+
+def proposal(book: LedgerBook, rate: int = 2_000) -> PegOutProposal | None:
+    wish = Wish(rate, MOST, "largest-first")
+    return make_proposal(book.draft(), book.free_coins(), wish, SPENDINGS, make_transaction)
+
+
+def proposed(book: LedgerBook, rate: int = 2_000) -> Payment:
+    made = proposal(book, rate)
+    assert made is not None
+    return book.propose(made)
+
+
+def other(made: PegOutProposal, *amounts: int, reserve_fee: int = 0) -> PegOutProposal:
+    """The proposal with other amounts of its outputs."""
+    transaction = made.transaction
+    outputs = [
+        TransactionOutput(Sat(amount), output.script)
+        for amount, output in zip(amounts, transaction.outputs, strict=True)
+    ]
+    inputs = [TransactionInput(one.spends, b"", one.sequence) for one in transaction.inputs]
+    return PegOutProposal(make_transaction(2, inputs, outputs, 0), Sat(reserve_fee), None)
+
+
+@pytest.mark.parametrize(("rest", "change"), [(0, 0), (1, 330), (329, 330), (330, 330)])
+def test_a_rest_below_dust_is_raised_to_a_change_when_the_reserve_is_empty(rest: int, change: int) -> None:
+    """The last requests of a chain could not be paid: no proposal had exact amounts."""
+    book = LedgerBook()
+    book.hold([100_000 + rest], burned=[50_000, 50_200])
+    service = book.totals.reserve
+    book.totals = attrs.evolve(book.totals, reserve=Sat(0), minted=book.totals.minted + service)
+    coin_rest = 100_000 + rest - (49_900 + 50_100)
+    assert coin_rest == rest
+    payment = proposed(book)
+    assert (payment.change, payment.gain) == (change, change - rest)
+    fee = payment.versions[0].fee
+    assert fee >= fee_at(2_000, payment_weight(payment, SPENDINGS))
+    book.confirm(payment.versions[0].txid)
+    check_totals(book.totals)
+    assert (book.totals.held, book.totals.reserve, book.totals.owed) == (change, change - rest, 0)
+
+
+def test_a_rest_that_the_reserve_can_pay_is_not_raised() -> None:
+    book = LedgerBook()
+    book.hold([100_000], reserve=1_000, burned=[50_000, 50_000])
+    coins = [coin for coin in book.free_coins() if coin.amount == 100_000]
+    made = make_proposal(book.draft(), coins, Wish(2_000, MOST, "largest-first"), SPENDINGS, make_transaction)
+    assert made is not None
+    assert (made.reserve_fee, len(made.transaction.outputs)) == (200, 2)
+    first, second = (output.amount for output in made.transaction.outputs)
+    receiver = TransactionOutput(Sat(1), SPENDINGS[0].output_script)
+    extended = attrs.evolve(
+        made,
+        transaction=make_transaction(2, made.transaction.inputs, [*made.transaction.outputs, receiver], 0),
+    )
+    with pytest.raises(WrongChange):
+        book.propose(other(extended, first - 65, second - 65, DUST_CHANGE))
+
+
+def test_a_payment_whose_outputs_exceed_its_inputs_is_refused() -> None:
+    """The payees would pay nothing for the change that they must raise."""
+    book = LedgerBook()
+    book.hold([100_010], burned=[50_100, 50_100])
+    book.totals = attrs.evolve(book.totals, reserve=Sat(0), minted=book.totals.minted + book.totals.reserve)
+    made = proposal(book)
+    assert made is not None
+    with pytest.raises(BadProposal, match="cannot share"):
+        book.propose(other(made, 50_000, 50_000, DUST_CHANGE))
+
+
+def test_a_small_request_is_not_paid_beside_one_that_needs_many_outputs() -> None:
+    """Its share of the fee would bound that of every newer version."""
+    book = LedgerBook()
+    book.hold([50_000] * 80, burned=[40_000, 3_500_000])
+    made = proposal(book)
+    assert made is not None
+    payment = book.propose(made)
+    assert [payee.owed for payee in payment.payees] == [39_900]
+    second = proposed(book)
+    assert [payee.owed for payee in second.payees] == [3_499_900]
+    newer = make_replacement(second, MOST - 50, SPENDINGS, make_transaction)
+    assert newer is not None, "each version can rise to the largest rate"
+
+
+def test_an_author_cannot_put_a_small_request_beside_a_large_one() -> None:
+    book = LedgerBook()
+    book.hold([50_000] * 80, burned=[40_000, 3_500_000])
+    wish = Wish(2_000, 2_000, "largest-first")
+    made = make_proposal(book.draft(), book.free_coins(), wish, SPENDINGS, make_transaction)
+    assert made is not None
+    assert len(made.transaction.outputs) == 3
+    with pytest.raises(WrongPayees, match="must be paid alone"):
+        book.propose(made)
+
+
+def test_small_requests_at_the_front_block_nobody_at_the_largest_rate() -> None:
+    """They would be dust after their share of a batch with a large request, so they are paid in order."""
+    book = LedgerBook()
+    book.hold([10_000_000], burned=[90_000] * 64 + [4_000_000])
+    first = proposed(book, MOST - 50)
+    assert len(first.payees) == 64
+    book.confirm(first.versions[0].txid)
+    assert [payee.owed for payee in proposed(book, MOST - 50).payees] == [3_999_900]
+
+
+def test_no_payee_gets_dust() -> None:
+    book = LedgerBook()
+    book.hold([5_000_000], burned=[5_100, 1_000_000])
+    made = proposal(book)
+    assert made is not None
+    outputs = made.transaction.outputs
+    assert len(outputs) == 2
+    with pytest.raises(WrongPayees, match="would be dust"):
+        book.propose(other(made, 300, outputs[-1].amount))

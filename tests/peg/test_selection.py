@@ -1,0 +1,47 @@
+"""The judgement of the outputs that an author has chosen."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from alysd.errors import NotSeenOnBitcoin
+from alysd.peg.authoring import Wish, make_proposal
+from alysd.peg.coins import Coin, Strategy
+from alysd.peg.selection import judge_selection
+from alysd.types.peg import Payment
+from alysd.wire.bitcoin_transaction import make_transaction
+from tests.peg.ledger_kit import RULES, SPENDINGS, LedgerBook
+
+
+def paid_from(book: LedgerBook, coins: Sequence[Coin], strategy: Strategy) -> Payment:
+    wish = Wish(2_000, RULES.peg_out_max_fee_rate, strategy)
+    made = make_proposal(book.draft(), coins, wish, SPENDINGS, make_transaction)
+    assert made is not None
+    return book.propose(made)
+
+
+def test_payees_do_not_pay_for_many_small_outputs() -> None:
+    """An author could choose 100 of them where one is enough."""
+    book = LedgerBook()
+    book.hold([1_000 * place for place in range(10, 60)] + [5_000_000], burned=[1_000_000])
+    coins = book.free_coins()
+    made = paid_from(book, coins[1:], "smallest-first")
+    assert len(made.inputs) > 30
+    with pytest.raises(NotSeenOnBitcoin, match=r"spends \d\d outputs, and 1 are enough: each payee would pay"):
+        judge_selection(made, coins, SPENDINGS)
+
+
+@pytest.mark.parametrize("strategy", ["largest-first", "minimize-fee", "branch-and-bound"])
+@pytest.mark.parametrize("burned", [[60_000], [199_000, 7_000], [350_000, 350_000, 20_000]])
+def test_the_choices_of_authors_are_right(strategy: Strategy, burned: list[int]) -> None:
+    book = LedgerBook()
+    book.hold([100_000, 99_900, 59_900, 200_000, 6_900, 400_000, 20_000, 300_000], burned=burned)
+    coins = book.free_coins()
+    judge_selection(paid_from(book, coins, strategy), coins, SPENDINGS)
+
+
+def test_a_choice_that_this_node_cannot_make_is_not_judged() -> None:
+    """The block may have confirmed a payment whose change it spends."""
+    book = LedgerBook()
+    book.hold([1_000_000], burned=[500_000])
+    judge_selection(paid_from(book, book.free_coins(), "largest-first"), [], SPENDINGS)
