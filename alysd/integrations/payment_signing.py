@@ -75,7 +75,7 @@ class RecordedSigner:
         places = places_of(payment, self._key, self._spendings)
         if not places:
             raise PaymentForbidden(f"no output that the payment {displayed(txid)} spends belongs to this key")
-        self._write(payment, txid, now)
+        self._write(payment, txid, Sat(payment.spent - payment.change_of(version)), now)
         spent = spent_outputs(payment, self._spendings)
         signatures: list[SchnorrSignature] = []
         for place in places:
@@ -84,8 +84,8 @@ class RecordedSigner:
             signatures.append(SchnorrSignature(ssa.sign(message, self._secret)))
         return PegSignature(txid, self._key, tuple(signatures))
 
-    def _write(self, payment: Payment, txid: BitcoinHash, now: int) -> None:
-        """Check the payment against the record and the limit, and record it. Raises `PaymentForbidden`."""
+    def _write(self, payment: Payment, txid: BitcoinHash, amount: Sat, now: int) -> None:
+        """Check the payment against the record and the limit, and record `amount`. Raises `PaymentForbidden`."""
         digest, outputs = payment_digest(payment), tuple(one.spends for one in payment.inputs)
         taken = self._record.other_payment(digest, outputs)
         if taken is not None:
@@ -95,7 +95,6 @@ class RecordedSigner:
             )
         if self._record.has(txid):
             return
-        amount = Sat(payment.spent - payment.change)
         if self._hourly_limit is not None:
             self._check_limit(txid, digest, amount, self._hourly_limit, now)
         self._record.add(SignedPayment(txid, digest, now, amount, outputs))

@@ -47,8 +47,10 @@ def transaction_of(
     """
     share = (version.fee - payment.reserve_fee + payment.gain) // max(1, len(payment.payees))
     payees = [TransactionOutput(Sat(payee.owed - share), payee.script) for payee in payment.payees]
-    receiver = spendings[payment.federation]
-    transaction = payment_transaction(payment.inputs, payees, payment.change_of(version), receiver, make)
+    receiver, change = spendings[payment.federation], payment.change_of(version)
+    if min([change, *(output.amount for output in payees)]) < 0:
+        raise ValueError(f"the payment's version {displayed(version.txid)} has an output below 0 sat")
+    transaction = payment_transaction(payment.inputs, payees, change, receiver, make)
     if transaction.txid != version.txid:
         raise ValueError(
             f"the payment's version names the txid {displayed(version.txid)}, but its transaction has "

@@ -148,7 +148,7 @@ class AlreadySigned(InvalidBlock):
 
 @attrs.frozen
 class NotSigned(InvalidBlock):
-    """The block confirms or replaces a version of a payment whose witnesses no block has."""
+    """The block replaces a payment, and no block has the witnesses of its newest version."""
 
     txid: BitcoinHash
 

@@ -38,6 +38,15 @@ def test_an_entry_that_does_not_fit_is_an_error() -> None:
         transaction_of(wrong, wrong.versions[0], SPENDINGS, make_transaction)
 
 
+def test_a_fee_that_exceeds_the_outputs_is_an_error() -> None:
+    """A signer gets entries from its node, which may be in a thief's hands."""
+    joined = attrs.evolve(PAYMENT, payees=(), versions=(attrs.evolve(PAYMENT.versions[0], fee=Sat(10**12)),))
+    greedy = attrs.evolve(PAYMENT, versions=joined.versions)
+    for payment in (joined, greedy):
+        with pytest.raises(ValueError, match="has an output below 0 sat"):
+            transaction_of(payment, payment.versions[0], SPENDINGS, make_transaction)
+
+
 CHANGES: list[Callable[[Payment], Payment]] = [
     lambda one: attrs.evolve(one, inputs=one.inputs[::-1]),
     lambda one: attrs.evolve(one, inputs=one.inputs[:1]),
