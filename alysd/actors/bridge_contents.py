@@ -7,6 +7,7 @@ member whose Bitcoin node is a block behind agrees too.
 from collections.abc import Mapping, Sequence
 
 import attrs
+import trio
 
 from alysd.actors.bridge_reads import BridgeReads, answered
 from alysd.messages.bitcoin_watch import GetDeposits
