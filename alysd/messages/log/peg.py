@@ -35,8 +35,8 @@ class PegReserveShort(LogEvent):
 
     def _line(self) -> tuple[str, str]:
         return "peg", (
-            f"payments wait: joining outputs for the first request costs {self.needed} sat, and the reserve has "
-            f"{self.free} sat; make a deposit to the reserve"
+            f"payments wait for a deposit to the reserve: joining outputs costs {self.needed} sat, and it has "
+            f"{self.free} sat"
         )
 
 
