@@ -422,6 +422,7 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
                 None if resources.peer_host is None else to.network,
                 None if resources.peer_host is None else to.sync,
                 bitcoin_watch,
+                None if resources.bitcoin is None else to.bridge,
             )  # fmt: skip
             after = [
                 task(

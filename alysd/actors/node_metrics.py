@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from alysd import __version__
 from alysd.actors.federation_metrics import FederationMetrics
+from alysd.messages.bridge import PegHealth
 from alysd.messages.events import (
     BlockProduced,
     EvidenceFound,
@@ -162,6 +163,8 @@ class SnapshotCollector(Collector):
             yield from _sync_metrics(self.scrape.sync)
         if self.scrape.bitcoin is not None:
             yield from _bitcoin_metrics(self.scrape.bitcoin)
+        if self.scrape.health is not None:
+            yield from _halt_metrics(self.scrape.health)
         yield GaugeMetricFamily(
             "alysd_clock_step_seconds",
             "Seconds by which the clock was set while the node ran (back: negative); 0 while it is trusted.",
@@ -219,6 +222,23 @@ def _bitcoin_metrics(bitcoin: BitcoinStatus) -> Iterable[Metric]:
     )
     yield GaugeMetricFamily(
         "alysd_bitcoin_height", "Height up to which this node has read the Bitcoin chain.", bitcoin.read
+    )
+    if bitcoin.tip is not None:
+        yield GaugeMetricFamily(
+            "alysd_bitcoin_blocks_behind",
+            "Blocks of the Bitcoin node that this node has not read yet.",
+            max(0, bitcoin.tip - bitcoin.read),
+        )
+
+
+def _halt_metrics(health: PegHealth) -> Iterable[Metric]:
+    yield GaugeMetricFamily(
+        "alysd_peg_halted", "1 while Bitcoin has lost a minted deposit or a confirmed payment.", bool(health.lost)
+    )
+    yield GaugeMetricFamily(
+        "alysd_peg_compared",
+        "1 once this node has compared the ledger with Bitcoin. Until then it takes no part in the peg.",
+        health.doubt is None,
     )
 
 

@@ -7,9 +7,11 @@ import trio
 
 from alysd import __version__
 from alysd.errors import named_silent
+from alysd.messages.bridge import PegHealth
 from alysd.messages.metrics import FederationCounts, NodeCounts
 from alysd.messages.network import PeerInfo
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
+from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.evidence import Evidence
@@ -27,6 +29,9 @@ NOT_HEALTHY = (Health.DEGRADED, Health.UNHEALTHY)
 """The health of a running child that does not answer the monitor, or reports that it is unhealthy.
 
 The monitor restarts such a child. The node counts as degraded, not unhealthy, because blocks may continue."""
+
+MAX_LOST_SHOWN = 10
+"""The maximum number of txids in the status of a halted peg."""
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 
@@ -48,7 +53,8 @@ class NodeHealth:
 class NodeReport:
     """The node at one moment. While the reader or the metrics actor does not answer, `tip` or `counts` is None.
 
-    `peers` is None for a node without peers, and while the network actor does not answer.
+    `peers` is None for a node without peers, and while the network actor does not answer. `bitcoin` and `peg` are
+    None for a node without a Bitcoin node, and while the Bitcoin watch or the bridge does not answer.
     """
 
     context: ChainContext
@@ -62,6 +68,8 @@ class NodeReport:
     peers: tuple[PeerInfo, ...] | None = None
     federation: FederationCounts | None = None
     sync: SyncProgress | None = None
+    bitcoin: BitcoinStatus | None = None
+    peg: PegHealth | None = None
 
     def health(self) -> NodeHealth:
         """The node's health. Unhealthy means that no blocks are made, degraded that something else is wrong."""
@@ -80,6 +88,7 @@ class NodeReport:
                 light.append(f"{child.name} runs, but is {health}: it has been busy for long, or is stuck")
         if self.clock_doubt:
             grave.append(self.clock_doubt)
+        light += self._peg_reasons()
         if self.federation is not None and self.federation.lost is not None:
             lost = self.federation.lost
             words = f"since slot {lost.slot} only {lost.found} of the {lost.quorum} approvals needed"
@@ -100,6 +109,23 @@ class NodeReport:
         status: Status = "unhealthy" if grave else "degraded" if light else "healthy"
         return NodeHealth(status, (*grave, *light))
 
+    def _peg_reasons(self) -> list[str]:
+        """What is wrong with the peg. Blocks go on, so nothing of it makes the node unhealthy."""
+        reasons: list[str] = []
+        if self.peg is not None and self.peg.lost:
+            lost, count = self.peg.lost[0], len(self.peg.lost)
+            what = "deposit" if lost.change is None else "payment"
+            more = f" and {count - 1} more" if count > 1 else ""
+            reasons.append(
+                f"the peg is halted: Bitcoin has lost the {what} {displayed(lost.txid)}{more}, on which the "
+                "ledger relies"
+            )
+        if self.bitcoin is not None and self.bitcoin.problem is not None:
+            reasons.append(f"this node takes no part in the peg: {self.bitcoin.problem}")
+        elif self.peg is not None and self.peg.doubt is not None:
+            reasons.append(f"this node takes no part in the peg: {self.peg.doubt}")
+        return reasons
+
     def as_json(self) -> dict[str, Any]:
         """The report in the JSON form of docs/operating.md. Must be called inside trio, whose clock it reads."""
         health = self.health()
@@ -115,6 +141,8 @@ class NodeReport:
             **({} if self.tip is None else _tip_json(self.tip)),
             "peers": None if self.peers is None else [_peer_json(peer) for peer in self.peers],
             "sync": None if self.sync is None else _sync_json(self.sync),
+            "bitcoin": None if self.bitcoin is None else attrs.asdict(self.bitcoin),
+            "peg": None if self.peg is None else _peg_json(self.peg),
             "evidence_against": sorted({index for one in self.evidence for index in one.offenders}),
             "federation": None if self.federation is None else _federation_json(self.federation),
             "counts": None if self.counts is None else attrs.asdict(self.counts),
@@ -136,6 +164,11 @@ def _peer_json(peer: PeerInfo) -> dict[str, Any]:
 
 def _sync_json(progress: SyncProgress) -> dict[str, Any]:
     return {"synced": progress.synced, **attrs.asdict(progress), "seconds_left": progress.seconds_left}
+
+
+def _peg_json(health: PegHealth) -> dict[str, Any]:
+    lost = [displayed(one.txid) for one in health.lost[:MAX_LOST_SHOWN]]
+    return {"halted": bool(health.lost), "lost": lost, "doubt": health.doubt}
 
 
 def _federation_json(counts: FederationCounts) -> dict[str, Any]:

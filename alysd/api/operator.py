@@ -16,6 +16,7 @@ from alysd.api.supervision_pages import SupervisionPages
 from alysd.api.system_handle import SystemHandle
 from alysd.errors import Refused
 from alysd.messages.bitcoin_watch import BitcoinWatch, GetBitcoinStatus
+from alysd.messages.bridge import Bridge, GetPegHealth, PegHealth
 from alysd.messages.metrics import GetCounts, GetFederation, Metrics, PortCounts, Scrape
 from alysd.messages.network import GetPeers, Network
 from alysd.messages.reads import ReadEvidence, ReadForkchoice, Reads
@@ -23,6 +24,7 @@ from alysd.messages.sync import GetSyncProgress, Sync
 from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock
 from alysd.timing import Timing
+from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Role
 from alysd.workflows.clock_watch import ClockWatch
@@ -34,7 +36,7 @@ Reply = TypeVar("Reply")
 class OperatorPages:
     """The pages of one node; `running` gives its tree and the failures in it.
 
-    `network` is None for a node without peers, `bitcoin` for one without a Bitcoin node.
+    `network` is None for a node without peers, `bitcoin` and `bridge` for one without a Bitcoin node.
     """
 
     context: ChainContext
@@ -48,6 +50,7 @@ class OperatorPages:
     network: Address[Network] | None = None
     sync: Address[Sync] | None = None
     bitcoin: Address[BitcoinWatch] | None = None
+    bridge: Address[Bridge] | None = None
     ports: dict[str, PortCounts] = attrs.field(factory=dict[str, PortCounts])
 
     def port(self, name: str) -> PortCounts:
@@ -72,16 +75,14 @@ class OperatorPages:
         progress = None
         if self.network is not None and self.sync is not None:
             progress = await _answer(self.sync.ask(GetSyncProgress(), seconds=self.timing.page_ask))
-        bitcoin = None
-        if self.bitcoin is not None:
-            bitcoin = await _answer(self.bitcoin.ask(GetBitcoinStatus(), seconds=self.timing.page_ask))
+        bitcoin, health = await self._peg()
         tree = self.running.snapshot()
         failures = self.running.up().failures
         # Copies, because a thread renders the metrics while the runtime continues to count.
         by_kind = {child.name: dict(failures.of(child.name).kinds) for child in tree.walk()}
         ports = tuple(map(attrs.evolve, self.ports.values()))
         step, peg = self.watch.look().step, self.context.peg is not None
-        scrape = Scrape(tree, tip, by_kind, ports, step, progress, bitcoin, peg)
+        scrape = Scrape(tree, tip, by_kind, ports, step, progress, bitcoin, peg, health)
         text = await _answer(self.metrics.ask(scrape, seconds=self.timing.page_ask))
         if text is None:
             return Response.text("the metrics actor does not answer", 503)
@@ -124,10 +125,30 @@ class OperatorPages:
             federation = await _answer(self.metrics.ask(GetFederation(), seconds=self.timing.page_ask))
         if self.sync is not None and peers is not None:  # for the same reason
             progress = await _answer(self.sync.ask(GetSyncProgress(), seconds=self.timing.page_ask))
+        bitcoin, peg = await self._peg()
         now, doubt, tree = self.clock.time(), self.watch.doubt(), self.running.snapshot()
         return NodeReport(
-            self.context, now, doubt, tree, tip, counts, self.role, evidence or (), peers, federation, progress
+            self.context,
+            now,
+            doubt,
+            tree,
+            tip,
+            counts,
+            self.role,
+            evidence or (),
+            peers,
+            federation,
+            progress,
+            bitcoin,
+            peg,
         )
+
+    async def _peg(self) -> tuple[BitcoinStatus | None, PegHealth | None]:
+        """What the Bitcoin watch and the bridge know; None for what does not answer."""
+        if self.bitcoin is None or self.bridge is None:
+            return None, None
+        bitcoin = await _answer(self.bitcoin.ask(GetBitcoinStatus(), seconds=self.timing.page_ask))
+        return bitcoin, await _answer(self.bridge.ask(GetPegHealth(), seconds=self.timing.page_ask))
 
 
 async def _answer(asked: Awaitable[Reply]) -> Reply | None:

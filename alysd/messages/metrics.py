@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from alysd.messages.bridge import PegHealth
 from alysd.messages.events import QuorumChanged
 from alysd.nurseries import Ask, ChildSnapshot, FailureKind
 from alysd.types.bitcoin_watch import BitcoinStatus
@@ -75,7 +76,7 @@ class Scrape(Ask[Metrics, bytes]):
     number of failures per child and kind of failure, `ports` the counts of the servers' ports. `clock_step` is the
     step of the machine's clock in seconds, 0 while the clock is trusted. `sync` is None for a node without peers,
     and while the sync actor does not answer. `bitcoin` is None on a node that follows no Bitcoin node.
-    `peg` says whether the chain has a peg.
+    `peg` says whether the chain has a peg, `health` whether it is halted; None while the bridge does not answer.
     """
 
     tree: ChildSnapshot
@@ -86,3 +87,4 @@ class Scrape(Ask[Metrics, bytes]):
     sync: SyncProgress | None = None
     bitcoin: BitcoinStatus | None = None
     peg: bool = False
+    health: PegHealth | None = None

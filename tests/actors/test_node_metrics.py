@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from alysd import __version__
 from alysd.actors.node_metrics import EventCounts, SnapshotCollector, new_registry
 from alysd.messages.auxpow import QueuedWork
+from alysd.messages.bridge import PegHealth
 from alysd.messages.events import (
     BlockProduced,
     EvidenceFound,
@@ -27,10 +28,10 @@ from alysd.testing.blocks import CHAIN_ID, MINER
 from alysd.testing.chain import EASY_BITS
 from alysd.testing.config_files import CONF
 from alysd.types.auxpow import AuxPowHeader
-from alysd.types.bitcoin_watch import BitcoinStatus
+from alysd.types.bitcoin_watch import BitcoinStatus, Expected
 from alysd.types.chain import Forkchoice
 from alysd.types.federation import SlotRecord
-from alysd.types.hashes import AuxHash, BlockHash, BlsPublicKey
+from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsPublicKey
 from alysd.types.peg import PegTotals
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Sat, Slot, Wei
@@ -117,10 +118,11 @@ def scraped(
     failures: Mapping[str, Mapping[FailureKind, int]] | None = None,
     sync: SyncProgress | None = None,
     bitcoin: BitcoinStatus | None = None,
+    health: PegHealth | None = None,
 ) -> dict[str, float]:
     """The numbers of a scrape. With `bitcoin`, the chain has a peg."""
     collector, ports = SnapshotCollector(), (PortCounts("alys", opened=2, failed=1),)
-    collector.scrape = Scrape(tree, head, failures or {}, ports, 0.0, sync, bitcoin, bitcoin is not None)
+    collector.scrape = Scrape(tree, head, failures or {}, ports, 0.0, sync, bitcoin, bitcoin is not None, health)
     return samples(new_registry(collector))
 
 
@@ -200,6 +202,11 @@ def test_the_peg_is_shown_on_a_chain_that_has_one() -> None:
     tip = Forkchoice(attrs.evolve(CHAIN[4], peg=totals), CHAIN[3], CHAIN[1])
     found = scraped(child("AlysSystem"), tip, bitcoin=BitcoinStatus(800_000, 799_990, "connection refused"))
     assert (found["alysd_bitcoin_usable{}"], found["alysd_bitcoin_height{}"]) == (0, 799_990)
+    assert found["alysd_bitcoin_blocks_behind{}"] == 10
+    lost = (Expected(BitcoinHash(bytes(32)), Sat(1)),)
+    for health, numbers in ((PegHealth(lost, None), (1, 1)), (PegHealth((), "not compared"), (0, 0))):
+        shown = scraped(child("AlysSystem"), tip, health=health)
+        assert (shown["alysd_peg_halted{}"], shown["alysd_peg_compared{}"]) == numbers
     assert (found["alysd_peg_held_btc{}"], found["alysd_peg_owed_btc{}"]) == (2.5, 1e-8)
     assert (found["alysd_peg_payments_in_flight{}"], found["alysd_peg_requests_waiting{}"]) == (2, 5)
     assert not [name for name in scraped(child("AlysSystem"), tip) if "peg" in name or "bitcoin" in name]
@@ -216,7 +223,7 @@ def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> Non
     head = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])
     sync = SyncProgress(Height(5), Height(2005), 20.0, 3)
     bitcoin = BitcoinStatus(800_000, 800_000, None)
-    shown = scraped(child("chain"), head, {"chain": {FailureKind.PANIC: 1}}, sync, bitcoin)
+    shown = scraped(child("chain"), head, {"chain": {FailureKind.PANIC: 1}}, sync, bitcoin, PegHealth((), None))
     exposed = {key.partition("{")[0].removesuffix("_bucket") for key in (*counts, *shown)}
     assert named - {"alysd_events_uncounted_total"} <= exposed
 

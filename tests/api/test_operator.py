@@ -15,6 +15,8 @@ from alysd.actors.metrics import MetricsActor
 from alysd.api.http.site import Site
 from alysd.api.operator import OperatorPages
 from alysd.api.system_handle import SystemHandle
+from alysd.messages.bitcoin_watch import BitcoinWatch, GetBitcoinStatus
+from alysd.messages.bridge import Bridge, GetPegHealth, PegHealth
 from alysd.messages.metrics import Metrics
 from alysd.messages.network import GetPeers, Network, PeerInfo
 from alysd.messages.reads import ReadEvidence, ReadForkchoice, Reads
@@ -35,11 +37,13 @@ from alysd.nurseries import (
 from alysd.testing.blocks import GENESIS, context_of
 from alysd.testing.site_server import SiteTransport
 from alysd.timing import Timing
+from alysd.types.bitcoin_watch import BitcoinStatus, Expected
 from alysd.types.chain import Forkchoice
 from alysd.types.evidence import Evidence
+from alysd.types.hashes import BitcoinHash
 from alysd.types.peers import PeerStatus
 from alysd.types.sync import SyncProgress
-from alysd.types.units import Height, Slot
+from alysd.types.units import Height, Sat, Slot
 from alysd.workflows.clock_watch import ClockWatch
 from tests.samples import CHAIN, SPEC, tip
 
@@ -104,9 +108,28 @@ class StuckReader(FakeReader):
     hang = True
 
 
+class FakeWatch(Actor[BitcoinWatch], partial=True):
+    """A Bitcoin watch whose node does not answer."""
+
+    @handles(GetBitcoinStatus)
+    async def status(self, message: GetBitcoinStatus) -> BitcoinStatus:
+        """The status."""
+        return BitcoinStatus(800_000, 799_990, "connection refused")
+
+
+class FakeBridge(Actor[Bridge], partial=True):
+    """A bridge of a halted peg."""
+
+    @handles(GetPegHealth)
+    async def health(self, message: GetPegHealth) -> PegHealth:
+        """One deposit and 19 payments are lost."""
+        payments = (Expected(BitcoinHash(bytes([one]) * 32), Sat(1), 1) for one in range(1, 20))
+        return PegHealth((Expected(BitcoinHash(bytes(32)), Sat(1)), *payments), None)
+
+
 @asynccontextmanager
 async def pages(
-    reader: type[FakeReader] | None = FakeReader, *, ready: bool = True, network: bool = False
+    reader: type[FakeReader] | None = FakeReader, *, ready: bool = True, network: bool = False, peg: bool = False
 ) -> AsyncGenerator[tuple[httpx.AsyncClient, System]]:
     """A client of the pages of a small system, with this reader or none."""
     to_reader, to_metrics, bus = Address[Reads]("reader"), Address[Metrics]("metrics"), Bus()
@@ -117,13 +140,17 @@ async def pages(
         children += [actor(to_network, FakeNetwork), actor(to_sync, FakeSync)]
     if reader is not None:
         children.append(actor(to_reader, reader))
+    to_watch = Address[BitcoinWatch]("bitcoin watch") if peg else None
+    to_bridge = Address[Bridge]("bridge") if peg else None
+    if to_watch is not None and to_bridge is not None:
+        children += [actor(to_watch, FakeWatch), actor(to_bridge, FakeBridge)]
     async with open_system(supervisor("Root", OneForOne(), children)) as system:
         running = SystemHandle(HealthMonitor())
         running.system, running.ready = system, ready
         clock = FixedClock()
         shown = OperatorPages(
             context_of(SPEC), clock, ClockWatch(clock, 2), to_reader, to_metrics, running, TIMING, "authority",
-            to_network, to_sync,
+            to_network, to_sync, to_watch, to_bridge,
         )  # fmt: skip
         counts = shown.port("alys")
         counts.opened, counts.busy = 3, 1
@@ -164,6 +191,24 @@ async def test_the_metrics_have_the_progress_of_a_sync() -> None:
         assert "alysd_sync_missing_blocks 15.0" in (await client.get("/metrics")).text
     async with pages() as (client, _):
         assert "alysd_sync_missing_blocks" not in (await client.get("/metrics")).text
+
+
+async def test_a_halted_peg_is_on_all_pages() -> None:
+    """An operator at night would see a healthy node, while nothing is paid."""
+    async with pages(peg=True) as (client, _):
+        status = (await client.get("/status")).json()
+        assert status["bitcoin"] == {"tip": 800_000, "read": 799_990, "problem": "connection refused"}
+        assert (status["peg"]["halted"], len(status["peg"]["lost"]), status["peg"]["doubt"]) == (True, 10, None)
+        health = await client.get("/health/status")
+        reasons = health.json()["reasons"]
+        assert f"the peg is halted: Bitcoin has lost the deposit {'00' * 32} and 19 more, on which" in str(reasons)
+        assert "this node takes no part in the peg: connection refused" in reasons
+        metrics = (await client.get("/metrics")).text
+        assert "alysd_peg_halted 1.0" in metrics
+        assert "alysd_bitcoin_blocks_behind 10.0" in metrics
+    async with pages() as (client, _):
+        status = (await client.get("/status")).json()
+        assert (status["bitcoin"], status["peg"]) == (None, None)
 
 
 async def test_the_status_has_the_peers_of_a_node_with_a_network(autojump_clock: MockClock) -> None:
