@@ -25,6 +25,7 @@ from alysd.types.auxpow import AuxWork, Bundle
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
 from alysd.types.peers import GossipVerdict
 from alysd.types.units import Height, Sat, Slot
+from tests.thorough import cases
 
 CODEC = MessageCodec()
 MSGPACK: Any = import_module("msgpack")  # it has no types
@@ -85,7 +86,7 @@ def through(message: object) -> object:
 
 
 @pytest.mark.parametrize("name", known_types())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=cases(5, 10), deadline=None)
 @given(data=st.data())
 def test_it_comes_back_as_it_was(name: str, data: st.DataObject) -> None:
     value = data.draw(values(known_types()[name]))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from alysd.errors import Corrupt, Malformed
 from alysd.wire.rlp import encode, encode_integer
 from alysd.wire.trie import EMPTY_ROOT, get_from_trie, indexed_root, trie_root, update_trie
+from tests.thorough import cases
 
 # Keys of three bytes out of a small alphabet share prefixes of every length: all the ways to split and to join.
 digits = st.sampled_from((0x00, 0x01, 0x10, 0x11, 0xF0, 0xFF))
@@ -23,7 +24,7 @@ def specified_root(items: dict[bytes, bytes]) -> bytes:
     return bytes(specification.root(expected))
 
 
-@settings(max_examples=300)
+@settings(max_examples=cases(100, 300))
 @given(batches)
 def test_roots_are_the_specifications_after_every_batch(history: list[dict[bytes, bytes]]) -> None:
     nodes: dict[bytes, bytes] = {}

@@ -30,6 +30,7 @@ from alysd.wire.keccak import keccak256
 from alysd.wire.rlp import encode
 from alysd.wire.trie import EMPTY_ROOT, update_trie
 from tests.embedded.engine.kit import Memory
+from tests.thorough import cases
 
 ADDRESSES = [Address(bytes((n,)) * 20) for n in range(1, 4)]
 KEYS = [Bytes32(bytes((n,)) * 32) for n in range(3)]
@@ -134,7 +135,7 @@ class AgainstTheSpecification(RuleBasedStateMachine):
 
 
 TestAgainstTheSpecification = AgainstTheSpecification.TestCase
-TestAgainstTheSpecification.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestAgainstTheSpecification.settings = settings(max_examples=cases(60, 150), stateful_step_count=30, deadline=None)
 
 
 def account(balance: int) -> Account:
