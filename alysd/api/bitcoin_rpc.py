@@ -45,7 +45,7 @@ class BitcoinRpc:
         return [_uncredited(one, tip) for one in found]
 
     async def get_transaction(self, params: Params) -> Any:
-        """What a Bitcoin transaction is to the peg; null if it does not concern the peg, or no block has it."""
+        """The finding in a Bitcoin transaction; null if it does not concern the peg, or no block has it."""
         txid = BitcoinHash(params.required(0, _hash))
         found = await self._ask(FindOnBitcoin(txid))
         tip = (await self._ask(GetBitcoinStatus())).read

@@ -120,7 +120,7 @@ class ControlSocket:
         if command == "restart" and any(below.name == CHILD for below in child.walk()):
             raise ControlRefused(
                 "own_child",
-                f"{name} is the control socket, or above it, and executes this command: restart the node instead",
+                f"{name} is or contains the control socket, which executes this command: restart the node instead",
             )
         log(OperatorCommand(command, name, user))
         if command == "restart":

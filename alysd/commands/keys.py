@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     new.add_argument(
         "--passphrase",
         action="store_true",
-        help="encrypt the key with a passphrase: of a bitcoin key, for `alysd signer` or peg.passphrase_file",
+        help="encrypt a bitcoin key with a passphrase, which the node reads from peg.passphrase_file",
     )
     add_passphrase_argument(new)
     new.set_defaults(action=_new)

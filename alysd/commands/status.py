@@ -27,7 +27,7 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 
 DEFAULT_URL = "http://127.0.0.1:3000"
-"""The address of a node whose configuration does not name another."""
+"""The URL of a node whose configuration sets no address."""
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  they are replaced, not listened on
 """Maps each address that stands for all addresses of a machine to an address to which a client can connect."""

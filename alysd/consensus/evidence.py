@@ -10,7 +10,7 @@ from alysd.consensus.federation import Verifier, approval_message
 from alysd.consensus.violations import BadEvidence
 from alysd.types.evidence import Approved, Evidence
 from alysd.types.federation import Federation
-from alysd.types.hashes import BlockHash
+from alysd.types.hashes import BlockHash, displayed
 
 MAX_PER_AUTHORITY = 4
 """The number of pieces of evidence against one authority that a node keeps. Each has less than 1 kB."""
@@ -51,8 +51,8 @@ def check_evidence(evidence: Evidence, federation: Federation, genesis: BlockHas
         block, parent, signers = approved.block.hash, approved.parent, approved.approvals.signers
         if parent is not None and parent.hash != approved.block.parent:
             raise BadEvidence(
-                f"the slot of the parent {parent.hash.hex()} is proved, but the block has the parent "
-                f"{approved.block.parent.hex()}"
+                f"the slot of the parent {displayed(parent.hash)} is proved, but the block has the parent "
+                f"{displayed(approved.block.parent)}"
             )
         if len(signers) != len(federation.authorities):
             raise BadEvidence(f"{len(signers)} bits of approvals for {len(federation.authorities)} authorities")

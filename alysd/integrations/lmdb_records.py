@@ -143,7 +143,7 @@ class Records:
 
     @contextmanager
     def _no_readers(self) -> Generator[None]:
-        """Wait for the current readers. Inside the `with` block, no reader begins; new ones wait for its end."""
+        """Wait for the current readers. New readers wait until the `with` block has ended."""
         with self._gate:
             self._closed_to_readers = True
             self._gate.wait_for(lambda: self._readers == 0)

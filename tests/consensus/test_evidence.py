@@ -113,7 +113,7 @@ LOCKED_TWO = attrs.evolve(TWO.first, parent=proof(6, BlockHash(bytes(32))))
         (Evidence(LOCKED_TWO, TWO.second), "both of its blocks have slot 7, so their parents must be left out"),
         (
             Evidence(attrs.evolve(LOCK.first, parent=proof(6, digest("x"))), LOCK.second),  # pyright: ignore[reportArgumentType]
-            "but the block has the parent",
+            f"but the block has the parent {LOCK.first.block.parent[::-1].hex()}",
         ),
         (
             Evidence(

@@ -120,7 +120,7 @@ class Watches:
 
 
 class WatcherActor(Actor[Watching]):
-    """Watches every child from its start."""
+    """Watches every child. `WatchChild` adds a child that was started later."""
 
     def __init__(self, watches: Watches) -> None:
         self._watches = watches
@@ -137,5 +137,5 @@ class WatcherActor(Actor[Watching]):
 
     @handles(ChildDown)
     async def child_down(self, message: ChildDown) -> None:
-        """Note it."""
+        """Note that instances of a child have ended."""
         self._watches.tell(message.down)
