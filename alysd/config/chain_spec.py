@@ -14,7 +14,6 @@ from alysd.config.structure import between, structure_fields, unknown_key
 from alysd.config.toml_file import read_bounded, read_settings
 from alysd.consensus.auxpow import target_of
 from alysd.errors import ConfigError, InvalidWork
-from alysd.peg.weights import least_minimum
 from alysd.types.chain_spec import ChainSpec, has_peg
 from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.units import MAX_SAT, Sat
@@ -165,6 +164,8 @@ def check_genesis(spec: ChainSpec, path: Path) -> None:
 
 def _check_peg(spec: ChainSpec, path: Path) -> None:
     """Raise `ConfigError` for parameters with which the peg could lose bitcoin or get stuck."""
+    from alysd.peg.weights import least_minimum  # its libraries take long to import, and most commands need none
+
     members, withdrawals = len(spec.authorities), len(spec.federation_fee_addresses) + _PEG_WITHDRAWALS
     if members > MAX_PEG_MEMBERS:
         raise ConfigError(
