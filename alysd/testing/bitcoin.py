@@ -77,6 +77,15 @@ class FakeBitcoin:
             coinbase = ()
         self._announce()
 
+    def accept(self, transaction: Transaction) -> None:
+        """Let a transaction wait for a block, unless one has it."""
+        if not self.has(transaction.txid):
+            self.mempool[transaction.txid] = transaction
+
+    def has(self, txid: BitcoinHash) -> bool:
+        """Whether a block of the best chain has a transaction."""
+        return any(one.txid == txid for block in self.blocks for one in block.transactions)
+
     def reorganise(self, depth: int, *, keep: bool = True, longer: int = 1) -> None:
         """Replace the newest `depth` blocks by `depth + longer` others.
 
@@ -180,8 +189,7 @@ class FakeBitcoinNode:
             raise NotBroadcast(f"the Bitcoin node refuses the transaction: {self.refuse}")
         decoded = decode_transaction(transaction)
         self.sent.append(decoded)
-        if not any(one.txid == decoded.txid for block in self.chain.blocks for one in block.transactions):
-            self.chain.mempool[decoded.txid] = decoded
+        self.chain.accept(decoded)
 
     @property
     def _height(self) -> int:

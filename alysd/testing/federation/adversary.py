@@ -4,7 +4,7 @@ The node itself follows the rules. Its endpoint changes what it sends: it propos
 approves everything, holds back blocks and approvals, sends garbage, and gives false answers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 import attrs
@@ -18,8 +18,10 @@ from alysd.testing.chain import ChainHand
 from alysd.testing.engine import FakeEngine
 from alysd.testing.federation.gossip import SimulatedGossip
 from alysd.testing.federation.memory_store import MemoryStore
+from alysd.testing.federation.peg.adversary import PegLiar
 from alysd.testing.federation.signer import Signed
 from alysd.types.block import Approvals, Block, SignedBlock
+from alysd.types.hashes import BlsSignature
 from alysd.types.peers import GossipVerdict, StreamKind, Topic
 from alysd.types.proposal import Proposal, SlotApproval
 from alysd.types.units import Height, Slot
@@ -49,7 +51,10 @@ class Habits:
 
 @attrs.define(eq=False)
 class Liar:
-    """The means of a Byzantine member to lie: its key, its node's blocks, and a source of randomness."""
+    """The means of a Byzantine member to lie: its key, its node's blocks, and a source of randomness.
+
+    `note` takes what it does, and `peg` lies about the peg, if there is one.
+    """
 
     index: int
     secret: bytes
@@ -60,6 +65,8 @@ class Liar:
     engine: FakeEngine
     choices: Random
     signed: Signed
+    note: Callable[[str], object]
+    peg: PegLiar | None = None
 
     def chance(self, probability: float) -> bool:
         """True with this probability."""
@@ -85,11 +92,24 @@ class Liar:
         payload = attrs.evolve(payload, extra_data=self.choices.randbytes(8))
         payload = attrs.evolve(payload, block_hash=block_hash_of(payload, attributes.parent_beacon_block_root))
         block = Block(parent.hash, slot, payload)
-        unsigned = SignedBlock(block_hash(block), block, signed.approvals)
+        return self._authored(block, None if parent.hash == self.hand.context.genesis else signed.approvals)
+
+    def false_proposal(self, proposal: Proposal) -> tuple[Proposal, str] | None:
+        """The member's own proposal with a lie about the peg, and the lie; None to tell none."""
+        block = proposal.signed.block
+        told = self.peg and self.peg.block(block, self.store.state(block.parent_hash))
+        if not told:
+            return None
+        false, words = told
+        return self._authored(false, proposal.parent_approvals), words
+
+    def _authored(self, block: Block, parents: Approvals | None) -> Proposal:
+        """A proposal of this member with its approval."""
+        none = Approvals((), BlsSignature(b""))
+        unsigned = SignedBlock(block_hash(block), block, none)
         own = self.approval(Proposal(unsigned, None))
-        members = len(federation_at(parent, self.hand.context).authorities)
+        members = len(federation_at(self.hand.genesis_state, self.hand.context).authorities)
         author = Approvals(tuple(index == self.index for index in range(members)), own.signature)
-        parents = None if parent.hash == self.hand.context.genesis else signed.approvals
         return Proposal(attrs.evolve(unsigned, approvals=author), parents)
 
 
@@ -112,6 +132,10 @@ class LyingGossip:
         liar, peers = self.liar, list(self.endpoint.links)
         if topic is Topic.PROPOSAL:
             await self._propose(data, peers)
+        elif topic is Topic.PEG_SIGNATURE and liar.peg is not None:
+            false = liar.peg.signature(data)
+            if false is not None:
+                await self.endpoint.publish(topic, false)
         elif topic is Topic.APPROVAL and liar.chance(liar.habits.withhold_approval):
             self._later(topic, data, peers)
         else:
@@ -142,6 +166,10 @@ class LyingGossip:
 
     async def _propose(self, data: bytes, peers: Sequence[str]) -> None:
         liar = self.liar
+        if liar.peg is not None and (false := liar.false_proposal(decode_proposal(data))):
+            proposal, words = false
+            liar.note(f"lies: {words}")
+            data = encode_proposal(proposal)
         late: list[str] = []
         if liar.chance(liar.habits.withhold_block):
             # From all, or from some: these get it from the others.

@@ -17,6 +17,7 @@ from alysd.testing.chain import ChainHand
 from alysd.testing.engine import FakeEngine
 from alysd.testing.federation.machine import SimulatedMachine
 from alysd.testing.federation.memory_store import MemoryStore
+from alysd.testing.federation.peg.world import MemberPeg
 from alysd.testing.federation.signer import Signed, SimulatedSigner
 from alysd.testing.virtual_time import VirtualClock
 from alysd.types.block import ExecutionPayload
@@ -66,18 +67,23 @@ def begin_life(
     watch: Callable[[object], None],
     gossip: Callable[[MemoryStore, FakeEngine], Gossip],
     configured: Container[str],
+    peg: MemberPeg | None,
 ) -> Life:
     """Make the node of the member with this `secret`, from the data on the machine's disk. It does not run yet.
 
     Without `secret` the node is a follower. `executed` are the blocks that the execution client has. `signed` is
     called with every signature that leaves the machine, and `watch` with every event of the node. `gossip` makes
-    the node's endpoint of the network. `configured` has the peers that the configuration of the node names.
+    the node's endpoint of the network. `configured` has the peers that the configuration of the node names. `peg`
+    is what the node uses of the peg, None on a chain without a peg.
     """
     store = MemoryStore(hand.genesis, hand.genesis_state, machine.session)
     engine = attrs.evolve(hand.engine, blocks={**hand.engine.blocks, **executed})
     newest, slot_seconds, signer = store.newest_slot(), hand.spec.slot_seconds, None
     if secret is not None:
-        signer = SimulatedSigner.open(machine, public_key(secret), secret, scheme, hand.context.genesis, signed)
+        careless = peg is not None and peg.lies
+        signer = SimulatedSigner.open(
+            machine, public_key(secret), secret, scheme, hand.context.genesis, signed, careless=careless
+        )
         newest = max(newest, signer.last_slot)
     endpoint = gossip(store, engine)
     resources = NodeResources(
@@ -95,5 +101,7 @@ def begin_life(
             host, lambda: PeerHostActor(endpoint, network, requests), restart=ExponentialBackoff()
         ),
         configured=configured,
+        bitcoin=None if peg is None else peg.bitcoin,
+        payment_signer=None if peg is None else peg.signer,
     )
     return Life(machine, Node(mining, resources, bus=WatchedBus(watch)), engine, store)

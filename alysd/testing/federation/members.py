@@ -24,6 +24,7 @@ from alysd.testing.federation.life import Life, begin_life
 from alysd.testing.federation.machine import SimulatedMachine
 from alysd.testing.federation.memory_store import MemoryStore
 from alysd.testing.federation.network import SimulatedNetwork
+from alysd.testing.federation.peg.world import MemberPeg, SimulatedPeg
 from alysd.testing.node import MINING, NO_MINING
 from alysd.testing.virtual_time import VirtualClock, seeded
 from alysd.types.block import Block, ExecutionPayload
@@ -38,7 +39,10 @@ FAILED = (State.CRASHED, State.START_FAILED)
 
 @attrs.frozen
 class World:
-    """The parts that all nodes share. `choices` makes all random choices. `scheme` makes and checks signatures."""
+    """The parts that all nodes share. `choices` makes all random choices. `scheme` makes and checks signatures.
+
+    `peg` is None on a chain without a peg.
+    """
 
     hand: ChainHand
     network: SimulatedNetwork
@@ -47,6 +51,7 @@ class World:
     choices: Random
     mining: MiningConfig = MINING
     scheme: Bls = SCHEME
+    peg: SimulatedPeg | None = None
 
 
 @attrs.define(eq=False)
@@ -95,6 +100,7 @@ class SimulatedMember:
                 lambda event: self._event(machine, event),
                 lambda store, engine: self._gossip(machine, store, engine),
                 self.world.network.endpoints,
+                self._peg(machine),
             )
             try:
                 async with open_node(
@@ -154,10 +160,25 @@ class SimulatedMember:
         if self.habits is None:
             return endpoint
         secret = authority_secret(self.index)
+        peg = world.peg.liar(self.index, machine.choices) if world.peg else None
         liar = Liar(
-            self.index, secret, self.habits, world.hand, world.scheme, store, engine, machine.choices, self._signed
+            self.index,
+            secret,
+            self.habits,
+            world.hand,
+            world.scheme,
+            store,
+            engine,
+            machine.choices,
+            self._signed,
+            self.note,
+            peg,
         )
         return LyingGossip(endpoint, liar)
+
+    def _peg(self, machine: SimulatedMachine) -> MemberPeg | None:
+        peg = self.world.peg
+        return None if peg is None else peg.resources(self.index, machine.session, self.clock)
 
     def _end(self, life: Life) -> None:
         if self.life is life:
@@ -166,7 +187,11 @@ class SimulatedMember:
 
     def _signed(self, block: Block, identity: BlockHash) -> None:
         self.note(f"approves block {block.height} {displayed(identity)[:8]}")
+        if self.world.peg is not None:
+            self.world.peg.oracle.signed(block, identity)
         self.world.ledger.signed(self.index, block, identity)
+        if self.world.peg is not None:
+            self.world.peg.oracle.follow(self.world.ledger.committed)
 
     def _event(self, machine: SimulatedMachine, event: object) -> None:
         if not machine.alive:
@@ -177,6 +202,8 @@ class SimulatedMember:
                 final = f", final {new.finalized.height}" if new.finalized != old.finalized else ""
                 self.note(f"head {_shown(new.head)}, committed {new.safe.height}{final}{undone}")
                 self.world.ledger.moved(self.index, machine, new.safe, new.finalized)
+                if self.world.peg is not None and self.habits is None:
+                    self.world.peg.oracle.check_totals(self.index, new.safe)
             case BlockProduced(signed, seconds):
                 self.note(f"made block {signed.block.height} {displayed(signed.hash)[:8]} in {seconds:.3f} s")
             case SlotMissed(slot, number, reason):

@@ -1,7 +1,7 @@
 """Runs scenarios on a simulated federation, and checks that it commits again after each round of faults."""
 
 import gc
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
@@ -57,7 +57,7 @@ def run_scenario(scenario: FederationScenario, *, share: bool = True) -> Simulat
         ) as federation:
             for number, faults in enumerate(scenario.rounds):
                 federation.world.history.note("", f"round {number + 1}: {'; '.join(map(str, faults))}")
-                await _round(federation, faults, scenario.calm_slots)
+                await run_round(federation, faults, scenario.calm_slots)
         return federation
 
     with shared_work() if share else nullcontext(), rare_collections():
@@ -75,7 +75,8 @@ def rare_collections() -> Generator[None]:
         gc.set_threshold(*before)
 
 
-async def _round(federation: SimulatedFederation, faults: tuple[FederationFault, ...], calm_slots: int) -> None:
+async def run_round(federation: SimulatedFederation, faults: Sequence[FederationFault], calm_slots: int) -> None:
+    """Let the faults happen, and wait. Raises `InvariantBroken` if an honest member does not commit again."""
     ends = [federation.begin(partial(_apply, federation, fault)) for fault in faults]
     await federation.slots(FAULT_SLOTS)
     for end in ends:

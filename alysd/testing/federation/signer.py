@@ -25,7 +25,8 @@ Signed = Callable[[Block, BlockHash], object]
 class SimulatedSigner:
     """Implements `alysd.ports.Signer`: the guard is written and synced before a signature leaves.
 
-    `signed` is called with each signature that leaves the machine.
+    `signed` is called with each signature that leaves the machine. A `careless` signer does not stop when its key
+    has approved a block that its guard does not know.
     """
 
     machine: SimulatedMachine
@@ -35,6 +36,7 @@ class SimulatedSigner:
     genesis: BlockHash
     signed: Signed
     _last: SignedSlot
+    careless: bool = attrs.field(default=False, kw_only=True)
     _stated: Slot | None = attrs.field(default=None, init=False)
     _seen: tuple[Slot, BlockHash] | None = attrs.field(default=None, init=False)
     _one_at_a_time: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1))
@@ -48,10 +50,12 @@ class SimulatedSigner:
         scheme: Bls,
         genesis: BlockHash,
         signed: Signed,
+        *,
+        careless: bool = False,
     ) -> Self:
         """A signer with the guard on the machine's disk, or with a new one."""
         last = machine.session.disk.guard or SignedSlot(key, Slot(0), ZERO_HASH, Slot(0))
-        return cls(machine, key, secret, scheme, genesis, signed, last)
+        return cls(machine, key, secret, scheme, genesis, signed, last, careless=careless)
 
     @property
     def last(self) -> SignedSlot:
@@ -70,7 +74,7 @@ class SimulatedSigner:
 
     def saw(self, slot: Slot, block: BlockHash) -> bool:
         """Note an approval by this key. Returns whether it is the first that the guard does not know."""
-        first = self._seen is None and is_unknown(slot, block, self._last)
+        first = not self.careless and self._seen is None and is_unknown(slot, block, self._last)
         if first:
             self._seen = slot, block
         return first

@@ -29,6 +29,9 @@ from alysd.testing.federation.links import LinkQuality
 from alysd.testing.federation.machine import simulated_threads
 from alysd.testing.federation.members import SCHEME, SimulatedMember, World
 from alysd.testing.federation.network import SimulatedNetwork
+from alysd.testing.federation.peg.adversary import PegHabits
+from alysd.testing.federation.peg.engine import BridgeCall
+from alysd.testing.federation.peg.world import make_peg, peg_hand
 from alysd.testing.node import MINING
 from alysd.testing.virtual_time import VirtualClock, seeded
 from alysd.types.federation import quorum_of
@@ -104,6 +107,8 @@ class SimulatedFederation:
 
     def check(self) -> None:
         """Raise `InvariantBroken` if an invariant was broken."""
+        if self.world.peg is not None:
+            self.world.peg.check_bitcoin()
         if self.broken:
             raise InvariantBroken(self.broken[:3], self.world.history)
 
@@ -119,14 +124,17 @@ async def open_federation(
     mining: MiningConfig = MINING,
     followers: int = 0,
     scheme: Bls = SCHEME,
+    peg: Mapping[int, PegHabits] | None = None,
 ) -> AsyncGenerator[SimulatedFederation]:
     """Run a federation while the `with` block runs. All nodes are up when it is entered.
 
     `skews` are the errors of the members' clocks in seconds, zero by default. `liars` are the Byzantine members.
-    Members are linked to each other, and each of the `followers` to some nodes (`SimulatedNetwork.join`).
+    Members are linked to each other, and each of the `followers` to some nodes (`SimulatedNetwork.join`). With
+    `peg` the chain has a peg, and users use it; it has the habits of the members that lie about it.
     """
     choices, broken = seeded(seed), list[str]()
-    hand = ChainHand.of(chain_spec(members))
+    offered = list[BridgeCall]()
+    hand = ChainHand.of(chain_spec(members)) if peg is None else peg_hand(members, offered)
     history = History(hand.spec.slot_seconds)
 
     def record(violation: str) -> None:
@@ -134,7 +142,9 @@ async def open_federation(
         broken.append(violation)
 
     ledger = SignatureLedger(hand.genesis.hash, quorum_of(members), liars, record)
-    world = World(hand, SimulatedNetwork(choices, agenda=Agenda(GRID)), ledger, history, choices, mining, scheme)
+    network = SimulatedNetwork(choices, agenda=Agenda(GRID))
+    bridge = None if peg is None else make_peg(hand, offered, peg, record, history, seeded(seed))
+    world = World(hand, network, ledger, history, choices, mining, scheme, bridge)
     clocks = [VirtualClock(offset=skew) for skew in skews] or [VirtualClock() for _ in range(members)]
     everyone = tuple(SimulatedMember(index, world, liars.get(index), clocks[index]) for index in range(members))
     for member in everyone:
@@ -149,6 +159,8 @@ async def open_federation(
             federation = SimulatedFederation(world, everyone, others, broken, quality, nursery)
             for member in (*everyone, *others):
                 await federation.start(member)
+            if bridge is not None:
+                nursery.start_soon(bridge.users.run)
             with block:
                 yield federation
             for member in (*everyone, *others):

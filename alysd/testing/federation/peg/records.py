@@ -1,0 +1,187 @@
+"""A member's data of the peg on its simulated disk: the database of the Bitcoin watch, and signed payments."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import attrs
+
+from alysd.integrations.payment_record import PaymentRecord, SignedPayment
+from alysd.testing.federation.disk import DiskSession
+from alysd.types.bitcoin_watch import (
+    ConfirmedPayment,
+    Expected,
+    Finding,
+    ReadBlock,
+    Seen,
+    SeenDeposit,
+    SeenPayment,
+    SeenUncredited,
+    Uncredited,
+)
+from alysd.types.hashes import BitcoinHash
+from alysd.types.peg import PegIn
+
+_BITCOIN, _SIGNED = "bitcoin", "signed payments"
+
+
+@attrs.frozen
+class _Added:
+    """Blocks that were read, and the confirmations with which a lost transaction counts as found again."""
+
+    blocks: tuple[ReadBlock, ...]
+    confirmations: int
+
+
+@attrs.frozen
+class _Lost:
+    """Transactions that were found to be lost."""
+
+    expected: tuple[Expected, ...]
+
+
+_Change = _Added | _Lost | None
+"""An entry of the journal; None removes the newest block."""
+
+
+class MemoryBitcoinRecords:
+    """Implements `ports.BitcoinRecords` over a simulated disk. A write is durable after `session.sync()`."""
+
+    def __init__(self, session: DiskSession) -> None:
+        self._session = session
+        self._blocks: list[tuple[ReadBlock, list[Seen]]] = []
+        self._places: dict[BitcoinHash, Seen] = {}
+        self._lost: dict[bytes, Expected] = {}
+        self._next = 1
+        for change in session.journal(_BITCOIN):
+            self._apply(cast("_Change", change))
+
+    def newest(self) -> tuple[int, BitcoinHash] | None:
+        """Height and hash of the newest block; None if there is none."""
+        return (self._blocks[-1][0].height, self._blocks[-1][0].hash) if self._blocks else None
+
+    def hash_at(self, height: int) -> BitcoinHash | None:
+        """The hash of the block at `height`, or None."""
+        place = height - self._blocks[0][0].height if self._blocks else -1
+        return self._blocks[place][0].hash if 0 <= place < len(self._blocks) else None
+
+    def add(self, blocks: Sequence[ReadBlock], confirmations: int) -> None:
+        """Add blocks on top of the newest, and forget what is found again with this many confirmations."""
+        self._write(_Added(tuple(blocks), confirmations))
+
+    def remove_newest(self) -> None:
+        """Remove the newest block; its deposits and payments become lost."""
+        self._write(None)
+
+    def deposits(self, after: int, highest: int, limit: int) -> tuple[SeenDeposit, ...]:
+        """At most `limit` deposits up to the height `highest`, with a number above `after`."""
+        found = (one for one in self._seen() if isinstance(one, SeenDeposit))
+        return tuple(one for one in found if one.number > after and one.height <= highest)[:limit]
+
+    def uncredited(self, after: int, limit: int) -> tuple[SeenUncredited, ...]:
+        """At most `limit` payments that are not credited, with a number above `after`."""
+        found = (one for one in self._seen() if isinstance(one, SeenUncredited))
+        return tuple(one for one in found if one.number > after)[:limit]
+
+    def find(self, txids: Sequence[BitcoinHash]) -> tuple[Seen | None, ...]:
+        """What was found in these transactions."""
+        return tuple(self._places.get(txid) for txid in txids)
+
+    def missing(self, expected: Sequence[Expected], highest: int) -> tuple[Expected, ...]:
+        """Those that no block up to the height `highest` has."""
+        return tuple(one for one in expected if self._is_missing(one, highest))
+
+    def note_lost(self, expected: Sequence[Expected]) -> None:
+        """Add transactions to those that are lost."""
+        self._write(_Lost(tuple(expected)))
+
+    def lost(self, after: bytes, highest: int, limit: int) -> tuple[Expected, ...]:
+        """At most `limit` lost transactions with a key above `after`."""
+        found = (self._lost[key] for key in sorted(self._lost) if key > after)
+        return tuple(one for one in found if self._is_missing(one, highest))[:limit]
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def _write(self, change: _Change) -> None:
+        self._session.append(_BITCOIN, change)
+        self._apply(change)
+
+    def _apply(self, change: _Change) -> None:
+        match change:
+            case None:
+                for one in self._blocks.pop()[1]:
+                    del self._places[_txid(one)]
+                    if (expected := _expected(one)) is not None:
+                        self._lost[expected.key] = expected
+            case _Lost(expected):
+                self._lost |= {one.key: one for one in expected}
+            case _Added(blocks, confirmations):
+                for block in blocks:
+                    self._add(block)
+                if self._blocks:
+                    deep = self._blocks[-1][0].height - confirmations + 1
+                    self._lost = {key: one for key, one in self._lost.items() if self._is_missing(one, deep)}
+
+    def _add(self, block: ReadBlock) -> None:
+        seen: list[Seen] = []
+        for finding in block.findings:
+            seen.append(_seen(self._next, block.height, finding))
+            self._places[_txid(seen[-1])] = seen[-1]
+            self._next += 1
+        self._blocks.append((block, seen))
+
+    def _is_missing(self, expected: Expected, highest: int) -> bool:
+        seen = self._places.get(expected.txid)
+        if seen is None or seen.height > highest:
+            return True
+        found = _expected(seen)
+        same = found is not None and (found.change is None) == (expected.change is None)
+        return not same or found is None or found.amount != expected.amount
+
+    def _seen(self) -> Iterator[Seen]:
+        return (one for _, seen in self._blocks for one in seen)
+
+
+def _expected(seen: Seen) -> Expected | None:
+    """The transaction as the ledger may rely on it; None for one that is not credited."""
+    match seen:
+        case SeenDeposit():
+            return Expected(seen.peg_in.txid, seen.peg_in.amount)
+        case SeenPayment():
+            transaction = seen.payment.transaction
+            return Expected(transaction.txid, transaction.outputs[-1].amount, len(transaction.outputs) - 1)
+        case SeenUncredited():
+            return None
+
+
+class SimulatedRecord(PaymentRecord):
+    """The record of signed payments on a simulated disk. That of a `careless` signer forbids nothing."""
+
+    def __init__(self, session: DiskSession, *, careless: bool = False) -> None:
+        super().__init__(Path("signed-payments"), -1, "")
+        self._session = session
+        self._careless = careless
+        for one in session.journal(_SIGNED):
+            self._remember(cast("SignedPayment", one))
+
+    def add(self, signed: SignedPayment) -> None:
+        """Write a line. It is durable when the thread that called this has ended."""
+        if not self._careless:
+            self._session.append(_SIGNED, signed)
+            self._remember(signed)
+
+
+def _seen(number: int, height: int, finding: Finding) -> Seen:
+    if isinstance(finding, PegIn):
+        return SeenDeposit(number, height, finding)
+    if isinstance(finding, Uncredited):
+        return SeenUncredited(number, height, finding)
+    return SeenPayment(number, height, finding)
+
+
+def _txid(seen: Seen) -> BitcoinHash:
+    if isinstance(seen, SeenDeposit):
+        return seen.peg_in.txid
+    payment: Uncredited | ConfirmedPayment = seen.payment
+    return payment.txid if isinstance(payment, Uncredited) else payment.transaction.txid
