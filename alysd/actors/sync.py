@@ -390,10 +390,11 @@ class SyncActor(Actor[Sync]):
         peer has lied.
         """
         branch: list[SignedBlock] = []
-        wanted, lowest = missing.block, self._lowest(await self._tip())
+        wanted = missing.block
         while not await self._knows(wanted):
             signed = None if len(branch) == MOST_ANCESTORS else await self._ask_for(wanted, missing.source)
-            if signed is None or signed.block.height < lowest:
+            # Ranges that are imported meanwhile can make blocks final, which are then not known any more.
+            if signed is None or signed.block.height < self._lowest(await self._tip()):
                 return
             branch.append(signed)
             wanted = signed.block.parent_hash

@@ -19,6 +19,7 @@ from alysd.messages.log.network import SyncDone, SyncProgressed, SyncStarted
 from alysd.messages.sync import BlockMissing, PeerAhead
 from alysd.nurseries import ActorDown, MailboxFull
 from alysd.types.block import SignedBlock
+from alysd.types.chain import Forkchoice
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerOffence, StreamKind
 from alysd.types.sync import SyncProgress
@@ -320,6 +321,22 @@ async def test_a_branch_from_below_the_final_block_is_not_fetched_and_nobody_is_
         await trio.sleep(5)
     assert len(bench.peers["peer"].asked) == 3, "the last block has the height of the final one"
     assert bench.blamed() == []
+    assert bench.imports.received == []
+
+
+async def test_blocks_that_become_final_while_ancestors_are_fetched_end_the_fetching(
+    autojump_clock: MockClock,
+) -> None:
+    """It went on down to the genesis block, and banned every honest peer for its missing approvals."""
+    bench = Bench.make(SHORT, peer=Peer(LONG.cut(12), seconds=0.5))
+    async with bench.running():
+        bench.sync.tell(BlockMissing(LONG.states[12].hash, "peer"))
+        await trio.sleep(1.8)
+        bench.states = {LONG.states[10].hash: LONG.states[10]}
+        bench.tip = Forkchoice(LONG.states[10], LONG.states[10], LONG.states[10])
+        await trio.sleep(10)
+    assert bench.blamed() == []
+    assert len(bench.peers["peer"].asked) <= 5
     assert bench.imports.received == []
 
 
