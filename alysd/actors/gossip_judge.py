@@ -8,13 +8,13 @@ strangers together have one budget, because an attacker can have many identities
 verdict, so the copy of another peer is judged.
 """
 
-from collections.abc import AsyncGenerator, Callable, Container, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Container, Mapping
 from hashlib import sha256
 
 import attrs
 import trio
 
+from alysd.actors.check_queue import CheckQueue
 from alysd.actors.gossip_memory import GossipMemory
 from alysd.actors.rate_limits import AllowedRate, RateLimits
 from alysd.consensus.candidates import check_proposal, check_slot_approval, check_window
@@ -28,6 +28,7 @@ from alysd.types.peers import GossipVerdict, PeerOffence, Topic
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 from alysd.types.units import Slot
 from alysd.wire.gossip import decode_proposal, proposal_block, proposal_slot
+from alysd.wire.sync import MAX_ANSWER_BYTES
 
 PROPOSALS_PER_SLOT = 2
 """The number of proposals that an honest peer sends per slot, at most."""
@@ -110,31 +111,6 @@ class GossipRates:
         )
 
 
-@attrs.define
-class Lane:
-    """Places for checks, which run one after the other. At most `waiting` wait for their turn."""
-
-    waiting: int
-    _taken: int = 0
-    _turn: trio.Lock = attrs.field(factory=trio.Lock)
-
-    def take(self) -> bool:
-        """Take a place, if there is one. `turn` returns it."""
-        if self._taken > self.waiting:
-            return False
-        self._taken += 1
-        return True
-
-    @asynccontextmanager
-    async def turn(self) -> AsyncGenerator[None]:
-        """Wait for the turn of the place that was taken, and return the place at the end of the `with` block."""
-        try:
-            async with self._turn:
-                yield
-        finally:
-            self._taken -= 1
-
-
 class GossipJudge:
     """Judges gossip. The owner sets `federation` to the one that makes the children of the head."""
 
@@ -157,8 +133,8 @@ class GossipJudge:
         self._rates = rates
         self._configured = configured
         self._blame = blame
-        self._lanes = {True: Lane(WAITING), False: Lane(0)}
-        self._signature_lanes = {known: Lane(waiting) for known, waiting in SIGNATURES_WAITING.items()}
+        self._queues = {True: CheckQueue(WAITING), False: CheckQueue(0)}
+        self._signature_queues = {known: CheckQueue(waiting) for known, waiting in SIGNATURES_WAITING.items()}
 
     def by_time(self, slot: Slot) -> GossipVerdict | None:
         """The verdict on messages of a slot that is too early or over; None for any other slot.
@@ -191,7 +167,7 @@ class GossipJudge:
             slot,
             lambda: memory.wants_proposal(slot) and not memory.knows_digest(slot, digest_of(data)),
         )
-        if verdict is None and not self._lane(peer).take():
+        if verdict is None and not self._queue(peer).take():
             return GossipVerdict.UNJUDGED
         return verdict
 
@@ -207,8 +183,22 @@ class GossipJudge:
             check_proposal(proposal, federation, self._context, now, self._bls.verify)
             return proposal
 
-        async with self._lane(peer).turn():
+        async with self._queue(peer).turn():
             return await trio.to_thread.run_sync(decode_and_check, data)
+
+    async def check_fetched(self, data: bytes) -> Proposal:
+        """Decode and check a proposal that a peer has given on request: it may have more approvals, and be larger.
+
+        Raises the `Refused` of the rule that the proposal breaks.
+        """
+        federation, now = self.federation, self._clock.time()
+
+        def decode_and_check(data: bytes) -> Proposal:
+            proposal = decode_proposal(data, MAX_ANSWER_BYTES)
+            check_proposal(proposal, federation, self._context, now, self._bls.verify, author_alone=False)
+            return proposal
+
+        return await trio.to_thread.run_sync(decode_and_check, data)
 
     # Approvals
 
@@ -278,12 +268,12 @@ class GossipJudge:
 
     # Signatures of payments
 
-    def peg_signature(self, peer: str) -> Lane | None:
-        """A lane for the check of signatures of a payment, with a place taken; None without capacity."""
+    def peg_signature(self, peer: str) -> CheckQueue | None:
+        """The queue for the check of signatures of a payment, with a place taken; None without capacity."""
         units = 1 / (PEG_SIGNATURES_PER_SLOT * len(self.federation.bitcoin_keys))
-        lane = self._signature_lanes[peer in self._configured]
+        queue = self._signature_queues[peer in self._configured]
         allowed = self._within_rate(peer, Topic.PEG_SIGNATURE, units)
-        return lane if allowed and self._has_budget(peer, Topic.PEG_SIGNATURE, units) and lane.take() else None
+        return queue if allowed and self._has_budget(peer, Topic.PEG_SIGNATURE, units) and queue.take() else None
 
     # Rates
 
@@ -300,8 +290,8 @@ class GossipJudge:
         """
         return peer in self._configured or self._rates.strangers[topic].take(budget, trio.current_time(), units)
 
-    def _lane(self, peer: str) -> Lane:
-        return self._lanes[peer in self._configured]
+    def _queue(self, peer: str) -> CheckQueue:
+        return self._queues[peer in self._configured]
 
 
 def digest_of(data: bytes) -> bytes:

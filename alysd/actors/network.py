@@ -1,28 +1,25 @@
 """The network actor: has gossip judged, knows the connected peers, and keeps their scores.
 
-`actors.gossip_judge` has the rules of gossip (docs/protocol.md, "Network").
+`actors.gossip_checks` has gossip judged by the rules of `actors.gossip_judge` (docs/protocol.md, "Network").
 """
 
 from collections.abc import Awaitable, Callable, Container, Mapping
 from functools import partial
 from hashlib import sha256
 from statistics import median
-from typing import TypeVar
 
 import attrs
 import trio
 
+from alysd.actors.gossip_checks import GossipChecks, GossipReaders, PeerJob, offer
 from alysd.actors.gossip_judge import GossipJudge, GossipRates, digest_of
-from alysd.actors.gossip_memory import MOST_PROPOSALS, GossipMemory
+from alysd.actors.gossip_memory import GossipMemory
 from alysd.actors.peer_client import PeerClient
 from alysd.actors.peer_scores import BAN_SECONDS, BOUND, PeerScores
-from alysd.consensus.candidates import check_proposal
 from alysd.consensus.federation import federation_at
-from alysd.consensus.violations import SlotPassed, SlotTooEarly, UnknownParent
-from alysd.consensus.work_violations import RangeNotCommitted, WrongBits, WrongRangeEnd, WrongRangeStart
-from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
-from alysd.messages.approval import ApprovalGathering, ConsiderProposal, CountApproval, NoteRecovery
-from alysd.messages.auxpow import ConsiderProof, MergedMining
+from alysd.errors import Malformed, PeerUnavailable
+from alysd.messages.approval import ApprovalGathering
+from alysd.messages.auxpow import MergedMining
 from alysd.messages.log.base import log
 from alysd.messages.log.network import ClocksAgree, ClocksDiffer, PeerBanned
 from alysd.messages.network import (
@@ -41,45 +38,30 @@ from alysd.messages.network import (
     PublishRecovery,
 )
 from alysd.messages.peer_host import DisconnectPeer, PublishGossip, ReportPeers
-from alysd.messages.peg_signatures import ConsiderPegSignature, PegSigning, UnknownVersion
+from alysd.messages.peg_signatures import PegSigning
 from alysd.messages.reads import ReadForkchoice, Reads
 from alysd.messages.sync import PeerAhead, Sync
-from alysd.nurseries import Actor, Address, Deferred, NotAnswered, Tell, handles
+from alysd.nurseries import Actor, Address, Deferred, NotAnswered, handles
 from alysd.ports import Bls, Clock
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
 from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, Topic
-from alysd.types.peg import PegSignature
-from alysd.types.proposal import Proposal, SlotApproval
+from alysd.types.proposal import SlotApproval
 from alysd.wire.block_ssz import slot_proof
 from alysd.wire.gossip import (
     MAX_PROPOSAL_BYTES,
-    decode_approval,
-    decode_peg_signature,
-    decode_proof,
-    decode_proposal,
-    decode_recovery,
     encode_approval,
     encode_peg_signature,
     encode_proof,
     encode_proposal,
     encode_recovery,
 )
-from alysd.wire.sync import MAX_ANSWER_BYTES
-
-P = TypeVar("P")
 
 POLL_SECONDS = 10.0
 """The interval of the requests for the status of all peers: a node that is behind notices it within this time."""
 
 MAX_PEERS = 256
 """The maximum number of peers that the actor knows. The peer host accepts fewer connections."""
-
-
-OTHER_VIEW = (NotNow, UnknownParent, WrongRangeStart, WrongRangeEnd, RangeNotCommitted, WrongBits)
-"""The refusals of a proof of work that a node with another head may have found valid.
-
-The target can differ between branches too, because it depends on earlier proofs."""
 
 
 @attrs.frozen
@@ -140,28 +122,28 @@ class NetworkActor(Actor[Network]):
     ) -> None:
         self._context = context
         self._clock = clock
-        self._bls = bls
         self._memory = memory
         self._client = client
         self._host = client.host
         self._reader = reader
-        self._approval = approval
         self._sync = sync
-        self._auxpow = auxpow
-        self._federation = federation
         self._timing = timing
         self._configured = configured
         self._peers: dict[str, _Peer] = {}
         self._clocks_differ = False
         self._judge = GossipJudge(context, clock, bls, memory.gossip, memory.rates, configured, client.blame)
-        # Room for one job of each kind per peer (`_start`), for the judge's lanes, and for reading the federation.
+        readers = GossipReaders(approval, auxpow, federation)
+        self._checks = GossipChecks(
+            self._judge, memory.gossip, client, readers, timing, self._start, self._run_in_background
+        )
+        # Room for one job of each kind per peer (`_start`), for the judge's queues, and for reading the federation.
         self._send_job, self._jobs = trio.open_memory_channel[Callable[[], Awaitable[None]]](4 * MAX_PEERS)
         self._reading = False
 
     async def pre_start(self) -> None:
         """Ask the peer host for the connected peers: some have connected before this instance started."""
         await self._read_federation()
-        _tell(self._host, ReportPeers())
+        offer(self._host, ReportPeers())
         self.timers.every(POLL_SECONDS, PollPeers())
 
     async def background(self) -> None:
@@ -192,7 +174,7 @@ class NetworkActor(Actor[Network]):
         self._compare_clocks()
         if not self._reading:
             self._reading = True
-            self._send_job.send_nowait(self._renew_federation)
+            self._run_in_background(self._renew_federation)
 
     @handles(BlamePeer)
     async def blame(self, message: BlamePeer) -> None:
@@ -234,16 +216,19 @@ class NetworkActor(Actor[Network]):
         seconds = BAN_SECONDS[offence]
         log(PeerBanned(peer, offence.value, seconds))
         self._peers.pop(peer, None)
-        _tell(self._host, DisconnectPeer(peer, offence.value, seconds))
+        offer(self._host, DisconnectPeer(peer, offence.value, seconds))
 
-    def _start(self, peer: str, kind: str, job: Callable[[str], Awaitable[None]]) -> bool:
+    def _start(self, peer: str, kind: str, job: PeerJob) -> bool:
         """Start work for `peer`, unless work of this kind is open. Returns whether it was started."""
         known = self._peers.get(peer)
         if known is None or kind in known.asked:
             return False
         known.asked.add(kind)
-        self._send_job.send_nowait(partial(self._run, known, kind, partial(job, peer)))
+        self._run_in_background(partial(self._run, known, kind, partial(job, peer)))
         return True
+
+    def _run_in_background(self, job: Callable[[], Awaitable[None]]) -> None:
+        self._send_job.send_nowait(job)
 
     async def _run(self, known: _Peer, kind: str, job: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -264,7 +249,7 @@ class NetworkActor(Actor[Network]):
             return
         known.status = status
         known.ahead = _least_difference(status.time, before, self._clock.time())
-        _tell(self._sync, PeerAhead(peer, status))
+        offer(self._sync, PeerAhead(peer, status))
 
     def _compare_clocks(self) -> None:
         """Log when the median difference of the peers' clocks exceeds half a slot, and when it no longer does.
@@ -287,144 +272,7 @@ class NetworkActor(Actor[Network]):
     @handles(GossipReceived)
     async def judge(self, message: GossipReceived) -> GossipVerdict | Deferred[GossipVerdict]:
         """Judge one message. An approval takes 3 ms; proposals and proofs are checked in the background."""
-        peer, data = message.peer, message.data
-        try:
-            match message.topic:
-                case Topic.PROPOSAL:
-                    verdict = self._judge.glance(peer, data)
-                    return self._check_in_background(peer, data) if verdict is None else verdict
-                case Topic.APPROVAL:
-                    return await self._judge_approval(peer, data)
-                case Topic.RECOVERY:
-                    return await self._judge_recovery(peer, data)
-                case Topic.AUXPOW:
-                    verdict = self._judge.proof(peer, data)
-                    return self._consider_in_background(peer, data) if verdict is None else verdict
-                case Topic.PEG_SIGNATURE:
-                    return self._consider_signature(peer, decode_peg_signature(data))
-        except Refused as error:
-            return self._reject(peer, error)
-
-    def _check_in_background(self, peer: str, data: bytes) -> Deferred[GossipVerdict]:
-        answer = Deferred[GossipVerdict]()
-
-        async def check() -> None:
-            try:
-                proposal = await self._judge.check(peer, data)
-            except Refused as error:
-                answer.reply(self._reject(peer, error))
-                return
-            added = self._consider(proposal, peer, data)
-            answer.reply(GossipVerdict.ACCEPT if added else GossipVerdict.IGNORE)
-
-        self._send_job.send_nowait(check)
-        return answer
-
-    def _consider_in_background(self, peer: str, data: bytes) -> GossipVerdict | Deferred[GossipVerdict]:
-        """Let the merged-mining actor check a proof of work, at most one per peer at a time."""
-        answer = Deferred[GossipVerdict]()
-        started = self._start(peer, "proof", partial(self._consider_proof, data, answer))
-        return answer if started else GossipVerdict.UNJUDGED
-
-    async def _consider_proof(self, data: bytes, answer: Deferred[GossipVerdict], peer: str) -> None:
-        try:
-            header = await trio.to_thread.run_sync(decode_proof, data)
-            new = await self._auxpow.ask(ConsiderProof(header), seconds=self._timing.mining_handler)
-        except (*OTHER_VIEW, NotAnswered):
-            answer.reply(GossipVerdict.UNJUDGED)
-        except Refused as error:
-            answer.reply(self._reject(peer, error))
-        else:
-            answer.reply(self._judge.valid_proof(data, new=new))
-
-    def _consider_signature(self, peer: str, signature: PegSignature) -> GossipVerdict | Deferred[GossipVerdict]:
-        """Let the federation actor check the signatures of a payment."""
-        lane = self._judge.peg_signature(peer)
-        if lane is None:
-            return GossipVerdict.UNJUDGED
-        answer = Deferred[GossipVerdict]()
-
-        async def consider() -> None:
-            try:
-                async with lane.turn():
-                    new = await self._federation.ask(
-                        ConsiderPegSignature(signature), seconds=self._timing.local_answer
-                    )
-            except (UnknownVersion, NotAnswered):
-                answer.reply(GossipVerdict.UNJUDGED)
-            except Refused as error:
-                answer.reply(self._reject(peer, error))
-            else:
-                answer.reply(GossipVerdict.ACCEPT if new else GossipVerdict.IGNORE)
-
-        self._send_job.send_nowait(consider)
-        return answer
-
-    def _reject(self, peer: str, error: Refused) -> GossipVerdict:
-        """Blame the peer for a message that a check has refused, and return the verdict.
-
-        If the slot of the message has ended since the message arrived, the peer is not blamed.
-        """
-        if isinstance(error, SlotPassed):
-            return GossipVerdict.IGNORE
-        if isinstance(error, SlotTooEarly):
-            return GossipVerdict.UNJUDGED
-        malformed = isinstance(error, Malformed)
-        self._client.blame(peer, PeerOffence.MALFORMED if malformed else PeerOffence.FORGED)
-        return GossipVerdict.REJECT
-
-    async def _judge_approval(self, peer: str, data: bytes) -> GossipVerdict:
-        approval = decode_approval(data)
-        verdict = await self._judge.approval(peer, approval)
-        if verdict is GossipVerdict.ACCEPT:
-            _tell(self._approval, CountApproval(approval))
-            if not self._memory.gossip.knows_proposal(approval.slot, approval.block):
-                self._start(peer, "proposals", partial(self._fetch_proposal, approval))
-        return verdict
-
-    async def _judge_recovery(self, peer: str, data: bytes) -> GossipVerdict:
-        statement = decode_recovery(data)
-        verdict = await self._judge.recovery(peer, statement)
-        if verdict is GossipVerdict.ACCEPT:
-            _tell(self._approval, NoteRecovery(statement))
-        return verdict
-
-    def _consider(self, proposal: Proposal, peer: str, data: bytes | None = None) -> bool:
-        """Tell the approval workflow of a checked proposal, if it is new and one of the first two of its slot.
-
-        `data` is its encoding as it came in gossip.
-        """
-        signed, gossip = proposal.signed, self._memory.gossip
-        added = gossip.add_proposal(signed.block.slot, signed.hash)
-        if data is not None and gossip.knows_proposal(signed.block.slot, signed.hash):
-            gossip.add_digest(signed.block.slot, digest_of(data))
-        if not added:
-            return False
-        _tell(self._approval, ConsiderProposal(proposal, peer))
-        return True
-
-    async def _fetch_proposal(self, approval: SlotApproval, peer: str) -> None:
-        """Get the proposal that `approval` announces from `peer`, unless gossip brings it first."""
-        await trio.sleep(self._timing.proposal_wait)
-        if self._memory.gossip.knows_proposal(approval.slot, approval.block):
-            return
-        found = await self._client.proposals_of(peer, approval.slot)
-        for data in found[:MOST_PROPOSALS]:
-            slot, now = approval.slot, self._clock.time()
-            if self._judge.by_time(slot) is not None or not self._memory.gossip.wants_proposal(slot):
-                return
-
-            def check(data: bytes = data, now: float = now) -> Proposal:
-                proposal, federation = decode_proposal(data, MAX_ANSWER_BYTES), self._judge.federation
-                check_proposal(proposal, federation, self._context, now, self._bls.verify, author_alone=False)
-                return proposal
-
-            try:
-                proposal = await trio.to_thread.run_sync(check)
-            except Refused:
-                self._client.blame(peer, PeerOffence.FALSE_PROPOSAL)
-                return
-            self._consider(proposal, peer)
+        return await self._checks.judge(message)
 
     # What this node makes
 
@@ -436,7 +284,7 @@ class NetworkActor(Actor[Network]):
         data = await trio.to_thread.run_sync(encode_proposal, message.proposal)
         if len(data) <= MAX_PROPOSAL_BYTES:
             self._memory.gossip.add_digest(signed.block.slot, digest_of(data))
-            _tell(self._host, PublishGossip(Topic.PROPOSAL, data))
+            offer(self._host, PublishGossip(Topic.PROPOSAL, data))
         else:
             approvals, proof = signed.approvals, await trio.to_thread.run_sync(slot_proof, signed.block)
             self._publish(SlotApproval(proof, approvals.signers.index(True), approvals.signature))
@@ -451,22 +299,22 @@ class NetworkActor(Actor[Network]):
         """Send the proof of work to all peers."""
         data = encode_proof(message.header)
         self._memory.gossip.add_proof(sha256(data).digest())
-        _tell(self._host, PublishGossip(Topic.AUXPOW, data))
+        offer(self._host, PublishGossip(Topic.AUXPOW, data))
 
     @handles(PublishRecovery)
     async def publish_recovery(self, message: PublishRecovery) -> None:
         """Send the statement to all peers."""
         self._memory.gossip.add_recovery(message.statement)
-        _tell(self._host, PublishGossip(Topic.RECOVERY, encode_recovery(message.statement)))
+        offer(self._host, PublishGossip(Topic.RECOVERY, encode_recovery(message.statement)))
 
     @handles(PublishPegSignature)
     async def publish_peg_signature(self, message: PublishPegSignature) -> None:
         """Send the signatures of a payment to all peers."""
-        _tell(self._host, PublishGossip(Topic.PEG_SIGNATURE, encode_peg_signature(message.signature)))
+        offer(self._host, PublishGossip(Topic.PEG_SIGNATURE, encode_peg_signature(message.signature)))
 
     def _publish(self, approval: SlotApproval) -> None:
         self._memory.gossip.add_approval(approval)
-        _tell(self._host, PublishGossip(Topic.APPROVAL, encode_approval(approval)))
+        offer(self._host, PublishGossip(Topic.APPROVAL, encode_approval(approval)))
 
     def visible_state(self) -> Mapping[str, object]:
         """The connected peers, with their scores and the differences of their clocks in seconds."""
@@ -484,11 +332,3 @@ def _least_difference(theirs: float, before: float, after: float) -> float:
     middle of that time would be a worse estimate: on a busy machine, an answer takes seconds.
     """
     return max(theirs - after, 0.0) + min(theirs - before, 0.0)
-
-
-def _tell(address: Address[P], message: Tell[P]) -> None:
-    """Send without waiting. The message is dropped if its actor is busy or down: the network is lossy anyway."""
-    try:
-        address.tell(message)
-    except NotAnswered:
-        return

@@ -9,7 +9,6 @@ import trio
 from trio.testing import MockClock
 
 from alysd.actors import gossip_judge
-from alysd.actors.gossip_judge import WAITING, Lane
 from alysd.consensus.aura import slot_start
 from alysd.consensus.violations import UnknownParent
 from alysd.consensus.work_violations import (
@@ -20,7 +19,7 @@ from alysd.consensus.work_violations import (
     WrongRangeEnd,
     WrongRangeStart,
 )
-from alysd.errors import Malformed, NotNow, Refused
+from alysd.errors import NotNow, Refused
 from alysd.messages.approval import ConsiderProposal
 from alysd.messages.auxpow import ConsiderProof
 from alysd.messages.network import GossipReceived, PublishPegSignature, PublishProposal
@@ -145,17 +144,6 @@ async def test_a_members_proposal_does_not_wait_for_that_of_a_stranger(
                 nursery.start_soon(send, peer, gas_limit)
                 await trio.sleep(0.01)
     assert verdicts == {"stranger": (0.5, ACCEPT), "other": (0.01, UNJUDGED), "member": (0.52, ACCEPT)}
-
-
-async def test_a_lane_has_a_bound_and_returns_its_places(autojump_clock: MockClock) -> None:
-    """Proposals of 256 KiB would wait in any number, or a malformed one would keep its place for ever."""
-    lane = Lane(WAITING)
-    assert [lane.take() for _ in range(WAITING + 2)] == [True] * (WAITING + 1) + [False]
-    for _ in range(2):
-        with pytest.raises(Malformed):
-            async with lane.turn():
-                raise Malformed("no proposal")
-    assert [lane.take() for _ in range(3)] == [True, True, False]
 
 
 async def test_bytes_that_are_no_proposal_are_rejected_before_a_place_is_taken(
