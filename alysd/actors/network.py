@@ -136,7 +136,7 @@ class NetworkActor(Actor[Network]):
         self._checks = GossipChecks(
             self._judge, memory.gossip, client, readers, timing, self._start, self._run_in_background
         )
-        # Room for one job of each kind per peer (`_start`), for the judge's queues, and for reading the federation.
+        # Room for one job of each kind per peer (`_start`), for the judge's queues, and to read the federation.
         self._send_job, self._jobs = trio.open_memory_channel[Callable[[], Awaitable[None]]](4 * MAX_PEERS)
         self._reading = False
 
