@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Send the command to the node and print what it accepted. Raises `UserError` if no node runs."""
+    """Send the command to the node and print the accepted step. Raises `UserError` if no node runs."""
     import os
 
     from alysd.api.control import ACCEPT_CLOCK

@@ -214,7 +214,7 @@ class Child(ABC):
         self._expect_end()
 
     def _expect_end(self) -> None:
-        """Set the last deadline of the present instance. Its last hooks have as long as the stop before them."""
+        """Set the last deadline of the present instance: `stop_seconds` to stop, and again for its last hooks."""
         self._cancel_last_deadline()
         seconds = min(2 * self.stop_budget() + LAST_SECONDS, MOST_SECONDS)
         self._last_deadline = LastDeadline(self, seconds, self.runtime.wheel, self.runtime.on_stuck)

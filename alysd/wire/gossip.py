@@ -139,7 +139,7 @@ def decode_peg_signature(data: bytes) -> PegSignature:
         )
     signature = _PEG_SIGNATURE.decode(data)
     if not signature.signatures:
-        raise Malformed("signatures of a payment must have at least one")
+        raise Malformed("a message with signatures of a payment must have at least one signature")
     return signature
 
 

@@ -27,7 +27,7 @@ from alysd.workflows.machine import Machine, Transitions
 KEPT_SLOTS = 4
 """The number of slots, up to the present one, whose candidates are kept. Approvals are given in two of them.
 
-The others are kept for the next proposals, whose parents they may be.
+The candidates of the other slots are kept because they may be the parents of later proposals.
 """
 
 PER_SLOT = 2

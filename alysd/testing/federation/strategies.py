@@ -44,8 +44,8 @@ _HABITS = st.builds(Habits, _SOMETIMES, _SOMETIMES, _SOMETIMES, _SOMETIMES, _SOM
 def scenarios(draw: st.DrawFn, sizes: Sequence[int] = SIZES, most_rounds: int = 2) -> FederationScenario:
     """Scenarios of federations of these `sizes`, with at most `most_rounds` rounds of faults.
 
-    As in `draw_scenario`, at most f members lie, and costly faults concern only those that the others can do
-    without.
+    As in `draw_scenario`, at most f members lie, and costly faults concern only members without which the others
+    are still a quorum.
     """
     members = draw(st.sampled_from(sizes))
     everyone = range(members)
