@@ -4,7 +4,7 @@
 
 The attacks are those of `tests.integration.hostile_peers`, an independent program. Each lasts for so many seconds,
 except for two: 1,000 connections are authenticated, and 100,000 invalid proposals are sent, however long it takes.
-The first row is without an attack. The exit status is 1 when a slot was missed or the memory exceeds its bound.
+The first row is without an attack. The exit status is 1 after a missed slot, and if the memory exceeds its bound.
 """
 
 import argparse
