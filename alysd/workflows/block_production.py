@@ -34,7 +34,7 @@ from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
 from alysd.types.units import Slot
 from alysd.workflows.clock_watch import ClockWatch
-from alysd.workflows.peg_contents import PegAuthor
+from alysd.workflows.peg_contents import ContentsPause, PegAuthor
 
 BUSY = "the node was busy or suspended until the slot had ended"
 """The reason in the log for a slot that ended before the node began to work on it."""
@@ -88,6 +88,7 @@ class BlockProduction:
         init=False, default=attrs.Factory(lambda workflow: workflow.context.first_federation, takes_self=True)
     )
     _step: ProductionStep = attrs.field(init=False, default=ProductionStep.WAITING)
+    _pause_of_contents: ContentsPause = attrs.field(init=False, factory=ContentsPause)
     _importing: SignedBlock | None = attrs.field(init=False, default=None)
     _late: "_LateBlock | None" = attrs.field(init=False, default=None)
 
@@ -147,6 +148,7 @@ class BlockProduction:
                 self._give_up(slot, str(error), begun)
             else:
                 if signed is not None:
+                    self._pause_of_contents.note(signed.block.peg, approved=True)
                     self.publish(BlockProduced(signed, self.clock.boottime() - begun))
         if deadline.cancelled_caught:
             self._give_up(slot, f"{self._step.value.lower()} took more than {budget:.1f} s", begun)
@@ -157,6 +159,8 @@ class BlockProduction:
         if self._importing is None:
             self._miss(slot, reason)
         else:
+            if not self._alone:
+                self._pause_of_contents.note(self._importing.block.peg, approved=False)
             self._late = _LateBlock(self._importing, reason, begun)
 
     async def _settle(self) -> None:
@@ -199,6 +203,7 @@ class BlockProduction:
 
     def _report(self, late: _LateBlock) -> None:
         self._late = None
+        self._pause_of_contents.note(late.signed.block.peg, approved=True)
         self.publish(BlockProduced(late.signed, self.clock.boottime() - late.begun))
 
     async def _produce(self, slot: Slot) -> SignedBlock | None:
@@ -214,7 +219,7 @@ class BlockProduction:
             if self.federation.author(slot) != self.authority:
                 return None  # the federation has changed, and the slot now belongs to another authority
             work = await self._work(tip)
-            peg = await self.peg.choose(tip.head, work)
+            peg = await self.peg.choose(tip.head, work, empty=self._pause_of_contents.leaves_out())
         if work is None and halted(tip.head, self.context.spec):
             self.publish(ProductionHalted(slot, tip.head.height - tip.head.last_final_height))
             return None

@@ -23,6 +23,36 @@ from alysd.workflows.ledger_reads import ledger_entries
 
 NOTHING = PegContents()
 
+LONGEST_PAUSE = 8
+"""The largest number of own blocks in a row that have no contents because of `ContentsPause`."""
+
+
+@attrs.define
+class ContentsPause:
+    """Leaves the contents out of 1, 2, 4, at most 8 own blocks after a block with contents got no quorum.
+
+    A member declines contents that its own Bitcoin node does not show. As long as the quorum needs that member,
+    only blocks without contents get a quorum. If each author put contents into each block, too few blocks of
+    consecutive slots would remain to commit any.
+    """
+
+    _refusals: int = attrs.field(init=False, default=0)
+    _left: int = attrs.field(init=False, default=0)
+
+    def leaves_out(self) -> bool:
+        """Whether the next own block has no contents. To be called once for each block."""
+        if not self._left:
+            return False
+        self._left -= 1
+        return True
+
+    def note(self, contents: PegContents, *, approved: bool) -> None:
+        """Note whether an own block with these `contents` was approved by a quorum."""
+        if not contents:
+            return
+        self._refusals = 0 if approved else self._refusals + 1
+        self._left = 0 if approved else min(1 << (self._refusals - 1), LONGEST_PAUSE)
+
 
 @attrs.frozen
 class ChosenContents:
@@ -41,18 +71,20 @@ class PegAuthor:
     bridge: Address[Bridge] | None
     timing: Timing
 
-    async def choose(self, parent: ChainState, work: AuxPowHeader | None) -> ChosenContents:
+    async def choose(
+        self, parent: ChainState, work: AuxPowHeader | None, *, empty: bool = False
+    ) -> ChosenContents:
         """The contents of a child of `parent` with the proof `work`.
 
-        They are empty on a chain without a peg, on a node without *bridge*, and if *bridge* refuses or does not
-        answer in time. A part that breaks a rule is left out. On a chain with a peg, refunds that are due are paid
-        in any case. Raises `NotAnswered` when the chain actor does not answer.
+        They are empty if `empty`, on a chain without a peg, on a node without *bridge*, and if *bridge* refuses or
+        does not answer in time. A part that breaks a rule is left out. On a chain with a peg, refunds that are due
+        are paid in any case. Raises `NotAnswered` when the chain actor does not answer.
         """
         rules = self.context.peg
         if rules is None:
             return ChosenContents(NOTHING, ())
         room = room_for_mints(parent, work, self.context)
-        wanted = fit_contents(await self._wanted(parent), room, parent.peg)
+        wanted = NOTHING if empty else fit_contents(await self._wanted(parent), room, parent.peg)
         try:
             return ChosenContents(wanted, (await self._take(wanted, work, parent, rules)).mints)
         except InvalidBlock:

@@ -17,8 +17,8 @@ from alysd.integrations import bls
 from alysd.integrations.tracing import NoTracing
 from alysd.messages.approval import ApprovalGathering, AwaitQuorum, ProposeBlock
 from alysd.messages.auxpow import MergedMining, WorkFor
-from alysd.messages.bridge import Bridge
-from alysd.messages.chain import Chain, GetForkchoice, GetState
+from alysd.messages.bridge import Bridge, GetPegContents
+from alysd.messages.chain import Chain, GetEntries, GetForkchoice, GetState
 from alysd.messages.engine import BuildPayload, Engine
 from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed, WorkflowMoved
 from alysd.messages.log.base import LogEvent
@@ -29,6 +29,7 @@ from alysd.nurseries import Immediate, task
 from alysd.testing.blocks import FIRST_SLOT, digest, make_header, make_payload
 from alysd.testing.chain import ChainHand, authority_secret, chain_spec
 from alysd.testing.harness import ActorTestHarness
+from alysd.testing.peg import PEG_GENESIS, peg_in
 from alysd.testing.stand_in import StandIn
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
@@ -37,6 +38,7 @@ from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.federation import Federation
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, BlsSignature, PayloadHash
+from alysd.types.peg import PegContents
 from alysd.types.signing import SignedSlot
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Slot, Wei
@@ -220,6 +222,20 @@ async def test_a_block_that_gets_no_quorum_is_missed_with_the_reason(
     assert not world.produced
     assert len(world.missed) == 1
     assert len(world.approval.received) == 2, "the author waits for the slot before, and proposes once"
+
+
+async def test_contents_that_get_no_quorum_are_left_out_of_the_next_own_block(
+    autojump_clock: MockClock, no_threads: None
+) -> None:
+    """The members whose Bitcoin nodes do not show the contents must be able to approve some block."""
+    world = ProductionOnTheHarness(chain_spec(authorities=4, execution_genesis=PEG_GENESIS))
+    world.bridge.on(GetPegContents).answers(PegContents(peg_ins=(peg_in("deposit", 200_000),)))
+    world.chain.on(GetEntries).computes(lambda message: (None,) * len(message.keys))
+    world.approval.on(ProposeBlock).fails(NoQuorum(FIRST_SLOT + 4, 3, 2, ((1, None),))).after(1.8)
+    async with world.running():
+        await world.slots(24.5)
+    proposed = [message for message in world.approval.received if isinstance(message, ProposeBlock)]
+    assert [len(message.signed.block.peg_ins) for message in proposed] == [1, 0, 1, 0, 0, 1]
 
 
 async def test_a_quorum_after_the_slot_counts(autojump_clock: MockClock, no_threads: None) -> None:

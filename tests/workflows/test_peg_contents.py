@@ -21,7 +21,7 @@ from alysd.types.hashes import EvmAddress
 from alysd.types.peg import RESERVE, PegContents, PegTotals, Refund
 from alysd.types.tables import Table
 from alysd.types.units import Gwei, Sat, SatSum
-from alysd.workflows.peg_contents import ChosenContents, PegAuthor
+from alysd.workflows.peg_contents import LONGEST_PAUSE, ChosenContents, ContentsPause, PegAuthor
 
 DEPOSIT = PegContents(peg_ins=(peg_in("deposit", 200_000),))
 MINT = (USER, Gwei(2_000_000))
@@ -127,3 +127,38 @@ async def test_only_what_has_room_is_taken(autojump_clock: MockClock, no_threads
     header = make_header(rich, [rich], world.hand.spec, 1)
     with_fees = await world.author.choose(rich, header)
     assert with_fees.contents.peg_ins == (*many[:14], again, reserve)
+
+
+async def test_an_empty_choice_asks_no_bridge_and_pays_refunds(
+    autojump_clock: MockClock, no_threads: None
+) -> None:
+    world = Author()
+    world.bridge.on(GetPegContents).answers(DEPOSIT)
+    assert await world.author.choose(world.after(OWING), None, empty=True) == ChosenContents(
+        PegContents(), (REFUNDED,)
+    )
+    assert world.bridge.received == []
+
+
+def test_contents_that_get_no_quorum_are_left_out_for_longer_and_longer() -> None:
+    pause = ContentsPause()
+    pauses: list[int] = []
+    for _ in range(6):
+        assert not pause.leaves_out(), "every pause ends"
+        pause.note(DEPOSIT, approved=False)
+        blocks = 0
+        while pause.leaves_out():
+            pause.note(PegContents(), approved=True)  # a block without contents tells nothing about them
+            blocks += 1
+        pauses.append(blocks)
+    assert pauses == [1, 2, 4, LONGEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE]
+    pause.note(DEPOSIT, approved=True)
+    pause.note(DEPOSIT, approved=False)
+    assert [pause.leaves_out() for _ in range(2)] == [True, False]
+
+
+def test_a_block_that_is_approved_late_ends_the_pause() -> None:
+    pause = ContentsPause()
+    pause.note(DEPOSIT, approved=False)
+    pause.note(DEPOSIT, approved=True)
+    assert not pause.leaves_out()
