@@ -29,7 +29,7 @@ from benchmarks.federation.feeder import rpc_of
 from benchmarks.federation.members import Federation, federation
 from benchmarks.federation.watch import Watch, level
 from benchmarks.peg.report import latencies
-from benchmarks.peg.troubles import BitcoinMiner, Killer
+from benchmarks.peg.troubles import NOBODY, BitcoinMiner, Killer
 from benchmarks.peg.users import WALLET, Users
 
 MEMBERS = 4
@@ -39,6 +39,9 @@ END_SECONDS = 1_800.0
 
 USERS = 8
 
+RESERVE_WORD = b"reserve"
+"""The data of a deposit to the reserve."""
+
 
 async def measure(options: argparse.Namespace, folder: Path) -> bool:
     """Run it, and print what the audit says; returns whether it says that all is well."""
@@ -46,7 +49,9 @@ async def measure(options: argparse.Namespace, folder: Path) -> bool:
     async with AsyncExitStack() as stack:
         bitcoin = await stack.enter_async_context(components.bitcoind(folder))
         await bitcoin.call("createwallet", WALLET)
-        await bitcoin.call("generatetoaddress", 160, await bitcoin.call("getnewaddress", wallet=WALLET))
+        # The wallet's coins mature before the first reorganisation, which would make them immature again.
+        await bitcoin.call("generatetoaddress", 60, await bitcoin.call("getnewaddress", wallet=WALLET))
+        await bitcoin.call("generatetodescriptor", 105, NOBODY)
         open_federation(folder / "federation", MEMBERS, _url(bitcoin))
         settings = await client_settings(folder, stack) if options.clients else {}
         running = await stack.enter_async_context(federation(folder / "federation", MEMBERS, 0, 0, settings))
@@ -80,7 +85,7 @@ async def _use(
     begun = time.time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(miner.run)
-        await users.deposit(b"reserve", 10_000_000) if options.reserve else None
+        await users.deposit(RESERVE_WORD, 10_000_000) if options.reserve else None
         async with trio.open_nursery() as troubles:
             if options.kill_seconds:
                 troubles.start_soon(killer.run)
@@ -99,7 +104,11 @@ async def _use(
         nursery.cancel_scope.cancel()
     print(json.dumps(report, indent=2))
     print(await latencies(users, miner, watch, client, rpc_of(running.members[1]), PEG_IN_CONFIRMATIONS))
-    return report["equal"] and report["open"] == 0
+    sent = sum(one.sat for one in users.deposits if one.recipient != "0x" + RESERVE_WORD.hex())
+    burned = sum(one.sat for one in users.requests)
+    print(f"sent by users: {sent} sat in deposits, {burned} sat in requests")
+    whole = (report["totals"]["minted"], report["totals"]["burned"]) == (sent, burned)
+    return report["equal"] and report["open"] == 0 and whole
 
 
 async def _until_ended(bitcoin: Bitcoind, running: Federation, folder: Path) -> dict[str, Any]:

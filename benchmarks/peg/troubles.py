@@ -9,6 +9,9 @@ import trio
 from alysd.testing.components import Bitcoind
 from benchmarks.federation.members import Federation
 
+NOBODY = f"raw(0014{bytes(20).hex()})"
+"""The descriptor of a script for which there is no key."""
+
 
 @attrs.define
 class BitcoinMiner:

@@ -34,6 +34,9 @@ SELECTOR = keccak256(b"requestPegOut(bytes)")[:4]
 ANSWER_SECONDS = 20.0
 RESEND_SECONDS = 20.0
 
+FEE_SAT = GAS * 3 * GWEI // WEI_PER_SAT
+"""The highest fee of a request, in sat. It is left over, or no client accepts the transaction."""
+
 
 @attrs.frozen
 class Deposit:
@@ -89,7 +92,7 @@ class Users:
             await trio.sleep(self.chance.expovariate(1 / seconds))
             account = self.chance.choice(self.accounts)
             balance = await self._ask("eth_getBalance", account.address, "latest")
-            spare = 0 if balance is None else int(balance, 16) // WEI_PER_SAT - 10_000
+            spare = 0 if balance is None else int(balance, 16) // WEI_PER_SAT - FEE_SAT
             if spare < 200_000:
                 continue
             address = await self.bitcoin.call("getnewaddress", "", self.chance.choice(KINDS), wallet=WALLET)
