@@ -30,7 +30,7 @@ from benchmarks.federation.members import Federation, federation
 from benchmarks.federation.watch import Watch, level
 from benchmarks.peg.report import latencies
 from benchmarks.peg.troubles import NOBODY, BitcoinMiner, Killer
-from benchmarks.peg.users import WALLET, Users
+from benchmarks.peg.users import RESERVE_WORD, WALLET, Users
 
 MEMBERS = 4
 START_SECONDS = 240.0
@@ -38,9 +38,6 @@ END_SECONDS = 1_800.0
 """The longest wait for the end of all operations after the last request."""
 
 USERS = 8
-
-RESERVE_WORD = b"reserve"
-"""The data of a deposit to the reserve."""
 
 
 async def measure(options: argparse.Namespace, folder: Path) -> bool:
@@ -85,6 +82,7 @@ async def _use(
     begun = time.time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(miner.run)
+        nursery.start_soon(users.resend_dropped)
         await users.deposit(RESERVE_WORD, 10_000_000) if options.reserve else None
         async with trio.open_nursery() as troubles:
             if options.kill_seconds:
@@ -100,19 +98,22 @@ async def _use(
             f"{killer.killed} times a member was killed, {miner.reorganised} times Bitcoin was reorganised",
             flush=True,
         )
-        report = await _until_ended(bitcoin, running, folder)
+        report = await _until_ended(bitcoin, running, folder, users)
         nursery.cancel_scope.cancel()
     print(json.dumps(report, indent=2))
     print(await latencies(users, miner, watch, client, rpc_of(running.members[1]), PEG_IN_CONFIRMATIONS))
-    sent = sum(one.sat for one in users.deposits if one.recipient != "0x" + RESERVE_WORD.hex())
-    burned = sum(one.sat for one in users.requests)
-    print(f"sent by users: {sent} sat in deposits, {burned} sat in requests")
-    whole = (report["totals"]["minted"], report["totals"]["burned"]) == (sent, burned)
-    return report["equal"] and report["open"] == 0 and whole
+    print("sent by users: {} sat in deposits, {} sat in requests".format(*users.sums))
+    return _has_ended(report, users)
 
 
-async def _until_ended(bitcoin: Bitcoind, running: Federation, folder: Path) -> dict[str, Any]:
-    """Audit repeatedly until nothing is open, or until it takes too long; returns the last report."""
+def _has_ended(report: dict[str, Any], users: Users) -> bool:
+    """Whether nothing is open or missing, and the audit has found all that the users have sent."""
+    found = report["totals"]["minted"], report["totals"]["burned"]
+    return report["equal"] and report["open"] == 0 and found == users.sums
+
+
+async def _until_ended(bitcoin: Bitcoind, running: Federation, folder: Path, users: Users) -> dict[str, Any]:
+    """Audit repeatedly until all has ended, or until it takes too long; returns the last report."""
     command = [
         *(
             sys.executable,
@@ -127,7 +128,7 @@ async def _until_ended(bitcoin: Bitcoind, running: Federation, folder: Path) -> 
     ]
     report: dict[str, Any] = {}
     with trio.move_on_after(END_SECONDS):
-        while not report or report["open"] or not report["equal"]:
+        while not report or not _has_ended(report, users):
             await trio.sleep(10)
             audit = await trio.run_process(command, capture_stdout=True, check=False)
             report = json.loads(audit.stdout) if audit.stdout else {}

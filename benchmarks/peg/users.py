@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -29,6 +30,9 @@ GAS = 100_000
 
 KINDS = ("legacy", "p2sh-segwit", "bech32", "bech32m")
 """The kinds of addresses to which bitcoin is paid (Bitcoin Core, `getnewaddress`)."""
+
+RESERVE_WORD = b"reserve"
+"""The data of a deposit to the reserve."""
 
 SELECTOR = keccak256(b"requestPegOut(bytes)")[:4]
 ANSWER_SECONDS = 20.0
@@ -71,6 +75,12 @@ class Users:
     deposits: list[Deposit] = attrs.field(init=False, factory=list[Deposit])
     requests: list[Request] = attrs.field(init=False, factory=list[Request])
 
+    @property
+    def sums(self) -> tuple[int, int]:
+        """The sums of the deposits to users and of the requests, in sat."""
+        deposits = sum(one.sat for one in self.deposits if one.recipient != "0x" + RESERVE_WORD.hex())
+        return deposits, sum(one.sat for one in self.requests)
+
     async def deposit(self, recipient: bytes, sat: int) -> None:
         """Send a deposit of `sat` to the federation, for the `recipient`; the word `reserve` names the reserve."""
         outputs = [{self.address: f"{sat / SAT_PER_BTC:.8f}"}, {"data": recipient.hex()}]
@@ -84,6 +94,19 @@ class Users:
             account = self.chance.choice(self.accounts)
             sat = round(10 ** self.chance.uniform(5.1, 7.5))
             await self.deposit(bytes.fromhex(account.address[2:]), sat)
+
+    async def resend_dropped(self) -> None:
+        """Send deposits again that Bitcoin's reorganisations have dropped, until cancelled.
+
+        A wallet does the same, but only after hours.
+        """
+        while True:
+            await trio.sleep(RESEND_SECONDS)
+            for one in self.deposits:
+                sent = await self.bitcoin.call("gettransaction", one.txid, wallet=WALLET)
+                if sent["confirmations"] == 0:
+                    with suppress(ComponentRefusal):  # it has just been included, or its parent waits
+                        await self.bitcoin.call("sendrawtransaction", sent["hex"])
 
     async def request_many(self, count: int, seconds: float) -> None:
         """Send `count` requests; every tenth cannot be paid: its address is wrong, or its amount too small."""
