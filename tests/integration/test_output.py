@@ -161,6 +161,15 @@ def test_more_signals_during_the_stop_change_nothing(tmp_path: Path) -> None:
     assert events(log).count("stopping") == 1
 
 
+@pytest.fixture
+def hangups() -> Generator[None]:
+    """SIGHUP has its default action, which processes inherit. It has not when nohup runs the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
 def test_a_closed_terminal_stops_the_node_in_order(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("w") as output, node(tmp_path, stdout=output, stderr=output) as one:
