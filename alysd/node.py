@@ -39,7 +39,7 @@ from alysd.actors.sync import SyncActor
 from alysd.api import control
 from alysd.api.alys_rpc import AlysRpc
 from alysd.api.banner import node_starting
-from alysd.api.bitcoin_rpc import BitcoinRpc
+from alysd.api.bitcoin_rpc import BitcoinWatchRpc
 from alysd.api.event_logger import EventLogger
 from alysd.api.operator import OperatorPages
 from alysd.api.queued_output import QueuedOutput
@@ -416,7 +416,7 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
             store, miner = resources.store, config.mining.fee_recipient
             bitcoin_watch = None if resources.bitcoin is None else to.bitcoin_watch
             rpc = AlysRpc(to.reader, lambda: store.commits, to.auxpow, context, miner, timing)
-            methods = {**rpc.methods(), **BitcoinRpc(bitcoin_watch, timing).methods()}
+            methods = {**rpc.methods(), **BitcoinWatchRpc(bitcoin_watch, timing).methods()}
             pages = OperatorPages(
                 context, clock, resources.watch, to.reader, to.metrics, node.handle, timing, resources.role,
                 None if resources.peer_host is None else to.network,

@@ -23,7 +23,7 @@ USUAL_LIMIT = 100
 _MAX_NUMBER = 2**63
 
 
-class BitcoinRpc:
+class BitcoinWatchRpc:
     """Answers from the Bitcoin watch, which is None on a node without a Bitcoin node."""
 
     def __init__(self, watch: Address[BitcoinWatch] | None, timing: Timing) -> None:

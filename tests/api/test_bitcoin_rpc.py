@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from alysd.api.alys_rpc import CODES
-from alysd.api.bitcoin_rpc import BitcoinRpc
+from alysd.api.bitcoin_rpc import BitcoinWatchRpc
 from alysd.api.jsonrpc import Dispatcher
 from alysd.messages.bitcoin_watch import BitcoinWatch, FindOnBitcoin, GetBitcoinStatus, GetUncredited
 from alysd.testing.harness import ActorTestHarness
@@ -45,7 +45,7 @@ class World:
         self.watch.on(GetBitcoinStatus).answers(BitcoinStatus(102, 102, None))
         self.asked: list[GetUncredited] = []
         self.watch.on(GetUncredited).computes(self.uncredited)
-        self.rpc = BitcoinRpc(self.watch, Timing(2))
+        self.rpc = BitcoinWatchRpc(self.watch, Timing(2))
 
     def uncredited(self, message: GetUncredited) -> tuple[SeenUncredited, ...]:
         self.asked.append(message)
@@ -55,7 +55,7 @@ class World:
         return await answer(self.rpc, method, *params)
 
 
-async def answer(rpc: BitcoinRpc, method: str, *params: Any) -> Any:
+async def answer(rpc: BitcoinWatchRpc, method: str, *params: Any) -> Any:
     request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     found = await Dispatcher(rpc.methods(), CODES).answer(json.dumps(request).encode())
     assert found is not None
@@ -107,7 +107,7 @@ async def test_a_deposit_to_the_reserve_says_so() -> None:
 
 
 async def test_a_node_without_a_bitcoin_node_says_what_to_do() -> None:
-    rpc = BitcoinRpc(None, Timing(2))
+    rpc = BitcoinWatchRpc(None, Timing(2))
     for method, params in (("listuncreditedpayments", ()), ("getbitcointransaction", (displayed(TXID),))):
         error = (await answer(rpc, method, *params))["error"]
         assert error == {
@@ -118,4 +118,4 @@ async def test_a_node_without_a_bitcoin_node_says_what_to_do() -> None:
 
 def test_the_document_has_every_method() -> None:
     text = Path("docs/json-rpc.md").read_text()
-    assert [name for name in BitcoinRpc(None, Timing(2)).methods() if f"`{name} [" not in text] == []
+    assert [name for name in BitcoinWatchRpc(None, Timing(2)).methods() if f"`{name} [" not in text] == []
