@@ -17,7 +17,7 @@ from alysd.nurseries import Actor, Address, MailboxFull, handles, untraced
 from alysd.ports import ExecutionEngine
 from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload
-from alysd.types.execution import ExecutedPayload
+from alysd.types.execution import PayloadResults
 from alysd.types.hashes import PayloadHash
 from alysd.types.units import Wei
 from alysd.types.verdict import Invalid, Syncing, Valid
@@ -89,7 +89,7 @@ class EngineActor(Actor[Engine]):
         return await self._request(build)
 
     @handles(ExecutePayload)
-    async def execute_payload(self, message: ExecutePayload) -> ExecutedPayload:
+    async def execute_payload(self, message: ExecutePayload) -> PayloadResults:
         """Execute the payload, sum its priority fees, and read the burns of its logs.
 
         Raises `InvalidPayload`, or the error of a rule that the transactions' fees break. Raises `NotNow` while
@@ -100,11 +100,11 @@ class EngineActor(Actor[Engine]):
             return await self._results_of(message)
         raise NotNow("the execution took longer than the time for which its asker waits")
 
-    async def _results_of(self, message: ExecutePayload) -> ExecutedPayload:
+    async def _results_of(self, message: ExecutePayload) -> PayloadResults:
         payload = message.payload
         await self._request(partial(self._execute, message))
         if not payload.transactions:
-            return ExecutedPayload(Wei(0))
+            return PayloadResults(Wei(0))
         receipts = await self._engine.receipts(payload)
         # In a thread, because checking a receipt and reading a transaction's fields takes about 30 µs.
         return await trio.to_thread.run_sync(_results, payload, receipts)
@@ -159,7 +159,7 @@ class EngineActor(Actor[Engine]):
             self._turn = 0
 
 
-def _results(payload: ExecutionPayload, receipts: tuple[bytes, ...]) -> ExecutedPayload:
+def _results(payload: ExecutionPayload, receipts: tuple[bytes, ...]) -> PayloadResults:
     try:
         gas_used = proven_gas(receipts, payload)
         burns = burns_in(payload, receipts)
@@ -167,4 +167,4 @@ def _results(payload: ExecutionPayload, receipts: tuple[bytes, ...]) -> Executed
         words = f"the receipts are not those of block {payload.block_hash.hex()}: {error}"
         raise ComponentError("execution client", "eth_getBlockReceipts", 0, words) from error
     fees = priority_fees(payload, [fee_fields(raw) for raw in payload.transactions], gas_used)
-    return ExecutedPayload(fees, burns)
+    return PayloadResults(fees, burns)

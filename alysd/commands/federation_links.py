@@ -1,7 +1,8 @@
 """The links between members of a federation on one machine: TCP forwarders that delay, throttle, stall and cut.
 
-A member dials another one at the port of a `Route`, and the forwarder behind this port dials the other member. The
-two routes of a pair share one `Link`, so what happens to a pair happens to both directions and all connections.
+A member dials another one at the port of a `MemberRoute`, and the forwarder behind this port dials the other
+member. The two routes of a pair share one `MemberLink`, so what happens to a pair happens to both directions and
+to all connections.
 """
 
 import math
@@ -31,7 +32,7 @@ CONNECT_SECONDS = 5.0
 
 
 @attrs.define(eq=False)
-class Link:
+class MemberLink:
     """The link of a pair of members. Every attribute can be changed at any time.
 
     Bytes take `delay` seconds, up to `jitter` more or less, and keep their order. At most `rate` bytes per second
@@ -133,7 +134,7 @@ async def _received(source: trio.SocketStream) -> bytes:
 
 
 @attrs.frozen
-class Route:
+class MemberRoute:
     """The way from member `near` to member `far`: `near` dials `port`, and `far` listens on `target`."""
 
     near: int
@@ -145,17 +146,19 @@ class Route:
 class Links:
     """The links of a federation, one for each pair of members. Members are numbered from 1."""
 
-    def __init__(self, routes: Sequence[Route], delay: float = 0.0, jitter: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self, routes: Sequence[MemberRoute], delay: float = 0.0, jitter: float = 0.0, seed: int = 0
+    ) -> None:
         self._routes = routes
         self._links = {
-            pair: Link(delay, jitter, rng=random.Random(f"{seed} {sorted(pair)}"))  # noqa: S311  no secrets
+            pair: MemberLink(delay, jitter, rng=random.Random(f"{seed} {sorted(pair)}"))  # noqa: S311  no secrets
             for pair in {frozenset((route.near, route.far)) for route in routes}
         }
         self.members = tuple(sorted({end for route in routes for end in (route.near, route.far)}))
         self.divided: tuple[tuple[int, ...], ...] = ()
-        self._listeners: list[tuple[Route, list[trio.SocketListener]]] = []
+        self._listeners: list[tuple[MemberRoute, list[trio.SocketListener]]] = []
 
-    def between(self, one: int, other: int) -> Link:
+    def between(self, one: int, other: int) -> MemberLink:
         """The link of two members."""
         return self._links[frozenset((one, other))]
 

@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from alysd.commands.federation_files import MemberFolder
-from alysd.commands.federation_links import Links, Route
+from alysd.commands.federation_links import Links, MemberRoute
 
 STOP_SECONDS = 30.0
 """Seconds after which a member that was asked to stop is killed.
@@ -99,7 +99,9 @@ def links_of(members: Sequence[MemberFolder], delay: float, jitter: float) -> Li
     """The links between the members. Bytes take `delay` seconds, up to `jitter` more or less."""
     targets = {member.number: member.network for member in members}
     routes = [
-        Route(member.number, far, port, targets[far]) for member in members for far, port in member.dials.items()
+        MemberRoute(member.number, far, port, targets[far])
+        for member in members
+        for far, port in member.dials.items()
     ]
     return Links(routes, delay, jitter)
 

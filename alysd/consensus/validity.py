@@ -20,7 +20,7 @@ from alysd.consensus.violations import (
 from alysd.types.block import Block, SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock, LedgerChange, ReceivedBlock, ValidBlock
 from alysd.types.chain_spec import ChainContext, ChainSpec
-from alysd.types.execution import ExecutedPayload
+from alysd.types.execution import PayloadResults
 from alysd.types.tables import EntryChange, Proof, Table
 from alysd.types.units import MAX_WEI, Wei
 
@@ -115,7 +115,7 @@ def _check_no_peg(block: Block) -> None:
 
 
 def complete_block(
-    valid: ValidBlock, executed: ExecutedPayload, ancestry: Sequence[ChainState], context: ChainContext
+    valid: ValidBlock, executed: PayloadResults, ancestry: Sequence[ChainState], context: ChainContext
 ) -> ExecutedBlock:
     """Compute the state after a valid block from the results of its execution, and its table changes.
 

@@ -21,7 +21,7 @@ from typing import Any, cast
 import attrs
 
 from alysd.errors import REBUILD_BITCOIN, ConfigError, Corrupt
-from alysd.integrations.lmdb_records import FIRST_MAP_BYTES, Records, Transaction
+from alysd.integrations.lmdb_records import FIRST_MAP_BYTES, Records, RecordTransaction
 from alysd.messages.codec import PAYLOADS
 from alysd.types.bitcoin_watch import (
     ConfirmedPayment,
@@ -97,7 +97,7 @@ class LmdbBitcoinRecords:
     def add(self, blocks: Sequence[ReadBlock], confirmations: int) -> None:
         """Add blocks on top of the newest, and forget lost transactions that have enough `confirmations` again."""
 
-        def write(txn: Transaction) -> None:
+        def write(txn: RecordTransaction) -> None:
             below, number = _newest(txn), _next_number(txn)
             for block in blocks:
                 if below is not None and (block.height - 1, block.previous) != below:
@@ -116,7 +116,7 @@ class LmdbBitcoinRecords:
     def remove_newest(self) -> None:
         """Remove the newest block; its deposits and payments become lost."""
 
-        def write(txn: Transaction) -> None:
+        def write(txn: RecordTransaction) -> None:
             newest = _newest(txn)
             if newest is None:
                 raise ValueError("there is no Bitcoin block to remove")
@@ -136,7 +136,7 @@ class LmdbBitcoinRecords:
     def deposits(self, after: int, highest: int, limit: int) -> tuple[SeenDeposit, ...]:
         """At most `limit` deposits up to the height `highest`, with a number above `after`."""
 
-        def read(txn: Transaction) -> tuple[SeenDeposit, ...]:
+        def read(txn: RecordTransaction) -> tuple[SeenDeposit, ...]:
             found = (cast("SeenDeposit", seen) for seen in _scan(txn, "deposits", after))
             return tuple(islice(takewhile(lambda seen: seen.height <= highest, found), limit))
 
@@ -145,7 +145,7 @@ class LmdbBitcoinRecords:
     def uncredited(self, after: int, limit: int) -> tuple[SeenUncredited, ...]:
         """At most `limit` payments that are not credited, with a number above `after`."""
 
-        def read(txn: Transaction) -> tuple[SeenUncredited, ...]:
+        def read(txn: RecordTransaction) -> tuple[SeenUncredited, ...]:
             found = (cast("SeenUncredited", seen) for seen in _scan(txn, "uncredited", after))
             return tuple(islice(found, limit))
 
@@ -154,7 +154,7 @@ class LmdbBitcoinRecords:
     def find(self, txids: Sequence[BitcoinHash]) -> tuple[Seen | None, ...]:
         """The findings in these transactions; None for a transaction without one."""
 
-        def one(txn: Transaction, txid: BitcoinHash) -> Seen | None:
+        def one(txn: RecordTransaction, txid: BitcoinHash) -> Seen | None:
             place = txn.get("places", txid)
             if place is None:
                 return None
@@ -175,7 +175,7 @@ class LmdbBitcoinRecords:
     def note_lost(self, expected: Sequence[Expected]) -> None:
         """Keep these transactions as lost."""
 
-        def write(txn: Transaction) -> None:
+        def write(txn: RecordTransaction) -> None:
             for one in expected:
                 _put_lost(txn, one)
 
@@ -184,7 +184,7 @@ class LmdbBitcoinRecords:
     def lost(self, after: bytes, highest: int, limit: int) -> tuple[Expected, ...]:
         """At most `limit` lost transactions with a key above `after`."""
 
-        def read(txn: Transaction) -> tuple[Expected, ...]:
+        def read(txn: RecordTransaction) -> tuple[Expected, ...]:
             found = (one for one in _scan_lost(txn, after) if _is_missing(txn, one, highest))
             return tuple(islice(found, limit))
 
@@ -195,7 +195,7 @@ class LmdbBitcoinRecords:
         self._records.close()
 
 
-def _put(txn: Transaction, number: int, height: int, finding: Finding) -> None:
+def _put(txn: RecordTransaction, number: int, height: int, finding: Finding) -> None:
     txid = finding.transaction.txid if isinstance(finding, ConfirmedPayment) else finding.txid
     key, table = _number_key(number), KINDS[type(finding)]
     txn.put(table, key, _height_key(height) + PAYLOADS.encode(finding))
@@ -238,7 +238,7 @@ def _expected(seen: Seen) -> Expected | None:
     return Expected(transaction.txid, transaction.outputs[last].amount, last)
 
 
-def _is_missing(txn: Transaction, expected: Expected, highest: int) -> bool:
+def _is_missing(txn: RecordTransaction, expected: Expected, highest: int) -> bool:
     stored = txn.get("places", expected.txid)
     if stored is None:
         return True
@@ -247,11 +247,11 @@ def _is_missing(txn: Transaction, expected: Expected, highest: int) -> bool:
     return place.table != table or place.height > highest or place.amount != expected.amount
 
 
-def _put_lost(txn: Transaction, expected: Expected) -> None:
+def _put_lost(txn: RecordTransaction, expected: Expected) -> None:
     txn.put("lost", expected.key, expected.amount.to_bytes(_AMOUNT_BYTES, "big"))
 
 
-def _scan_lost(txn: Transaction, after: bytes) -> Iterator[Expected]:
+def _scan_lost(txn: RecordTransaction, after: bytes) -> Iterator[Expected]:
     for key, value in txn.scan("lost", after):
         if key != after:
             txid, index = BitcoinHash(key[:_TXID_BYTES]), key[_TXID_BYTES:]
@@ -259,12 +259,12 @@ def _scan_lost(txn: Transaction, after: bytes) -> Iterator[Expected]:
             yield Expected(txid, Sat(int.from_bytes(value, "big")), change)
 
 
-def _forget_found(txn: Transaction, highest: int) -> None:
+def _forget_found(txn: RecordTransaction, highest: int) -> None:
     for one in [lost for lost in _scan_lost(txn, b"") if not _is_missing(txn, lost, highest)]:
         txn.delete("lost", one.key)
 
 
-def _scan(txn: Transaction, table: str, after: int) -> Iterator[Seen]:
+def _scan(txn: RecordTransaction, table: str, after: int) -> Iterator[Seen]:
     return (_decode(key, value) for key, value in txn.scan(table, _number_key(after + 1)))
 
 
@@ -284,13 +284,13 @@ def _txid(seen: Seen) -> BitcoinHash:
     return seen.payment.txid if isinstance(seen, SeenUncredited) else seen.payment.transaction.txid
 
 
-def _newest(txn: Transaction) -> tuple[int, BitcoinHash] | None:
+def _newest(txn: RecordTransaction) -> tuple[int, BitcoinHash] | None:
     for key, value in txn.scan_back("blocks"):
         return int.from_bytes(key, "big"), BitcoinHash(value)
     return None
 
 
-def _next_number(txn: Transaction) -> int:
+def _next_number(txn: RecordTransaction) -> int:
     stored = txn.get("meta", b"next")
     if stored is None and txn.count("blocks"):
         raise Corrupt(f"the database of the Bitcoin watch has lost its next number: {REBUILD_BITCOIN}")

@@ -10,19 +10,19 @@ from pathlib import Path
 
 from alysd.errors import RESTORE_DATABASE, ConfigError, Corrupt, WrongChain
 from alysd.integrations.lmdb_layout import FORMAT, STATE, TABLES, height_key, state_key
-from alysd.integrations.lmdb_records import Transaction
+from alysd.integrations.lmdb_records import RecordTransaction
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.units import Height
 from alysd.wire.records import CHECKSUM_BYTES, unseal
 
 
-def is_empty(txn: Transaction) -> bool:
+def is_empty(txn: RecordTransaction) -> bool:
     """Whether no chain was ever written to the database."""
     return all(txn.count(table) == 0 for table in TABLES)
 
 
-def check_format(txn: Transaction, folder: Path) -> None:
+def check_format(txn: RecordTransaction, folder: Path) -> None:
     """Raise `ConfigError` for a database of another format, and `Corrupt` if its format is missing."""
     record = txn.lmdb.get(b"format", db=txn.tables["meta"])
     if record is None:
@@ -36,7 +36,7 @@ def check_format(txn: Transaction, folder: Path) -> None:
         )
 
 
-def check_genesis(txn: Transaction, folder: Path, genesis: BlockHash) -> None:
+def check_genesis(txn: RecordTransaction, folder: Path, genesis: BlockHash) -> None:
     """Raise `WrongChain` for a database of another chain, and `Corrupt` if its genesis is missing."""
     found = txn.get("meta", b"genesis")
     if found is None:
@@ -48,7 +48,7 @@ def check_genesis(txn: Transaction, folder: Path, genesis: BlockHash) -> None:
         )
 
 
-def check_chain(txn: Transaction, folder: Path, genesis: BlockHash) -> None:
+def check_chain(txn: RecordTransaction, folder: Path, genesis: BlockHash) -> None:
     """Raise `Corrupt` unless the canonical blocks, their states and the final block agree with each other."""
     key = txn.get("meta", b"final")
     record = None if key is None else txn.get("states", key)
@@ -63,7 +63,7 @@ def check_chain(txn: Transaction, folder: Path, genesis: BlockHash) -> None:
     _check_branch(txn, folder, _check_states(txn, folder, final), final)
 
 
-def _check_states(txn: Transaction, folder: Path, final: ChainState) -> dict[bytes, ChainState]:
+def _check_states(txn: RecordTransaction, folder: Path, final: ChainState) -> dict[bytes, ChainState]:
     """The states from the end of the previous final range upwards, by key."""
     states: dict[bytes, ChainState] = {}
     for key, value in txn.scan("states", height_key(final.last_final_height)):
@@ -76,7 +76,9 @@ def _check_states(txn: Transaction, folder: Path, final: ChainState) -> dict[byt
     return states
 
 
-def _check_branch(txn: Transaction, folder: Path, states: dict[bytes, ChainState], final: ChainState) -> None:
+def _check_branch(
+    txn: RecordTransaction, folder: Path, states: dict[bytes, ChainState], final: ChainState
+) -> None:
     """Check that each height has a canonical block, and that each of the newest is the parent of the next."""
     above: ChainState | None = None
     for key, block in txn.scan_back("canonical"):

@@ -9,7 +9,7 @@ from itertools import islice
 from alysd.consensus.finality import covering_proof, finality_proof
 from alysd.errors import RESTORE_DATABASE, Corrupt, Malformed
 from alysd.integrations.lmdb_layout import BLOCK_KEY_BYTES, ENTRIES, STATE, height_key
-from alysd.integrations.lmdb_records import Transaction
+from alysd.integrations.lmdb_records import RecordTransaction
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, FinalityProof, Forkchoice, PlacedBlock
@@ -21,7 +21,7 @@ from alysd.wire.block_ssz import decode_block
 from alysd.wire.evidence import decode_evidence
 
 
-def state_of(txn: Transaction, key: bytes) -> ChainState:
+def state_of(txn: RecordTransaction, key: bytes) -> ChainState:
     """The chain's state under a key of `states`. Raises `Corrupt` when it is missing, as the other reads do."""
     record = txn.get("states", key) if key else None
     if record is None:
@@ -32,12 +32,12 @@ def state_of(txn: Transaction, key: bytes) -> ChainState:
     return STATE.decode(record)
 
 
-def final_of(txn: Transaction) -> ChainState:
+def final_of(txn: RecordTransaction) -> ChainState:
     """The chain's state after the last final block."""
     return state_of(txn, txn.get("meta", b"final") or b"")
 
 
-def forkchoice_of(txn: Transaction) -> Forkchoice:
+def forkchoice_of(txn: RecordTransaction) -> Forkchoice:
     """The head, safe and final block. They are those of `fork_choice.Tree.tip` after the newest commit."""
     final = final_of(txn)
     newest = next(txn.scan_back("canonical"), None)
@@ -46,7 +46,7 @@ def forkchoice_of(txn: Transaction) -> Forkchoice:
     return Forkchoice(head=head, safe=final if safe is None else state_of(txn, safe), finalized=final)
 
 
-def block_of(txn: Transaction, block: BlockHash) -> SignedBlock | None:
+def block_of(txn: RecordTransaction, block: BlockHash) -> SignedBlock | None:
     """The stored block with a hash, or None."""
     data = txn.get("blocks", block)
     if data is None:
@@ -62,7 +62,7 @@ def block_of(txn: Transaction, block: BlockHash) -> SignedBlock | None:
     return signed
 
 
-def encoded_range_of(txn: Transaction, start: Height, count: int, size: int) -> tuple[bytes, ...]:
+def encoded_range_of(txn: RecordTransaction, start: Height, count: int, size: int) -> tuple[bytes, ...]:
     """At most `count` canonical blocks from `start` upwards, in their stored form; see `ports.Store`.
 
     The checksums of the records are checked, as in all reads. Nothing is decoded or hashed, which would take some
@@ -80,7 +80,7 @@ def encoded_range_of(txn: Transaction, start: Height, count: int, size: int) -> 
     return _until_more_than(size, stored())
 
 
-def encoded_blocks_of(txn: Transaction, hashes: Sequence[BlockHash], size: int) -> tuple[bytes, ...]:
+def encoded_blocks_of(txn: RecordTransaction, hashes: Sequence[BlockHash], size: int) -> tuple[bytes, ...]:
     """The stored ones of these blocks, in order, in their stored form; see `ports.Store`."""
     found = (txn.get("blocks", one) for one in hashes)
     return _until_more_than(size, (data for data in found if data is not None))
@@ -97,7 +97,7 @@ def _until_more_than(size: int, values: Iterable[bytes]) -> tuple[bytes, ...]:
     return tuple(taken)
 
 
-def canonical_of(txn: Transaction, height: Height) -> SignedBlock | None:
+def canonical_of(txn: RecordTransaction, height: Height) -> SignedBlock | None:
     """The canonical block at a height, or None."""
     block = txn.get("canonical", height_key(height))
     if block is None:
@@ -108,7 +108,7 @@ def canonical_of(txn: Transaction, height: Height) -> SignedBlock | None:
     return signed
 
 
-def proof_of(txn: Transaction, table: Table, key: bytes, final: Height) -> Proof | None:
+def proof_of(txn: RecordTransaction, table: Table, key: bytes, final: Height) -> Proof | None:
     """The entry under `key` of `table`, one of the two with proofs, as of the head.
 
     `final` is the height of the last final block. Takes one lookup for each block above `final` that changes
@@ -126,7 +126,7 @@ def proof_of(txn: Transaction, table: Table, key: bytes, final: Height) -> Proof
     return ENTRIES[table].decode(record) if record else None
 
 
-def placed(txn: Transaction, signed: SignedBlock, tip: Forkchoice) -> PlacedBlock:
+def placed(txn: RecordTransaction, signed: SignedBlock, tip: Forkchoice) -> PlacedBlock:
     """A stored block with its place in the chain whose forkchoice is `tip`."""
     header, final = signed.block.auxpow_header, tip.finalized.height
     canonical = txn.get("canonical", height_key(signed.block.height)) == signed.hash
@@ -135,7 +135,7 @@ def placed(txn: Transaction, signed: SignedBlock, tip: Forkchoice) -> PlacedBloc
     return PlacedBlock(signed, tip, canonical, proof, included)
 
 
-def finality_of(txn: Transaction, wanted: BlockHash) -> FinalityProof | None:
+def finality_of(txn: RecordTransaction, wanted: BlockHash) -> FinalityProof | None:
     """The proof of work that makes the stored block with the hash `wanted` final; None for an unknown block.
 
     Raises `NotFinal` and `NoProof`, as `consensus.finality.covering_proof`.
@@ -149,7 +149,7 @@ def finality_of(txn: Transaction, wanted: BlockHash) -> FinalityProof | None:
     return finality_proof(proof, header, () if header is None else _range_of(txn, header))
 
 
-def _range_of(txn: Transaction, header: AuxPowHeader) -> list[BlockHash]:
+def _range_of(txn: RecordTransaction, header: AuxPowHeader) -> list[BlockHash]:
     """The hashes of the canonical blocks from the start of a header's range to its end."""
     first = block_of(txn, header.range_start)
     hashes: list[BlockHash] = []
@@ -161,7 +161,7 @@ def _range_of(txn: Transaction, header: AuxPowHeader) -> list[BlockHash]:
     return hashes
 
 
-def evidence_of(txn: Transaction) -> tuple[Evidence, ...]:
+def evidence_of(txn: RecordTransaction) -> tuple[Evidence, ...]:
     """All evidence against authorities, oldest slot first."""
     try:
         return tuple(decode_evidence(value) for _, value in txn.scan("evidence", b""))

@@ -25,7 +25,7 @@ FIRST_MAP_BYTES = 64 * 2**20
 
 
 @attrs.frozen
-class Transaction:
+class RecordTransaction:
     """A transaction's view of the tables. The keys of a table are ordered by their bytes.
 
     `advice` is the advice in errors about damaged records.
@@ -101,12 +101,12 @@ class Records:
                 sync_folder(folder.parent)
             return cls(environment, tables)
 
-    def read(self, work: Callable[[Transaction], Result]) -> Result:
+    def read(self, work: Callable[[RecordTransaction], Result]) -> Result:
         """Run `work` in a read transaction, on one snapshot, and return its result."""
         with database_errors(self._folder), self._reading(), self._environment.begin() as txn:
-            return work(Transaction(txn, self._tables, advice(self._folder)))
+            return work(RecordTransaction(txn, self._tables, advice(self._folder)))
 
-    def write(self, work: Callable[[Transaction], None]) -> None:
+    def write(self, work: Callable[[RecordTransaction], None]) -> None:
         """Run `work` in one write transaction, which is on disk when this returns and undone when this raises.
 
         `work` runs again when the map was full and has been doubled.
@@ -115,7 +115,7 @@ class Records:
             while True:
                 try:
                     with self._environment.begin(write=True) as txn:
-                        work(Transaction(txn, self._tables, advice(self._folder)))
+                        work(RecordTransaction(txn, self._tables, advice(self._folder)))
                 except lmdb.MapFullError:
                     # Release the snapshot of a killed backup. Until then LMDB does not reuse the snapshot's pages.
                     self._environment.reader_check()

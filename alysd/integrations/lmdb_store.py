@@ -24,7 +24,7 @@ from alysd.integrations.lmdb_reads import (
     proof_of,
     state_of,
 )
-from alysd.integrations.lmdb_records import FIRST_MAP_BYTES, Records, Transaction
+from alysd.integrations.lmdb_records import FIRST_MAP_BYTES, Records, RecordTransaction
 from alysd.types.block import SignedBlock
 from alysd.types.chain import (
     ChainState,
@@ -80,7 +80,7 @@ class LmdbStore:
             if records.read(is_empty):
                 return None
 
-            def check(txn: Transaction) -> None:
+            def check(txn: RecordTransaction) -> None:
                 check_format(txn, folder)
                 check_genesis(txn, folder, genesis.hash)
                 check_chain(txn, folder, genesis.hash)
@@ -92,7 +92,7 @@ class LmdbStore:
     def commit_blocks(self, placed: Sequence[tuple[ExecutedBlock, ForkChoiceChange]]) -> None:
         """Write blocks, their states, changes and placements, in order, in one synced transaction."""
 
-        def write(txn: Transaction) -> None:
+        def write(txn: RecordTransaction) -> None:
             for executed, placement in placed:
                 _put_placed(txn, executed, placement)
 
@@ -111,7 +111,7 @@ class LmdbStore:
     def load_chain(self) -> StoredChain:
         """Load the states from the end of the previous final range upwards, and the changes that are not final."""
 
-        def read(txn: Transaction) -> StoredChain:
+        def read(txn: RecordTransaction) -> StoredChain:
             final = final_of(txn)
             states = [state_of(txn, height_key(final.last_final_height) + final.last_final)]
             above = height_key(Height(final.last_final_height + 1))
@@ -131,7 +131,7 @@ class LmdbStore:
     def final_entries(self, keys: Sequence[EntryKey]) -> tuple[Entry | None, ...]:
         """The entries with these keys, in order, as of the last final block; None for a missing entry."""
 
-        def read(txn: Transaction) -> tuple[Entry | None, ...]:
+        def read(txn: RecordTransaction) -> tuple[Entry | None, ...]:
             values = ((table, txn.get(table.value, key)) for table, key in keys)
             return tuple(None if value is None else ENTRIES[table].decode(value) for table, value in values)
 
@@ -140,7 +140,7 @@ class LmdbStore:
     def list_final_entries(self, table: Table, after: bytes, limit: int) -> Sequence[tuple[bytes, Entry]]:
         """At most `limit` entries of `table` with keys after `after`, in order, as of the last final block."""
 
-        def read(txn: Transaction) -> list[tuple[bytes, Entry]]:
+        def read(txn: RecordTransaction) -> list[tuple[bytes, Entry]]:
             found = islice(txn.scan(table.value, after + b"\0"), limit)
             return [(key, ENTRIES[table].decode(value)) for key, value in found]
 
@@ -158,7 +158,7 @@ class LmdbStore:
     def canonical_range(self, start: Height, count: int) -> tuple[SignedBlock, ...]:
         """At most `count` canonical blocks from `start` upwards, read from one snapshot."""
 
-        def read(txn: Transaction) -> tuple[SignedBlock, ...]:
+        def read(txn: RecordTransaction) -> tuple[SignedBlock, ...]:
             blocks: list[SignedBlock] = []
             for key, value in txn.scan("canonical", height_key(start)):
                 if len(blocks) == count:
@@ -187,7 +187,7 @@ class LmdbStore:
     def placed_by_height(self, height: Height | None) -> PlacedBlock | None:
         """The canonical block at `height` with its place in the chain, or None; without a height, the head."""
 
-        def read(txn: Transaction) -> PlacedBlock | None:
+        def read(txn: RecordTransaction) -> PlacedBlock | None:
             tip = forkchoice_of(txn)
             signed = canonical_of(txn, tip.head.height if height is None else height)
             return None if signed is None else placed(txn, signed, tip)
@@ -200,7 +200,7 @@ class LmdbStore:
         With `or_work`, `wanted` may also be the hash of work: a canonical block includes its proof.
         """
 
-        def read(txn: Transaction) -> PlacedBlock | None:
+        def read(txn: RecordTransaction) -> PlacedBlock | None:
             tip, signed = forkchoice_of(txn), block_of(txn, wanted)
             if signed is None and or_work:
                 work = proof_of(txn, Table.WORKS, wanted, tip.finalized.height)
@@ -228,7 +228,7 @@ class LmdbStore:
         self._records.close()
 
 
-def _put_genesis(txn: Transaction, genesis: SignedBlock, state: ChainState) -> None:
+def _put_genesis(txn: RecordTransaction, genesis: SignedBlock, state: ChainState) -> None:
     _put_block(txn, genesis, state)
     txn.put("canonical", height_key(state.height), genesis.hash)
     txn.put("meta", b"final", state_key(state))
@@ -236,12 +236,12 @@ def _put_genesis(txn: Transaction, genesis: SignedBlock, state: ChainState) -> N
     txn.put("meta", b"format", FORMAT.encode())
 
 
-def _put_block(txn: Transaction, signed: SignedBlock, state: ChainState) -> None:
+def _put_block(txn: RecordTransaction, signed: SignedBlock, state: ChainState) -> None:
     txn.put("blocks", signed.hash, encode_block(signed))
     txn.put("states", state_key(state), STATE.encode(state))
 
 
-def _put_placed(txn: Transaction, executed: ExecutedBlock, placement: ForkChoiceChange) -> None:
+def _put_placed(txn: RecordTransaction, executed: ExecutedBlock, placement: ForkChoiceChange) -> None:
     old, final, head = final_of(txn), placement.tip.finalized, placement.tip.head
     _put_block(txn, executed.signed, executed.state)
     if executed.state.height > old.height:
@@ -257,14 +257,14 @@ def _put_placed(txn: Transaction, executed: ExecutedBlock, placement: ForkChoice
     txn.put("meta", b"safe", state_key(placement.tip.safe))
 
 
-def _put_changes(txn: Transaction, executed: ExecutedBlock) -> None:
+def _put_changes(txn: RecordTransaction, executed: ExecutedBlock) -> None:
     start = state_key(executed.state)
     for change in executed.changes:
         value = b"" if change.value is None else ENTRIES[change.table].encode(change.value)
         txn.put("changes", start + change.table.value.encode() + b"|" + change.key, value)
 
 
-def _settle_changes(txn: Transaction, old: Height, final: Height) -> None:
+def _settle_changes(txn: RecordTransaction, old: Height, final: Height) -> None:
     """Apply the changes of the canonical blocks above the height `old` up to `final`, lowest first.
 
     Then delete the stored changes of all blocks at these heights, on every branch.

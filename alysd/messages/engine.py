@@ -7,7 +7,7 @@ import attrs
 from alysd.nurseries import Ask, Tell
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.chain import Forkchoice
-from alysd.types.execution import ExecutedPayload
+from alysd.types.execution import PayloadResults
 from alysd.types.hashes import BlockHash
 
 
@@ -24,7 +24,7 @@ class BuildPayload(Ask[Engine, ExecutionPayload]):
 
 
 @attrs.frozen
-class ExecutePayload(Ask[Engine, ExecutedPayload]):
+class ExecutePayload(Ask[Engine, PayloadResults]):
     """Execute a payload; the reply has the sum of its priority fees, and the burns of its logs.
 
     Raises `InvalidPayload` if it is invalid. At `deadline`, a time of trio's clock, the asker has given up: the

@@ -21,7 +21,7 @@ from alysd.nurseries.spec import ActorSpec
 from alysd.nurseries.states import BEING_STARTED, UP, Desired, State
 from alysd.nurseries.timers import Timers
 from alysd.nurseries.trace import Tracer
-from alysd.nurseries.watch import Down, Watch, Watched, instance_ended, tell_watchers
+from alysd.nurseries.watch import Down, Watch, WatchedAddress, instance_ended, tell_watchers
 from alysd.nurseries.watchdog import Watchdog
 
 logger = logging.getLogger("alysd.nurseries")
@@ -86,7 +86,7 @@ class ActorChild(LivingChild):
         return self.address.handled - self._handled_before
 
     @property
-    def watched(self) -> Watched:
+    def watched(self) -> WatchedAddress:
         """The address whose watchers are told when an instance ends."""
         return self.address
 
@@ -207,7 +207,7 @@ class ActorChild(LivingChild):
         self.desired = Desired.DOWN if self.planned else Desired.GONE
         self.begin_stop(for_good=True)
 
-    def watch(self, watched: Watched, make: Callable[[Down], object]) -> Watch:
+    def watch(self, watched: WatchedAddress, make: Callable[[Down], object]) -> Watch:
         """Let the instance watch an address."""
         return Watch(self.address.mailbox, self._owned_signals(), watched, make)
 

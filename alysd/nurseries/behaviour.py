@@ -35,7 +35,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 from alysd.nurseries.deferred import Deferred
 from alysd.nurseries.protocols import check_handlers, protocol_of, register
 from alysd.nurseries.timers import Timers
-from alysd.nurseries.watch import Down, Watch, Watched
+from alysd.nurseries.watch import Down, Watch, WatchedAddress
 
 P = TypeVar("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -131,7 +131,7 @@ class Runner(Protocol):
         """Sets timers of the instance."""
         ...
 
-    def watch(self, watched: Watched, make: Callable[[Down], object]) -> Watch:
+    def watch(self, watched: WatchedAddress, make: Callable[[Down], object]) -> Watch:
         """Let the instance watch an address."""
         ...
 
@@ -223,7 +223,7 @@ class Actor(Generic[P]):
         """Sets timers, which send messages to this instance later, until it ends (see `timers`)."""
         return self._run_by().timers
 
-    def watch(self, address: Watched, message: Callable[[Down], Tell[P]]) -> Watch:
+    def watch(self, address: WatchedAddress, message: Callable[[Down], Tell[P]]) -> Watch:
         """Watch an address until this instance ends: `message(down)` is handled for every `Down` (see `watch`)."""
         return self._run_by().watch(address, message)
 

@@ -10,7 +10,7 @@ from alysd.nurseries.signals import Signal
 from alysd.nurseries.spec import ChildSpec
 from alysd.nurseries.states import WANTED
 from alysd.nurseries.supervision import SupervisorChild
-from alysd.nurseries.watch import Watched
+from alysd.nurseries.watch import WatchedAddress
 
 
 class WorkerChild(ActorChild):
@@ -23,7 +23,7 @@ class WorkerChild(ActorChild):
         self._crew = spec.crew
 
     @property
-    def watched(self) -> Watched:
+    def watched(self) -> WatchedAddress:
         """The address of the pool."""
         return self._crew.address
 

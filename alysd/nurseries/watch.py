@@ -55,7 +55,7 @@ class Down:
     It is 0 if only the address was closed: before `watch` was called, or while no instance was up."""
 
 
-class Watched(Protocol):
+class WatchedAddress(Protocol):
     """The part of an address that a watch uses."""
 
     name: str
@@ -69,7 +69,7 @@ class Watch(Signal):
     __slots__ = ("_down", "_error", "_gone", "_instances", "_make", "_watched")
 
     def __init__(
-        self, inbox: Mailbox[Any], owned: set[Signal], watched: Watched, make: Callable[[Down], object]
+        self, inbox: Mailbox[Any], owned: set[Signal], watched: WatchedAddress, make: Callable[[Down], object]
     ) -> None:
         super().__init__(inbox, owned)
         self._watched = watched
@@ -126,19 +126,19 @@ class Watch(Signal):
         return self._make(down)
 
 
-def instance_ended(watched: Watched, error: Exception | None) -> None:
+def instance_ended(watched: WatchedAddress, error: Exception | None) -> None:
     """Count an ended instance for every watch. `tell_watchers` or `close_watches` has to follow."""
     for watch in watched.watches or ():
         watch.count(error)
 
 
-def tell_watchers(watched: Watched) -> None:
+def tell_watchers(watched: WatchedAddress) -> None:
     """Tell every watcher what has been counted."""
     for watch in watched.watches or ():
         watch.tell()
 
 
-def close_watches(watched: Watched, reason: str) -> None:
+def close_watches(watched: WatchedAddress, reason: str) -> None:
     """Tell every watcher that the address accepts no messages any more, and end the watches."""
     watches, watched.watches = watched.watches, None
     for watch in watches or ():

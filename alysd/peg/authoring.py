@@ -6,7 +6,7 @@ from itertools import accumulate
 
 import attrs
 
-from alysd.peg.coins import Coin, Selection, Strategy, Target, select
+from alysd.peg.coins import Coin, Selection, SelectionTarget, Strategy, select
 from alysd.peg.ledger import Draft, free_reserve
 from alysd.peg.proposals import (
     CONSOLIDATE_ABOVE,
@@ -111,9 +111,9 @@ def make_proposal(
 def _choose(coins: Sequence[Coin], owed: Sat, wish: Wish, draft: Draft) -> Selection | None:
     """Choose the coins for the requests, and more coins to consolidate."""
     most = MAX_INPUTS - MAX_EXTRA_INPUTS if wish.consolidate else MAX_INPUTS
-    chosen = select(wish.strategy, coins, Target(owed, DUST_CHANGE, most))
+    chosen = select(wish.strategy, coins, SelectionTarget(owed, DUST_CHANGE, most))
     if chosen is None:
-        return select(wish.strategy, coins, Target(owed, Sat(0), most))
+        return select(wish.strategy, coins, SelectionTarget(owed, Sat(0), most))
     if wish.consolidate and draft.totals.outputs > CONSOLIDATE_ABOVE:
         smallest = min(coin.amount for coin in chosen)
         others = [coin for coin in coins if coin.amount < smallest]

@@ -28,7 +28,7 @@ class Coin:
 
 
 @attrs.frozen
-class Target:
+class SelectionTarget:
     """The sum of a selection: exactly `amount`, or at least `amount` plus `change`; in at most `most` coins.
 
     `change_weight` is the weight of a change output and of spending it later, in weight units.
@@ -46,19 +46,19 @@ MAX_TRIES = 100_000
 """The number of steps after which branch-and-bound gives up, about 0.1 s."""
 
 
-def select(strategy: Strategy, coins: Sequence[Coin], target: Target) -> Selection | None:
+def select(strategy: Strategy, coins: Sequence[Coin], target: SelectionTarget) -> Selection | None:
     """Choose coins by `strategy`; None if there is no choice."""
     found = _STRATEGIES[strategy](coins, target)
     return None if found is None else needed(found, target)
 
 
-def holds(coins: Sequence[Coin], target: Target) -> bool:
+def holds(coins: Sequence[Coin], target: SelectionTarget) -> bool:
     """Whether the coins hold the target, and are not too many."""
     rest = sum(coin.amount for coin in coins) - target.amount
     return len(coins) <= target.most and (rest == 0 or rest >= target.change)
 
 
-def needed(coins: Sequence[Coin], target: Target) -> Selection:
+def needed(coins: Sequence[Coin], target: SelectionTarget) -> Selection:
     """The coins that the target needs: the smallest coin is left out as long as the others hold the target."""
     kept = sorted(coins, key=_size, reverse=True)
     while len(kept) > 1 and sum(coin.amount for coin in kept[:-1]) >= target.amount:
@@ -73,7 +73,7 @@ def _size(coin: Coin) -> tuple[int, bytes]:
     return coin.amount, coin.outpoint.key
 
 
-def _accumulated(coins: Sequence[Coin], target: Target) -> Selection | None:
+def _accumulated(coins: Sequence[Coin], target: SelectionTarget) -> Selection | None:
     """The first coins, in the given order, that hold the target."""
     chosen: list[Coin] = []
     for coin in coins:
@@ -85,12 +85,12 @@ def _accumulated(coins: Sequence[Coin], target: Target) -> Selection | None:
     return None
 
 
-def largest_first(coins: Sequence[Coin], target: Target) -> Selection | None:
+def largest_first(coins: Sequence[Coin], target: SelectionTarget) -> Selection | None:
     """The largest coins, as many as the target needs."""
     return _accumulated(sorted(coins, key=_size, reverse=True), target)
 
 
-def smallest_first(coins: Sequence[Coin], target: Target) -> Selection | None:
+def smallest_first(coins: Sequence[Coin], target: SelectionTarget) -> Selection | None:
     """The smallest coins that hold the target in at most `most` coins: a payment then leaves fewer small coins."""
     ordered = sorted(coins, key=_size)
     sums = [0, *accumulate(coin.amount for coin in ordered)]
@@ -103,24 +103,24 @@ def smallest_first(coins: Sequence[Coin], target: Target) -> Selection | None:
     return None
 
 
-def branch_and_bound(coins: Sequence[Coin], target: Target) -> Selection | None:
+def branch_and_bound(coins: Sequence[Coin], target: SelectionTarget) -> Selection | None:
     """Coins that hold the target exactly, the lightest found; without such coins, those of `minimize_fee`."""
     return _exact(coins, target) or minimize_fee(coins, target)
 
 
-def minimize_fee(coins: Sequence[Coin], target: Target) -> Selection | None:
+def minimize_fee(coins: Sequence[Coin], target: SelectionTarget) -> Selection | None:
     """The lightest of an exact selection, largest first and smallest first, with the later spending of change."""
     found = (_exact(coins, target), largest_first(coins, target), smallest_first(coins, target))
     choices = [needed(each, target) for each in found if each is not None]
     return min(choices, key=lambda each: (_waste(each, target), len(each)), default=None)
 
 
-def _waste(coins: Sequence[Coin], target: Target) -> int:
+def _waste(coins: Sequence[Coin], target: SelectionTarget) -> int:
     change = sum(coin.amount for coin in coins) != target.amount
     return sum(coin.weight for coin in coins) + (target.change_weight if change else 0)
 
 
-def _exact(coins: Sequence[Coin], target: Target) -> Selection | None:
+def _exact(coins: Sequence[Coin], target: SelectionTarget) -> Selection | None:
     """Search for the lightest coins whose sum is the target (as Bitcoin Core's branch and bound, depth first)."""
     # Of coins with the same amount, the lightest comes first: the others are tried only together with it.
     ordered = sorted(
@@ -154,7 +154,7 @@ def _exact(coins: Sequence[Coin], target: Target) -> Selection | None:
     return best
 
 
-_STRATEGIES: Mapping[Strategy, Callable[[Sequence[Coin], Target], Selection | None]] = {
+_STRATEGIES: Mapping[Strategy, Callable[[Sequence[Coin], SelectionTarget], Selection | None]] = {
     "largest-first": largest_first,
     "smallest-first": smallest_first,
     "branch-and-bound": branch_and_bound,

@@ -19,9 +19,9 @@ from alysd.types.peg import (
     OutPoint,
     Payment,
     PaymentInput,
+    PegOutRequest,
     PegTotals,
     Refund,
-    Request,
     VersionOf,
     coin_key,
 )
@@ -29,7 +29,7 @@ from alysd.types.units import MAX_SAT, Sat
 
 T = TypeVar("T")
 
-Value = FederationOutput | FreeOutput | Minted | Payment | Refund | Request | VersionOf
+Value = FederationOutput | FreeOutput | Minted | Payment | Refund | PegOutRequest | VersionOf
 """The types of the ledger's entries."""
 
 Key = tuple[type[Value], bytes]

@@ -33,8 +33,8 @@ from alysd.types.peg import (
     PaymentInput,
     PaymentVersion,
     PegOutProposal,
+    PegOutRequest,
     PegRules,
-    Request,
     Transaction,
     VersionOf,
 )
@@ -93,7 +93,7 @@ def waiting_requests(draft: Draft, most: int = MAX_PAYEES) -> tuple[Payee, ...]:
     """The requests at the front of the queue, in order, at most `most` and `MAX_PAYEES`."""
     first = draft.totals.first_request
     numbers = range(first, min(draft.totals.next_request, first + min(most, MAX_PAYEES)))
-    requests = ((number, draft.need(Request, number_key(number))) for number in numbers)
+    requests = ((number, draft.need(PegOutRequest, number_key(number))) for number in numbers)
     return tuple(Payee(number, request.script, request.owed) for number, request in requests)
 
 
@@ -273,7 +273,7 @@ def _apply(draft: Draft, payment: Payment) -> None:
     for one in payment.inputs:
         draft.reserve(one, name)
     for payee in payment.payees:
-        draft.delete(Request, number_key(payee.request))
+        draft.delete(PegOutRequest, number_key(payee.request))
     draft.add(first_request=len(payment.payees), payments=1, pledged=payment.reserve_fee)
     draft.put(name, payment)
     draft.put(name, VersionOf(name))

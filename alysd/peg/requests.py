@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from alysd.peg.addresses import NotPayable, payout_script
 from alysd.peg.ledger import Draft, number_key
-from alysd.types.peg import Burn, PegRules, Refund, Request
+from alysd.types.peg import Burn, PegOutRequest, PegRules, Refund
 from alysd.types.units import Sat
 
 SMALLEST_REFUND = 10
@@ -29,7 +29,7 @@ def record_burn(draft: Draft, burn: Burn, rules: PegRules, own: Collection[bytes
             draft.owe_refund(Refund(burn.sender, burn.amount))
         return reason
     owed = Sat(burn.amount - rules.peg_out_service_fee)
-    draft.put(number_key(draft.totals.next_request), Request(burn.sender, script, owed))
+    draft.put(number_key(draft.totals.next_request), PegOutRequest(burn.sender, script, owed))
     draft.add(next_request=1, owed=owed, reserve=rules.peg_out_service_fee)
     return None
 

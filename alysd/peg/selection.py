@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from alysd.errors import NotSeenOnBitcoin
-from alysd.peg.coins import Coin, Target, largest_first
+from alysd.peg.coins import Coin, SelectionTarget, largest_first
 from alysd.peg.proposals import costs_of
 from alysd.peg.signing import Spending
 from alysd.peg.weights import DUST_CHANGE, payment_weight, signed_weight
 from alysd.types.peg import MAX_INPUTS, Payment
 from alysd.types.units import Sat
 
-_ALLOWANCE = Target(Sat(0), Sat(0), 0).change_weight
+_ALLOWANCE = SelectionTarget(Sat(0), Sat(0), 0).change_weight
 """The weight of a change, which a choice without change may spend on inputs instead."""
 
 
@@ -20,7 +20,7 @@ def judge_selection(made: Payment, coins: Sequence[Coin], spendings: Sequence[Sp
     It may be a quarter and a change heavier, as with other strategies. `coins` are the outputs that no payment in
     flight spends. Raises `NotSeenOnBitcoin`.
     """
-    own = largest_first(coins, Target(made.owed, DUST_CHANGE, MAX_INPUTS))
+    own = largest_first(coins, SelectionTarget(made.owed, DUST_CHANGE, MAX_INPUTS))
     if own is None:
         return
     payees = [payee.script for payee in made.payees]

@@ -19,10 +19,10 @@ from alysd.types.peg import (
     Minted,
     Payment,
     PegContents,
+    PegOutRequest,
     PegRules,
     PegTotals,
     Refund,
-    Request,
     VersionOf,
 )
 from alysd.types.units import Height
@@ -45,7 +45,7 @@ def keys_of(contents: PegContents, totals: PegTotals, room: int) -> tuple[Key, .
     elif proposal is not None:
         keys += [(FederationOutput, one.spends.key) for one in proposal.transaction.inputs]
         last = min(totals.next_request, totals.first_request + MAX_PAYEES)
-        keys += [(Request, number_key(number)) for number in range(totals.first_request, last)]
+        keys += [(PegOutRequest, number_key(number)) for number in range(totals.first_request, last)]
     return tuple(dict.fromkeys(keys))
 
 

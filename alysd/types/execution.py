@@ -40,7 +40,7 @@ class ExecutionHeader:
 
 
 @attrs.frozen
-class ExecutedPayload:
+class PayloadResults:
     """The results of executing a payload: the sum of its priority fees, and the burns of its logs."""
 
     fees: Wei

@@ -207,7 +207,7 @@ class Minted:
 
 
 @attrs.frozen
-class Request:
+class PegOutRequest:
     """An accepted request for a payment of `owed` sat, less a share of the Bitcoin fee, to the output script."""
 
     sender: EvmAddress

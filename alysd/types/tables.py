@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import attrs
 
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash
-from alysd.types.peg import FederationOutput, FreeOutput, Minted, Payment, Refund, Request, VersionOf
+from alysd.types.peg import FederationOutput, FreeOutput, Minted, Payment, PegOutRequest, Refund, VersionOf
 from alysd.types.units import Height
 
 
@@ -23,7 +23,7 @@ class Proof:
     aux_hash: AuxHash
 
 
-Entry = Proof | FederationOutput | FreeOutput | Minted | Request | Refund | Payment | VersionOf
+Entry = Proof | FederationOutput | FreeOutput | Minted | PegOutRequest | Refund | Payment | VersionOf
 """The type of the values of all tables."""
 
 
@@ -71,7 +71,7 @@ SHAPES: Mapping[Table, Shape] = {
     Table.OUTPUTS: Shape(bytes, FederationOutput),
     Table.COINS: Shape(bytes, FreeOutput),
     Table.MINTED: Shape(BitcoinHash, Minted),
-    Table.REQUESTS: Shape(bytes, Request),
+    Table.REQUESTS: Shape(bytes, PegOutRequest),
     Table.REFUNDS: Shape(bytes, Refund),
     Table.PAYMENTS: Shape(BitcoinHash, Payment),
     Table.SPENDS: Shape(BitcoinHash, VersionOf),

@@ -72,7 +72,7 @@ from alysd.workflows.candidate_judge import CandidateJudge
 from alysd.workflows.clock_watch import ClockWatch
 from alysd.workflows.own_key import OwnKey
 from alysd.workflows.proposal_sharing import ProposalSharing
-from alysd.workflows.recovery import Recovery
+from alysd.workflows.recovery import RecoveringMembers
 from alysd.workflows.roll_call import RollCall
 
 
@@ -95,7 +95,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         self._to = to
         self._publish = publish
         self._timing = timing
-        self._recovery = Recovery(signer, watch)
+        self._recovery = RecoveringMembers(signer, watch)
         self._own_key = OwnKey(context, signer)
         # Only an authority judges.
         self._judge = None

@@ -39,7 +39,7 @@ from alysd.workflows.candidate_book import (
 )
 from alysd.workflows.clock_watch import ClockWatch
 from alysd.workflows.ledger_reads import ledger_entries
-from alysd.workflows.recovery import Recovery
+from alysd.workflows.recovery import RecoveringMembers
 
 
 class CandidateJudge:
@@ -52,7 +52,7 @@ class CandidateJudge:
         watch: ClockWatch,
         signer: Signer,
         verify: Verifier,
-        recovery: Recovery,
+        recovery: RecoveringMembers,
         to: ApprovalPeers,
         timing: Timing,
     ) -> None:

@@ -1,7 +1,8 @@
 """The recovery of members that have lost their signing guards (docs/protocol.md, "Recovery").
 
 The approval workflow passes on the statements of other members. As long as this member's own guard is lost,
-`Recovery` makes a statement in every slot, and decides which blocks have enough approvals of the other members.
+`RecoveringMembers` makes a statement in every slot, and decides which blocks have enough approvals of the other
+members.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from alysd.types.units import Slot
 from alysd.workflows.clock_watch import ClockWatch
 
 
-class Recovery:
+class RecoveringMembers:
     """Knows which authorities have stated that they recover. A follower has no `signer`.
 
     `watch` says whether the clock is trusted. While it is not, this member makes no statement: a statement names

@@ -31,8 +31,8 @@ from alysd.types.peg import (
     Minted,
     OutPoint,
     PegContents,
+    PegOutRequest,
     PegTotals,
-    Request,
     coin_key,
 )
 from alysd.types.tables import EntryChange, Table
@@ -56,7 +56,7 @@ def large_ledger() -> Iterator[EntryChange]:
         yield EntryChange(Table.OUTPUTS, outpoint.key, FederationOutput(AMOUNT, 0, None))
         yield EntryChange(Table.COINS, coin_key(AMOUNT, outpoint), FreeOutput(0))
     for number in range(REQUESTS):
-        request = Request(USER, b"\x51\x20" + bytes(32), AMOUNT)
+        request = PegOutRequest(USER, b"\x51\x20" + bytes(32), AMOUNT)
         yield EntryChange(Table.REQUESTS, number.to_bytes(8, "big"), request)
 
 

@@ -20,7 +20,7 @@ from alysd.peg.ledger import Draft, Key, Value
 from alysd.peg.signing import SIGNATURE_BYTES
 from alysd.peg.weights import rate_of
 from alysd.types.hashes import BitcoinHash
-from alysd.types.peg import ConfirmedPegOut, Minted, PegContents, Request, Transaction, coin_of
+from alysd.types.peg import ConfirmedPegOut, Minted, PegContents, PegOutRequest, Transaction, coin_of
 from alysd.types.tables import Table
 from alysd.types.units import Height, Sat
 from alysd.wire.bitcoin_transaction import make_transaction
@@ -384,7 +384,7 @@ async def test_an_unfair_choice_of_outputs_is_refused(tmp_path: Path, autojump_c
             for amount, outpoint in (coin_of(key) for table, key in rig.ledger.entries if table is Table.COINS)
             if amount < 5_000_000
         ]
-        requests = {(Request, key): rig.ledger.entries[table, key] for table, key in rig.ledger.entries
+        requests = {(PegOutRequest, key): rig.ledger.entries[table, key] for table, key in rig.ledger.entries
                     if table is Table.REQUESTS}  # fmt: skip
         draft = Draft(rig.ledger.head.peg, cast("dict[Key, Value | None]", requests))
         wish = Wish(2_000, rig.ledger.rules.peg_out_max_fee_rate, "smallest-first")

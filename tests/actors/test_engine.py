@@ -46,7 +46,7 @@ from alysd.testing.executed_chain import (
 from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload
 from alysd.types.chain import Forkchoice
-from alysd.types.execution import ExecutedPayload
+from alysd.types.execution import PayloadResults
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.units import Slot, Wei
 from alysd.types.verdict import Valid, Verdict
@@ -127,7 +127,7 @@ async def test_empty_payload_is_executed_without_asking_for_receipts(autojump_cl
     signed = await make_block(built, chain.head(), NEXT_SLOT)
     async with running(NoReceipts.like(built), chain) as node:
         fees = await node.engine.ask(ExecutePayload(signed.block.payload, signed.block.parent_hash))
-    assert fees == ExecutedPayload(Wei(0))
+    assert fees == PayloadResults(Wei(0))
 
 
 async def test_an_execution_ends_when_its_asker_gives_up(autojump_clock: MockClock) -> None:
@@ -148,7 +148,7 @@ async def test_an_execution_ends_when_its_asker_gives_up(autojump_clock: MockClo
         client.execution_seconds = 0.0
         assert await node.engine.ask(
             ExecutePayload(signed.block.payload, signed.block.parent_hash)
-        ) == ExecutedPayload(Wei(0))
+        ) == PayloadResults(Wei(0))
         assert node.restarts() == 0
 
 
@@ -254,7 +254,7 @@ async def test_client_that_lost_its_last_blocks_costs_no_slot(autojump_clock: Mo
         wipe(client, chain.blocks[:7])
         assert await node.engine.ask(
             ExecutePayload(signed.block.payload, signed.block.parent_hash)
-        ) == ExecutedPayload(Wei(0))
+        ) == PayloadResults(Wei(0))
         wipe(client, chain.blocks[:7])
         await node.engine.ask(SetForkchoice(chain.head()))
         assert client.head == chain.states[10].payload_hash

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from alysd.commands.federation_keyboard import KEYS, Keyboard, raw_keyboard
-from alysd.commands.federation_links import Links, Route
+from alysd.commands.federation_links import Links, MemberRoute
 
 
 @attrs.define(eq=False)
@@ -72,7 +72,7 @@ def test_the_terminal_is_as_before_in_the_end(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_person_parts_the_members_and_joins_them_again() -> None:
     """A partition would have other sides than those that were typed, or would not end."""
-    routes = [Route(near, far, 1, 2) for near in range(1, 5) for far in range(1, 5) if near != far]
+    routes = [MemberRoute(near, far, 1, 2) for near in range(1, 5) for far in range(1, 5) if near != far]
     links = Links(routes)
     keyboard = keyboard_of([FakeMember() for _ in range(4)], links)
     assert keyboard.text() == KEYS
@@ -90,7 +90,7 @@ def test_a_person_parts_the_members_and_joins_them_again() -> None:
 
 
 def test_a_partition_that_is_not_finished_changes_nothing() -> None:
-    links = Links([Route(1, 2, 1, 2), Route(2, 1, 3, 4)])
+    links = Links([MemberRoute(1, 2, 1, 2), MemberRoute(2, 1, 3, 4)])
     members = [FakeMember(), FakeMember()]
     keyboard = keyboard_of(members, links)
     for key in "\nx1k1\n":

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.commands.federation_links import CONNECT_SECONDS, CONNECTIONS, LOOPBACK, Links, Route
+from alysd.commands.federation_links import CONNECT_SECONDS, CONNECTIONS, LOOPBACK, Links, MemberRoute
 from alysd.errors import ConfigError
 from alysd.testing.processes import free_ports
 
@@ -45,7 +45,7 @@ async def pair(delay: float = 0.0, jitter: float = 0.0) -> AsyncGenerator[Pair]:
         await trio.sleep_forever()
 
     listeners = await trio.open_tcp_listeners(0, host=LOOPBACK)
-    links = Links([Route(1, 2, port, listeners[0].socket.getsockname()[1])], delay, jitter)
+    links = Links([MemberRoute(1, 2, port, listeners[0].socket.getsockname()[1])], delay, jitter)
     await links.open()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.serve_listeners, accept, listeners)
@@ -166,7 +166,7 @@ async def test_connections_of_a_pair_are_bounded() -> None:
 
 async def test_a_member_that_does_not_run_ends_the_connection(autojump_clock: MockClock) -> None:
     port, nobody = free_ports(2)
-    links = Links([Route(1, 2, port, nobody)])
+    links = Links([MemberRoute(1, 2, port, nobody)])
     await links.open()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(links.run)
@@ -180,12 +180,12 @@ async def test_a_port_in_use_is_named() -> None:
     listeners = await trio.open_tcp_listeners(0, host=LOOPBACK)
     port = listeners[0].socket.getsockname()[1]
     with pytest.raises(ConfigError, match=f"port {port}, at which member 1 reaches member 2, cannot be used"):
-        await Links([Route(1, 2, port, 1)]).open()
+        await Links([MemberRoute(1, 2, port, 1)]).open()
     await listeners[0].aclose()
 
 
 def test_a_partition_stalls_the_links_between_its_sides_only() -> None:
-    routes = [Route(near, far, 1, 2) for near in range(1, 5) for far in range(1, 5) if near != far]
+    routes = [MemberRoute(near, far, 1, 2) for near in range(1, 5) for far in range(1, 5) if near != far]
     links = Links(routes)
 
     def stalled() -> set[tuple[int, int]]:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from alysd.integrations.lmdb_records import Records, Transaction
+from alysd.integrations.lmdb_records import Records, RecordTransaction
 
 READER = """
 import os, signal, sys
@@ -24,7 +24,7 @@ def kill_a_reader(folder: Path) -> None:
 def test_a_killed_backup_does_not_let_the_database_grow_for_good(tmp_path: Path) -> None:
     records = Records.open(tmp_path, ("table",), map_bytes=2**20)
 
-    def write(txn: Transaction) -> None:
+    def write(txn: RecordTransaction) -> None:
         txn.put("table", b"key", bytes(100_000))
 
     records.write(write)

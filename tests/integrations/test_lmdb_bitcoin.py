@@ -7,7 +7,7 @@ import pytest
 
 from alysd.errors import ConfigError, Corrupt
 from alysd.integrations.lmdb_bitcoin import LmdbBitcoinRecords
-from alysd.integrations.lmdb_records import Records, Transaction
+from alysd.integrations.lmdb_records import Records, RecordTransaction
 from alysd.types.bitcoin_watch import Expected, Finding, ReadBlock, SeenDeposit, Uncredited
 from alysd.types.hashes import BitcoinHash, EvmAddress, sha256
 from alysd.types.peg import DepositOutput, PegIn
@@ -109,7 +109,7 @@ def test_a_database_for_other_federations_is_refused(folder: Path) -> None:
         LmdbBitcoinRecords.open(folder, "another chain")
 
 
-def damage(txn: Transaction) -> None:
+def damage(txn: RecordTransaction) -> None:
     txn.lmdb.put((1).to_bytes(8, "big"), b"other", db=txn.tables["deposits"])
 
 

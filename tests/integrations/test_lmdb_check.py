@@ -9,13 +9,13 @@ import pytest
 
 from alysd.errors import Corrupt
 from alysd.integrations.lmdb_layout import STATE, TABLES, height_key, state_key
-from alysd.integrations.lmdb_records import Records, Transaction
+from alysd.integrations.lmdb_records import Records, RecordTransaction
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.types.chain import ChainState, ExecutedBlock
 from alysd.types.units import Height
 from tests.integrations.stored_blocks import HAND, child, placement
 
-Damage = Callable[[Transaction, list[ChainState]], None]
+Damage = Callable[[RecordTransaction, list[ChainState]], None]
 
 
 def make_chain(folder: Path) -> list[ChainState]:
@@ -38,23 +38,23 @@ def drop(table: str, key: Callable[[list[ChainState]], bytes]) -> Damage:
     return lambda txn, states: txn.delete(table, key(states))
 
 
-def put_back_final(txn: Transaction, states: list[ChainState]) -> None:
+def put_back_final(txn: RecordTransaction, states: list[ChainState]) -> None:
     txn.put("meta", b"final", state_key(states[1]))
 
 
-def move_state(txn: Transaction, states: list[ChainState]) -> None:
+def move_state(txn: RecordTransaction, states: list[ChainState]) -> None:
     txn.put("states", state_key(states[9]), STATE.encode(states[8]))
 
 
-def other_parent(txn: Transaction, states: list[ChainState]) -> None:
+def other_parent(txn: RecordTransaction, states: list[ChainState]) -> None:
     txn.put("states", state_key(states[9]), STATE.encode(attrs.evolve(states[9], parent_hash=states[2].hash)))
 
 
-def other_final(txn: Transaction, states: list[ChainState]) -> None:
+def other_final(txn: RecordTransaction, states: list[ChainState]) -> None:
     txn.put("canonical", height_key(Height(6)), states[5].hash)
 
 
-def no_meta(txn: Transaction, _states: list[ChainState]) -> None:
+def no_meta(txn: RecordTransaction, _states: list[ChainState]) -> None:
     for key in (b"genesis", b"final", b"format"):
         txn.delete("meta", key)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from alysd.integrations.lmdb_records import Records, Transaction
+from alysd.integrations.lmdb_records import Records, RecordTransaction
 
 SECONDS = 30.0
 """Longer than any step takes; no test waits for it to pass."""
@@ -29,7 +29,7 @@ def test_a_read_does_not_wait_for_a_write(records: Records) -> None:
     """A commit of 2.6 s on a slow disk stopped every request for that time."""
     in_write, may_end = threading.Event(), threading.Event()
 
-    def slow(txn: Transaction) -> None:
+    def slow(txn: RecordTransaction) -> None:
         txn.put("table", b"key", b"new")
         in_write.set()
         assert may_end.wait(SECONDS)
@@ -48,12 +48,12 @@ def test_the_map_grows_only_when_no_read_is_open(records: Records, monkeypatch: 
     in_read, may_end, full = threading.Event(), threading.Event(), threading.Event()
     seen: list[bytes | None] = []
 
-    def slow(txn: Transaction) -> None:
+    def slow(txn: RecordTransaction) -> None:
         in_read.set()
         assert may_end.wait(SECONDS)
         seen.append(txn.get("table", b"key"))
 
-    def fill(txn: Transaction) -> None:
+    def fill(txn: RecordTransaction) -> None:
         try:
             for number in range(200):
                 txn.put("table", b"%d" % number, bytes(1000))

@@ -13,7 +13,7 @@ from alysd.peg.signing import Spending, assemble_witness, message_of
 from alysd.testing.chain import bitcoin_secret
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BitcoinHash, SchnorrSignature
-from alysd.types.peg import Payment, PegOutProposal, Request, Transaction, coin_of
+from alysd.types.peg import Payment, PegOutProposal, PegOutRequest, Transaction, coin_of
 from alysd.types.tables import Table
 from alysd.wire.bitcoin_transaction import make_transaction
 from tests.peg.chain_world import PegWorld
@@ -36,7 +36,7 @@ async def new_proposal(world: PegWorld, at: ChainState, rate: int) -> PegOutProp
     numbers = range(at.peg.first_request, at.peg.next_request)
     keys = [(Table.REQUESTS, number_key(number)) for number in numbers]
     found = await world.entries(at, *keys)
-    entries = {(Request, key): value for (_, key), value in zip(keys, found, strict=True)}
+    entries = {(PegOutRequest, key): value for (_, key), value in zip(keys, found, strict=True)}
     draft = Draft(at.peg, entries)  # pyright: ignore[reportArgumentType]  they are requests
     wish = Wish(rate, world.spec.peg_out_max_fee_rate, "largest-first")
     return make_proposal(draft, await coins(world, at), wish, spendings(world), make_transaction)

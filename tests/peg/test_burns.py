@@ -10,7 +10,7 @@ from alysd.errors import Malformed
 from alysd.testing.blocks import make_payload
 from alysd.testing.peg import peg_in
 from alysd.types.hashes import EvmAddress
-from alysd.types.peg import BRIDGE_ADDRESS, Burn, PegContents, Refund, Request
+from alysd.types.peg import BRIDGE_ADDRESS, Burn, PegContents, PegOutRequest, Refund
 from alysd.types.tables import Table
 from alysd.types.units import Sat
 from alysd.wire.bridge_logs import REQUEST_TOPIC, bloom_has, burns_in
@@ -64,7 +64,7 @@ async def test_a_burn_is_owed_and_a_refused_one_is_minted_back(
         assert state.peg.refunds_due == 99_999 + 200_000 + 150_000
         requests = await world.entries(state, *((Table.REQUESTS, number(place)) for place in range(2)))
         assert requests[1] is None
-        assert isinstance(requests[0], Request)
+        assert isinstance(requests[0], PegOutRequest)
         assert (requests[0].sender, requests[0].owed, len(requests[0].script)) == (RICH.address, 299_900, 34)
         refunds = await world.entries(state, (Table.REFUNDS, number(0)), (Table.REFUNDS, number(1)))
         assert refunds == (Refund(RICH.address, Sat(99_999)), Refund(OTHER.address, Sat(200_000)))

@@ -5,7 +5,7 @@ from itertools import combinations
 
 import pytest
 
-from alysd.peg.coins import Coin, Strategy, Target, holds, needed, select
+from alysd.peg.coins import Coin, SelectionTarget, Strategy, holds, needed, select
 from alysd.peg.weights import DUST_CHANGE
 from alysd.testing.virtual_time import seeded
 from alysd.types.hashes import BitcoinHash, sha256
@@ -23,7 +23,7 @@ def coin(number: int, amount: int, weight: int = 379) -> Coin:
     return Coin(OutPoint(BitcoinHash(sha256(b"coin %d" % number)), 0), Sat(amount), 0, weight)
 
 
-def random_sets(seed: int, count: int) -> Iterator[tuple[list[Coin], Target]]:
+def random_sets(seed: int, count: int) -> Iterator[tuple[list[Coin], SelectionTarget]]:
     """Up to eight coins, and a target that is often the exact sum of some, or a little beside it."""
     draw = seeded(seed)
     for _ in range(count):
@@ -34,10 +34,10 @@ def random_sets(seed: int, count: int) -> Iterator[tuple[list[Coin], Target]]:
         ]
         some = draw.sample(coins, draw.randint(1, len(coins)))
         amount = sum(one.amount for one in some) + draw.choice([0, 0, -1, 1, -DUST_CHANGE, -5_000])
-        yield coins, Target(Sat(max(1, amount)), DUST_CHANGE, draw.choice([1, 3, 8]))
+        yield coins, SelectionTarget(Sat(max(1, amount)), DUST_CHANGE, draw.choice([1, 3, 8]))
 
 
-def choices(coins: Sequence[Coin], target: Target) -> list[tuple[Coin, ...]]:
+def choices(coins: Sequence[Coin], target: SelectionTarget) -> list[tuple[Coin, ...]]:
     """All choices that hold the target, without coins that they do not need."""
     every = (
         some for size in range(1, len(coins) + 1) for some in combinations(coins, size) if holds(some, target)
@@ -45,11 +45,11 @@ def choices(coins: Sequence[Coin], target: Target) -> list[tuple[Coin, ...]]:
     return [some for some in every if len(needed(some, target)) == len(some)]
 
 
-def is_exact(coins: Sequence[Coin], target: Target) -> bool:
+def is_exact(coins: Sequence[Coin], target: SelectionTarget) -> bool:
     return sum(one.amount for one in coins) == target.amount
 
 
-def waste(coins: Sequence[Coin], target: Target) -> int:
+def waste(coins: Sequence[Coin], target: SelectionTarget) -> int:
     """The weight that a choice costs: its inputs, and a change with its later spending."""
     return sum(one.weight for one in coins) + (0 if is_exact(coins, target) else target.change_weight)
 
@@ -113,7 +113,7 @@ def test_how_near_minimize_fee_is_to_the_best_of_all_choices() -> None:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_no_coins_and_too_few_coins_are_no_choice(strategy: Strategy) -> None:
-    target = Target(Sat(1_000), DUST_CHANGE, 2)
+    target = SelectionTarget(Sat(1_000), DUST_CHANGE, 2)
     assert select(strategy, [], target) is None
     assert select(strategy, [coin(0, 999)], target) is None
     assert select(strategy, [coin(0, 1_000 + DUST_CHANGE - 1)], target) is None, "the rest would be dust"

@@ -10,7 +10,7 @@ from alysd.peg.ledger import check_totals, free_reserve
 from alysd.peg.proposals import MIN_CONSOLIDATED
 from alysd.peg.versions import payment_transaction
 from alysd.peg.violations import BadProposal, BadReplacement, WrongChange, WrongReserveFee
-from alysd.types.peg import Payment, PaymentInput, PegOutProposal, Request
+from alysd.types.peg import Payment, PaymentInput, PegOutProposal, PegOutRequest
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_transaction import make_transaction
 from tests.peg.ledger_kit import RULES, SPENDINGS, LedgerBook
@@ -27,7 +27,7 @@ def blocked(count: int = 250, owed: int = 12_000_000, reserve: int = 1_000_000) 
 
 
 def waiting(book: LedgerBook) -> Waiting:
-    (owed,) = [entry.owed for entry in book.entries.values() if isinstance(entry, Request)][:1]
+    (owed,) = [entry.owed for entry in book.entries.values() if isinstance(entry, PegOutRequest)][:1]
     changes = [one.change_of(one.versions[-1]) for one in book.payments() if one.change]
     return Waiting(owed, book.free_coins(), changes)
 

@@ -24,8 +24,8 @@ from alysd.types.peg import (
     Payment,
     PegContents,
     PegIn,
+    PegOutRequest,
     Refund,
-    Request,
     Transaction,
     coin_of,
 )
@@ -68,7 +68,9 @@ class History:
             one for one in (await self.listed(Table.OUTPUTS, at)).values() if isinstance(one, FederationOutput)
         ]
         minted = [one for one in (await self.listed(Table.MINTED, at)).values() if isinstance(one, Minted)]
-        requests = [one for one in (await self.listed(Table.REQUESTS, at)).values() if isinstance(one, Request)]
+        requests = [
+            one for one in (await self.listed(Table.REQUESTS, at)).values() if isinstance(one, PegOutRequest)
+        ]
         refunds = [one for one in (await self.listed(Table.REFUNDS, at)).values() if isinstance(one, Refund)]
         payments = await self.payments(at)
         totals = at.peg

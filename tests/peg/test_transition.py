@@ -22,7 +22,7 @@ from alysd.types.peg import (
     OutPoint,
     PegContents,
     PegOutProposal,
-    Request,
+    PegOutRequest,
     Transaction,
     TransactionInput,
     TransactionOutput,
@@ -175,7 +175,7 @@ class PegMachine(LedgerBook, RuleBasedStateMachine):
         free = {outpoint: amount for outpoint, amount in self.coins.items() if outpoint not in reserved}
         assert {coin.outpoint: coin.amount for coin in self.free_coins()} == free
         assert (totals.burned, totals.minted, totals.refunded) == (self.burned, self.minted, self.refunded)
-        waiting = sum(value.owed for value in self.entries.values() if isinstance(value, Request))
+        waiting = sum(value.owed for value in self.entries.values() if isinstance(value, PegOutRequest))
         assert totals.owed == waiting + sum(payment.owed for payment in self.payments())
         assert totals.payments == len(self.payments()) <= 4
         for payment in self.payments():

@@ -16,8 +16,8 @@ from alysd.types.peg import (
     Payment,
     PaymentInput,
     PaymentVersion,
+    PegOutRequest,
     PegTotals,
-    Request,
 )
 from alysd.types.tables import SHAPES, Proof, Table
 from alysd.types.units import Gwei, Height, Sat, Slot, Wei
@@ -132,7 +132,7 @@ def test_a_record_of_variable_width_reads_back(value: Payment | FederationOutput
 
 def test_a_byte_string_that_is_too_long_is_not_written() -> None:
     with pytest.raises(OverflowError):
-        record_codec(Request).encode(Request(EvmAddress(bytes(20)), bytes(2**16), Sat(1)))
+        record_codec(PegOutRequest).encode(PegOutRequest(EvmAddress(bytes(20)), bytes(2**16), Sat(1)))
 
 
 def test_a_class_with_a_field_of_an_unknown_type_has_no_record() -> None:

@@ -35,7 +35,7 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState, Forkchoice, ReceivedBlock
 from alysd.types.chain_spec import ChainSpec
-from alysd.types.execution import ExecutedPayload
+from alysd.types.execution import PayloadResults
 from alysd.types.federation import SlotRecord
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.proposal import Proposal, SlotApproval
@@ -84,7 +84,7 @@ class MemberOnTheHarness:
         self.chain.on(GetState).computes(lambda message: self.tree.get(message.hash))
         self.chain.on(GetForkchoice).computes(lambda _: self.tree.tip)
         self.chain.on(GetAncestry).computes(lambda message: self.tree.ancestry(message.tip))
-        self.engine.on(ExecutePayload).answers(ExecutedPayload(Wei(0)))
+        self.engine.on(ExecutePayload).answers(PayloadResults(Wei(0)))
         self.block_import.on(ImportBlock).computes(lambda message: self.adopt(message.signed))
         self.storage.on(GetBlockByHash).computes(lambda message: self.blocks.get(message.hash))
         self.sync.on(GetSyncProgress).answers(SYNCED)

@@ -28,7 +28,7 @@ from alysd.messages.sync import BlockMissing, GetSyncProgress
 from alysd.nurseries import ActorDown, AskTimeout, HandlerCrashed, MailboxFull
 from alysd.testing.blocks import FIRST_SLOT, make_header
 from alysd.testing.peg import any_proposal
-from alysd.types.execution import ExecutedPayload
+from alysd.types.execution import PayloadResults
 from alysd.types.federation import SlotSteps
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Slot, Wei
@@ -113,7 +113,7 @@ async def test_a_member_judges_executes_approves_and_imports(
 async def test_the_record_of_a_slot_has_the_time_of_each_step(tmp_path: Path, autojump_clock: MockClock) -> None:
     """A federation that approves slowly could not be told whether proposals, members or approvals are late."""
     world = MemberOnTheHarness(tmp_path, 4)
-    world.engine.on(ExecutePayload).answers(ExecutedPayload(Wei(0))).after(0.06)
+    world.engine.on(ExecutePayload).answers(PayloadResults(Wei(0))).after(0.06)
     async with world.running():
         await world.until_slot(Slot(FIRST_SLOT + 1), 0.05)
         block = world.make(Slot(FIRST_SLOT + 1))
@@ -432,7 +432,7 @@ async def test_a_block_that_took_too_long_to_execute_is_not_approved(
     async with world.running():
         slot = world.slot_of(1)
         await world.until_slot(slot, 1.9)
-        world.engine.on(ExecutePayload).answers(ExecutedPayload(Wei(0))).after(0.5)
+        world.engine.on(ExecutePayload).answers(PayloadResults(Wei(0))).after(0.5)
         await world.propose(world.make(slot))
         await world.until_slot(slot, 3)
     assert not world.approved
@@ -445,7 +445,7 @@ async def test_a_candidate_that_is_slow_to_execute_does_not_delay_the_own_block(
 ) -> None:
     """Its author decides how long it takes. The own slot would be lost, and with it every slot after a liar's."""
     world = MemberOnTheHarness(tmp_path, 4, own=2)
-    world.engine.on(ExecutePayload).answers(ExecutedPayload(Wei(0))).after(14.0)
+    world.engine.on(ExecutePayload).answers(PayloadResults(Wei(0))).after(14.0)
     async with world.running():
         slot = world.slot_of(1)
         await world.until_slot(slot, share)
@@ -477,7 +477,7 @@ async def test_a_client_that_catches_up_is_asked_again_in_the_next_slot(
         assert [event.reason for event in logged if isinstance(event, CandidatePostponed)] == [
             "the execution client is catching up"
         ]
-        world.engine.on(ExecutePayload).answers(ExecutedPayload(Wei(0)))
+        world.engine.on(ExecutePayload).answers(PayloadResults(Wei(0)))
         await world.until_slot(Slot(slot + 1))
     assert world.approved == [block_hash(block)]
     assert world.states[:3] == ["ValidCandidate", "ExecutedCandidate", "ApprovedCandidate"]

@@ -32,7 +32,7 @@ from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice, StoredBlock
-from alysd.types.execution import ExecutedPayload
+from alysd.types.execution import PayloadResults
 from alysd.types.hashes import AuxHash, BlsPublicKey, BlsSignature
 from alysd.types.tables import Table
 from alysd.types.units import Slot, Wei
@@ -65,7 +65,7 @@ class ImportOnTheHarness:
         self.chain.on(GetAncestry).computes(lambda message: tree.ancestry(message.tip))
         self.chain.on(AdoptBlock).computes(self._adopt)
         self.chain.on(AdoptBlocks).computes(lambda all_: tuple(self._adopt(AdoptBlock(x)) for x in all_.executed))
-        self.engine.on(ExecutePayload).answers(ExecutedPayload(Wei(0)))
+        self.engine.on(ExecutePayload).answers(PayloadResults(Wei(0)))
         self.engine.on(SetForkchoice).answers(None)
 
     def verify(self, keys: Sequence[BlsPublicKey], message: bytes, signature: BlsSignature) -> bool:
@@ -217,7 +217,7 @@ async def test_a_block_that_comes_while_the_execution_client_lags_can_come_again
         assert [event.hash for event in logged if isinstance(event, BlockPostponed)] == [block.hash]
         assert not [event for event in logged if isinstance(event, BlockRefused)]
         assert AdoptBlock not in world.asked
-        world.engine.on(ExecutePayload).answers(ExecutedPayload(Wei(0)))
+        world.engine.on(ExecutePayload).answers(PayloadResults(Wei(0)))
         assert (await world.take(block)).head.hash == block.hash
 
 
@@ -334,9 +334,9 @@ async def test_the_blocks_before_one_that_cannot_be_imported_are_kept(
     ahead = await Ahead.of(world, 5)
     bad = ahead.blocks[2].block.payload
 
-    def execute(message: ExecutePayload) -> ExecutedPayload:
+    def execute(message: ExecutePayload) -> PayloadResults:
         if message.payload != bad:
-            return ExecutedPayload(Wei(0))
+            return PayloadResults(Wei(0))
         if error is not None:
             raise error
         raise AskTimeout("engine", "ExecutePayload", 12.0)
@@ -357,11 +357,11 @@ async def test_a_client_that_executes_only_on_its_head_gets_one_block_at_a_time(
     ahead = await Ahead.of(world, 5)
     refused: list[ExecutePayload] = []
 
-    def execute(message: ExecutePayload) -> ExecutedPayload:
+    def execute(message: ExecutePayload) -> PayloadResults:
         if message.payload.parent_hash != world.tree.tip.head.payload_hash:
             refused.append(message)
             raise NotNow("the client does not know the parent")
-        return ExecutedPayload(Wei(0))
+        return PayloadResults(Wei(0))
 
     world.engine.on(ExecutePayload).computes(execute)
     async with world.running():
