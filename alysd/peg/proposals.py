@@ -172,6 +172,9 @@ def _payment_of(
     if len(payees) < count:
         raise WrongPayees(f"it has {count} payees, and only {len(payees)} requests can be paid")
     change = outputs[-1].amount if has_change else Sat(0)
+    if has_change and not change:
+        # The ledger stands for no change by 0, so it could not give the members this transaction to sign.
+        raise WrongChange(DUST_CHANGE, change)
     fee = sum(one.amount for one in inputs) - sum(output.amount for output in outputs)
     first = PaymentVersion(transaction.txid, Sat(fee), signed=None)
     payment = Payment(inputs, payees, change, newest, proposal.reserve_fee, (first,))

@@ -1,10 +1,14 @@
 """Payments at the edge of the rules: small payees beside large ones, dust, and rests that nobody can pay."""
 
+from itertools import product
+
 import attrs
 import pytest
 
+from alysd.errors import InvalidBlock
 from alysd.peg.authoring import Wish, make_proposal, make_replacement
 from alysd.peg.ledger import check_totals
+from alysd.peg.versions import SEQUENCE, transaction_of
 from alysd.peg.violations import BadProposal, WrongChange, WrongPayees
 from alysd.peg.weights import DUST_CHANGE, fee_at, payment_weight
 from alysd.types.peg import Payment, PegOutProposal, TransactionInput, TransactionOutput
@@ -127,3 +131,55 @@ def test_no_payee_gets_dust() -> None:
     assert len(outputs) == 2
     with pytest.raises(WrongPayees, match="would be dust"):
         book.propose(other(made, 300, outputs[-1].amount))
+
+
+def with_outputs(made: PegOutProposal, outputs: list[TransactionOutput]) -> PegOutProposal:
+    """The proposal with these outputs."""
+    transaction = make_transaction(2, made.transaction.inputs, outputs, 0)
+    return PegOutProposal(transaction, made.reserve_fee, None)
+
+
+def test_a_change_of_nothing_is_refused() -> None:
+    """No member could sign the payment: the ledger's entry gave a transaction without this output."""
+    book = LedgerBook()
+    book.hold([100_000], burned=[50_100, 50_100])
+    made = proposal(book)
+    assert made is not None
+    nothing = TransactionOutput(Sat(0), SPENDINGS[0].output_script)
+    with pytest.raises(WrongChange, match="must be 330 sat, found 0"):
+        book.propose(with_outputs(made, [*made.transaction.outputs, nothing]))
+
+
+def test_a_consolidation_into_nothing_is_refused() -> None:
+    book = LedgerBook()
+    book.hold([1_000] * 101, reserve=50_000, burned=[100_900])
+    coins = book.free_coins()[-20:]
+    inputs = [TransactionInput(coin.outpoint, b"", SEQUENCE) for coin in coins]
+    transaction = make_transaction(2, inputs, [TransactionOutput(Sat(0), SPENDINGS[0].output_script)], 0)
+    with pytest.raises(WrongChange, match="must be 330 sat, found 0"):
+        book.propose(PegOutProposal(transaction, Sat(20_000), None))
+
+
+@pytest.mark.parametrize("held", [100_000, 100_200, 100_330, 200_000])
+def test_members_can_sign_every_proposal_that_is_accepted(held: int) -> None:
+    """A payment that nobody can sign holds its outputs and its payees for ever."""
+    book = LedgerBook()
+    book.hold([held], reserve=1_000, burned=[50_100, 50_100])
+    made = proposal(book)
+    assert made is not None
+    outputs, totals, entries = list(made.transaction.outputs), book.totals, dict(book.entries)
+    amounts, places = (0, 1, 329, DUST_CHANGE), range(len(outputs) + 1)
+    scripts = (SPENDINGS[0].output_script, outputs[0].script)
+    extra = [TransactionOutput(Sat(amount), script) for amount, script in product(amounts, scripts)]
+    tried = [outputs, outputs[:-1], *([*outputs[:at], one, *outputs[at:]] for at, one in product(places, extra))]
+    accepted = 0
+    for some in tried:
+        book.totals, book.entries = totals, dict(entries)
+        one = with_outputs(made, some)
+        try:
+            payment = book.propose(one)
+        except InvalidBlock:
+            continue
+        accepted += 1
+        assert transaction_of(payment, payment.versions[0], SPENDINGS, make_transaction) == one.transaction
+    assert accepted == 1
