@@ -131,9 +131,12 @@ async def authenticated(
     target: Target, attack: Callable[[Any], Awaitable[None]], source: str = "", seconds: float = 20
 ) -> None:
     """Run `attack` on a connection whose handshake was correct, with a new id."""
+    from libp2p.io.exceptions import IOException
+
     from alysd.integrations.key_kinds import new_secret
     from alysd.integrations.libp2p.connection import upgrade
     from alysd.integrations.libp2p.keys import Identity, peer_id
+    from alysd.integrations.libp2p.multistream import NegotiationFailed
 
     over = trio.Event()
 
@@ -143,7 +146,7 @@ async def authenticated(
         target.record.closed.append(trio.current_time() - began)
         over.set()
 
-    with suppress(*TROUBLE), trio.move_on_after(seconds):
+    with suppress(*TROUBLE, IOException, NegotiationFailed), trio.move_on_after(seconds):
         async with await dial(target, source or f"127.0.3.{RANDOM.randrange(1, 250)}") as stream:
             connection = await upgrade(stream, Identity.of(new_secret("network")), peer_id(target.peer))
             target.record.authenticated += 1
