@@ -1,6 +1,6 @@
 """Attack one of four running daemons by hostile peers, one attack after the other, and see what it costs.
 
-    python -m benchmarks.hostile_peers [--only ATTACK ...] [--seconds 30]
+    python -m benchmarks.hostile_peers [--only ATTACK ...] [--seconds 30] [--crowd 1000] [--proposals 100000]
 
 The attacks are those of `tests.integration.hostile_peers`, an independent program. Each lasts for so many seconds,
 except for two: 1,000 connections are authenticated, and 100,000 invalid proposals are sent, however long it takes.
@@ -17,11 +17,8 @@ import trio
 from tests.integration.attacked_member import HOST_MIB, NODE_MIB, Deeds, Outcome, attacked_federation
 from tests.integration.hostile_peers import NAMES
 
-COUNTS = {"authenticated_crowd": 1_000, "invalid_proposals": 100_000}
-"""How often the two attacks do it that last until then."""
-
 MOST_SECONDS = 3600.0
-"""The longest time for them. On two processors that nothing else uses they take one and five minutes."""
+"""The longest time for these two. On two processors that nothing else uses they take one and five minutes."""
 
 COLUMNS = (
     "attack", "seconds", "connections", "authenticated", "messages", "closed by the node", "after (median)",
@@ -43,10 +40,11 @@ def row(outcome: Outcome, missed: int, seconds: float) -> str:
 async def measure(folder: Path, options: argparse.Namespace) -> bool:
     """Print the table; returns whether no slot was missed and the memory stayed within its bounds."""
     good = True
+    counts = {"authenticated_crowd": options.crowd, "invalid_proposals": options.proposals}
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     async with attacked_federation(folder) as federation:
         for name in ("", *options.only):
-            count = COUNTS.get(name)
+            count = counts.get(name)
             orders = [] if not name else [name if count is None else f"{name}={count}"]
             began = trio.current_time()
             outcome = await federation.attacked(orders, options.seconds if count is None else MOST_SECONDS)
@@ -62,6 +60,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, help="the attacks to run (all)")
     parser.add_argument("--seconds", type=float, default=30, help="how long each attack lasts (30)")
+    parser.add_argument("--crowd", type=int, default=1_000, help="connections of authenticated_crowd (1000)")
+    parser.add_argument("--proposals", type=int, default=100_000, help="invalid proposals to send (100000)")
     options = parser.parse_args()
     with TemporaryDirectory() as folder:
         return 0 if trio.run(measure, Path(folder), options) else 1
