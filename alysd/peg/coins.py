@@ -5,8 +5,10 @@ chosen coins, or None if the coins are not enough. `select` removes coins that t
 the payees must not pay for them (`alysd.peg.proposals`).
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, islice, product
+from operator import getitem, mul
 from typing import Literal
 
 import attrs
@@ -43,7 +45,7 @@ class SelectionTarget:
 Selection = tuple[Coin, ...]
 
 MAX_TRIES = 100_000
-"""The number of steps after which branch-and-bound gives up, about 0.1 s."""
+"""The number of steps after which a search gives up, about 0.1 s."""
 
 
 def select(strategy: Strategy, coins: Sequence[Coin], target: SelectionTarget) -> Selection | None:
@@ -109,10 +111,35 @@ def branch_and_bound(coins: Sequence[Coin], target: SelectionTarget) -> Selectio
 
 
 def minimize_fee(coins: Sequence[Coin], target: SelectionTarget) -> Selection | None:
-    """The lightest of an exact selection, largest first and smallest first, with the later spending of change."""
-    found = (_exact(coins, target), largest_first(coins, target), smallest_first(coins, target))
+    """The lighter of the lightest exact selection and the lightest one with change and its later spending."""
+    found = (_exact(coins, target), _lightest(coins, target), largest_first(coins, target))
     choices = [needed(each, target) for each in found if each is not None]
     return min(choices, key=lambda each: (_waste(each, target), len(each)), default=None)
+
+
+def _lightest(coins: Sequence[Coin], target: SelectionTarget) -> Selection | None:
+    """The lightest coins that hold the target and a change.
+
+    Of coins of one weight, the largest are the best. So only the number of coins of each weight is searched: of
+    all numbers if the coins have up to three weights, else the first `MAX_TRIES`.
+    """
+    weights = sorted({coin.weight for coin in coins})
+    if not weights:
+        return None
+    ordered = [sorted((each for each in coins if each.weight == one), key=_size, reverse=True) for one in weights]
+    largest = [each[: target.most] for each in ordered]
+    sums = [[0, *accumulate(coin.amount for coin in each)] for each in largest]
+    best: tuple[int, int, tuple[int, ...]] | None = None
+    for others in islice(product(*(range(len(each)) for each in sums[1:])), MAX_TRIES):
+        left = target.amount + target.change - sum(map(getitem, sums[1:], others))
+        counts = (bisect_left(sums[0], left), *others)
+        if counts[0] == len(sums[0]) or sum(counts) > target.most:
+            continue
+        found = (sum(map(mul, weights, counts)), sum(counts), counts)
+        best = found if best is None else min(best, found)
+    if best is None:
+        return None
+    return tuple(coin for each, count in zip(largest, best[2], strict=True) for coin in each[:count])
 
 
 def _waste(coins: Sequence[Coin], target: SelectionTarget) -> int:
