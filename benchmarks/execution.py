@@ -66,6 +66,14 @@ class Transfers:
         """Return the next transfers."""
         return [self._transfer(self.nonce + index) for index in range(self.a_block)]
 
+    def slow(self, base_fee: int, accounts: AccountReader) -> list[SignedTransaction]:  # noqa: ARG002
+        """Return nothing: all transfers are quick."""
+        return []
+
+    def set_back(self, transaction: SignedTransaction) -> None:
+        """Fail: all transfers are quick."""
+        raise AssertionError(transaction.hash.hex())
+
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
         """Fail: all transfers are valid."""
         raise AssertionError(f"{transaction.hash.hex()}: {reason}")

@@ -14,8 +14,9 @@ from alysd.errors import ConfigError
 
 if TYPE_CHECKING:
     from alysd.embedded.embedded_execution import EmbeddedExecution
-    from alysd.embedded.engine.building import AccountReader, Builder
+    from alysd.embedded.engine.building import Builder
     from alysd.embedded.engine.embedded_engine import EmbeddedEngine
+    from alysd.embedded.engine.pending_source import AccountReader
     from alysd.embedded.engine.transaction import SignedTransaction, read_transaction
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AccountReader": "alysd.embedded.engine.building",
+    "AccountReader": "alysd.embedded.engine.pending_source",
     "Builder": "alysd.embedded.engine.building",
     "EmbeddedEngine": "alysd.embedded.engine.embedded_engine",
     "EmbeddedExecution": "alysd.embedded.embedded_execution",

@@ -12,6 +12,14 @@ class NothingPending:
         """No transactions."""
         return ()
 
+    def slow(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:
+        """No transactions."""
+        return ()
+
+    def set_back(self, transaction: SignedTransaction) -> None:
+        """Raise `AssertionError`: this source offers no transactions."""
+        raise AssertionError(f"{transaction.hash.hex()} was never offered")
+
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
         """Raise `AssertionError`: this source offers no transactions, so the engine cannot discard any."""
         raise AssertionError(f"{transaction.hash.hex()} was never offered (discarded: {reason})")

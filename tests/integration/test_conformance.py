@@ -54,6 +54,12 @@ class GivenTransactions:
     def best(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:
         return tuple(self.pending)
 
+    def slow(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:
+        return ()
+
+    def set_back(self, transaction: SignedTransaction) -> None:
+        pytest.fail(f"the embedded engine has too little time for {transaction.hash.hex()}")
+
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
         pytest.fail(f"the embedded engine discards {transaction.hash.hex()}: {reason}")
 

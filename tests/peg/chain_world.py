@@ -67,6 +67,14 @@ class Offered:
         """All of them, in order."""
         return [read_transaction(raw, 4242) for raw in self.raw]
 
+    def slow(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:
+        """None: the tests offer nothing that takes long."""
+        return ()
+
+    def set_back(self, transaction: SignedTransaction) -> None:
+        """A test offers only what is quick."""
+        raise AssertionError(transaction.hash.hex())
+
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
         """A test offers only what can be included."""
         raise AssertionError(reason)

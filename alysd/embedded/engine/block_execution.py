@@ -16,6 +16,7 @@ from alysd.embedded.engine.eels import (
 from alysd.embedded.engine.environment import EelsState, environment_of
 from alysd.embedded.engine.rules import BrokenRule
 from alysd.embedded.engine.specification import (
+    PRECOMPILED,
     U64,
     U256,
     Address,
@@ -97,9 +98,19 @@ class BlockExecution:
         """Gas that further transactions may use."""
         return self._frame.gas_limit - int(self._output.block_gas_used)
 
+    @property
+    def number(self) -> int:
+        """The block's number."""
+        return self._frame.number
+
     def nonce_of(self, address: EvmAddress) -> int:
         """The account's nonce after the transactions so far."""
         return int(self._state.get_account(Address(address)).nonce)
+
+    def has_code(self, address: EvmAddress) -> bool:
+        """Whether a call of the address executes code, also that of a precompiled contract."""
+        called = Address(address)
+        return called in PRECOMPILED or bool(self._state.get_account(called).code)
 
     def limit(self, budget: TimeBudget) -> None:
         """Set the time budget of everything that is executed from now on."""

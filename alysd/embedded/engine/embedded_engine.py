@@ -6,9 +6,10 @@ from typing import Any, TypeVar, TypeVarTuple
 
 import trio
 
-from alysd.embedded.engine.building import Builder, PendingSource
+from alysd.embedded.engine.building import Builder
 from alysd.embedded.engine.calls import Calls
 from alysd.embedded.engine.execution_chain import ExecutionChain
+from alysd.embedded.engine.pending_source import PendingSource
 from alysd.embedded.engine.pruning import KEPT_STATES
 from alysd.embedded.engine.reader import Reader
 from alysd.embedded.engine.values import HeadChange

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from alysd.embedded.engine.block_execution import BlockExecution, ExecutedPayload
-from alysd.embedded.engine.building import Builder, PendingSource
+from alysd.embedded.engine.building import Builder
 from alysd.embedded.engine.chain_store import BlockRecord, CanonicalChange, ChainStore
 from alysd.embedded.engine.eels import EelsState
 from alysd.embedded.engine.environment import AncestorHashes
+from alysd.embedded.engine.pending_source import PendingSource
 from alysd.embedded.engine.pruning import KEPT_STATES, PruningLimits
 from alysd.embedded.engine.reader import Reader, Tip
 from alysd.embedded.engine.records import damage, encode_body, encode_receipts

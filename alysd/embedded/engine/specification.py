@@ -8,6 +8,7 @@ remain the original one.
 
 import sys
 from importlib import import_module
+from typing import Any, cast
 
 from ethereum import EVM_RECURSION_LIMIT
 from ethereum.exceptions import EthereumException
@@ -15,6 +16,7 @@ from ethereum.forks.cancun import blocks, fork, state, transactions, trie, vm
 from ethereum.forks.cancun.fork_types import EMPTY_ACCOUNT, Account, Address
 from ethereum.forks.cancun.utils.message import prepare_message
 from ethereum.forks.cancun.vm import exceptions, interpreter
+from ethereum.forks.cancun.vm.precompiled_contracts import mapping
 from ethereum.trace import OpStart, PrecompileStart, set_evm_trace
 from ethereum_rlp import rlp
 from ethereum_rlp.exceptions import RLPException
@@ -27,8 +29,12 @@ from ethereum_types.numeric import U64, U256, Uint
 import_module("py_ecc")
 sys.setrecursionlimit(EVM_RECURSION_LIMIT)
 
+PRECOMPILED: frozenset[Address] = frozenset(cast("Any", mapping).PRE_COMPILED_CONTRACTS)
+"""The addresses of the precompiled contracts."""
+
 __all__ = [
     "EMPTY_ACCOUNT",
+    "PRECOMPILED",
     "U64",
     "U256",
     "Account",

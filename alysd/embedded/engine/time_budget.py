@@ -28,6 +28,10 @@ class OutOfTime(Exception):
     """The time budget is used up. It is not an `EthereumException`, which the interpreter would catch."""
 
 
+class Interrupted(OutOfTime):
+    """The time on the wall clock was over before the budget was used up: the machine is busy with other work."""
+
+
 def never() -> None:
     """Do nothing. The default of `TimeBudget.interrupt`, with which nothing interrupts an execution."""
 
@@ -54,7 +58,7 @@ class TimeBudget:
         return self._end - self._clock()
 
     def instruction(self) -> None:
-        """Count one instruction. Raises `OutOfTime`."""
+        """Count one instruction. Raises what `check` raises."""
         self._count += 1
         if self._count % _CHECK_EVERY == 0:
             self.check()

@@ -114,6 +114,16 @@ class AlreadyKnown(TransactionRefused):
         return "already known"
 
 
+@attrs.frozen(str=False)
+class Dropped(TransactionRefused):
+    """The engine has discarded the same transaction before."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"transaction dropped: {self.reason}"
+
+
 class ReplacementUnderpriced(TransactionRefused):
     """The pool has a transaction with this nonce. A replacement must raise both fees by at least a tenth."""
 

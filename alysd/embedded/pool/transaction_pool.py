@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import attrs
 
-from alysd.embedded.engine.building import AccountReader
+from alysd.embedded.engine.pending_source import AccountReader
 from alysd.embedded.engine.transaction import SignedTransaction, TransactionRefused
 from alysd.embedded.engine.values import AccountState
 from alysd.embedded.pool.checks import PoolLimits, check_account, check_transaction
 from alysd.embedded.pool.refusals import (
     AccountLimitExceeded,
     AlreadyKnown,
+    Dropped,
     Oversized,
     ReplacementUnderpriced,
     Underpriced,
@@ -26,6 +27,15 @@ from alysd.embedded.pool.sender_line import Pooled, SenderLine
 from alysd.types.hashes import EvmAddress
 
 Transactions = Sequence[SignedTransaction]
+
+SLOW_BLOCKS = 32
+"""The number of blocks during which a sender is set back, whose transaction took time for which nobody pays.
+
+A block sets back at most `1 / TRIAL_SHARE` senders, so there are never more than 640 of them.
+"""
+
+REMEMBERED = 1024
+"""The number of discarded transactions whose reason is remembered: some 200 kB."""
 
 
 @attrs.frozen
@@ -47,6 +57,9 @@ class TransactionPool:
         self._known: dict[bytes, SignedTransaction] = {}
         self._bytes = 0
         self._order = itertools.count()
+        self._slow: dict[EvmAddress, int] = {}
+        self._heads = 0
+        self._dropped: dict[bytes, str] = {}
 
     def add(
         self, new: SignedTransaction, account_of: Callable[[EvmAddress], AccountState], gas_limit: int, now: float
@@ -61,6 +74,8 @@ class TransactionPool:
         """
         check_transaction(new, self._chain_id, gas_limit, self.limits)
         with self._lock:
+            if (reason := self._dropped.get(new.hash)) is not None:
+                raise Dropped(reason)
             return self._insert(new, account_of(new.sender), now)
 
     def check_size(self, raw: bytes) -> None:
@@ -71,6 +86,10 @@ class TransactionPool:
     def get(self, hash_: bytes) -> SignedTransaction | None:
         """The transaction with this hash, or None."""
         return self._known.get(hash_)
+
+    def drop_reason(self, hash_: bytes) -> str | None:
+        """The reason for which the engine discarded the transaction; None for any other transaction."""
+        return self._dropped.get(hash_)
 
     def next_nonce(self, sender: EvmAddress, nonce: int) -> int:
         """The nonce after the sender's pending transactions; `nonce` is the account's at the head."""
@@ -94,7 +113,9 @@ class TransactionPool:
     def best(self, base_fee: int, accounts: AccountReader) -> Iterator[SignedTransaction]:
         """The transactions for a block: the highest tip first, each sender's by nonce. For the engine's thread."""
         with self._lock:
-            lines = [line.pending for line in self._lines.values() if line.pending]
+            lines = [
+                line.pending for sender, line in self._lines.items() if line.pending and sender not in self._slow
+            ]
         heap = [(*_rank(line[0], base_fee), 0, line) for line in lines]
         heapq.heapify(heap)
         while heap:
@@ -108,11 +129,31 @@ class TransactionPool:
             if start < len(line):
                 heapq.heappush(heap, (*_rank(line[start], base_fee), start, line))
 
-    def discard(self, transaction: SignedTransaction, reason: str) -> None:  # noqa: ARG002  part of the protocol
-        """Remove a transaction that can never be included. For the engine's thread."""
+    def slow(self, base_fee: int, accounts: AccountReader) -> Iterator[SignedTransaction]:
+        """The transactions of the senders that were set back, the one set back first comes first."""
         with self._lock:
-            if transaction.hash in self._known:
-                self._remove(transaction)
+            lines = [line.pending for sender in self._slow if (line := self._lines.get(sender)) and line.pending]
+        for line in lines:
+            for one in line[_start(line, accounts) :]:
+                if one.transaction.tip(base_fee) < 0:
+                    break
+                yield one.transaction
+
+    def set_back(self, transaction: SignedTransaction) -> None:
+        """Let `slow` offer the transactions of this sender, during the next `SLOW_BLOCKS` blocks."""
+        with self._lock:
+            self._slow.pop(transaction.sender, None)
+            self._slow[transaction.sender] = self._heads + SLOW_BLOCKS
+
+    def discard(self, transaction: SignedTransaction, reason: str) -> None:
+        """Remove a transaction that can never be included, and remember the reason. For the engine's thread."""
+        with self._lock:
+            if transaction.hash not in self._known:
+                return
+            self._remove(transaction)
+            self._dropped[transaction.hash] = reason
+            if len(self._dropped) > REMEMBERED:
+                del self._dropped[next(iter(self._dropped))]
 
     def follow(
         self,
@@ -133,6 +174,8 @@ class TransactionPool:
             senders = {*self._lines, *(transaction.sender for transaction in back)}
         accounts = {sender: account_of(sender) for sender in senders}
         with self._lock:
+            self._heads += 1
+            self._slow = {sender: until for sender, until in self._slow.items() if until > self._heads}
             before = self._pending_hashes()
             self._forget(done, accounts, gas_limit, now)
             for transaction in back:

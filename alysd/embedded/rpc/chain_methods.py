@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 
 from alysd.api.hex_values import address, boolean, hash32, storage_key, to_data, to_quantity, uint64
-from alysd.api.jsonrpc import Method, Params
+from alysd.api.jsonrpc import SERVER_ERROR, Method, Params, RpcError
 from alysd.embedded.engine.values import ExecutionBlock, IncludedTransaction
 from alysd.embedded.rpc.backend import EthBackend
 from alysd.embedded.rpc.requests import BlockAtHash, BlockReference, block_number, block_reference
@@ -77,7 +77,10 @@ class BlockMethods:
         if found is not None:
             return transaction_view(found.transaction, found.header, found.index)
         waiting = self.backend.pool.get(wanted)
-        return None if waiting is None else transaction_view(waiting)
+        if waiting is None:
+            self._explain_drop(wanted)
+            return None
+        return transaction_view(waiting)
 
     async def indexed_by_number(self, params: Params) -> View | None:
         """The transaction at an index in the block with a number or tag."""
@@ -89,8 +92,18 @@ class BlockMethods:
 
     async def receipt(self, params: Params) -> View | None:
         """The receipt of an included transaction."""
-        found = await self._included(params.required(0, hash32))
-        return None if found is None else receipt_view(found)
+        wanted = params.required(0, hash32)
+        found = await self._included(wanted)
+        if found is None:
+            self._explain_drop(wanted)
+            return None
+        return receipt_view(found)
+
+    def _explain_drop(self, wanted: bytes) -> None:
+        """Raise `RpcError` for a transaction that will never be included: its sender must not wait for it."""
+        reason = self.backend.pool.drop_reason(wanted)
+        if reason is not None:
+            raise RpcError(SERVER_ERROR, f"transaction dropped: {reason}")
 
     async def receipts(self, params: Params) -> list[View] | None:
         """The receipts of all transactions of a block."""

@@ -7,9 +7,10 @@ from typing import Any
 import attrs
 import coincurve
 
-from alysd.embedded.engine.building import AccountReader, Builder
+from alysd.embedded.engine.building import Builder
 from alysd.embedded.engine.chain_store import BlockRecord
 from alysd.embedded.engine.execution_chain import ExecutionChain
+from alysd.embedded.engine.pending_source import AccountReader
 from alysd.embedded.engine.transaction import SignedTransaction, read_transaction
 from alysd.types.block import ExecutionPayload, PayloadAttributes, Withdrawal
 from alysd.types.execution import ExecutionHeader
@@ -126,15 +127,23 @@ def genesis(**alloc: Any) -> dict[str, Any]:
 
 @attrs.define
 class Offered:
-    """A pool that offers what it is given, in that order, and remembers what the engine discards."""
+    """A pool that offers what it is given, in that order, and remembers what the engine discards and sets back."""
 
     transactions: list[SignedTransaction]
     discarded: list[tuple[SignedTransaction, str]] = attrs.Factory(list[tuple[SignedTransaction, str]])
     seen: list[AccountReader] = attrs.Factory(list[AccountReader])
+    slow_ones: list[SignedTransaction] = attrs.Factory(list[SignedTransaction])
+    late: list[SignedTransaction] = attrs.Factory(list[SignedTransaction])
 
     def best(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:
         self.seen.append(accounts)
         return iter(self.transactions)
+
+    def slow(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:
+        return iter(self.slow_ones)
+
+    def set_back(self, transaction: SignedTransaction) -> None:
+        self.late.append(transaction)
 
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
         self.discarded.append((transaction, reason))

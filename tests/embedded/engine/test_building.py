@@ -1,14 +1,9 @@
 """The selection of transactions for a block, within bounds of time, gas and bytes."""
 
-import time
-
 import pytest
 
 from alysd.embedded.engine.building import Builder
-from alysd.embedded.engine.time_budget import PAIRING_ADDRESS
 from alysd.embedded.engine.trie_state import EMPTY_STATE
-from alysd.messages.log.base import LogEvent
-from alysd.messages.log.chain import TransactionDropped
 from alysd.testing.pending import NothingPending
 from alysd.types.hashes import BURN_ADDRESS, EvmAddress
 from alysd.types.verdict import Valid
@@ -17,7 +12,6 @@ from tests.embedded.engine.kit import (
     COUNTER,
     ETHER,
     GWEI,
-    LOOP,
     OTHER,
     RICH,
     THIRD,
@@ -81,37 +75,6 @@ def test_what_only_has_to_wait_stays(sandbox: Sandbox, raw: bytes) -> None:
     payload = sandbox.build(raw, transfer(OTHER, 0))
     assert payload.transactions == (transfer(OTHER, 0),)
     assert sandbox.discarded == []
-
-
-def test_a_transaction_that_takes_too_long_is_discarded_and_leaves_nothing(
-    sandbox: Sandbox, logged: list[LogEvent]
-) -> None:
-    slow = transfer(RICH, 0, to=LOOP, gas=20_000_000, value=5)
-    began = time.process_time()
-    payload = sandbox.build(slow, transfer(OTHER, 0), builder=Builder(seconds=0.4, clock=time.thread_time))
-    assert time.process_time() - began < 5, "20 million gas of a loop take half a minute"
-    assert payload.transactions == (transfer(OTHER, 0),)
-    assert reasons(sandbox) == ["takes longer than 0.2 s to execute"]
-    reason = "takes longer than 0.2 s to execute"
-    assert logged == [TransactionDropped(f"0x{read(slow).hash.hex()}", reason)], "its sender looks there"
-    assert sandbox.give(payload) == Valid()
-    sandbox.follow(payload.block_hash)
-    assert sandbox.balance(LOOP) == 0
-
-
-def test_what_had_less_than_its_share_of_the_time_gets_another_try(sandbox: Sandbox) -> None:
-    slow = [transfer(signer, 0, to=LOOP, gas=20_000_000) for signer in (RICH, OTHER)]
-    assert sandbox.build(*slow, builder=Builder(seconds=0.4, clock=time.thread_time)).transactions == ()
-    assert [signed.sender for signed, _ in sandbox.discarded] == [RICH.address]
-
-
-def test_a_pairing_of_many_points_is_not_even_begun(sandbox: Sandbox) -> None:
-    data = bytes(192 * 60)
-    payload = sandbox.build(
-        transfer(RICH, 0, to=PAIRING_ADDRESS, data=data, gas=4_000_000), builder=Builder(seconds=1)
-    )
-    assert payload.transactions == ()
-    assert reasons(sandbox) == ["takes longer than 0.5 s to execute"]
 
 
 def test_when_the_time_is_over_the_rest_waits(sandbox: Sandbox) -> None:

@@ -95,7 +95,8 @@ def test_a_withdrawal_that_overflows_an_account_is_invalid(tmp_path: Path) -> No
 def test_the_base_fee_rises_after_a_full_block_and_falls_after_an_empty_one(sandbox: Sandbox) -> None:
     empty = sandbox.make()
     data = bytes(4_000) + b"\xff" * 110_000
-    full = sandbox.make(*(transfer(RICH, n, data=data, gas=1_900_000, tip=0) for n in range(9)))
+    large = Builder(seconds=60, payload_bytes=2**21)
+    full = sandbox.make(*(transfer(RICH, n, data=data, gas=1_900_000, tip=0) for n in range(9)), builder=large)
     after = sandbox.make()
     assert empty.base_fee_per_gas == GWEI * 7 // 8
     assert full.base_fee_per_gas < empty.base_fee_per_gas

@@ -29,6 +29,7 @@ from alysd.embedded.pool import refusals
             "insufficient funds for gas * price + value: balance 10, queued cost 7, tx cost 8, overshot 5",
         ),
         (refusals.AlreadyKnown(), "already known"),
+        (refusals.Dropped("takes longer"), "transaction dropped: takes longer"),
         (refusals.ReplacementUnderpriced(), "replacement transaction underpriced"),
         (refusals.Underpriced(), "transaction underpriced"),
         (refusals.AccountLimitExceeded(256), "account limit exceeded: pooled 256 txs"),

@@ -18,6 +18,7 @@ from alysd.embedded.pool.checks import PoolLimits
 from alysd.embedded.pool.refusals import (
     AccountLimitExceeded,
     AlreadyKnown,
+    Dropped,
     ExceedsBlockGasLimit,
     InsufficientFunds,
     NonceTooLow,
@@ -25,7 +26,7 @@ from alysd.embedded.pool.refusals import (
     ReplacementUnderpriced,
     Underpriced,
 )
-from alysd.embedded.pool.transaction_pool import TransactionPool
+from alysd.embedded.pool.transaction_pool import REMEMBERED, SLOW_BLOCKS, TransactionPool
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Wei
 from tests.embedded.pool.transactions import ANNA, BORIS, CHAIN_ID, CLARA, GWEI, transaction
@@ -505,3 +506,39 @@ def check(full: TransactionPool, accounts: Accounts) -> None:
         nonces = [one.nonce for one in offered if one.sender == sender]
         assert nonces == list(range(state.nonce, state.nonce + len(nonces)))
         assert sum(one.cost for one in offered if one.sender == sender) <= state.balance
+
+
+def test_senders_that_were_set_back_take_turns() -> None:
+    full, accounts = pool(), Accounts()
+    sent = {sender: [transaction(sender, nonce) for nonce in range(2)] for sender in (ANNA, BORIS, CLARA)}
+    for one in (one for several in sent.values() for one in several):
+        add(full, one)
+    full.set_back(sent[BORIS][0])
+    full.set_back(sent[ANNA][0])
+    assert block(full) == sent[CLARA]
+    assert list(full.slow(GWEI, accounts)) == sent[BORIS] + sent[ANNA]
+    full.set_back(sent[BORIS][0])
+    assert list(full.slow(GWEI, accounts)) == sent[ANNA] + sent[BORIS]
+    accounts.noted[ANNA] = account(nonce=1)
+    assert list(full.slow(GWEI, accounts)) == sent[ANNA][1:] + sent[BORIS]
+    assert list(full.slow(100 * GWEI, accounts)) == []
+    for _ in range(SLOW_BLOCKS - 1):
+        follow(full)
+    assert block(full) == sent[CLARA]
+    follow(full)
+    assert list(full.slow(GWEI, accounts)) == []
+    assert len(block(full, accounts=accounts)) == 5
+
+
+def test_the_reasons_of_discarded_transactions_are_remembered_up_to_a_limit() -> None:
+    full = pool()
+    gone = [transaction(nonce=0) for _ in range(REMEMBERED + 1)]
+    for one in gone:
+        add(full, one)
+        full.discard(one, "too slow")
+    full.discard(gone[0], "was never added again")
+    assert full.drop_reason(gone[0].hash) is None
+    assert full.drop_reason(gone[1].hash) == "too slow"
+    with pytest.raises(Dropped, match="transaction dropped: too slow"):
+        add(full, gone[1])
+    add(full, gone[0])

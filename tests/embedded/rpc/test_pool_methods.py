@@ -75,3 +75,17 @@ async def test_the_pool_is_shown_by_sender_and_nonce(tmp_path: Path) -> None:
         inspected = await chain.rpc("txpool_inspect")
         assert inspected["pending"][RICH.address]["0"].endswith(": 5 wei + 21000 gas × 3000000000 wei")
         assert inspected["queued"][RICH.address]["7"].startswith("contract creation: 0 wei + 100000 gas")
+
+
+async def test_a_dropped_transaction_is_answered_with_the_reason(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        sent = await chain.send(to=NOBODY)
+        waiting = chain.pool.get(bytes.fromhex(sent[2:]))
+        assert waiting is not None
+        assert await chain.rpc("eth_getTransactionReceipt", sent) is None
+        chain.pool.discard(waiting, "takes longer than 0.75 s of processor time to execute")
+        for method in ("eth_getTransactionReceipt", "eth_getTransactionByHash"):
+            with pytest.raises(RpcFailure, match=r"^-32000: transaction dropped: takes longer than 0.75 s"):
+                await chain.rpc(method, sent)
+        with pytest.raises(RpcFailure, match=r"^-32000: transaction dropped: takes longer than 0.75 s"):
+            await chain.send(to=NOBODY)
