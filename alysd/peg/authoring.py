@@ -1,7 +1,7 @@
 """Makes proposals of payments that satisfy `alysd.peg.proposals`, and fits contents into a block."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 import attrs
@@ -89,8 +89,8 @@ def make_proposal(
     Returns None if nothing can be paid.
     """
     requests = waiting_requests(draft)
-    largest = sorted((coin.amount for coin in coins), reverse=True)[:MAX_INPUTS]
-    held = [0, *accumulate(largest)]
+    largest = sorted(coins, key=lambda coin: coin.amount, reverse=True)[:MAX_INPUTS]
+    held = [0, *accumulate(coin.amount for coin in largest)]
     for count in range(len(requests), 0, -1):
         payees = requests[:count]
         owed = sum(payee.owed for payee in payees)
@@ -101,24 +101,30 @@ def make_proposal(
         weight = signed_weight([payee.script for payee in payees], fewest)
         if too_small_beside_others(payees, weight, wish.max_rate):
             continue
-        chosen = _choose(coins, Sat(owed), wish, draft)
-        fitted = None if chosen is None else _fit(chosen, payees, Sat(owed), wish, spendings, draft)
-        if fitted is not None:
-            return _proposal(fitted, spendings, make)
+        for chosen in _choices(coins, Sat(owed), wish, draft):
+            fitted = _fit(chosen, payees, Sat(owed), wish, spendings, draft)
+            if fitted is not None:
+                return _proposal(fitted, spendings, make)
+        # A strategy may search for long, and the slot does not wait: only the first payees are worth a search.
+        coins, wish = largest, attrs.evolve(wish, strategy="largest-first", consolidate=False)
     return None
 
 
-def _choose(coins: Sequence[Coin], owed: Sat, wish: Wish, draft: Draft) -> Selection | None:
-    """Choose the coins for the requests, and more coins to consolidate."""
+def _choices(coins: Sequence[Coin], owed: Sat, wish: Wish, draft: Draft) -> Iterator[Selection]:
+    """The coins for the requests: with more coins to consolidate, if that is wanted, then without these.
+
+    The reserve may be too small for the part of the fee that consolidating costs.
+    """
     most = MAX_INPUTS - MAX_EXTRA_INPUTS if wish.consolidate else MAX_INPUTS
     chosen = select(wish.strategy, coins, SelectionTarget(owed, DUST_CHANGE, most))
     if chosen is None:
-        return select(wish.strategy, coins, SelectionTarget(owed, Sat(0), most))
-    if wish.consolidate and draft.totals.outputs > CONSOLIDATE_ABOVE:
+        chosen = select(wish.strategy, coins, SelectionTarget(owed, Sat(0), most))
+    elif wish.consolidate and draft.totals.outputs > CONSOLIDATE_ABOVE:
         smallest = min(coin.amount for coin in chosen)
         others = [coin for coin in coins if coin.amount < smallest]
-        chosen += tuple(sorted(others, key=lambda coin: (coin.amount, coin.outpoint.key))[:MAX_EXTRA_INPUTS])
-    return chosen
+        yield chosen + tuple(sorted(others, key=lambda coin: (coin.amount, coin.outpoint.key))[:MAX_EXTRA_INPUTS])
+    if chosen is not None:
+        yield chosen
 
 
 @attrs.frozen

@@ -44,8 +44,8 @@ class SelectionTarget:
 
 Selection = tuple[Coin, ...]
 
-MAX_TRIES = 100_000
-"""The number of steps after which a search gives up, about 0.1 s."""
+MAX_TRIES = 20_000
+"""The number of steps after which a search gives up: some 0.03 s, of the 0.3 s that an author has."""
 
 
 def select(strategy: Strategy, coins: Sequence[Coin], target: SelectionTarget) -> Selection | None:
@@ -77,13 +77,11 @@ def _size(coin: Coin) -> tuple[int, bytes]:
 
 def _accumulated(coins: Sequence[Coin], target: SelectionTarget) -> Selection | None:
     """The first coins, in the given order, that hold the target."""
-    chosen: list[Coin] = []
-    for coin in coins:
-        if len(chosen) == target.most:
-            return None
-        chosen.append(coin)
-        if holds(chosen, target):
-            return tuple(chosen)
+    rest = -target.amount
+    for count, coin in enumerate(coins[: target.most], 1):
+        rest += coin.amount
+        if rest == 0 or rest >= target.change:
+            return tuple(coins[:count])
     return None
 
 
@@ -99,7 +97,7 @@ def smallest_first(coins: Sequence[Coin], target: SelectionTarget) -> Selection 
     for start in range(max(1, len(ordered) - target.most + 1)):
         if sums[min(start + target.most, len(ordered))] - sums[start] < target.amount:
             continue
-        found = _accumulated(ordered[start:], target)
+        found = _accumulated(ordered[start : start + target.most], target)
         if found is not None:
             return found
     return None

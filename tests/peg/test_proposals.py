@@ -1,5 +1,6 @@
 """Payments at the edge of the rules: small payees beside large ones, dust, and rests that nobody can pay."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import attrs
@@ -7,6 +8,7 @@ import pytest
 
 from alysd.errors import InvalidBlock
 from alysd.peg.authoring import Wish, make_proposal, make_replacement
+from alysd.peg.coins import Coin, Selection, SelectionTarget, Strategy, select
 from alysd.peg.ledger import check_totals
 from alysd.peg.versions import SEQUENCE, transaction_of
 from alysd.peg.violations import BadProposal, WrongChange, WrongPayees
@@ -183,3 +185,41 @@ def test_members_can_sign_every_proposal_that_is_accepted(held: int) -> None:
         accepted += 1
         assert transaction_of(payment, payment.versions[0], SPENDINGS, make_transaction) == one.transaction
     assert accepted == 1
+
+
+def test_an_author_searches_once_and_pays_all_though_the_reserve_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It searched twice for each number of payees, for 20 s, so that no block had any contents of the peg."""
+    searched: list[str] = []
+
+    def counting(strategy: Strategy, coins: Sequence[Coin], target: SelectionTarget) -> Selection | None:
+        searched.append(strategy)
+        return select(strategy, coins, target)
+
+    monkeypatch.setattr("alysd.peg.authoring.select", counting)
+    book = LedgerBook()
+    book.hold([100_000 + 7 * place for place in range(150)], burned=[90_000 + place for place in range(64)])
+    book.totals = attrs.evolve(book.totals, reserve=Sat(0), minted=book.totals.minted + book.totals.reserve)
+    wish = Wish(2_000, MOST, "minimize-fee", consolidate=True)
+    made = make_proposal(book.draft(), book.free_coins(), wish, SPENDINGS, make_transaction)
+    assert made is not None
+    payment = book.propose(made)
+    assert (len(payment.payees), payment.reserve_fee) == (64, 0)
+    assert searched == ["minimize-fee"]
+
+
+def test_an_author_searches_only_for_the_first_payees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next ones get the largest outputs: a hostile queue could ask for 64 searches."""
+    searched: list[str] = []
+
+    def failing(strategy: Strategy, coins: Sequence[Coin], target: SelectionTarget) -> Selection | None:
+        searched.append(strategy)
+        return None if len(searched) < 3 else select(strategy, coins, target)
+
+    monkeypatch.setattr("alysd.peg.authoring.select", failing)
+    book = LedgerBook()
+    book.hold([100_000 + place for place in range(150)], burned=[90_000, 90_000])
+    wish = Wish(2_000, MOST, "minimize-fee")
+    made = make_proposal(book.draft(), book.free_coins(), wish, SPENDINGS, make_transaction)
+    assert made is not None
+    assert len(book.propose(made).payees) == 1
+    assert searched == ["minimize-fee", "minimize-fee", "largest-first"]
