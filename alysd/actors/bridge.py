@@ -49,7 +49,7 @@ class BridgeActor(Actor[Bridge]):
         self._rules = rules
         self._reads = reads
         self._maker = ContentsMaker(reads, memory)
-        self._proposals = Proposals(reads, memory, report)
+        self._proposals = Proposals(reads, memory, rules)
         self._audit = LedgerAudit(reads, report)
 
     async def background(self) -> None:

@@ -1,6 +1,6 @@
 """Makes the proposal of a block, and judges those of other authors by this node's own Bitcoin node."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import attrs
@@ -10,10 +10,8 @@ from alysd.actors.bridge_contents import BridgeMemory, Versions
 from alysd.actors.bridge_reads import BridgeReads
 from alysd.consensus.peg_ledger import spendings_at
 from alysd.errors import NotSeenOnBitcoin
-from alysd.messages.log.base import LogEvent
-from alysd.messages.log.peg import PegReserveShort
 from alysd.peg.authoring import Wish, make_proposal, make_replacement
-from alysd.peg.consolidation import ReserveShort, Waiting, judge_consolidation, make_consolidation
+from alysd.peg.consolidation import Waiting, judge_consolidation, make_consolidation
 from alysd.peg.estimates import (
     LOW_RATE,
     STUCK_BLOCKS,
@@ -23,13 +21,19 @@ from alysd.peg.estimates import (
     replacement_helps,
 )
 from alysd.peg.ledger import Draft, free_reserve, number_key
-from alysd.peg.proposals import CONSOLIDATE_ABOVE, MAX_IN_FLIGHT, MAX_PAYEES, waiting_requests
+from alysd.peg.proposals import (
+    CONSOLIDATE_ABOVE,
+    MAX_IN_FLIGHT,
+    MAX_PAYEES,
+    least_owed,
+    waiting_requests,
+)
 from alysd.peg.selection import judge_selection
 from alysd.peg.signing import Spending
 from alysd.peg.weights import rate_of
 from alysd.types.chain import ChainState
 from alysd.types.hashes import displayed
-from alysd.types.peg import MAX_INPUTS, Payment, PegOutProposal
+from alysd.types.peg import MAX_INPUTS, Payment, PegOutProposal, PegRules
 from alysd.types.tables import Table
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_transaction import make_transaction
@@ -44,8 +48,7 @@ class Proposals:
 
     reads: BridgeReads
     memory: BridgeMemory
-    report: Callable[[LogEvent], None]
-    _reported: int | None = attrs.field(init=False, default=None)
+    rules: PegRules
 
     async def make(self, parent: ChainState, versions: Versions) -> PegOutProposal | None:
         """A newer version of a payment that is stuck, or a payment of the requests at the front of the queue.
@@ -55,7 +58,7 @@ class Proposals:
         spendings = await trio.to_thread.run_sync(spendings_at, parent, self.reads.context)
         for payment in versions.payments:
             if versions.unconfirmed(payment) and self._is_stuck(payment, await self.reads.tip()):
-                newer = await self._newer(payment, spendings)
+                newer = await self._newer(payment, parent, spendings)
                 if newer is not None:
                     return newer
         totals = parent.peg
@@ -108,7 +111,9 @@ class Proposals:
             await self.reads.fee_rate(), spec.peg_out_fallback_fee_rate, spec.peg_out_max_fee_rate
         )
 
-    async def _newer(self, payment: Payment, spendings: Sequence[Spending]) -> PegOutProposal | None:
+    async def _newer(
+        self, payment: Payment, parent: ChainState, spendings: Sequence[Spending]
+    ) -> PegOutProposal | None:
         newest, estimate = rate_of(payment, payment.versions[-1].fee, spendings), await self._estimate()
         if not replacement_helps(newest, estimate):
             return None
@@ -117,8 +122,10 @@ class Proposals:
         if made is None:
             return None
         fee = payment.spent - sum(output.amount for output in made.transaction.outputs)
-        allowed = rate_of(payment, fee, spendings) <= self.reads.context.spec.peg_out_max_fee_rate
-        return made if allowed else None
+        if rate_of(payment, fee, spendings) > self.rules.peg_out_max_fee_rate:
+            return None
+        rise = made.reserve_fee - payment.reserve_fee_of(payment.versions[-1])
+        return made if rise <= free_reserve(parent.peg) else None
 
     async def _payment(
         self, parent: ChainState, versions: Versions, spendings: Sequence[Spending]
@@ -135,11 +142,7 @@ class Proposals:
             if made is not None:
                 return made
         waiting = Waiting(waiting_requests(draft, 1)[0].owed, coins, _changes(versions))
-        joined = make_consolidation(waiting, rate, free_reserve(totals), spendings, make_transaction)
-        if isinstance(joined, ReserveShort):
-            self._report_short(joined, totals.first_request)
-            return None
-        return joined
+        return make_consolidation(waiting, rate, least_owed(self.rules), spendings, make_transaction)
 
     async def _requests(self, parent: ChainState) -> Draft:
         """A draft with the requests at the front of the queue."""
@@ -147,12 +150,6 @@ class Proposals:
         last = min(totals.next_request, totals.first_request + MAX_PAYEES)
         numbers = [number_key(number) for number in range(totals.first_request, last)]
         return Draft(totals, await self.reads.ledger(Table.REQUESTS, numbers, parent.hash))
-
-    def _report_short(self, short: ReserveShort, request: int) -> None:
-        """Report once per request that no payment can go on before a deposit to the reserve."""
-        if self._reported != request:
-            self.report(PegReserveShort(short.needed, short.free))
-            self._reported = request
 
 
 def _changes(versions: Versions) -> list[Sat]:

@@ -4,7 +4,7 @@ All amounts are in sat. A problem is a sentence about something that no rule of 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
@@ -69,6 +69,17 @@ class _Request:
     paid: bool = False
 
 
+@attrs.define
+class _Joined:
+    """The sum of the fees of consolidations that no request has borne yet (docs/protocol.md, "Consolidation").
+
+    The blocks say which request bears them, and the two chains do not. The first payee of a later payment may get
+    so much less than its request.
+    """
+
+    fees: int
+
+
 def reconcile(
     bitcoin: BitcoinFindings, alys: AlysFindings, terms: PegTerms, scripts: Mapping[bytes, bytes | None]
 ) -> Report:
@@ -86,48 +97,91 @@ def reconcile(
             reserve += burned.amount
         else:
             refused.append(burned)
+    joined = _Joined(sum(one.fee for one in bitcoin.payments if not one.payees))
     for payment in bitcoin.payments:
-        reserve -= _take_payment(payment, requests, problems)
+        reserve -= _take_payment(payment, requests, joined, problems)
     explained = _explain_withdrawals(bitcoin, alys, refused, problems)
     totals = _sum_up(bitcoin, alys, requests, refused, explained, reserve)
     if alys.bridge_sat < totals.burned:
         problems.append(f"the bridge contract has {alys.bridge_sat} sat, and {totals.burned} sat were burned")
-    if totals.reserve < 0:
+    if totals.reserve + min(joined.fees, totals.owed) < 0:
         problems.append(f"payments took {-totals.reserve} sat more from the reserve than it had")
     waiting = sum(not one.paid for one in requests)
     return Report(totals, tuple(problems), explained.waiting_deposits + explained.waiting_refunds + waiting)
 
 
-def _take_payment(payment: Paid, requests: Sequence[_Request], problems: list[str]) -> int:
-    """Mark the requests that a payment pays, and return the part of its fee that the reserve pays.
+def _take_payment(payment: Paid, requests: Sequence[_Request], joined: _Joined, problems: list[str]) -> int:
+    """Mark the requests that a payment pays, and return by how much it lowers the reserve.
 
-    This is negative if the payees have raised a rest to the smallest change. A consolidation pays no request.
+    This is the part of its fee that the payees do not bear. It is negative if the payees have raised a rest to the
+    smallest change, or if the first one bears the fees of consolidations. A consolidation pays no request.
     """
     if not payment.payees:
         return payment.fee
     name = f"Bitcoin transaction {payment.txid[::-1].hex()}"
+    # Payments confirm in any order, so a later request to the same address may be paid first.
+    found = min(_matches(payment, requests, joined.fees), key=lambda one: one.charge > joined.fees, default=None)
+    if found is None:
+        problems.append(f"{name} pays {payment.spent - payment.change} sat that no request explains")
+        return 0
+    if found.charge > joined.fees:
+        problems.append(f"the payees of {name} bear more than its fee and those of confirmed consolidations")
+    for one in found.requests:
+        one.paid = True
+    joined.fees -= min(found.charge, joined.fees)
+    return payment.fee - found.borne
+
+
+@attrs.frozen
+class _Match:
+    """The requests that a payment may pay. They bear `borne`: the fee, and a `charge` for consolidations."""
+
+    requests: Sequence[_Request]
+    borne: int
+    charge: int
+
+
+def _matches(payment: Paid, requests: Sequence[_Request], charged: int) -> Iterator[_Match]:
+    """All requests that can be the first payee, each with the requests of the others."""
     for place, request in enumerate(requests):
-        if request.paid or request.script != payment.payees[0][0]:
+        first = request.owed - payment.payees[0][1]
+        if request.paid or request.script != payment.payees[0][0] or first < 0:
             continue
-        share = request.owed - payment.payees[0][1]
-        found = _payees_of(payment, requests[place:], share)
-        if share < 0 or found is None:
+        found = _others_of(payment, requests[place + 1 :], first, charged)
+        if found is None:
             continue
-        for one in found:
-            one.paid = True
-        part = payment.fee - share * len(found)
-        if part < 0 and not (payment.change == SMALLEST_CHANGE and part > -SMALLEST_CHANGE):
-            problems.append(f"the payees of {name} bear more than its fee")
-        return part
-    problems.append(f"{name} pays {payment.spent - payment.change} sat that no request explains")
-    return 0
+        share, others = found
+        part = payment.fee - share * len(payment.payees)
+        raised = payment.change == SMALLEST_CHANGE and part > -SMALLEST_CHANGE
+        charge = first - share + (0 if raised else max(0, -part))
+        yield _Match((request, *others), first + share * len(others), charge)
 
 
-def _payees_of(payment: Paid, requests: Sequence[_Request], share: int) -> list[_Request] | None:
-    """The requests, in order, that the payment's outputs pay when each bears `share` of the fee."""
+def _others_of(
+    payment: Paid, requests: Sequence[_Request], borne: int, charged: int
+) -> tuple[int, list[_Request]] | None:
+    """Each payee's share of the fee, and the requests of the payees after the first, which bears `borne`.
+
+    The first one may bear up to `charged` more than the others.
+    """
+    others = payment.payees[1:]
+    if not others:
+        return borne, []
+    script, amount = others[0]
+    for share in dict.fromkeys(one.owed - amount for one in requests if not one.paid and one.script == script):
+        found = _payees_of(others, requests, share) if 0 <= borne - share <= charged else None
+        if found is not None:
+            return share, found
+    return None
+
+
+def _payees_of(
+    payees: Sequence[tuple[bytes, Sat]], requests: Sequence[_Request], share: int
+) -> list[_Request] | None:
+    """The requests, in order, that these outputs pay when each bears `share` of the fee."""
     found: list[_Request] = []
     rest = iter(requests)
-    for script, amount in payment.payees:
+    for script, amount in payees:
         request = next(
             (one for one in rest if not one.paid and one.script == script and one.owed - share == amount), None
         )

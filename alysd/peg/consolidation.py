@@ -1,6 +1,6 @@
-"""Consolidations: payments without payees, whose fee the reserve pays (docs/protocol.md, "Consolidation").
+"""Consolidations: payments without payees (docs/protocol.md, "Consolidation").
 
-They join outputs when the first request needs more of them than a payment can spend.
+They join outputs when the first request needs more of them than a payment can spend. This request bears the fee.
 """
 
 from collections.abc import Sequence
@@ -36,33 +36,25 @@ class Waiting:
         return sum(amounts[:MAX_INPUTS]) < self.owed
 
 
-@attrs.frozen
-class ReserveShort:
-    """A consolidation of the fewest inputs costs `needed`, and `free` of the reserve is not pledged."""
-
-    needed: Sat
-    free: Sat
-
-
 def make_consolidation(
-    waiting: Waiting, fee_rate: int, free: Sat, spendings: Sequence[Spending], make: MakeTransaction
-) -> PegOutProposal | ReserveShort | None:
-    """Join the largest outputs, as many as the `free` part of the reserve pays for.
+    waiting: Waiting, fee_rate: int, least: Sat, spendings: Sequence[Spending], make: MakeTransaction
+) -> PegOutProposal | None:
+    """Join the largest outputs: as many as the first request can pay for and still be owed `least`.
 
-    Returns None if none is needed, or if too few outputs are not in flight.
+    Returns None if no consolidation is needed, if too few outputs are not in flight, or if the fee is too high.
     """
     largest = waiting.coins[:MAX_INPUTS]
     if not waiting.is_stuck or len(largest) < MIN_CONSOLIDATED:
         return None
-    receiver, fee = spendings[-1], Sat(0)
+    receiver = spendings[-1]
     for count in range(len(largest), MIN_CONSOLIDATED - 1, -1):
         inputs = [PaymentInput(coin.outpoint, coin.amount, coin.federation) for coin in largest[:count]]
         weight = signed_weight([receiver.output_script], [spendings[one.federation] for one in inputs])
         fee = Sat(fee_at(fee_rate, weight))
         change = Sat(sum(one.amount for one in inputs) - fee)
-        if fee <= free and change >= DUST_CHANGE:
+        if waiting.owed - fee >= least and change >= DUST_CHANGE:
             return PegOutProposal(payment_transaction(inputs, [], change, receiver, make), fee, replaces=None)
-    return ReserveShort(fee, free)
+    return None
 
 
 def judge_consolidation(made: Payment, waiting: Waiting) -> None:

@@ -53,7 +53,7 @@ MAX_EXTRA_INPUTS = 20
 """The maximum number of unneeded inputs of a payment, beside as many as are outputs of former federations."""
 
 MIN_CONSOLIDATED = 20
-"""The minimum number of inputs of a consolidation, so that the reserve pays for few of them."""
+"""The minimum number of inputs of a consolidation, so that few of them are needed."""
 
 
 @attrs.frozen
@@ -130,7 +130,7 @@ def propose(draft: Draft, proposal: PegOutProposal, rules: PegRules, spendings: 
             raise WrongPayees("one could not bear its share at the largest fee rate, and must be paid alone")
         _check_reserve(draft, payment, transaction, spendings)
     else:
-        _check_consolidation(draft, payment)
+        _take_consolidation(draft, payment, rules)
     _apply(draft, payment)
 
 
@@ -230,8 +230,8 @@ def check_rate(payment: Payment, fee: int, rules: PegRules, spendings: Sequence[
     return rate
 
 
-def _check_consolidation(draft: Draft, payment: Payment) -> None:
-    """Check a payment without payees: it must be of use to the first request. The reserve pays its fee."""
+def _take_consolidation(draft: Draft, payment: Payment, rules: PegRules) -> None:
+    """Check a payment without payees: it must be of use to the first request, which bears its fee."""
     if len(payment.inputs) < MIN_CONSOLIDATED:
         raise BadProposal(f"without payees it must have {MIN_CONSOLIDATED} inputs, found {len(payment.inputs)}")
     first = waiting_requests(draft, 1)
@@ -239,7 +239,17 @@ def _check_consolidation(draft: Draft, payment: Payment) -> None:
         raise BadProposal(
             f"it has no payees, and its inputs hold {payment.spent} sat, enough for the first request"
         )
-    check_pledge(draft, payment.reserve_fee)
+    fee, left = payment.reserve_fee, Sat(first[0].owed - payment.reserve_fee)
+    if left < least_owed(rules):
+        raise WrongReserveFee(f"it is {fee} sat, and would leave {left} sat to the first request, which bears it")
+    key = number_key(first[0].request)
+    draft.put(key, attrs.evolve(draft.need(PegOutRequest, key), owed=left))
+    draft.add(owed=-fee, reserve=fee)
+
+
+def least_owed(rules: PegRules) -> Sat:
+    """What the smallest request is owed."""
+    return Sat(rules.peg_out_minimum - rules.peg_out_service_fee)
 
 
 def check_pledge(draft: Draft, amount: int) -> None:

@@ -12,7 +12,7 @@ from alysd.actors import bridge_reads
 from alysd.actors.bridge_contents import FOLLOW_SECONDS, MAX_PAGES, PAGE
 from alysd.errors import NotNow, NotSeenOnBitcoin
 from alysd.messages.bridge import CheckNotHalted
-from alysd.messages.log.peg import PegHalted, PegReserveShort, PegResumed
+from alysd.messages.log.peg import PegHalted, PegResumed
 from alysd.peg.authoring import Wish, make_proposal
 from alysd.peg.coins import Coin
 from alysd.peg.estimates import STUCK_BLOCKS
@@ -337,36 +337,61 @@ async def test_the_peg_halts_and_goes_on(tmp_path: Path, autojump_clock: MockClo
         assert halts == [PegHalted(1, Sat(1_000_000), 0, first.txid), PegResumed()]
 
 
-async def test_a_request_that_needs_too_many_outputs_is_paid_after_a_deposit_to_the_reserve(
+async def with_consolidation(rig: BridgeRig) -> Transaction:
+    """Have outputs joined for a request that needs more of them than a payment can spend."""
+    script = rig.spendings[0].output_script
+    for _ in range(2):
+        rig.chain.pay([*[(100_000, script)] * 60, (0, b"\x6a\x14" + USER)])
+    await rig.mine(CONFIRMATIONS + 1)
+    await rig.step()
+    rig.ledger.advance(NOTHING, [burn(11_000_000)])
+    proposal = (await rig.step()).proposal
+    assert proposal is not None
+    assert (len(proposal.transaction.inputs), len(proposal.transaction.outputs)) == (100, 1)
+    return proposal.transaction
+
+
+async def test_a_request_that_needs_too_many_outputs_is_paid_although_the_reserve_is_empty(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
-    """It blocked all payments for ever, and nothing in the log said so."""
+    """It blocked all payments until a deposit to the reserve."""
     async with bridge_rig(tmp_path) as rig:
-        script = rig.spendings[0].output_script
-        for _ in range(2):
-            rig.chain.pay([*[(100_000, script)] * 60, (0, b"\x6a\x14" + USER)])
-        await rig.mine(CONFIRMATIONS + 1)
-        await rig.step()
-        rig.ledger.advance(NOTHING, [burn(11_000_000)])
-        for _ in range(2):
-            assert await rig.step() == NOTHING
-        (short,) = [event for event in rig.logged if isinstance(event, PegReserveShort)]
-        assert short.needed > short.free == 0
-        rig.deposit(500_000, b"\x07reserve")
-        await rig.mine(CONFIRMATIONS + 1)
-        # The reserve's own output makes the 100 largest hold 10,400,000 sat, which is not enough either.
-        assert len((await rig.step()).peg_ins) == 1
-        joined = (await rig.step()).proposal
-        assert joined is not None
-        assert (len(joined.transaction.inputs), len(joined.transaction.outputs)) == (100, 1)
-        assert await rig.step() == NOTHING, "the change of the payment in flight is enough"
+        joined = await with_consolidation(rig)
         (payment,) = rig.ledger.payments()
-        rig.chain.mempool[joined.transaction.txid] = rig.sign(payment, joined.transaction)
+        assert rig.ledger.head.peg.owed == 11_000_000 - payment.reserve_fee
+        assert await rig.step() == NOTHING, "the change of the payment in flight is enough"
+        rig.chain.mempool[joined.txid] = rig.sign(payment, joined)
         await rig.mine(CONFIRMATIONS + 1)
         assert len((await rig.step()).confirmed) == 1
+        assert rig.ledger.head.peg.reserve == 0
         made = (await rig.step()).proposal
         assert made is not None
         assert made.transaction.outputs[0].amount > 10_900_000
+
+
+async def test_a_consolidation_that_cannot_be_replaced_stops_no_payment(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Each author proposed a newer version, which the reserve could not pay for, and nothing else."""
+    async with bridge_rig(tmp_path) as rig:
+        joined = rig.sign_only(await with_consolidation(rig))
+        rig.signed.append(joined)
+        assert (await rig.step()).finalized == (joined,)
+        await rig.step()
+        rig.chain.fee_rate = 10_000
+        rig.deposit(20_000_000)
+        await rig.mine(STUCK_BLOCKS + CONFIRMATIONS)
+        assert len((await rig.step()).peg_ins) == 1
+        made = (await rig.step()).proposal
+        assert made is not None
+        assert made.replaces is None
+        assert len(made.transaction.outputs) == 2
+        rig.deposit(500_000, b"\x07reserve")
+        await rig.mine(CONFIRMATIONS + 1)
+        await rig.step()
+        newer = (await rig.step()).proposal
+        assert newer is not None
+        assert newer.replaces == joined.txid
 
 
 async def test_an_unfair_choice_of_outputs_is_refused(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -129,6 +129,38 @@ def test_the_reserve_pays_for_a_consolidation() -> None:
     assert "100 sat more from the reserve than it had" in report.problems[0]
 
 
+def test_a_request_bears_the_fees_of_consolidations() -> None:
+    """The blocks say which request that is, and the two chains do not."""
+    deposits, minted = [deposit(1, ALICE, 9_000)], [mint(ALICE, 9_000)]
+    joined = payment(3, 9_000, 8_600)
+    waiting = audit(deposits, [joined], [burn(6_000)], minted)
+    assert (waiting.equal, waiting.totals.owed, waiting.totals.reserve) == (True, 5_990, -390)
+    paid = payment(4, 8_600, 2_610, (PAYEE, 5_990 - 400 - 200))
+    fee = paid.fee
+    assert fee == 600
+    paid = attrs.evolve(paid, change=Sat(3_010))
+    report = audit(deposits, [joined, paid], [burn(6_000)], minted)
+    assert (report.equal, report.totals.owed, report.totals.reserve) == (True, 0, 10)
+    two = payment(4, 8_600, 1_020, (PAYEE, 5_990 - 400 - 200), (OTHER, 1_990 - 200))
+    report = audit(deposits, [joined, two], [burn(6_000), burn(2_000, b"other")], minted)
+    assert (report.equal, report.totals.owed, report.totals.reserve) == (True, 0, 20)
+    assert not audit(deposits, [two], [burn(6_000), burn(2_000, b"other")], minted).equal
+    robbed = payment(4, 8_600, 3_010, (PAYEE, 5_990 - 401 - 200))
+    report = audit(deposits, [joined, attrs.evolve(robbed, change=Sat(3_011))], [burn(6_000)], minted)
+    assert "bear more than its fee and those of confirmed consolidations" in report.problems[0]
+
+
+def test_a_later_request_to_the_same_address_may_be_paid_first() -> None:
+    """Payments confirm in any order."""
+    report = audit(
+        deposits=[deposit(1, ALICE, 9_000)],
+        burns=[burn(6_000), burn(2_000)],
+        withdrawals=[mint(ALICE, 9_000)],
+        payments=[payment(2, 3_000, 1_010, (PAYEE, 1_990 - 100)), payment(3, 6_000, 10, (PAYEE, 5_990 - 100))],
+    )
+    assert (report.equal, report.open) == (True, 0)
+
+
 @pytest.mark.parametrize(("change", "equal"), [(330, True), (331, False)])
 def test_the_payees_may_raise_a_rest_to_the_smallest_change(change: int, equal: bool) -> None:
     """The rest is 20 sat. The payees bear the fee and what is missing to the change, which the reserve gets."""

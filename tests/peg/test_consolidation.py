@@ -5,9 +5,9 @@ import pytest
 
 from alysd.errors import NotSeenOnBitcoin
 from alysd.peg.authoring import Wish, make_proposal, make_replacement
-from alysd.peg.consolidation import ReserveShort, Waiting, judge_consolidation, make_consolidation
-from alysd.peg.ledger import check_totals, free_reserve
-from alysd.peg.proposals import MIN_CONSOLIDATED
+from alysd.peg.consolidation import Waiting, judge_consolidation, make_consolidation
+from alysd.peg.ledger import check_totals
+from alysd.peg.proposals import MIN_CONSOLIDATED, least_owed
 from alysd.peg.versions import payment_transaction
 from alysd.peg.violations import BadProposal, BadReplacement, WrongChange, WrongReserveFee
 from alysd.types.peg import Payment, PaymentInput, PegOutProposal, PegOutRequest
@@ -19,7 +19,7 @@ RATE = 2_000
 COIN = 50_000
 
 
-def blocked(count: int = 250, owed: int = 12_000_000, reserve: int = 1_000_000) -> LedgerBook:
+def blocked(count: int = 250, owed: int = 12_000_000, reserve: int = 0) -> LedgerBook:
     """A ledger whose first request needs more outputs than a payment can spend."""
     book = LedgerBook()
     book.hold([COIN + place for place in range(count)], reserve=reserve, burned=[owed + 100])
@@ -32,8 +32,8 @@ def waiting(book: LedgerBook) -> Waiting:
     return Waiting(owed, book.free_coins(), changes)
 
 
-def consolidation(book: LedgerBook, rate: int = RATE) -> PegOutProposal | ReserveShort | None:
-    return make_consolidation(waiting(book), rate, free_reserve(book.totals), SPENDINGS, make_transaction)
+def consolidation(book: LedgerBook, rate: int = RATE) -> PegOutProposal | None:
+    return make_consolidation(waiting(book), rate, least_owed(RULES), SPENDINGS, make_transaction)
 
 
 def payment(book: LedgerBook) -> PegOutProposal | None:
@@ -44,7 +44,7 @@ def payment(book: LedgerBook) -> PegOutProposal | None:
 def joined(book: LedgerBook, rate: int = RATE) -> tuple[PegOutProposal, Payment]:
     """A consolidation that a member approves, in the ledger."""
     made, before = consolidation(book, rate), waiting(book)
-    assert isinstance(made, PegOutProposal)
+    assert made is not None
     found = book.propose(made)
     judge_consolidation(found, before)
     return made, found
@@ -62,10 +62,12 @@ def of_inputs(book: LedgerBook, places: slice, fee: int) -> PegOutProposal:
 def test_a_request_that_needs_too_many_outputs_is_paid_in_the_end() -> None:
     """It blocked all payments for ever."""
     book = blocked()
-    held, rounds = book.totals.held, 0
+    held, rounds, fees = book.totals.held, 0, 0
     assert payment(book) is None
     while (made := payment(book)) is None:
         proposal, _ = joined(book)
+        fees += proposal.reserve_fee
+        assert book.totals.owed == 12_000_000 - fees, "the request bears them, and not the reserve"
         if not waiting(book).is_stuck:
             assert consolidation(book) is None, "the change of the payment in flight is enough"
         book.finalize(proposal)
@@ -76,19 +78,22 @@ def test_a_request_that_needs_too_many_outputs_is_paid_in_the_end() -> None:
     paid = book.propose(made)
     book.confirm(paid.versions[0].txid)
     check_totals(book.totals)
-    assert book.totals.owed == 0
-    assert held - book.totals.held - 12_000_000 == 1_000_100 - book.totals.reserve
+    assert (book.totals.owed, book.totals.reserve, book.totals.pledged) == (0, 100, 0)
+    assert held - book.totals.held == 12_000_000
 
 
-def test_as_many_outputs_are_joined_as_the_reserve_pays_for() -> None:
-    book = blocked(reserve=20_000)
-    made = consolidation(book)
-    assert isinstance(made, PegOutProposal)
+def test_as_many_outputs_are_joined_as_the_request_can_pay_for() -> None:
+    book = LedgerBook()
+    book.hold([1_000 + place for place in range(150)], burned=[111_000])
+    most = consolidation(book, 1_000)
+    assert most is not None
+    assert len(most.transaction.inputs) == 100
+    made = consolidation(book, 9_800)
+    assert made is not None
     assert MIN_CONSOLIDATED <= len(made.transaction.inputs) < 100
-    assert made.reserve_fee <= 20_000
-    short = consolidation(blocked(reserve=1_000))
-    assert isinstance(short, ReserveShort)
-    assert short.needed > short.free == 1_100
+    book.propose(made)
+    assert least_owed(RULES) <= book.totals.owed == 110_900 - made.reserve_fee
+    assert consolidation(book, 200_000) is None
 
 
 def test_no_consolidation_is_made_or_approved_that_no_request_needs() -> None:
@@ -115,8 +120,11 @@ def test_the_rules_bound_a_consolidation() -> None:
     good = of_inputs(book, slice(0, 100), 100_000)
     with pytest.raises(WrongChange):
         book.propose(attrs.evolve(good, reserve_fee=Sat(99_999)))
-    with pytest.raises(WrongReserveFee, match="1000101 sat, and 1000100 sat"):
-        book.propose(of_inputs(book, slice(0, 100), 1_000_101))
+    small = LedgerBook()
+    small.hold([1_000] * 150, burned=[100_200])
+    with pytest.raises(WrongReserveFee, match="is 95201 sat, and would leave 4899 sat to the first request"):
+        small.propose(of_inputs(small, slice(0, 100), 95_201))
+    small.propose(of_inputs(small, slice(0, 100), 95_200))
     enough = blocked(owed=4_000_000)
     with pytest.raises(BadProposal, match="enough for the first request"):
         enough.propose(of_inputs(enough, slice(0, 100), 100_000))
@@ -128,7 +136,7 @@ def test_the_rules_bound_a_consolidation() -> None:
 
 @pytest.mark.parametrize("newest", [True, False])
 def test_a_stuck_consolidation_is_replaced_at_the_reserves_expense(newest: bool) -> None:
-    book = blocked()
+    book = blocked(reserve=1_000_000)
     proposal, found = joined(book)
     book.finalize(proposal)
     newer = make_replacement(found, 4 * RATE, SPENDINGS, make_transaction)
@@ -140,7 +148,9 @@ def test_a_stuck_consolidation_is_replaced_at_the_reserves_expense(newest: bool)
     which = newer if newest else proposal
     book.confirm(which.transaction.txid)
     check_totals(book.totals)
-    assert (book.totals.pledged, book.totals.reserve) == (0, 1_000_100 - which.reserve_fee)
+    rise = which.reserve_fee - proposal.reserve_fee
+    assert (book.totals.pledged, book.totals.reserve) == (0, 1_000_100 - rise)
+    assert book.totals.owed == 12_000_000 - proposal.reserve_fee
     assert book.free_coins()[0].amount == found.spent - which.reserve_fee
 
 

@@ -24,23 +24,6 @@ class PegContentsLeftOut(LogEvent):
 
 
 @attrs.frozen
-class PegReserveShort(LogEvent):
-    """The first request needs a consolidation, which the reserve cannot pay. `free` is its free part."""
-
-    name = "peg_reserve_short"
-    level = logging.ERROR
-
-    needed: Sat
-    free: Sat
-
-    def _line(self) -> tuple[str, str]:
-        return "peg", (
-            f"payments wait for a deposit to the reserve: joining outputs costs {self.needed} sat, and it has "
-            f"{self.free} sat"
-        )
-
-
-@attrs.frozen
 class PegHalted(LogEvent):
     """Bitcoin has lost minted deposits, or payments by the federation that blocks have confirmed.
 

@@ -162,9 +162,6 @@ EXAMPLES: dict[LogEvent, str] = {
         "bitcoin|block 840000: 2 deposits of 70000 sat, 1 payment by the federation"
     ),
     bitcoin.PaymentsFound(840_000, 0, Sat(0), 3, 0): "bitcoin|block 840000: 3 payments that cannot be credited",
-    peg.PegReserveShort(Sat(4_400), Sat(100)): (
-        "peg|payments wait for a deposit to the reserve: joining outputs costs 4400 sat, and it has 100 sat"
-    ),
     peg.PegHalted(2, Sat(70_000), 0, PARENT): (
         "peg|halted: 2 minted deposits of 70000 sat, such as 1f1e1d…, not on Bitcoin any more"
     ),
