@@ -158,30 +158,34 @@ def _fit(
     payment = Payment(inputs, tuple(payees), Sat(change), len(spendings) - 1, Sat(reserve_fee), ())
     wanted = fee_at(wish.fee_rate, payment_weight(payment, spendings))
     if rest >= DUST_CHANGE:
-        extra_fee = _extra_fee(payment, wanted, spendings)
+        extra_fee, share = _divided(payment, wanted, spendings)
         if extra_fee > free_reserve(draft.totals) or rest - extra_fee < DUST_CHANGE:
             return None
         payment = attrs.evolve(payment, change=Sat(rest - extra_fee), reserve_fee=Sat(extra_fee))
-    share = max(0, -(-(wanted - payment.reserve_fee + payment.gain) // len(payees)))
+    else:
+        share = max(0, -(-(wanted - payment.reserve_fee + payment.gain) // len(payees)))
     weight = payment_weight(payment, spendings)
     if pays_dust(payees, share) or too_small_beside_others(payees, weight, wish.max_rate):
         return None
     return _Fitted(payment, share)
 
 
-def _extra_fee(payment: Payment, wanted: int, spendings: Sequence[Spending]) -> int:
-    """The part of the fee that the reserve pays for the inputs that the payees do not need."""
+def _divided(payment: Payment, wanted: int, spendings: Sequence[Spending]) -> tuple[int, int]:
+    """Divide the `wanted` fee, or a little more, between the reserve and the payees.
+
+    Returns the part that the reserve pays for the inputs that the payees do not need, and each payee's share.
+    """
     scripts = [payee.script for payee in payment.payees] + [spendings[-1].output_script]
     count = len(payment.payees)
     extra_fee = costs_of(payment.inputs, payment.owed, wanted, scripts, spendings).extra_fee
     share = -(-(wanted - extra_fee) // count)
     # `extra_fee` is a part of the whole fee, which contains it: raising it raises the fee, and so the part again,
-    # but by less each time. So the loop ends.
+    # but by less each time. So the loop ends. The share stays: with a smaller one, the part would be smaller too.
     while (
         part := costs_of(payment.inputs, payment.owed, count * share + extra_fee, scripts, spendings).extra_fee
     ) != extra_fee:
         extra_fee = part
-    return extra_fee
+    return extra_fee, share
 
 
 def _proposal(fitted: _Fitted, spendings: Sequence[Spending], make: MakeTransaction) -> PegOutProposal:

@@ -12,7 +12,7 @@ from alysd.peg.coins import Coin, Selection, SelectionTarget, Strategy, select
 from alysd.peg.ledger import check_totals
 from alysd.peg.versions import SEQUENCE, transaction_of
 from alysd.peg.violations import BadProposal, WrongChange, WrongPayees
-from alysd.peg.weights import DUST_CHANGE, fee_at, payment_weight
+from alysd.peg.weights import DUST_CHANGE, fee_at, payment_weight, rate_of
 from alysd.types.peg import Payment, PegOutProposal, TransactionInput, TransactionOutput
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_transaction import make_transaction
@@ -223,3 +223,21 @@ def test_an_author_searches_only_for_the_first_payees(monkeypatch: pytest.Monkey
     assert made is not None
     assert len(book.propose(made).payees) == 1
     assert searched == ["minimize-fee", "minimize-fee", "largest-first"]
+
+
+@pytest.mark.parametrize("count", [1, 28, 45, 64])
+def test_what_an_author_makes_with_small_outputs_is_valid_at_every_rate(count: int) -> None:
+    """The reserve's part was a few sat too high at some rates, so that every proposal was invalid."""
+    book = LedgerBook()
+    book.hold([100_000 + place for place in range(150)], reserve=100_000, burned=[90_000] * count)
+    totals, entries = book.totals, dict(book.entries)
+    extra = 0
+    for rate in range(1_000, 5_000, 37):
+        book.totals, book.entries = totals, dict(entries)
+        wish = Wish(rate, MOST, "largest-first", consolidate=True)
+        made = make_proposal(book.draft(), book.free_coins(), wish, SPENDINGS, make_transaction)
+        assert made is not None
+        payment = book.propose(made)
+        assert rate <= rate_of(payment, payment.versions[0].fee, SPENDINGS) <= rate + 50
+        extra += made.reserve_fee > 0
+    assert extra > 100
