@@ -57,7 +57,8 @@ class Proposals:
         """
         spendings = await trio.to_thread.run_sync(spendings_at, parent, self.reads.context)
         for payment in versions.payments:
-            if versions.unconfirmed(payment) and self._is_stuck(payment, await self.reads.tip()):
+            # One block more than the rules require, because other members may see a Bitcoin block later.
+            if versions.unconfirmed(payment) and self._waited(payment, await self.reads.tip()) > STUCK_BLOCKS:
                 newer = await self._newer(payment, parent, spendings)
                 if newer is not None:
                     return newer
@@ -77,7 +78,7 @@ class Proposals:
             before = next(one for one in versions.payments if one.versions[0].txid == proposal.replaces)
             if not versions.unconfirmed(before):
                 raise NotSeenOnBitcoin(f"the payment {displayed(proposal.replaces)} is in a Bitcoin block already")
-            if not self._is_stuck(before, await self.reads.tip()):
+            if self._waited(before, await self.reads.tip()) < STUCK_BLOCKS:
                 raise NotSeenOnBitcoin(
                     f"the payment {displayed(proposal.replaces)} has not waited for {STUCK_BLOCKS} Bitcoin blocks "
                     "yet, as far as this node has seen"
@@ -95,14 +96,18 @@ class Proposals:
         judge_consolidation(made, Waiting(first.owed, coins, _changes(versions)))
 
     def note_signed(self, versions: Versions, tip: int) -> None:
-        """Remember since which height of Bitcoin each version has its witnesses."""
-        signed = [one.txid for payment in versions.payments for one in payment.versions if one.signed is not None]
-        self.memory.signed = {txid: self.memory.signed.get(txid, tip) for txid in signed}
+        """Remember since which height of Bitcoin each version has its witnesses.
 
-    def _is_stuck(self, payment: Payment, tip: int) -> bool:
-        """Whether the newest version was signed `STUCK_BLOCKS` ago, as far as this node has seen."""
-        since = self.memory.signed.get(payment.versions[-1].txid)
-        return since is not None and tip - since >= STUCK_BLOCKS
+        The block after which `versions` are in flight may be older than the one with the witnesses, and that must
+        not start the time again.
+        """
+        every = [one for payment in versions.payments for one in payment.versions]
+        known = {one.txid: self.memory.signed[one.txid] for one in every if one.txid in self.memory.signed}
+        self.memory.signed = {one.txid: tip for one in every if one.signed is not None} | known
+
+    def _waited(self, payment: Payment, tip: int) -> int:
+        """The number of Bitcoin blocks since the newest version was signed, as far as this node has seen."""
+        return tip - self.memory.signed.get(payment.versions[-1].txid, tip)
 
     async def _estimate(self) -> int:
         """This node's fee estimate, within the bounds of the chain."""

@@ -9,7 +9,9 @@ import trio
 from trio.testing import MockClock
 
 from alysd.actors import bridge_reads
-from alysd.actors.bridge_contents import FOLLOW_SECONDS, MAX_PAGES, PAGE
+from alysd.actors.bridge_contents import FOLLOW_SECONDS, MAX_PAGES, PAGE, BridgeMemory, Versions
+from alysd.actors.bridge_proposals import Proposals
+from alysd.actors.bridge_reads import BridgeReads
 from alysd.errors import NotNow, NotSeenOnBitcoin
 from alysd.messages.bridge import CheckNotHalted
 from alysd.messages.log.peg import PegHalted, PegResumed
@@ -25,6 +27,8 @@ from alysd.types.tables import Table
 from alysd.types.units import Height, Sat
 from alysd.wire.bitcoin_transaction import make_transaction
 from tests.actors.bridge_kit import CONFIRMATIONS, USER, BridgeRig, bridge_rig, burn
+from tests.peg.ledger_kit import RULES, SPENDINGS
+from tests.peg.payment_kit import make_payment
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 
@@ -140,7 +144,7 @@ async def test_the_witnesses_of_a_void_version_are_left_out(tmp_path: Path, auto
         first = await with_signed_payment(rig)
         await rig.step()
         rig.chain.fee_rate = 10_000
-        await rig.mine(STUCK_BLOCKS)
+        await rig.mine(STUCK_BLOCKS + 1)
         newer = (await rig.step()).proposal
         assert newer is not None
         rig.chain.mempool[first.txid] = first
@@ -159,7 +163,7 @@ async def test_a_stuck_payment_is_replaced_and_either_version_may_confirm(
         first = await with_signed_payment(rig)
         await rig.step()
         rig.chain.fee_rate = 10_000
-        await rig.mine(STUCK_BLOCKS - 1)
+        await rig.mine(STUCK_BLOCKS)
         assert await rig.step() == NOTHING
         await rig.mine()
         made = await rig.step()
@@ -296,18 +300,37 @@ async def test_a_replacement_is_judged(tmp_path: Path, autojump_clock: MockClock
     async with bridge_rig(tmp_path) as rig:
         first = await with_signed_payment(rig)
         await rig.step()
-        await rig.mine(STUCK_BLOCKS)
+        await rig.mine(STUCK_BLOCKS + 1)
         made = await rig.contents()
         assert made.proposal is not None
         await rig.judge(made)
         rig.memory.signed[first.txid] += 1
+        await rig.judge(made)  # this node has seen the witnesses a block later than the author
+        rig.memory.signed[first.txid] += 1
         with pytest.raises(NotSeenOnBitcoin, match="has not waited for 6 Bitcoin blocks"):
             await rig.judge(made)
-        rig.memory.signed[first.txid] -= 1
+        rig.memory.signed[first.txid] -= 2
         rig.chain.mempool[first.txid] = first
         await rig.mine()
         with pytest.raises(NotSeenOnBitcoin, match="is in a Bitcoin block already"):
             await rig.judge(made)
+
+
+def test_a_block_on_an_older_parent_does_not_start_the_wait_for_a_replacement_again() -> None:
+    """An author could delay all replacements for ever by such blocks."""
+    memory = BridgeMemory()
+    proposals = Proposals(cast("BridgeReads", None), memory, RULES)
+    payment = make_payment(SPENDINGS)
+    unsigned, txid = payment.versions[0], payment.versions[0].txid
+    signed = attrs.evolve(payment, versions=(attrs.evolve(unsigned, signed=Height(7)),))
+    proposals.note_signed(Versions([payment], {}), 99)
+    assert memory.signed == {}
+    proposals.note_signed(Versions([signed], {}), 100)
+    proposals.note_signed(Versions([payment], {}), 101)
+    proposals.note_signed(Versions([signed], {}), 102)
+    assert memory.signed == {txid: 100}
+    proposals.note_signed(Versions([], {}), 103)
+    assert memory.signed == {}
 
 
 async def test_the_peg_halts_and_goes_on(tmp_path: Path, autojump_clock: MockClock) -> None:
