@@ -6,7 +6,6 @@
 from collections.abc import Awaitable, Callable, Container, Mapping
 from functools import partial
 from hashlib import sha256
-from statistics import median
 
 import attrs
 import trio
@@ -45,7 +44,7 @@ from alysd.nurseries import Actor, Address, Deferred, NotAnswered, handles
 from alysd.ports import Bls, Clock
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
-from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, Topic
+from alysd.types.peers import ClockDifference, GossipVerdict, PeerOffence, PeerStatus, Topic
 from alysd.types.proposal import SlotApproval
 from alysd.wire.block_ssz import slot_proof
 from alysd.wire.gossip import (
@@ -194,7 +193,7 @@ class NetworkActor(Actor[Network]):
         """The connected peers."""
         now, scores = trio.current_time(), self._memory.scores
         return tuple(
-            PeerInfo(name, peer.address, peer.inbound, scores.score(name, now), peer.status)
+            PeerInfo(name, peer.address, peer.inbound, scores.score(name, now), peer.status, peer.ahead)
             for name, peer in self._peers.items()
         )
 
@@ -252,17 +251,13 @@ class NetworkActor(Actor[Network]):
         offer(self._sync, PeerAhead(peer, status))
 
     def _compare_clocks(self) -> None:
-        """Log when the median difference of the peers' clocks exceeds half a slot, and when it no longer does.
-
-        Half a slot is the difference at which other nodes refuse this node's blocks.
-        """
-        known = [peer.ahead for peer in self._peers.values() if peer.ahead is not None]
-        if not known:
+        """Log when the difference from the peers' clocks exceeds half a slot, and when it no longer does."""
+        found = ClockDifference.of(peer.ahead for peer in self._peers.values())
+        if found is None:
             return
-        ahead = median(known)
-        differ = abs(ahead) > self._timing.slot_seconds / 2
+        differ = found.exceeds(self._timing.slot_seconds)
         if differ and not self._clocks_differ:
-            log(ClocksDiffer(ahead, len(known)))
+            log(ClocksDiffer(found.ahead, found.peers))
         elif self._clocks_differ and not differ:
             log(ClocksAgree())
         self._clocks_differ = differ

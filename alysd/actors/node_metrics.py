@@ -26,9 +26,11 @@ from alysd.messages.events import (
     WorkQueued,
 )
 from alysd.messages.metrics import FederationCounts, NodeCounts, PortCounts, Scrape
+from alysd.messages.network import PeerInfo
 from alysd.nurseries import ChildSnapshot, Health, State
 from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import Forkchoice
+from alysd.types.peers import ClockDifference
 from alysd.types.peg import PegTotals
 from alysd.types.sync import SyncProgress
 
@@ -161,6 +163,8 @@ class SnapshotCollector(Collector):
                 yield from _peg_metrics(self.scrape.head.head.peg)
         if self.scrape.sync is not None:
             yield from _sync_metrics(self.scrape.sync)
+        if self.scrape.peers is not None:
+            yield from _peer_metrics(self.scrape.peers)
         if self.scrape.bitcoin is not None:
             yield from _bitcoin_metrics(self.scrape.bitcoin)
         if self.scrape.health is not None:
@@ -212,6 +216,17 @@ def _sync_metrics(progress: SyncProgress) -> Iterable[Metric]:
     yield GaugeMetricFamily(
         "alysd_sync_blocks_per_second", "Rate of a sync in progress, otherwise 0.", progress.blocks_per_second
     )
+
+
+def _peer_metrics(peers: Sequence[PeerInfo]) -> Iterable[Metric]:
+    yield GaugeMetricFamily("alysd_peers", "Connected peers.", len(peers))
+    clocks = ClockDifference.of(peer.clock_ahead for peer in peers)
+    if clocks is not None:
+        yield GaugeMetricFamily(
+            "alysd_peer_clocks_ahead_seconds",
+            "Median of the seconds by which the peers' clocks are ahead of this node's (negative: behind).",
+            clocks.ahead,
+        )
 
 
 def _bitcoin_metrics(bitcoin: BitcoinStatus) -> Iterable[Metric]:

@@ -17,6 +17,7 @@ from alysd.types.chain_spec import ChainContext
 from alysd.types.evidence import Evidence
 from alysd.types.federation import Role
 from alysd.types.hashes import displayed
+from alysd.types.peers import ClockDifference
 from alysd.types.sync import SyncProgress
 
 SLOTS_UNTIL_UNHEALTHY = 10
@@ -89,6 +90,9 @@ class NodeReport:
         if self.clock_doubt:
             grave.append(self.clock_doubt)
         light += self._peg_reasons()
+        clocks = ClockDifference.of(peer.clock_ahead for peer in self.peers or ())
+        if clocks is not None and clocks.exceeds(self.context.spec.slot_seconds):
+            light.append(str(clocks))
         if self.federation is not None and self.federation.lost is not None:
             lost = self.federation.lost
             words = f"since slot {lost.slot} only {lost.found} of the {lost.quorum} approvals needed"
@@ -159,6 +163,7 @@ def _peer_json(peer: PeerInfo) -> dict[str, Any]:
         "score": peer.score,
         "head": None if status is None else status.head_height,
         "final": None if status is None else status.finalized_height,
+        "clock_ahead": peer.clock_ahead,
     }
 
 

@@ -72,9 +72,10 @@ class OperatorPages:
     async def metrics_page(self, _request: Request) -> Response:
         """The metrics in Prometheus's text format; 503 while the metrics actor is down."""
         tip = await _answer(self.reader.ask(ReadForkchoice(), seconds=self.timing.page_ask))
-        progress = None
+        progress = peers = None
         if self.network is not None and self.sync is not None:
             progress = await _answer(self.sync.ask(GetSyncProgress(), seconds=self.timing.page_ask))
+            peers = await _answer(self.network.ask(GetPeers(), seconds=self.timing.page_ask))
         bitcoin, health = await self._peg()
         tree = self.running.snapshot()
         failures = self.running.up().failures
@@ -82,7 +83,7 @@ class OperatorPages:
         by_kind = {child.name: dict(failures.of(child.name).kinds) for child in tree.walk()}
         ports = tuple(map(attrs.evolve, self.ports.values()))
         step, peg = self.watch.look().step, self.context.peg is not None
-        scrape = Scrape(tree, tip, by_kind, ports, step, progress, bitcoin, peg, health)
+        scrape = Scrape(tree, tip, by_kind, ports, step, progress, bitcoin, peg, health, peers)
         text = await _answer(self.metrics.ask(scrape, seconds=self.timing.page_ask))
         if text is None:
             return Response.text("the metrics actor does not answer", 503)

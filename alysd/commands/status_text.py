@@ -43,8 +43,9 @@ def duration(seconds: float) -> str:
 
 
 def _syncing(missing: int, target: int, rate: float) -> str:
-    """The distance to the best chain, with the time left at the present rate."""
-    left = f", {duration(missing / rate)} left" if rate > 0 else ""
+    """The distance to the best chain, with the present rate and the time left at this rate."""
+    speed = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+    left = f", {speed} blocks/s, {duration(missing / rate)} left" if rate > 0 else ""
     return f"syncing to {target}: {missing} block{'' if missing == 1 else 's'} missing{left}"
 
 

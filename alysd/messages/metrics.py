@@ -6,6 +6,7 @@ import attrs
 
 from alysd.messages.bridge import PegHealth
 from alysd.messages.events import QuorumChanged
+from alysd.messages.network import PeerInfo
 from alysd.nurseries import Ask, ChildSnapshot, FailureKind
 from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import Forkchoice
@@ -77,6 +78,7 @@ class Scrape(Ask[Metrics, bytes]):
     step of the machine's clock in seconds, 0 while the clock is trusted. `sync` is None for a node without peers,
     and while the sync actor does not answer. `bitcoin` is None on a node that follows no Bitcoin node.
     `peg` says whether the chain has a peg, `health` whether it is halted; None while the bridge does not answer.
+    `peers` are the connected peers, None for a node without peers, and while the network actor does not answer.
     """
 
     tree: ChildSnapshot
@@ -88,3 +90,4 @@ class Scrape(Ask[Metrics, bytes]):
     bitcoin: BitcoinStatus | None = None
     peg: bool = False
     health: PegHealth | None = None
+    peers: tuple[PeerInfo, ...] | None = None

@@ -107,7 +107,8 @@ class BlamePeer(Tell[Network]):
 class PeerInfo:
     """A connected peer. `status` is its newest status, None before the first.
 
-    `score` begins at 0, falls with each offence and rises again with time.
+    `score` begins at 0, falls with each offence and rises again with time. `clock_ahead` is the least possible
+    difference of its clock from this node's in seconds, at its last status; negative if the peer's is behind.
     """
 
     peer: str
@@ -115,6 +116,7 @@ class PeerInfo:
     inbound: bool
     score: float
     status: PeerStatus | None
+    clock_ahead: float | None = None
 
 
 @attrs.frozen

@@ -1,6 +1,9 @@
 """Values about peers: other nodes, to which the peer-to-peer network connects this node."""
 
+from collections.abc import Iterable
 from enum import Enum
+from statistics import median
+from typing import Self
 
 import attrs
 
@@ -86,6 +89,35 @@ class PeerStatus:
     finalized: BlockHash
     finalized_height: Height
     time: float
+
+
+@attrs.frozen
+class ClockDifference:
+    """The clock of this node, compared with those of `peers` peers.
+
+    `ahead` is the median of the seconds by which their clocks are ahead of this one; negative: behind. So peers
+    that lie about their clocks have no effect while they are less than half of all.
+    """
+
+    ahead: float
+    peers: int
+
+    @classmethod
+    def of(cls, ahead: Iterable[float | None]) -> Self | None:
+        """The difference, from that of each peer: None if it is not known. None if none is known."""
+        known = [each for each in ahead if each is not None]
+        return cls(median(known), len(known)) if known else None
+
+    def exceeds(self, slot_seconds: float) -> bool:
+        """Whether it is more than half a slot: the difference at which other nodes refuse this node's blocks."""
+        return abs(self.ahead) > slot_seconds / 2
+
+    def __str__(self) -> str:
+        direction = "behind" if self.ahead > 0 else "ahead of"
+        return (
+            f"the clock of this machine is {abs(self.ahead):.1f} s {direction} the clocks of its "
+            f"{self.peers} peer{'' if self.peers == 1 else 's'}: check its time synchronisation"
+        )
 
 
 class PeerOffence(Enum):

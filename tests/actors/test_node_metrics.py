@@ -23,6 +23,7 @@ from alysd.messages.events import (
     WorkQueued,
 )
 from alysd.messages.metrics import NodeCounts, PortCounts, Scrape
+from alysd.messages.network import PeerInfo
 from alysd.nurseries import ChildSnapshot, FailureKind, Health, State
 from alysd.testing.blocks import CHAIN_ID, MINER
 from alysd.testing.chain import EASY_BITS
@@ -119,10 +120,13 @@ def scraped(
     sync: SyncProgress | None = None,
     bitcoin: BitcoinStatus | None = None,
     health: PegHealth | None = None,
+    peers: tuple[PeerInfo, ...] | None = None,
 ) -> dict[str, float]:
     """The numbers of a scrape. With `bitcoin`, the chain has a peg."""
     collector, ports = SnapshotCollector(), (PortCounts("alys", opened=2, failed=1),)
-    collector.scrape = Scrape(tree, head, failures or {}, ports, 0.0, sync, bitcoin, bitcoin is not None, health)
+    collector.scrape = Scrape(
+        tree, head, failures or {}, ports, 0.0, sync, bitcoin, bitcoin is not None, health, peers
+    )
     return samples(new_registry(collector))
 
 
@@ -137,6 +141,18 @@ def test_the_chain_is_shown_while_it_is_known() -> None:
     assert found["alysd_blocks_waiting_for_work{}"] == Height(3)
     assert found["alysd_unpaid_fees_btc{}"] == 0.5
     assert "alysd_head_height{}" not in scraped(child("AlysSystem"))
+
+
+def test_the_peers_and_their_clocks_are_shown() -> None:
+    """Nobody would be warned of a member that is alone, or whose clock is wrong, before its blocks are refused."""
+    ahead = (0.5, None, -7.0, 0.75)
+    peers = tuple(PeerInfo(str(at), "", True, 0.0, None, each) for at, each in enumerate(ahead))
+    found = scraped(child("AlysSystem"), peers=peers)
+    assert (found["alysd_peers{}"], found["alysd_peer_clocks_ahead_seconds{}"]) == (4, 0.5)
+    alone = scraped(child("AlysSystem"), peers=())
+    assert alone["alysd_peers{}"] == 0
+    assert "alysd_peer_clocks_ahead_seconds{}" not in alone
+    assert "alysd_peers{}" not in scraped(child("AlysSystem"))
 
 
 def test_a_sync_is_shown_while_its_progress_is_known() -> None:
@@ -223,7 +239,9 @@ def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> Non
     head = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])
     sync = SyncProgress(Height(5), Height(2005), 20.0, 3)
     bitcoin = BitcoinStatus(800_000, 800_000, None)
-    shown = scraped(child("chain"), head, {"chain": {FailureKind.PANIC: 1}}, sync, bitcoin, PegHealth((), None))
+    peers = (PeerInfo("peer", "", True, 0.0, None, 0.5),)
+    failures, health = {"chain": {FailureKind.PANIC: 1}}, PegHealth((), None)
+    shown = scraped(child("chain"), head, failures, sync, bitcoin, health, peers)
     exposed = {key.partition("{")[0].removesuffix("_bucket") for key in (*counts, *shown)}
     assert named - {"alysd_events_uncounted_total"} <= exposed
 

@@ -117,13 +117,38 @@ def test_a_lost_quorum_makes_the_node_unhealthy_and_names_the_silent() -> None:
     assert well.health().status == "healthy"
 
 
+def peer(name: str, ahead: float | None) -> PeerInfo:
+    """A peer whose clock is `ahead` of this node's."""
+    return PeerInfo(name, "/ip4/192.0.2.7", True, 0.0, None, ahead)
+
+
+def test_a_clock_that_differs_from_most_peers_degrades_the_node() -> None:
+    """The blocks of a member would be refused, and its operator would look for the reason in the log of others."""
+    slot, advice = SPEC.slot_seconds, "check its time synchronisation"
+    for ahead, reasons in (
+        ((0.5 * slot, 0.5 * slot, None), ()),
+        ((0.6 * slot, 0.5 * slot, -1e6), ()),
+        (
+            (0.75 * slot, 0.75 * slot, -1e6),
+            (f"the clock of this machine is 1.5 s behind the clocks of its 3 peers: {advice}",),
+        ),
+        (
+            (-5.0,),
+            (f"the clock of this machine is 5.0 s ahead of the clocks of its 1 peer: {advice}",),
+        ),
+    ):
+        peers = tuple(peer(str(number), each) for number, each in enumerate(ahead))
+        health = attrs.evolve(report(child("chain")), peers=peers).health()
+        assert (health.status, health.reasons) == ("degraded" if reasons else "healthy", reasons)
+
+
 def test_everything_is_said_as_json() -> None:
     """`alysd status`, and everybody's own scripts, would miss something."""
 
     async def main() -> None:
         await trio.sleep(100)
         failed = child("chain", last_error="ValueError: x", last_error_at=40.0)
-        peers = (PeerInfo("16Uiu2", "/ip4/192.0.2.7", True, -3.0, None),)
+        peers = (PeerInfo("16Uiu2", "/ip4/192.0.2.7", True, -3.0, None, 0.25),)
         accused = attrs.evolve(report(failed), evidence=(evidence(7, 2), evidence(9, 0, 2)), peers=peers)
         said = json.loads(json.dumps(accused.as_json()))
         assert said["evidence_against"] == [0, 2]
@@ -135,6 +160,7 @@ def test_everything_is_said_as_json() -> None:
                 "score": -3.0,
                 "head": None,
                 "final": None,
+                "clock_ahead": 0.25,
             }
         ]
         assert said["federation"] is None

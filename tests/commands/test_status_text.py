@@ -68,7 +68,9 @@ def test_a_node_that_cannot_say_is_still_drawn() -> None:
 def test_a_node_that_is_behind_says_what_is_missing() -> None:
     sync = {"current": 5, "target": 2005, "blocks_per_second": 20.0}
     shown = draw_status({**REPORT, "sync": sync}, now=NOW)
-    assert "   syncing to 2005: 2000 blocks missing, 1 m 40 s left   " in shown
+    assert "   syncing to 2005: 2000 blocks missing, 20 blocks/s, 1 m 40 s left   " in shown
+    shown = draw_status({**REPORT, "sync": {**sync, "blocks_per_second": 0.25}}, now=NOW)
+    assert "   syncing to 2005: 2000 blocks missing, 0.2 blocks/s, 2 h 13 m left   " in shown
     shown = draw_status({**REPORT, "sync": {**sync, "current": 2004, "blocks_per_second": 0.0}}, now=NOW)
     assert "   syncing to 2005: 1 block missing   " in shown
     assert "syncing" not in draw_status({**REPORT, "sync": {**sync, "current": 2005}}, now=NOW)

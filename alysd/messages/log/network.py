@@ -5,6 +5,7 @@ import logging
 import attrs
 
 from alysd.messages.log.base import LogEvent, counted
+from alysd.types.peers import ClockDifference
 from alysd.types.units import Height
 
 
@@ -34,11 +35,7 @@ class ClocksDiffer(LogEvent):
     peers: int
 
     def _line(self) -> tuple[str, str]:
-        direction = "behind" if self.ahead > 0 else "ahead of"
-        return "clock", (
-            f"the clock of this machine is {abs(self.ahead):.1f} s {direction} the clocks of its "
-            f"{counted(self.peers, 'peer')}: check its time synchronisation"
-        )
+        return "clock", str(ClockDifference(self.ahead, self.peers))
 
 
 @attrs.frozen
