@@ -109,7 +109,10 @@ def branch_and_bound(coins: Sequence[Coin], target: SelectionTarget) -> Selectio
 
 
 def minimize_fee(coins: Sequence[Coin], target: SelectionTarget) -> Selection | None:
-    """The lighter of the lightest exact selection and the lightest one with change and its later spending."""
+    """The lighter of the lightest exact selection and the lightest selection with a change output.
+
+    The weight of a selection with change includes that of the change output and of spending it later.
+    """
     found = (_exact(coins, target), _lightest(coins, target), largest_first(coins, target))
     choices = [needed(each, target) for each in found if each is not None]
     return min(choices, key=lambda each: (_waste(each, target), len(each)), default=None)

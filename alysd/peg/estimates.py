@@ -45,8 +45,8 @@ def check_rate_near(rate: int, estimate: int, replaced: int | None) -> None:
     """Check that the fee rate of a proposal is between half and twice this node's own `estimate`.
 
     `replaced` is the fee rate of the version that the proposal replaces, or None. If it is below twice the
-    estimate, a replacement may have the smallest rate that the rules require, even above twice the estimate. So no
-    series of replacements goes on to rise. Raises `NotSeenOnBitcoin`.
+    estimate, a replacement may have the smallest rate that the rules require, even above twice the estimate. So
+    replacements cannot raise the rate without end. Raises `NotSeenOnBitcoin`.
     """
     most = 2 * estimate
     if replaced is not None and replaced < most:

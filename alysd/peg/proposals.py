@@ -90,7 +90,7 @@ def costs_of(
 
 
 def waiting_requests(draft: Draft, most: int = MAX_PAYEES) -> tuple[Payee, ...]:
-    """The requests at the front of the queue, in order, at most `most` and `MAX_PAYEES`."""
+    """The requests at the front of the queue, in order: at most `most` of them, and at most `MAX_PAYEES`."""
     first = draft.totals.first_request
     numbers = range(first, min(draft.totals.next_request, first + min(most, MAX_PAYEES)))
     requests = ((number, draft.need(PegOutRequest, number_key(number))) for number in numbers)

@@ -7,7 +7,7 @@ from alysd.peg.ledger import Draft, number_key
 from alysd.types.peg import Burn, PegOutRequest, PegRules, Refund
 from alysd.types.units import Sat
 
-SMALLEST_REFUND = 10
+REFUND_DIVISOR = 10
 """A refused burn below `peg_out_minimum` divided by this is not refunded, so that many of them delay no refund."""
 
 
@@ -23,7 +23,7 @@ def record_burn(draft: Draft, burn: Burn, rules: PegRules, own: Collection[bytes
     try:
         script = _accepted(burn, rules, own)
     except NotPayable as reason:
-        if SMALLEST_REFUND * burn.amount < rules.peg_out_minimum:
+        if REFUND_DIVISOR * burn.amount < rules.peg_out_minimum:
             draft.add(reserve=burn.amount)
         else:
             draft.owe_refund(Refund(burn.sender, burn.amount))

@@ -17,8 +17,8 @@ _ALLOWANCE = SelectionTarget(Sat(0), Sat(0), 0).change_weight
 def judge_selection(made: Payment, coins: Sequence[Coin], spendings: Sequence[Spending]) -> None:
     """Compare the weight that the payees pay for with that of the largest outputs for the same payees.
 
-    It may be a quarter and a change heavier, as with other strategies. `coins` are the outputs that no payment in
-    flight spends. Raises `NotSeenOnBitcoin`.
+    The payment may be heavier by a quarter and the weight of a change, because its author may use another
+    strategy. `coins` are the outputs that no payment in flight spends. Raises `NotSeenOnBitcoin`.
     """
     own = largest_first(coins, SelectionTarget(made.owed, DUST_CHANGE, MAX_INPUTS))
     if own is None:

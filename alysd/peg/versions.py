@@ -22,7 +22,11 @@ SEQUENCE = 0xFFFFFFFD
 """The sequence of every input, which announces that the payment can be replaced (BIP-125)."""
 
 MakeTransaction = Callable[[int, Sequence[TransactionInput], Sequence[TransactionOutput], int], Transaction]
-"""`wire.bitcoin_transaction.make_transaction`."""
+"""Makes a transaction without witness from version, inputs, outputs and locktime.
+
+The rules get the function `wire.bitcoin_transaction.make_transaction` as an argument, because they import nothing
+of `wire`.
+"""
 
 
 def payment_transaction(

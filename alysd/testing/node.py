@@ -173,9 +173,9 @@ async def open_simulated_node(
 ) -> AsyncGenerator[SimulatedNode]:
     """Run a node on the database in `folder`. Leaving the `with` block stops the node and closes the database.
 
-    `authority` is the index of the authority whose key the node has; None makes a follower. `boot` is
-    the kernel's id of this start of the machine. Without `peer_host` the node has no peers, without `bitcoin` no
-    Bitcoin node. `adapt` can change the tree before it starts.
+    `authority` is the index of the authority whose key the node has; None makes a follower. `boot` is the kernel's
+    id of this start of the machine. Without `peer_host` the node has no peers, without `bitcoin` no Bitcoin node.
+    `adapt` can change the tree before it starts.
     """
     hand = ChainHand.of(spec)
     clock = clock or VirtualClock()

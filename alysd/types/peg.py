@@ -283,7 +283,7 @@ class Payment:
 
     @property
     def gain(self) -> Sat:
-        """What the payees add to a rest that is too small for a change output. It belongs to the reserve."""
+        """The sat that the payees add to a rest too small for a change output. They belong to the reserve."""
         return Sat(self.owed + self.reserve_fee + self.change - self.spent)
 
     def change_of(self, version: PaymentVersion) -> Sat:

@@ -40,7 +40,7 @@ class Table(Enum):
     """Maps an outpoint (`OutPoint.key`) to the output, which the federation holds."""
 
     COINS = "coins"
-    """The outputs that no payment in flight spends, by amount and outpoint (`peg.coin_key`), the largest first."""
+    """The outputs that no payment in flight spends, under the keys of `types.peg.coin_key`: the largest first."""
 
     MINTED = "minted"
     """Maps the txid of a deposit to its mint. Entries are never deleted, so that no deposit is minted twice."""

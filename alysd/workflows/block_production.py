@@ -185,9 +185,9 @@ class BlockProduction:
     async def _finish_late_block(self) -> None:
         """Import the late block, if there is one, so that the next block builds on it.
 
-        Only an authority that is a quorum alone has a late block here.
-        The late block is signed, so another block on the same parent would be a fork. To import a block that is
-        stored already has no effect. If the late block is refused, no block will ever build on it.
+        Only an authority that is a quorum alone has a late block here. The late block is signed, so another block
+        on the same parent would be a fork. To import a block that is stored already has no effect. If the late
+        block is refused, no block will ever build on it.
         """
         late = self._late
         if late is None:

@@ -33,7 +33,7 @@ HELD_SLOTS = 2.5
 """The longest time, in slots, for which a block or an approval is held back."""
 
 FORK_DEPTH = 6
-"""A second block builds on one of this number of newest canonical blocks."""
+"""The number of newest canonical blocks on one of which a second block builds."""
 
 
 @attrs.frozen

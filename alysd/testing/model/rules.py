@@ -1,4 +1,4 @@
-"""The rules that say whether a command is possible now and has only one possible outcome. Others are skipped.
+"""The rules that say whether a command is possible now and has a single outcome. Other commands are skipped.
 
 Several outcomes are possible if a child crashes while its group starts, because any number of the others may have
 started. Several are also possible if senders wait for room in a mailbox while other children crash. A child with a

@@ -1,4 +1,4 @@
-"""The invariants of the peg, checked on the committed blocks and on Bitcoin with accounts of their own.
+"""The invariants of the peg: an oracle compares the committed blocks and Bitcoin with sums of its own.
 
 The oracle knows what the users did, and reads the committed blocks. It shares no rule with `alysd.peg`.
 """
@@ -33,7 +33,7 @@ class UserDeposit:
 
 @attrs.define(eq=False)
 class UserBurn:
-    """A user's burn. Its output script is that of no other burn; None if its address cannot be paid.
+    """A user's burn. `script` is an output script that no other burn has; None if the address cannot be paid.
 
     `height` is that of the committed block that has it.
     """
@@ -71,7 +71,7 @@ class PegOracle:
     burns: dict[tuple[EvmAddress, int], UserBurn] = attrs.field(factory=dict[tuple[EvmAddress, int], UserBurn])
     minted: dict[BitcoinHash, int] = attrs.field(factory=dict[BitcoinHash, int])
     balances: dict[EvmAddress, int] = attrs.field(factory=dict[EvmAddress, int])
-    """Gwei."""
+    """The balance of each account, in gwei."""
     sums: list[Sums] = attrs.field(factory=lambda: [Sums()])
     _blocks: dict[BlockHash, Block] = attrs.field(factory=dict[BlockHash, Block])
     _payers: dict[bytes, list[Transaction]] = attrs.field(factory=dict[bytes, list[Transaction]])
@@ -207,7 +207,7 @@ class PegOracle:
         unspent: Mapping[OutPoint, TransactionOutput],
         totals: PegTotals,
     ) -> list[str]:
-        """What is left to do after the faults: empty once everything has ended.
+        """The descriptions of what is unsettled after the faults; empty once everything has ended.
 
         `chain` has the transactions of Bitcoin's best chain, `confirmed` those with enough confirmations, and
         `unspent` the federation's outputs in it. `totals` are the ledger's sums after the head.

@@ -19,8 +19,8 @@ SETTLE_SLOTS = 150
 """The number of slots after the last fault and the last user within which everything ends.
 
 A deposit needs four blocks of Bitcoin, of some four slots each, and a block of Alys. A burn needs a proposal,
-which may wait for the confirmation of payments before it, a proof of work (10 slots and more), and as many blocks
-again.
+which may wait for the confirmation of payments before it, a proof of work (10 slots and more), and then as many
+blocks as a deposit.
 """
 
 

@@ -44,7 +44,7 @@ class SimulatedPeg:
     habits: Mapping[int, PegHabits]
 
     def resources(self, member: int, session: DiskSession, clock: Clock) -> "MemberPeg":
-        """What the node of a member uses. The signer of one that lies signs everything."""
+        """The resources of a member's node. The signer of a member that lies signs everything."""
         lies = member in self.habits
         context = self.hand.context
         bitcoin = BitcoinResources(
@@ -64,12 +64,12 @@ class SimulatedPeg:
         self.oracle.check_chain(self._transactions())
 
     def unsettled(self, head: ChainState) -> list[str]:
-        """What is left to do, as far as the ledger after `head` says."""
+        """The descriptions of what is unsettled, as far as the ledger after `head` says."""
         deep = {one.txid for block in self.bitcoin.blocks[:-CONFIRMATIONS] for one in block.transactions}
         return self.oracle.unsettled(self._transactions(), deep, self.bitcoin.unspent(), head.peg)
 
     def counts(self) -> str:
-        """What has happened so far, in words."""
+        """The numbers of deposits, burns, payments and refunds so far, as text."""
         oracle = self.oracle
         burns = [burn for burn in oracle.burns.values() if burn.height is not None]
         paid = sum(self.oracle.payments_of(self._transactions()).values())
