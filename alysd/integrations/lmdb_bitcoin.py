@@ -30,9 +30,10 @@ from alysd.types.bitcoin_watch import (
     ReadBlock,
     Seen,
     SeenDeposit,
-    SeenPayment,
     SeenUncredited,
     Uncredited,
+    seen_of,
+    txid_of,
 )
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import PegIn
@@ -124,7 +125,7 @@ class LmdbBitcoinRecords:
             for table in KINDS.values():
                 newest_first = (_decode(key, value) for key, value in txn.scan_back(table))
                 for seen in list(takewhile(lambda seen: seen.height == height, newest_first)):
-                    txid = _txid(seen)
+                    txid = txid_of(seen)
                     txn.delete(table, _number_key(seen.number))
                     txn.delete("places", txid)
                     if (expected := _expected(seen)) is not None:
@@ -271,17 +272,7 @@ def _scan(txn: RecordTransaction, table: str, after: int) -> Iterator[Seen]:
 def _decode(key: bytes, value: bytes) -> Seen:
     number, height = int.from_bytes(key, "big"), int.from_bytes(value[:_HEIGHT_BYTES], "big")
     finding = cast("Finding", PAYLOADS.decode(value[_HEIGHT_BYTES:]))
-    if isinstance(finding, PegIn):
-        return SeenDeposit(number, height, finding)
-    if isinstance(finding, Uncredited):
-        return SeenUncredited(number, height, finding)
-    return SeenPayment(number, height, finding)
-
-
-def _txid(seen: Seen) -> BitcoinHash:
-    if isinstance(seen, SeenDeposit):
-        return seen.peg_in.txid
-    return seen.payment.txid if isinstance(seen, SeenUncredited) else seen.payment.transaction.txid
+    return seen_of(number, height, finding)
 
 
 def _newest(txn: RecordTransaction) -> tuple[int, BitcoinHash] | None:

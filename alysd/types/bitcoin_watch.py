@@ -80,6 +80,22 @@ Seen = SeenDeposit | SeenUncredited | SeenPayment
 """A finding with its number and height."""
 
 
+def seen_of(number: int, height: int, finding: Finding) -> Seen:
+    """A finding with its place."""
+    if isinstance(finding, PegIn):
+        return SeenDeposit(number, height, finding)
+    if isinstance(finding, Uncredited):
+        return SeenUncredited(number, height, finding)
+    return SeenPayment(number, height, finding)
+
+
+def txid_of(seen: Seen) -> BitcoinHash:
+    """The txid of the transaction that was found."""
+    if isinstance(seen, SeenDeposit):
+        return seen.peg_in.txid
+    return seen.payment.txid if isinstance(seen, SeenUncredited) else seen.payment.transaction.txid
+
+
 @attrs.frozen
 class Expected:
     """A transaction on which the ledger relies: it must be in the best chain, with `peg_in_confirmations`.

@@ -9,18 +9,16 @@ import attrs
 from alysd.integrations.payment_record import PaymentRecord, SignedPayment
 from alysd.testing.federation.disk import DiskSession
 from alysd.types.bitcoin_watch import (
-    ConfirmedPayment,
     Expected,
-    Finding,
     ReadBlock,
     Seen,
     SeenDeposit,
     SeenPayment,
     SeenUncredited,
-    Uncredited,
+    seen_of,
+    txid_of,
 )
 from alysd.types.hashes import BitcoinHash
-from alysd.types.peg import PegIn
 
 _BITCOIN, _SIGNED = "bitcoin", "signed payments"
 
@@ -84,7 +82,7 @@ class MemoryBitcoinRecords:
         return tuple(one for one in found if one.number > after)[:limit]
 
     def find(self, txids: Sequence[BitcoinHash]) -> tuple[Seen | None, ...]:
-        """What was found in these transactions."""
+        """The findings in these transactions, in order; None for one without."""
         return tuple(self._places.get(txid) for txid in txids)
 
     def missing(self, expected: Sequence[Expected], highest: int) -> tuple[Expected, ...]:
@@ -111,7 +109,7 @@ class MemoryBitcoinRecords:
         match change:
             case None:
                 for one in self._blocks.pop()[1]:
-                    del self._places[_txid(one)]
+                    del self._places[txid_of(one)]
                     if (expected := _expected(one)) is not None:
                         self._lost[expected.key] = expected
             case _Lost(expected):
@@ -126,8 +124,8 @@ class MemoryBitcoinRecords:
     def _add(self, block: ReadBlock) -> None:
         seen: list[Seen] = []
         for finding in block.findings:
-            seen.append(_seen(self._next, block.height, finding))
-            self._places[_txid(seen[-1])] = seen[-1]
+            seen.append(seen_of(self._next, block.height, finding))
+            self._places[txid_of(seen[-1])] = seen[-1]
             self._next += 1
         self._blocks.append((block, seen))
 
@@ -170,18 +168,3 @@ class SimulatedRecord(PaymentRecord):
         if not self._careless:
             self._session.append(_SIGNED, signed)
             self._remember(signed)
-
-
-def _seen(number: int, height: int, finding: Finding) -> Seen:
-    if isinstance(finding, PegIn):
-        return SeenDeposit(number, height, finding)
-    if isinstance(finding, Uncredited):
-        return SeenUncredited(number, height, finding)
-    return SeenPayment(number, height, finding)
-
-
-def _txid(seen: Seen) -> BitcoinHash:
-    if isinstance(seen, SeenDeposit):
-        return seen.peg_in.txid
-    payment: Uncredited | ConfirmedPayment = seen.payment
-    return payment.txid if isinstance(payment, Uncredited) else payment.transaction.txid
