@@ -73,7 +73,6 @@ class BitcoinSide:
     _deposits: list[Deposited] = attrs.field(init=False, factory=list[Deposited])
     _uncredited: list[NotCreditedPayment] = attrs.field(init=False, factory=list[NotCreditedPayment])
     _payments: list[Paid] = attrs.field(init=False, factory=list[Paid])
-    _moved: list[BitcoinHash] = attrs.field(init=False, factory=list[BitcoinHash])
     _problems: list[str] = attrs.field(init=False, factory=list[str])
 
     async def read_to_tip(self, progress: Callable[[int, int], None]) -> None:
@@ -98,7 +97,6 @@ class BitcoinSide:
             deposits=tuple(self._deposits),
             uncredited=tuple(self._uncredited),
             payments=tuple(self._payments),
-            moved_by_hand=tuple(self._moved),
             coins={at: amount for at, (amount, credited) in self._coins.items() if credited},
             problems=tuple(self._problems),
         )
@@ -124,8 +122,7 @@ class BitcoinSide:
         self, txid: BitcoinHash, spends: list[OutPoint], known: list[OutPoint], outputs: list[tuple[bytes, Sat]]
     ) -> None:
         taken = [self._coins.pop(at) for at in known]
-        if not any(credited for _, credited in taken):
-            self._moved.append(txid)
+        if not any(credited for _, credited in taken):  # the operators have moved what was not credited
             return
         name = f"Bitcoin transaction {txid[::-1].hex()}"
         if len(known) < len(spends) or not all(credited for _, credited in taken):

@@ -49,15 +49,14 @@ class Paid:
 class BitcoinFindings:
     """The federation's side of the Bitcoin chain up to `height`.
 
-    `coins` are its unspent outputs that come from deposits and changes. `moved_by_hand` are transactions that
-    spent only uncredited coins. `problems` are transactions that no rule allows.
+    `coins` are its unspent outputs that come from deposits and changes. `problems` are transactions that no rule
+    allows.
     """
 
     height: int
     deposits: tuple[Deposited, ...]
     uncredited: tuple[NotCreditedPayment, ...]
     payments: tuple[Paid, ...]
-    moved_by_hand: tuple[BitcoinHash, ...]
     coins: dict[OutPoint, Sat]
     problems: tuple[str, ...]
 

@@ -59,7 +59,7 @@ def audit(
 ) -> Report:
     """Reconcile records whose coins follow from deposits and payments."""
     held = sum(one.amount for one in deposits) - sum(one.spent - one.change for one in payments)
-    bitcoin = BitcoinFindings(9, tuple(deposits), (), tuple(payments), (), {OutPoint(txid(0), 0): Sat(held)}, ())
+    bitcoin = BitcoinFindings(9, tuple(deposits), (), tuple(payments), {OutPoint(txid(0), 0): Sat(held)}, ())
     burned = Sat(sum(one.amount for one in burns))
     alys = AlysFindings(Height(9), tuple(burns), tuple(withdrawals), burned, 0, ())
     bitcoin = attrs.evolve(bitcoin, **{name: value for name, value in changes.items() if hasattr(bitcoin, name)})
