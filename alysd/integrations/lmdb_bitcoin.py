@@ -32,6 +32,7 @@ from alysd.types.bitcoin_watch import (
     SeenDeposit,
     SeenUncredited,
     Uncredited,
+    expected_of,
     seen_of,
     txid_of,
 )
@@ -128,7 +129,7 @@ class LmdbBitcoinRecords:
                     txid = txid_of(seen)
                     txn.delete(table, _number_key(seen.number))
                     txn.delete("places", txid)
-                    if (expected := _expected(seen)) is not None:
+                    if (expected := expected_of(seen)) is not None:
                         _put_lost(txn, expected)
             txn.delete("blocks", _height_key(height))
 
@@ -226,17 +227,6 @@ class _Place:
 def _amount(finding: Finding) -> int:
     """The amount by which a transaction is compared with the ledger: of a payment, that of its last output."""
     return finding.transaction.outputs[-1].amount if isinstance(finding, ConfirmedPayment) else finding.amount
-
-
-def _expected(seen: Seen) -> Expected | None:
-    """The transaction as the ledger may rely on it; None for one that is not credited."""
-    if isinstance(seen, SeenDeposit):
-        return Expected(seen.peg_in.txid, seen.peg_in.amount)
-    if isinstance(seen, SeenUncredited):
-        return None
-    transaction = seen.payment.transaction
-    last = len(transaction.outputs) - 1
-    return Expected(transaction.txid, transaction.outputs[last].amount, last)
 
 
 def _is_missing(txn: RecordTransaction, expected: Expected, highest: int) -> bool:

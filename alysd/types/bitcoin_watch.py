@@ -114,6 +114,17 @@ class Expected:
         return self.txid if self.change is None else OutPoint(self.txid, self.change).key
 
 
+def expected_of(seen: Seen) -> Expected | None:
+    """The transaction as the ledger may rely on it; None for one that is not credited."""
+    if isinstance(seen, SeenDeposit):
+        return Expected(seen.peg_in.txid, seen.peg_in.amount)
+    if isinstance(seen, SeenUncredited):
+        return None
+    transaction = seen.payment.transaction
+    last = len(transaction.outputs) - 1
+    return Expected(transaction.txid, transaction.outputs[last].amount, last)
+
+
 @attrs.frozen
 class Deposits:
     """Deposits, oldest first, and the height of the newest Bitcoin block that the watch has read."""

@@ -13,8 +13,8 @@ from alysd.types.bitcoin_watch import (
     ReadBlock,
     Seen,
     SeenDeposit,
-    SeenPayment,
     SeenUncredited,
+    expected_of,
     seen_of,
     txid_of,
 )
@@ -110,7 +110,7 @@ class MemoryBitcoinRecords:
             case None:
                 for one in self._blocks.pop()[1]:
                     del self._places[txid_of(one)]
-                    if (expected := _expected(one)) is not None:
+                    if (expected := expected_of(one)) is not None:
                         self._lost[expected.key] = expected
             case _Lost(expected):
                 self._lost |= {one.key: one for one in expected}
@@ -133,24 +133,12 @@ class MemoryBitcoinRecords:
         seen = self._places.get(expected.txid)
         if seen is None or seen.height > highest:
             return True
-        found = _expected(seen)
+        found = expected_of(seen)
         same = found is not None and (found.change is None) == (expected.change is None)
         return not same or found is None or found.amount != expected.amount
 
     def _seen(self) -> Iterator[Seen]:
         return (one for _, seen in self._blocks for one in seen)
-
-
-def _expected(seen: Seen) -> Expected | None:
-    """The transaction as the ledger may rely on it; None for one that is not credited."""
-    match seen:
-        case SeenDeposit():
-            return Expected(seen.peg_in.txid, seen.peg_in.amount)
-        case SeenPayment():
-            transaction = seen.payment.transaction
-            return Expected(transaction.txid, transaction.outputs[-1].amount, len(transaction.outputs) - 1)
-        case SeenUncredited():
-            return None
 
 
 class SimulatedRecord(PaymentRecord):
