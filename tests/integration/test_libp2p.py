@@ -240,7 +240,7 @@ async def test_requests_and_their_limits() -> None:
             assert len(answer) == size
         for request, most, reason in (
             (b"no number", LARGEST, "refused: the request is not a number"),
-            (b"5000", 100, "its answer has 5000 bytes, at most 100"),
+            (b"5000", 100, "its answer has 5000 bytes; at most 100"),
             (b"%d" % (MAX_ANSWER_BYTES + 1), MAX_ANSWER_BYTES, "refused: the answer would have"),
         ):
             with pytest.raises(PeerUnavailable, match=reason):

@@ -41,8 +41,10 @@ async def ask(connection: PeerConnection, protocol: str, request: bytes, max_byt
                 await stream.close()
                 kind, length = _HEAD.unpack(await stream.read_exactly(_HEAD.size))
                 most = min(max_bytes, limits.RESPONSE_BYTES) if kind == _ANSWER else limits.REFUSAL_BYTES
-                if kind not in (_ANSWER, _REFUSAL, _BUSY) or length > most:
-                    raise PeerUnavailable(peer, f"its answer has {length} bytes, at most {most} are allowed")
+                if kind not in (_ANSWER, _REFUSAL, _BUSY):
+                    raise PeerUnavailable(peer, f"its answer has the unknown kind {kind}")
+                if length > most:
+                    raise PeerUnavailable(peer, f"its answer has {length} bytes; at most {most} are allowed")
                 body = await stream.read_exactly(length)
             finally:
                 await stream.reset()
