@@ -160,7 +160,7 @@ class Bls12381:
         return verify_each(checks)
 
     def aggregate(self, signatures: Sequence[BlsSignature]) -> BlsSignature:
-        """See `aggregate`."""
+        """Aggregate signatures into one, as the function `aggregate` does."""
         return aggregate(signatures)
 
 

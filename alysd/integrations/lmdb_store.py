@@ -214,7 +214,7 @@ class LmdbStore:
         return self._records.read(lambda txn: finality_of(txn, wanted))
 
     def keep_evidence(self, evidence: Evidence) -> None:
-        """Write evidence against authorities, in one synced transaction. Evidence that is there is not doubled."""
+        """Write evidence against authorities, in one synced transaction. Evidence is kept only once."""
         value = encode_evidence(evidence)
         key = evidence.second.block.slot.to_bytes(8, "big") + sha256(value)
         self._records.write(lambda txn: txn.put("evidence", key, value))

@@ -47,7 +47,8 @@ def transaction_of(
 ) -> Transaction:
     """The transaction of a version of a payment, without witness. `spendings` are those of all federations.
 
-    Raises `ValueError` if the transaction's txid is not that of the version: the entry belongs to another chain.
+    Raises `ValueError` if the transaction's txid is not that of the version, because the entry belongs to another
+    chain, or if an output would be below 0 sat.
     """
     share = (version.fee - payment.reserve_fee + payment.gain) // max(1, len(payment.payees))
     payees = [TransactionOutput(Sat(payee.owed - share), payee.script) for payee in payment.payees]
