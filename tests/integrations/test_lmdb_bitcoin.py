@@ -92,6 +92,23 @@ def test_lost_deposits_come_in_pages(records: LmdbBitcoinRecords) -> None:
     assert len(rest) == 3
 
 
+def test_what_was_lost_is_forgotten_with_enough_confirmations_again(records: LmdbBitcoinRecords) -> None:
+    """The list of what is lost would grow for ever."""
+    records.add([block(1, deposit("a"), deposit("b"))], 3)
+    records.remove_newest()
+    records.add([block(1, deposit("a")), block(2)], 3)
+    assert set(records.lost(b"", 0, 100)) == {lost("a"), lost("b")}, "block 1 has two of three confirmations"
+    records.add([block(3)], 3)
+    assert records.lost(b"", 0, 100) == (lost("b"),)
+
+
+def test_a_transaction_is_missing_unless_it_is_there_as_expected(records: LmdbBitcoinRecords) -> None:
+    records.add([block(1, uncredited("u")), block(2, deposit("a"))], 1)
+    wrong = [Expected(digest("a"), Sat(8)), Expected(digest("a"), Sat(7), 0), lost("u"), lost("none")]
+    assert records.missing([lost("a"), *wrong], 2) == tuple(wrong)
+    assert records.missing([lost("a")], 1) == (lost("a"),)
+
+
 def test_everything_is_there_after_a_restart(folder: Path) -> None:
     opened = LmdbBitcoinRecords.open(folder, "chain")
     opened.add([block(1, deposit("a"))], 1)
