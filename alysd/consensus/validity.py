@@ -1,4 +1,4 @@
-"""The validation of a block, and the chain's state after it (docs/protocol.md, "Validity")."""
+"""The validation of a block, and the chain's state after it (docs/protocol.md, "Validity, in order of cost")."""
 
 from collections.abc import Sequence
 from types import MappingProxyType
