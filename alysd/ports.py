@@ -362,6 +362,20 @@ class BitcoinNode(Protocol):
         """
         ...
 
+    async def mempool(self, most: int) -> frozenset[BitcoinHash] | None:
+        """The txids of the transactions that wait for a block; None if there are more than `most`.
+
+        A failure of this method and of `transactions` does not count against the node: the peg needs neither.
+        """
+        ...
+
+    async def transactions(self, txids: Sequence[BitcoinHash]) -> tuple[bytes | None, ...]:
+        """Serialized transactions of the mempool, in the order of `txids`.
+
+        None for one that the node does not have any more, or that is larger than an answer may be.
+        """
+        ...
+
     async def broadcast(self, transaction: bytes) -> None:
         """Send a serialized transaction to the network; no error if it is known or confirmed already.
 

@@ -6,11 +6,13 @@ import attrs
 
 from alysd.peg.deposits import NotCredited, read_deposit
 from alysd.peg.signing import Spending
-from alysd.types.bitcoin_watch import ConfirmedPayment, Finding, ReadBlock, Uncredited
+from alysd.types.bitcoin_watch import ConfirmedPayment, Finding, ReadBlock, UnconfirmedDeposit, Uncredited
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import PegIn, Transaction
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_chain import check_header, decode_transactions
+
+_NO_BLOCK = BitcoinHash(bytes(32))
 
 
 @attrs.frozen
@@ -47,6 +49,16 @@ def scan_block(height: int, block: BitcoinHash, data: bytes, watched: Watched) -
         return ReadBlock(height, block, previous, ())
     found = (_finding(transaction, block, watched) for transaction in decode_transactions(data))
     return ReadBlock(height, block, previous, tuple(one for one in found if one is not None))
+
+
+def scan_unconfirmed(transaction: Transaction, watched: Watched) -> UnconfirmedDeposit | BitcoinHash | None:
+    """What a waiting transaction is to the peg: a deposit, a payment by a federation (its txid), or None."""
+    found = _finding(transaction, _NO_BLOCK, watched)
+    if isinstance(found, PegIn):
+        return UnconfirmedDeposit(found.txid, found.amount, found.recipient, None)
+    if isinstance(found, Uncredited):
+        return UnconfirmedDeposit(found.txid, found.amount, None, found.reason)
+    return None if found is None else transaction.txid
 
 
 def _finding(transaction: Transaction, block: BitcoinHash, watched: Watched) -> Finding | None:

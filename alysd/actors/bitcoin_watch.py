@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from alysd.actors.bitcoin_follower import BitcoinFollower
+from alysd.actors.bitcoin_mempool import MempoolReader
 from alysd.actors.bitcoin_scan import Watched
 from alysd.errors import BitcoinUnavailable, NotBroadcast, NotNow, NotSeenOnBitcoin
 from alysd.messages.bitcoin_watch import (
@@ -24,6 +25,7 @@ from alysd.messages.bitcoin_watch import (
     GetFeeRate,
     GetLost,
     GetMissing,
+    GetUnconfirmed,
     GetUncredited,
     NoteLost,
 )
@@ -39,6 +41,7 @@ from alysd.types.bitcoin_watch import (
     SeenDeposit,
     SeenPayment,
     SeenUncredited,
+    Unconfirmed,
 )
 from alysd.types.hashes import BitcoinHash, displayed
 from alysd.types.peg import PegIn, Transaction
@@ -74,12 +77,14 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
         self._node = node
         self._records = records
         self._follower = BitcoinFollower(node, records, watched, start, confirmations, report)
+        self._mempool = MempoolReader(node, watched, self._follower)
         self._send, self._sendings = trio.open_memory_channel[_Sending](MAX_BROADCASTS)
 
     async def background(self) -> None:
-        """Follow the chain, and send transactions one after the other."""
+        """Follow the chain, poll the mempool, and send transactions one after the other."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follower.run)
+            nursery.start_soon(self._mempool.run)
             async for sending in self._sendings:
                 await self._broadcast(sending)
 
@@ -161,6 +166,19 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
         """Read the payments from the database."""
         limit = min(message.limit, MAX_ITEMS)
         return await trio.to_thread.run_sync(self._records.uncredited, message.after, limit)
+
+    @handles(GetUnconfirmed)
+    async def get_unconfirmed(self, message: GetUnconfirmed) -> Unconfirmed:
+        """Return what the last poll has seen, without what the database has."""
+        seen = self._mempool.view
+        txids = (*(one.txid for one in seen.deposits), *seen.payments)
+        found = await trio.to_thread.run_sync(self._records.find, txids)
+        confirmed = {txid for txid, one in zip(txids, found, strict=True) if one is not None}
+        return attrs.evolve(
+            seen,
+            deposits=tuple(one for one in seen.deposits if one.txid not in confirmed),
+            payments=tuple(txid for txid in seen.payments if txid not in confirmed),
+        )
 
     @handles(GetBitcoinStatus)
     async def status(self, message: GetBitcoinStatus) -> BitcoinStatus:

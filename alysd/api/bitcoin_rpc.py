@@ -6,11 +6,18 @@ from alysd.api.alys_rpc import Asks
 from alysd.api.hex_values import text
 from alysd.api.jsonrpc import Method, Params, RpcError
 from alysd.errors import Malformed, RpcCode
-from alysd.messages.bitcoin_watch import MAX_ITEMS, BitcoinWatch, FindOnBitcoin, GetBitcoinStatus, GetUncredited
+from alysd.messages.bitcoin_watch import (
+    MAX_ITEMS,
+    BitcoinWatch,
+    FindOnBitcoin,
+    GetBitcoinStatus,
+    GetUnconfirmed,
+    GetUncredited,
+)
 from alysd.nurseries import Address, Ask
 from alysd.timing import Timing
-from alysd.types.bitcoin_watch import Seen, SeenDeposit, SeenPayment, SeenUncredited
-from alysd.types.hashes import BitcoinHash, displayed
+from alysd.types.bitcoin_watch import Seen, SeenDeposit, SeenPayment, SeenUncredited, Unconfirmed
+from alysd.types.hashes import BitcoinHash, EvmAddress, displayed
 from alysd.types.peg import RESERVE
 from alysd.wire.evm_address import checksum_address
 from alysd.wire.hex import from_displayed
@@ -45,11 +52,13 @@ class BitcoinWatchRpc:
         return [_uncredited(one, tip) for one in found]
 
     async def get_transaction(self, params: Params) -> Any:
-        """The finding in a Bitcoin transaction; null if it does not concern the peg, or no block has it."""
+        """The finding in a Bitcoin transaction, also in the mempool; null if it does not concern the peg."""
         txid = BitcoinHash(params.required(0, _hash))
         found = await self._ask(FindOnBitcoin(txid))
+        if found is None:
+            return _unconfirmed(txid, await self._ask(GetUnconfirmed()))
         tip = (await self._ask(GetBitcoinStatus())).read
-        return None if found is None else _seen(found, tip)
+        return _seen(found, tip)
 
     async def _ask(self, question: Ask[BitcoinWatch, R]) -> R:
         if self._watch is None:
@@ -64,13 +73,29 @@ def _seen(seen: Seen, tip: int) -> dict[str, Any]:
         payment = seen.payment
         return {"kind": "payment", **_place(seen, payment.transaction.txid, payment.bitcoin_block, tip)}
     peg_in = seen.peg_in
-    recipient = "reserve" if peg_in.recipient == RESERVE else checksum_address(peg_in.recipient)
     return {
         "kind": "deposit",
         **_place(seen, peg_in.txid, peg_in.bitcoin_block, tip),
         "amount": peg_in.amount,
-        "recipient": recipient,
+        "recipient": _account(peg_in.recipient),
     }
+
+
+def _unconfirmed(txid: BitcoinHash, seen: Unconfirmed) -> dict[str, Any] | None:
+    """A transaction of the mempool; None for one that the watch has not seen there."""
+    place = {"number": None, "txid": displayed(txid), "blockhash": None, "blockheight": None, "confirmations": 0}
+    if txid in seen.payments:
+        return {"kind": "payment", **place}
+    for one in seen.deposits:
+        if one.txid == txid and one.recipient is not None:
+            return {"kind": "deposit", **place, "amount": one.amount, "recipient": _account(one.recipient)}
+        if one.txid == txid:
+            return {"kind": "uncredited", **place, "amount": one.amount, "reason": one.reason}
+    return None
+
+
+def _account(recipient: EvmAddress) -> str:
+    return "reserve" if recipient == RESERVE else checksum_address(recipient)
 
 
 def _uncredited(seen: SeenUncredited, tip: int) -> dict[str, Any]:

@@ -4,7 +4,8 @@ The node's answers decide what is minted, so it must be the operator's own. Ever
 answer that is not as documented counts as no answer.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import AsyncGenerator, Callable, Container, Mapping, Sequence
+from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -17,7 +18,14 @@ from alysd.integrations.json_rpc_client import Credentials, JsonRpcClient, no_cr
 from alysd.types.bitcoin import BitcoinChainInfo
 from alysd.types.hashes import BitcoinHash
 from alysd.wire.bitcoin_chain import MAX_BLOCK_BYTES, check_header
-from alysd.wire.bitcoin_json import block_from_json, fee_rate_from_json, hash_from_json
+from alysd.wire.bitcoin_json import (
+    block_from_json,
+    fee_rate_from_json,
+    hash_from_json,
+    mempool_from_json,
+    mempool_size_from_json,
+    transaction_from_json,
+)
 from alysd.wire.mining_json import chain_info_from_json, tip_from_json
 
 T = TypeVar("T")
@@ -128,6 +136,30 @@ class BitcoinCore:
         """The estimated fee rate in sat per 1,000 virtual bytes, None without an estimate (`estimatesmartfee`)."""
         return await self._get(fee_rate_from_json, "estimatesmartfee", blocks)
 
+    async def mempool(self, most: int) -> frozenset[BitcoinHash] | None:
+        """The txids of the mempool (`getrawmempool`); None if it has more than `most` (`getmempoolinfo`)."""
+        if await self._get(mempool_size_from_json, "getmempoolinfo") > most:
+            return None
+        return await self._get(mempool_from_json, "getrawmempool", in_thread=True)
+
+    async def transactions(self, txids: Sequence[BitcoinHash]) -> tuple[bytes | None, ...]:
+        """The serialized transactions (`getrawtransaction`), in one request.
+
+        If the answer is too large, each half of them is requested in turn.
+        """
+        calls = [(txid[::-1].hex(), False) for txid in txids]
+        async with self._checking():
+            found = await self._rpc.batch("getrawtransaction", calls, seconds=CALL_SECONDS)
+        if found is None:
+            half = len(txids) // 2
+            if not half:
+                return (None,)
+            return (*await self.transactions(txids[:half]), *await self.transactions(txids[half:]))
+        try:
+            return tuple(None if one is None else transaction_from_json(one) for one in found)
+        except Malformed as error:
+            raise self._unavailable(f"the answer to getrawtransaction is invalid: {error}") from error
+
     async def broadcast(self, transaction: bytes) -> None:
         """Send a transaction to the network (`sendrawtransaction`). The node's own limit on fees does not apply.
 
@@ -165,18 +197,25 @@ class BitcoinCore:
         self, method: str, params: tuple[Any, ...], *, seconds: float, refusals: Container[int] = ()
     ) -> Any:
         """Call a method. Raises `ComponentError` if the node answers with a code in `refusals`."""
-        if not self._checked:
-            await self._check_network()
-            self._checked = True
         try:
-            return await self._rpc.call(method, *params, seconds=seconds)
-        except BitcoinUnavailable:
-            self._checked = False
-            raise
+            async with self._checking():
+                return await self._rpc.call(method, *params, seconds=seconds)
         except ComponentError as error:
             if error.code in refusals:
                 raise
             raise self._unavailable(f"{method}: {error.message} (code {error.code})") from error
+
+    @asynccontextmanager
+    async def _checking(self) -> AsyncGenerator[None]:
+        """Check the network before the first call, and again after a call without a valid answer."""
+        if not self._checked:
+            await self._check_network()
+            self._checked = True
+        try:
+            yield
+        except BitcoinUnavailable:
+            self._checked = False
+            raise
 
     async def _check_network(self) -> None:
         """Raise `BitcoinUnavailable` unless the node is on the network of the chain."""

@@ -66,22 +66,36 @@ class BitcoinNodes:
         """The estimated fee rate in sat per 1,000 virtual bytes, None without an estimate."""
         return await self._first(lambda node: node.fee_rate(blocks))
 
+    async def mempool(self, most: int) -> frozenset[BitcoinHash] | None:
+        """The txids of the mempool. A node that fails here still gets the other calls."""
+        return await self._first(lambda node: node.mempool(most), counts=False)
+
+    async def transactions(self, txids: Sequence[BitcoinHash]) -> tuple[bytes | None, ...]:
+        """Transactions of the mempool. A node that fails here still gets the other calls."""
+        return await self._first(lambda node: node.transactions(txids), counts=False)
+
     async def broadcast(self, transaction: bytes) -> None:
         """Send a transaction to the network. Raises `NotBroadcast` with the reason of the node that answers."""
         await self._first(lambda node: node.broadcast(transaction))
 
-    async def _first(self, call: Callable[[BitcoinNode], Awaitable[T]]) -> T:
+    async def _first(self, call: Callable[[BitcoinNode], Awaitable[T]], *, counts: bool = True) -> T:
+        """The answer of the first node that gives one. With `counts`, a failure opens the breaker of its node."""
+        reasons: list[BitcoinUnavailable] = []
         for breaker in self._breakers:
             if breaker.closed_at > trio.current_time():
+                if breaker.reason is not None:
+                    reasons.append(breaker.reason)
                 continue
             try:
                 answer = await call(breaker.node)
             except BitcoinUnavailable as error:
-                breaker.failed(error)
+                reasons.append(error)
+                if counts:
+                    breaker.failed(error)
             else:
-                breaker.worked()
+                if counts:
+                    breaker.worked()
                 return answer
-        reasons = [breaker.reason for breaker in self._breakers if breaker.reason is not None]
         if len(reasons) == 1:
             raise reasons[0]
         raise BitcoinUnavailable(

@@ -1,6 +1,6 @@
 """A JSON-RPC client over HTTP for one external system. Every call has a deadline, every answer a maximum size."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Self, cast
 
@@ -106,23 +106,57 @@ class JsonRpcClient:
         Raises the `unavailable` error when there is no valid answer, and `ComponentError` when the answer is an
         error.
         """
+        most = max_response or self._max_response
+        answered = await self._exchange(method, self._request(1, method, params), seconds, most)
+        if answered is None:
+            raise self._unavailable(self._url, f"the answer to {method} is larger than {most} bytes")
+        status, answer = answered
+        fields = self._object(method, status, answer)
+        refusal = fields.get("error")
+        if refusal is not None:
+            raise self._refused(method, refusal)
+        return fields.get("result")
+
+    async def batch(
+        self, method: str, calls: Sequence[tuple[Any, ...]], *, seconds: float
+    ) -> tuple[Any, ...] | None:
+        """Call `method` with each of these parameters, in one request. Returns the results in order.
+
+        None stands for the result of a call whose answer is an error. Returns None if all answers together are
+        larger than `max_response`. Raises the `unavailable` error when there is no valid answer.
+        """
+        requests = [self._request(number, method, params) for number, params in enumerate(calls)]
+        answered = await self._exchange(method, requests, seconds, self._max_response)
+        if answered is None:
+            return None
+        status, answer = answered
+        if not isinstance(answer, list) or status != _HTTP_OK:
+            raise self._unavailable(self._url, f"{method}: HTTP {status} and no answer to a batch")
+        found: dict[int, Any] = {}
+        for item in cast("list[Any]", answer):
+            fields = self._object(method, status, item)
+            number = fields.get("id")
+            if isinstance(number, int) and fields.get("error") is None:
+                found[number] = fields.get("result")
+        return tuple(found.get(number) for number in range(len(calls)))
+
+    def _request(self, number: int, method: str, params: tuple[Any, ...]) -> dict[str, Any]:
+        return {"jsonrpc": self._version, "id": number, "method": method, "params": params}
+
+    async def _exchange(self, method: str, content: Any, seconds: float, most: int) -> tuple[int, Any] | None:
+        """Send a request. Returns the HTTP status and the JSON of the answer; None for one above `most` bytes."""
         try:
             with trio.fail_after(seconds):
-                status, body = await self._post(method, params, max_response or self._max_response)
-                answer = await self._decode(method, status, body)
+                status, body = await self._post(method, content, most)
+                return None if len(body) > most else (status, await self._decode(method, status, body))
         except trio.TooSlowError as error:
             raise self._unavailable(self._url, f"no answer to {method} within {seconds:g} s") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unavailable(self._url, f"{method}: {error or type(error).__name__}") from error
-        refusal = answer.get("error")
-        if refusal is not None:
-            raise self._refused(method, refusal)
-        return answer.get("result")
 
-    async def _post(self, method: str, params: tuple[Any, ...], most: int) -> tuple[int, bytes]:
-        """Send a request. Returns the status and the body, of which at most `most` bytes are read."""
-        call = {"jsonrpc": self._version, "id": 1, "method": method, "params": params}
-        request = self._client.build_request("POST", self._url, json=call)
+    async def _post(self, method: str, content: Any, most: int) -> tuple[int, bytes]:
+        """Send a request. Returns the status and the body; of a body above `most` bytes, only the beginning."""
+        request = self._client.build_request("POST", self._url, json=content)
         request.stream = _Body(request.content)
         response = await self._client.send(request, auth=await self._credentials(), stream=True)
         async with aclosing(response):
@@ -139,23 +173,23 @@ class JsonRpcClient:
                     if len(body) > most:
                         # An error raised here would leave httpx's generators open. A cancellation ends them.
                         reading.cancel()
-            if len(body) > most:
-                raise self._unavailable(self._url, f"the answer to {method} is larger than {most} bytes")
             return response.status_code, bytes(body)
 
-    async def _decode(self, method: str, status: int, body: bytes) -> dict[str, Any]:
-        """Read the answer. A JSON error has precedence over the HTTP status, which Bitcoin Core sets to 500."""
+    async def _decode(self, method: str, status: int, body: bytes) -> Any:
+        """Read the JSON of an answer."""
         if status == _HTTP_UNAUTHORIZED:
             raise self._unavailable(self._url, f"{self._unauthorized} (HTTP 401)")
         if status == _HTTP_UNAVAILABLE:
             raise self._unavailable(self._url, "too busy (HTTP 503)")
         try:
             if len(body) <= IN_PLACE:
-                answer = parse_json(body)
-            else:
-                answer = await trio.to_thread.run_sync(parse_json, body)
+                return parse_json(body)
+            return await trio.to_thread.run_sync(parse_json, body)
         except ValueError as error:
             raise self._unavailable(self._url, f"{method}: HTTP {status} and no JSON") from error
+
+    def _object(self, method: str, status: int, answer: Any) -> dict[str, Any]:
+        """One answer. A JSON error has precedence over the HTTP status, which Bitcoin Core sets to 500."""
         if not isinstance(answer, dict):
             raise self._unavailable(self._url, f"{method}: HTTP {status} and no JSON-RPC answer")
         fields = cast("dict[str, Any]", answer)

@@ -9,7 +9,15 @@ blocks from which the watch would answer.
 import attrs
 
 from alysd.nurseries import Ask
-from alysd.types.bitcoin_watch import BitcoinStatus, Confirmation, Deposits, Expected, Seen, SeenUncredited
+from alysd.types.bitcoin_watch import (
+    BitcoinStatus,
+    Confirmation,
+    Deposits,
+    Expected,
+    Seen,
+    SeenUncredited,
+    Unconfirmed,
+)
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import PegIn, Transaction
 
@@ -115,3 +123,12 @@ class GetUncredited(Ask[BitcoinWatch, tuple[SeenUncredited, ...]]):
 @attrs.frozen
 class GetBitcoinStatus(Ask[BitcoinWatch, BitcoinStatus]):
     """Get the heights of the Bitcoin node's newest block and of the newest block read, and the watch's problem."""
+
+
+@attrs.frozen
+class GetUnconfirmed(Ask[BitcoinWatch, Unconfirmed]):
+    """Get the deposits and the federation's payments in the mempool, at most `MAX_ITEMS` of each.
+
+    They are as of the last poll, some 15 s ago, without those that a block has confirmed meanwhile. The answer
+    never waits for the Bitcoin node.
+    """

@@ -136,7 +136,7 @@ class FakeBitcoinNode:
     Faults: `down` gives the reason why the node does not answer, `delay` the seconds before each answer. `pruned`
     is the height below which it has no blocks. `behind` is the number of newest blocks that it does not have.
     `garbage` replaces the content of each block by other bytes. `refuse` gives the reason for refusing
-    transactions.
+    transactions, `no_mempool` that for not showing its mempool.
     """
 
     chain: FakeBitcoin
@@ -147,6 +147,7 @@ class FakeBitcoinNode:
     downloading: bool = False
     garbage: bytes | None = None
     refuse: str | None = None
+    no_mempool: str | None = None
     sent: list[Transaction] = attrs.field(factory=list[Transaction])
     calls: int = 0
 
@@ -182,6 +183,17 @@ class FakeBitcoinNode:
         await self._answer()
         return self.chain.fee_rate
 
+    async def mempool(self, most: int) -> frozenset[BitcoinHash] | None:
+        """The txids of the chain's mempool."""
+        await self._answer(self.no_mempool)
+        return frozenset(self.chain.mempool) if len(self.chain.mempool) <= most else None
+
+    async def transactions(self, txids: Sequence[BitcoinHash]) -> tuple[bytes | None, ...]:
+        """Transactions of the chain's mempool."""
+        await self._answer(self.no_mempool)
+        found = (self.chain.mempool.get(txid) for txid in txids)
+        return tuple(None if one is None else encode_transaction(one) for one in found)
+
     async def broadcast(self, transaction: bytes) -> None:
         """Put the transaction into the mempool."""
         await self._answer()
@@ -195,11 +207,12 @@ class FakeBitcoinNode:
     def _height(self) -> int:
         return self.chain.height - self.behind
 
-    async def _answer(self) -> None:
+    async def _answer(self, other_fault: str | None = None) -> None:
         self.calls += 1
         await trio.sleep(self.delay)
-        if self.down is not None:
-            raise self._unavailable(self.down)
+        fault = self.down or other_fault
+        if fault is not None:
+            raise self._unavailable(fault)
 
     def _unavailable(self, reason: str) -> BitcoinUnavailable:
         return BitcoinUnavailable("http://fake", reason)

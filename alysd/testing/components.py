@@ -159,8 +159,11 @@ class ExecutionProcess(LoopbackProcess):
 
 
 @asynccontextmanager
-async def bitcoind(tmp_path: Path) -> AsyncGenerator[Bitcoind]:
-    """A bitcoind with its data in `tmp_path`/bitcoind, stopped at the end. Raises ComponentFailed."""
+async def bitcoind(tmp_path: Path, *options: str) -> AsyncGenerator[Bitcoind]:
+    """A bitcoind with its data in `tmp_path`/bitcoind and further `options`, stopped at the end.
+
+    Raises `ComponentFailed`.
+    """
     program = require("bitcoind")
     (port,) = free_ports(1)
     datadir = tmp_path / "bitcoind"
@@ -169,7 +172,7 @@ async def bitcoind(tmp_path: Path) -> AsyncGenerator[Bitcoind]:
         *(str(program), "-regtest", f"-datadir={datadir}", "-printtoconsole=1", "-nodebuglogfile"),
         *("-server", "-txindex", "-fallbackfee=0.0001", "-listen=0", "-dnsseed=0", "-connect=0"),
         *("-rpcbind=127.0.0.1", "-rpcallowip=127.0.0.1", f"-rpcport={port}"),
-        *(f"-rpcuser={RPC_USER}", f"-rpcpassword={RPC_PASSWORD}"),
+        *(f"-rpcuser={RPC_USER}", f"-rpcpassword={RPC_PASSWORD}", *options),
     ]
     async with httpx.AsyncClient(timeout=CALL_SECONDS, trust_env=False) as client:
         node = Bitcoind(

@@ -6,7 +6,7 @@ reorganisation moves to another block gets a new, higher number.
 
 import attrs
 
-from alysd.types.hashes import BitcoinHash
+from alysd.types.hashes import BitcoinHash, EvmAddress
 from alysd.types.peg import OutPoint, PegIn, Transaction
 from alysd.types.units import Sat
 
@@ -141,6 +141,35 @@ class Confirmation:
     bitcoin_block: BitcoinHash
     height: int
     confirmations: int
+
+
+@attrs.frozen
+class UnconfirmedDeposit:
+    """A transaction in the mempool that pays a federation `amount`.
+
+    `recipient` is the account that a block would credit, or `RESERVE`. It is None for a transaction that would not
+    be credited, and `reason` says why.
+    """
+
+    txid: BitcoinHash
+    amount: Sat
+    recipient: EvmAddress | None
+    reason: str | None
+
+
+@attrs.frozen
+class Unconfirmed:
+    """What the watch has seen in the Bitcoin node's mempool at its last look. Any of it may never be confirmed.
+
+    `payments` are the txids of transactions that spend an output of a federation. `unread` is the number of
+    transactions in the mempool that the watch has not read yet. `problem` is the reason why the watch could not
+    look, None if it could; the rest is then as of an earlier look.
+    """
+
+    deposits: tuple[UnconfirmedDeposit, ...]
+    payments: tuple[BitcoinHash, ...]
+    unread: int
+    problem: str | None
 
 
 @attrs.frozen

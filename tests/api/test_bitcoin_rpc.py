@@ -10,7 +10,13 @@ import pytest
 from alysd.api.alys_rpc import CODES
 from alysd.api.bitcoin_rpc import BitcoinWatchRpc
 from alysd.api.jsonrpc import Dispatcher
-from alysd.messages.bitcoin_watch import BitcoinWatch, FindOnBitcoin, GetBitcoinStatus, GetUncredited
+from alysd.messages.bitcoin_watch import (
+    BitcoinWatch,
+    FindOnBitcoin,
+    GetBitcoinStatus,
+    GetUnconfirmed,
+    GetUncredited,
+)
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.peg import USER, any_transaction, peg_in
 from alysd.testing.stand_in import StandIn
@@ -22,6 +28,8 @@ from alysd.types.bitcoin_watch import (
     SeenDeposit,
     SeenPayment,
     SeenUncredited,
+    Unconfirmed,
+    UnconfirmedDeposit,
     Uncredited,
 )
 from alysd.types.hashes import BitcoinHash, displayed
@@ -79,7 +87,6 @@ async def test_wrong_parameters_are_refused(params: tuple[Any, ...]) -> None:
 @pytest.mark.parametrize(
     ("seen", "result"),
     [
-        (None, None),
         (REFUSED, UNCREDITED),
         (
             SeenDeposit(1, 100, attrs.evolve(peg_in("a", 9_000), bitcoin_block=BLOCK)),
@@ -95,6 +102,33 @@ async def test_wrong_parameters_are_refused(params: tuple[Any, ...]) -> None:
 async def test_what_a_transaction_is_to_the_peg(seen: Seen | None, result: dict[str, Any] | None) -> None:
     world = World()
     world.watch.on(FindOnBitcoin).answers(seen)
+    assert (await world.answer("getbitcointransaction", displayed(TXID)))["result"] == result
+
+
+UNCONFIRMED = {"number": None, "txid": displayed(TXID), "blockhash": None, "blockheight": None, "confirmations": 0}
+
+
+@pytest.mark.parametrize(
+    ("unconfirmed", "result"),
+    [
+        (Unconfirmed((), (BitcoinHash(bytes(32)),), 0, None), None),
+        (Unconfirmed((), (TXID,), 0, None), {"kind": "payment", **UNCONFIRMED}),
+        (
+            Unconfirmed((UnconfirmedDeposit(TXID, Sat(9_000), USER, None),), (), 0, None),
+            {"kind": "deposit", **UNCONFIRMED, "amount": 9_000, "recipient": checksum_address(USER)},
+        ),
+        (
+            Unconfirmed((UnconfirmedDeposit(TXID, Sat(9), None, "too little"),), (), 0, None),
+            {"kind": "uncredited", **UNCONFIRMED, "amount": 9, "reason": "too little"},
+        ),
+    ],
+)
+async def test_what_a_transaction_in_the_mempool_is(
+    unconfirmed: Unconfirmed, result: dict[str, Any] | None
+) -> None:
+    world = World()
+    world.watch.on(FindOnBitcoin).answers(None)
+    world.watch.on(GetUnconfirmed).answers(unconfirmed)
     assert (await world.answer("getbitcointransaction", displayed(TXID)))["result"] == result
 
 

@@ -8,6 +8,7 @@ import attrs
 import pytest
 import trio
 
+from alysd.actors import bitcoin_mempool
 from alysd.actors.bitcoin_scan import Watched
 from alysd.actors.bitcoin_watch import BitcoinWatchActor
 from alysd.errors import HANDLING, BitcoinUnavailable, NotBroadcast, NotNow
@@ -22,6 +23,7 @@ from alysd.messages.bitcoin_watch import (
     GetDeposits,
     GetFeeRate,
     GetLost,
+    GetUnconfirmed,
     GetUncredited,
 )
 from alysd.nurseries import Address, OneForOne, actor, open_system, supervisor
@@ -196,3 +198,30 @@ async def test_transactions_are_sent_once_and_again(tmp_path: Path) -> None:
         other = attrs.evolve(known, raw=b"\x01" + known.raw[1:])
         with pytest.raises(NotBroadcast, match="bad-txns-inputs-missingorspent"):
             await watch.ask(Broadcast(other), seconds=SECONDS)
+
+
+async def test_deposits_are_seen_in_the_mempool_of_a_pruned_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    monkeypatch.setattr(bitcoin_mempool, "POLL_SECONDS", 0.1)
+    async with bitcoind(tmp_path, "-prune=550", "-txindex=0") as bitcoin:
+        await bitcoin.call("createwallet", "user")
+        wallet = Wallet(bitcoin)
+        await wallet.mine(110)
+        async with watching(tmp_path, [client(bitcoin)]) as watch:
+            paid, small = await wallet.deposit(), await bitcoin.call("sendtoaddress", ADDRESS, "0.00000999")
+            with trio.fail_after(SECONDS):
+                while len((await watch.ask(GetUnconfirmed())).deposits) < 2:  # noqa: ASYNC110
+                    await trio.sleep(0.05)
+            seen = await watch.ask(GetUnconfirmed())
+            assert {displayed(one.txid): (one.amount, one.recipient) for one in seen.deposits} == {
+                paid: (100_000, RECIPIENT),
+                small: (999, None),
+            }
+            assert (seen.payments, seen.unread, seen.problem) == ((), 0, None)
+            await wallet.mine()
+            await settled(watch, wallet)
+            with trio.fail_after(SECONDS):
+                while (await watch.ask(GetUnconfirmed())).deposits:  # noqa: ASYNC110
+                    await trio.sleep(0.05)

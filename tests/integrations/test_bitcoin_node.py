@@ -1,6 +1,6 @@
 """The peg's Bitcoin client: what it asks, and what it refuses to believe. A real node: tests/integration."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -186,4 +186,76 @@ async def test_a_transaction_that_is_known_was_sent(reply: object) -> None:
         node = BitcoinCore(server.url, "regtest")
         await node.broadcast(b"\x01\x02")
         assert server.requests[-1]["params"] == ["0102", 0]  # no limit on the fee: the chain has its own
+        await node.aclose()
+
+
+def mempool_node(transactions: dict[str, str], **replies: Any) -> Any:
+    """A regtest node with these transactions in its mempool, by txid."""
+    fixed = {
+        "getblockchaininfo": INFO,
+        "getmempoolinfo": {"size": len(transactions)},
+        "getrawmempool": list(transactions),
+        **replies,
+    }
+
+    async def answer(request: Any) -> Reply:
+        if isinstance(request, list):
+            calls = cast("list[dict[str, Any]]", request)
+            assert all(call["method"] == "getrawtransaction" and call["params"][1] is False for call in calls)
+            found = [(call["id"], transactions.get(call["params"][0])) for call in calls]
+            gone = {"code": -5, "message": "No such mempool transaction"}
+            return Reply([
+                {"id": number, "result": one, "error": None if one is not None else gone} for number, one in found
+            ])  # fmt: skip
+        return result(REGTEST if request["method"] == "getblockhash" else fixed[request["method"]])
+
+    return serving(answer)
+
+
+async def test_the_mempool_is_listed_and_read() -> None:
+    async with mempool_node({"11" * 31 + "22": "aa", "33" * 32: "bbbb"}) as server:
+        node = BitcoinCore(server.url, "regtest")
+        first, second = BitcoinHash(b"\x22" + b"\x11" * 31), BitcoinHash(b"\x33" * 32)
+        assert await node.mempool(2) == {first, second}
+        gone = BitcoinHash(bytes(32))
+        assert await node.transactions([second, gone, first]) == (b"\xbb\xbb", None, b"\xaa")
+        assert await node.mempool(1) is None
+        assert server.requests[-1]["method"] == "getmempoolinfo"
+        await node.aclose()
+
+
+async def test_large_transactions_are_requested_alone_and_too_large_ones_left_out() -> None:
+    third = MAX_RESPONSE // 3 // 2 * 2
+    names = [number.to_bytes(32, "big") for number in range(4)]
+    sizes = (third, third, third, MAX_RESPONSE)
+    async with mempool_node({name.hex(): "0" * size for name, size in zip(names, sizes, strict=True)}) as server:
+        node = BitcoinCore(server.url, "regtest")
+        found = await node.transactions([BitcoinHash(name[::-1]) for name in names])
+        assert found == (bytes(third // 2), bytes(third // 2), bytes(third // 2), None)
+        await node.aclose()
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        *(("getmempoolinfo", answer) for answer in (7, None, {"size": -1}, {"size": True})),
+        *(("getrawmempool", answer) for answer in (7, None, [7], ["zz" * 32], ["11" * 31])),
+    ],
+    ids=str,
+)
+async def test_a_garbled_mempool_counts_as_no_answer(method: str, answer: Any) -> None:
+    async with mempool_node({}, **{method: answer}) as server:
+        node = BitcoinCore(server.url, "regtest")
+        with pytest.raises(BitcoinUnavailable):
+            await node.mempool(10)
+        await node.aclose()
+
+
+async def test_a_garbled_transaction_counts_as_no_answer_and_the_network_is_checked_again() -> None:
+    async with mempool_node({"33" * 32: "not hex"}) as server:
+        node = BitcoinCore(server.url, "regtest")
+        for _ in range(2):
+            with pytest.raises(BitcoinUnavailable, match="the answer to getrawtransaction is invalid"):
+                await node.transactions([BitcoinHash(b"\x33" * 32)])
+        assert str(server.requests).count("getblockchaininfo") == 2
         await node.aclose()

@@ -7,6 +7,7 @@ from trio.testing import MockClock
 from alysd.errors import BitcoinUnavailable
 from alysd.integrations.bitcoin_nodes import LONGEST_PAUSE_SECONDS, BitcoinNodes
 from alysd.testing.bitcoin import FakeBitcoin, FakeBitcoinNode
+from alysd.types.hashes import BitcoinHash
 
 
 def two() -> tuple[FakeBitcoinNode, FakeBitcoinNode, BitcoinNodes]:
@@ -74,3 +75,18 @@ async def test_every_call_is_passed_on(autojump_clock: MockClock) -> None:
     await both.wait_for_height(3, 1)
     await both.broadcast(chain.pay([(1, b"\x51")], wait=False).raw)
     assert len(second.sent) == 1
+    waiting = chain.pay([(1, b"\x51")])
+    assert await both.mempool(10) == {waiting.txid, second.sent[0].txid}
+    assert await both.transactions([waiting.txid]) == (waiting.raw,)
+
+
+async def test_a_mempool_that_cannot_be_read_stops_no_other_call(autojump_clock: MockClock) -> None:
+    first, second, both = two()
+    first.no_mempool = second.no_mempool = "getmempoolinfo: Forbidden"
+    with pytest.raises(BitcoinUnavailable, match="Forbidden; .*Forbidden"):
+        await both.mempool(10)
+    with pytest.raises(BitcoinUnavailable, match="Forbidden"):
+        await both.transactions([BitcoinHash(bytes(32))])
+    before = first.calls
+    await both.chain_info()
+    assert first.calls == before + 1

@@ -147,3 +147,38 @@ async def test_an_answer_is_bounded_while_it_is_read() -> None:
         assert body.pieces == 200_000 // PIECE + 1
         with pytest.raises(BitcoinUnavailable, match="larger than 1048576 bytes"):
             await client.call("ping", seconds=SECONDS)
+
+
+async def batch(reply: Reply, max_response: int = 2**20) -> Any:
+    """Call `double` with 1, 2 and 3 in one request to a server that answers `reply`; the results, or the error."""
+
+    async def answer(request: Any) -> Reply:
+        assert [(call["method"], call["params"]) for call in request] == [("double", [one]) for one in (1, 2, 3)]
+        return reply
+
+    async with serving(answer) as server, client_of(server.url, max_response) as client:
+        try:
+            return await client.batch("double", [(1,), (2,), (3,)], seconds=SECONDS)
+        except AlysError as error:
+            return error
+
+
+async def test_the_answers_of_a_batch_may_come_in_any_order() -> None:
+    answers = [{"id": number, "result": 2 * (number + 1), "error": None} for number in (2, 0, 1)]
+    assert await batch(Reply(answers)) == (2, 4, 6)
+
+
+async def test_a_refusal_in_a_batch_concerns_no_other_call() -> None:
+    answers = [{"id": 0, "result": 2}, {"id": 1, "error": {"code": -5}, "result": None}, {"id": 7, "result": 1}]
+    assert await batch(Reply(answers)) == (2, None, None)
+
+
+@pytest.mark.parametrize("body", [{"result": [2, 4, 6]}, [7], [[]], "x", b"<html>", None])
+async def test_what_is_no_answer_to_a_batch_is_no_answer(body: Any) -> None:
+    assert isinstance(await batch(Reply(body)), BitcoinUnavailable)
+    assert isinstance(await batch(Reply([], 500)), BitcoinUnavailable)
+
+
+async def test_a_batch_whose_answer_is_too_large_says_so() -> None:
+    answers = [{"id": number, "result": "x" * 1_000} for number in range(3)]
+    assert await batch(Reply(answers), max_response=2_000) is None

@@ -1,0 +1,134 @@
+"""Polls the Bitcoin node's mempool for what concerns the peg: deposits, and payments by the federation.
+
+Nothing in the peg depends on it: only users see it. So each poll is bounded, a failure has no consequence but
+the `problem` of the view, and a mempool that is too large is not read at all.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+import trio
+
+from alysd.actors.bitcoin_follower import BitcoinFollower
+from alysd.actors.bitcoin_scan import Watched, scan_unconfirmed
+from alysd.errors import BitcoinUnavailable, Malformed
+from alysd.messages.bitcoin_watch import MAX_ITEMS
+from alysd.ports import BitcoinNode
+from alysd.types.bitcoin_watch import Unconfirmed, UnconfirmedDeposit
+from alysd.types.hashes import BitcoinHash
+from alysd.wire.bitcoin_transaction import decode_transaction
+
+POLL_SECONDS = 15.0
+"""The least number of seconds between two polls."""
+
+REST_FACTOR = 20
+"""The rest lasts at least this many times as long as the poll, so that polls take at most 5 % of the time."""
+
+MAX_MEMPOOL = 100_000
+"""The largest mempool that is read: its txids are 6.7 MB of JSON, and take 15 MB of memory."""
+
+MAX_READ = 500
+"""The maximum number of transactions that one poll reads. Some 10 new ones a second appear on mainnet."""
+
+BATCH = 50
+"""The number of transactions that one request reads: some 100 KB in hex."""
+
+READ_SECONDS = 5.0
+"""The number of seconds after which a poll reads no further transactions."""
+
+NOT_READ = "the mempool has not been read yet"
+
+
+@attrs.define
+class MempoolReader:
+    """Reads the mempool of `node` into `view`, while `follower` has no problem.
+
+    `known` are the transactions of the mempool that were read, `waiting` the others, as of the last poll.
+    """
+
+    node: BitcoinNode
+    watched: Watched
+    follower: BitcoinFollower
+    view: Unconfirmed = attrs.field(factory=lambda: Unconfirmed((), (), 0, NOT_READ))
+    known: frozenset[BitcoinHash] = frozenset()
+    waiting: frozenset[BitcoinHash] = frozenset()
+
+    async def run(self) -> None:
+        """Poll, and rest."""
+        while True:
+            began = trio.current_time()
+            try:
+                await self._poll()
+            except BitcoinUnavailable as error:
+                self.view = attrs.evolve(self.view, problem=str(error))
+            await trio.sleep(max(POLL_SECONDS, REST_FACTOR * (trio.current_time() - began)))
+
+    async def _poll(self) -> None:
+        if self.follower.problem is not None:
+            self.view = attrs.evolve(self.view, problem=self.follower.problem)
+            return
+        listed = await self.node.mempool(MAX_MEMPOOL)
+        if listed is None:
+            self.known = self.waiting = frozenset()
+            self.view = Unconfirmed((), (), 0, f"the mempool has more than {MAX_MEMPOOL} transactions")
+            return
+        self._forget(listed)
+        arrived = listed - self.known - self.waiting
+        self.waiting = listed - self.known
+        with trio.move_on_after(READ_SECONDS):
+            for txids in _batches([*arrived, *(self.waiting - arrived)][:MAX_READ]):
+                # First, so that transactions that cannot be read in time keep no others from being read.
+                self.known |= frozenset(txids)
+                self.waiting -= frozenset(txids)
+                await self._read(txids)
+        self.view = attrs.evolve(self.view, unread=len(self.waiting), problem=None)
+
+    def _forget(self, listed: frozenset[BitcoinHash]) -> None:
+        """Forget the transactions that are not in the mempool any more."""
+        self.known &= listed
+        self.view = attrs.evolve(
+            self.view,
+            deposits=tuple(one for one in self.view.deposits if one.txid in listed),
+            payments=tuple(txid for txid in self.view.payments if txid in listed),
+        )
+
+    async def _read(self, txids: Sequence[BitcoinHash]) -> None:
+        found = await self.node.transactions(txids)
+        seen = await trio.to_thread.run_sync(read_unconfirmed, txids, found, self.watched)
+        deposits = (one for one in seen if isinstance(one, UnconfirmedDeposit))
+        payments = (one for one in seen if not isinstance(one, UnconfirmedDeposit))
+        self.view = attrs.evolve(
+            self.view,
+            deposits=(*self.view.deposits, *deposits)[:MAX_ITEMS],
+            payments=(*self.view.payments, *payments)[:MAX_ITEMS],
+        )
+
+
+def read_unconfirmed(
+    txids: Sequence[BitcoinHash], found: Sequence[bytes | None], watched: Watched
+) -> tuple[UnconfirmedDeposit | BitcoinHash, ...]:
+    """What concerns the peg in transactions of the mempool: deposits, and the txids of the federation's payments.
+
+    A transaction that is not the one with its txid, or cannot be parsed, is left out: a block with it is judged
+    for itself.
+    """
+    return tuple(_read_each(txids, found, watched))
+
+
+def _read_each(
+    txids: Sequence[BitcoinHash], found: Sequence[bytes | None], watched: Watched
+) -> Iterable[UnconfirmedDeposit | BitcoinHash]:
+    for txid, data in zip(txids, found, strict=True):
+        if data is None or not any(needle in data for needle in watched.needles):
+            continue
+        try:
+            transaction = decode_transaction(data)
+        except Malformed:
+            continue
+        seen = scan_unconfirmed(transaction, watched)
+        if seen is not None and transaction.txid == txid:
+            yield seen
+
+
+def _batches(txids: Sequence[BitcoinHash]) -> Iterable[Sequence[BitcoinHash]]:
+    return (txids[start : start + BATCH] for start in range(0, len(txids), BATCH))
