@@ -8,6 +8,7 @@ AlysError
 │  ├─ InvalidWork        a proof of work breaks a rule               (subclasses in consensus.work_violations)
 │  ├─ Malformed          bytes or text cannot be parsed
 │  ├─ NotSeenOnBitcoin   a block says something of Bitcoin that this node's Bitcoin node does not see
+│  ├─ PaymentDeclined    a proposed payment is not as this node judges that it must be
 │  ├─ NoPeg              a request for the peg, on a chain that has none
 │  ├─ NoProof            a block has no proof of work and will have none
 │  ├─ NotBroadcast       the Bitcoin node refuses a transaction
@@ -98,7 +99,20 @@ class NotSeenOnBitcoin(Refused):
     reason: str
 
     def __str__(self) -> str:
-        return f"this node's Bitcoin node does not confirm the block: {self.reason}"
+        return f"this node's Bitcoin node shows something else: {self.reason}"
+
+
+@attrs.frozen(str=False)
+class PaymentDeclined(Refused):
+    """A proposed payment obeys the chain's rules, but this node judges it wrong, for example its fee rate.
+
+    `reason` says what. The authority does not approve the block (docs/protocol.md, "Computed and judged").
+    """
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"this node declines the proposed payment: {self.reason}"
 
 
 class NoPeg(Refused):

@@ -9,7 +9,7 @@ import trio
 from alysd.actors.bridge_contents import BridgeMemory, Versions
 from alysd.actors.bridge_reads import BridgeReads
 from alysd.consensus.peg_ledger import spendings_at
-from alysd.errors import NotSeenOnBitcoin
+from alysd.errors import NotSeenOnBitcoin, PaymentDeclined
 from alysd.peg.authoring import Wish, make_proposal, make_replacement
 from alysd.peg.consolidation import Waiting, judge_consolidation, make_consolidation
 from alysd.peg.estimates import (
@@ -70,7 +70,8 @@ class Proposals:
     async def judge(self, proposal: PegOutProposal, made: Payment, parent: ChainState, versions: Versions) -> None:
         """Judge the fee rate and the choice of outputs, or whether a payment may be replaced yet.
 
-        `made` is the payment in the ledger after the block. Raises `NotSeenOnBitcoin`.
+        `made` is the payment in the ledger after the block. Raises `NotSeenOnBitcoin` and
+        `PaymentDeclined`.
         """
         spendings = await trio.to_thread.run_sync(spendings_at, parent, self.reads.context)
         replaced = None
@@ -79,9 +80,9 @@ class Proposals:
             if not versions.unconfirmed(before):
                 raise NotSeenOnBitcoin(f"the payment {displayed(proposal.replaces)} is in a Bitcoin block already")
             if self._waited(before, await self.reads.tip()) < STUCK_BLOCKS:
-                raise NotSeenOnBitcoin(
-                    f"the payment {displayed(proposal.replaces)} has not waited for {STUCK_BLOCKS} Bitcoin blocks "
-                    "yet, as far as this node has seen"
+                raise PaymentDeclined(
+                    f"the payment {displayed(proposal.replaces)}, which it replaces, has not waited for "
+                    f"{STUCK_BLOCKS} Bitcoin blocks yet, as far as this node has seen"
                 )
             replaced = rate_of(before, before.versions[-1].fee, spendings)
         rate = rate_of(made, made.versions[-1].fee, spendings)

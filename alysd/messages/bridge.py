@@ -45,8 +45,8 @@ class GetPegContents(Ask[Bridge, PegContents]):
 class JudgePegContents(Ask[Bridge, None]):
     """Compare the peg's parts of a block with what this node's Bitcoin node sees, before this authority approves.
 
-    Raises `NotSeenOnBitcoin` for a difference, and `NotNow` while the Bitcoin node does not answer; the authority
-    then abstains.
+    Raises `NotSeenOnBitcoin` for a difference, `PaymentDeclined` for a proposed payment that this node judges
+    wrong, and `NotNow` while the Bitcoin node does not answer; the authority then abstains.
     """
 
     block: Block

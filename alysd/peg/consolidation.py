@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from alysd.errors import NotSeenOnBitcoin
+from alysd.errors import PaymentDeclined
 from alysd.peg.coins import Coin
 from alysd.peg.proposals import MIN_CONSOLIDATED
 from alysd.peg.signing import Spending
@@ -58,12 +58,11 @@ def make_consolidation(
 
 
 def judge_consolidation(made: Payment, waiting: Waiting) -> None:
-    """Check that a proposed consolidation is needed, and joins the largest outputs. Raises `NotSeenOnBitcoin`."""
+    """Check that a proposed consolidation is needed, and joins the largest outputs. Raises `PaymentDeclined`."""
     if not waiting.is_stuck:
-        raise NotSeenOnBitcoin("a consolidation is not needed: a payment can pay the first request")
+        raise PaymentDeclined("it joins outputs, which is not needed: a payment can pay the first request")
     most = sum(coin.amount for coin in waiting.coins[: len(made.inputs)])
     if made.spent != most:
-        raise NotSeenOnBitcoin(
-            f"the consolidation must join the {len(made.inputs)} largest outputs, which hold {most} sat; found "
-            f"{made.spent} sat"
+        raise PaymentDeclined(
+            f"it must join the {len(made.inputs)} largest outputs, which hold {most} sat; found {made.spent} sat"
         )

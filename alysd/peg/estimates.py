@@ -3,7 +3,7 @@
 Fee rates are in sat per 1,000 virtual bytes.
 """
 
-from alysd.errors import NotSeenOnBitcoin
+from alysd.errors import PaymentDeclined
 from alysd.peg.payments import LEAST_RISE
 
 LEAST_RATE = 1_000
@@ -46,12 +46,10 @@ def check_rate_near(rate: int, estimate: int, replaced: int | None) -> None:
 
     `replaced` is the fee rate of the version that the proposal replaces, or None. If it is below twice the
     estimate, a replacement may have the smallest rate that the rules require, even above twice the estimate. So
-    replacements cannot raise the rate without end. Raises `NotSeenOnBitcoin`.
+    replacements cannot raise the rate without end. Raises `PaymentDeclined`.
     """
     most = 2 * estimate
     if replaced is not None and replaced < most:
         most = max(most, least_replacement(replaced) + _MARGIN)
     if not estimate <= 2 * rate or rate > most:
-        raise NotSeenOnBitcoin(
-            f"the fee rate of the proposed payment is {rate} sat/kvB, and this node estimates {estimate} sat/kvB"
-        )
+        raise PaymentDeclined(f"its fee rate is {rate} sat/kvB, and this node estimates {estimate} sat/kvB")

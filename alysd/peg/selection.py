@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from alysd.errors import NotSeenOnBitcoin
+from alysd.errors import PaymentDeclined
 from alysd.peg.coins import Coin, SelectionTarget, largest_first
 from alysd.peg.proposals import costs_of
 from alysd.peg.signing import Spending
@@ -18,7 +18,7 @@ def judge_selection(made: Payment, coins: Sequence[Coin], spendings: Sequence[Sp
     """Compare the weight that the payees pay for with that of the largest outputs for the same payees.
 
     The payment may be heavier by a quarter and the weight of a change, because its author may use another
-    strategy. `coins` are the outputs that no payment in flight spends. Raises `NotSeenOnBitcoin`.
+    strategy. `coins` are the outputs that no payment in flight spends. Raises `PaymentDeclined`.
     """
     own = largest_first(coins, SelectionTarget(made.owed, DUST_CHANGE, MAX_INPUTS))
     if own is None:
@@ -31,7 +31,7 @@ def judge_selection(made: Payment, coins: Sequence[Coin], spendings: Sequence[Sp
     least = signed_weight(scripts, [spendings[coin.federation] for coin in own])
     if found > least + least // 4 + _ALLOWANCE:
         share, fair = (fee * weight // found // len(payees) for weight in (found, least))
-        raise NotSeenOnBitcoin(
-            f"the proposed payment spends {len(made.inputs)} outputs, and {len(own)} are enough: "
+        raise PaymentDeclined(
+            f"it spends {len(made.inputs)} outputs, and {len(own)} are enough: "
             f"each payee would pay {share} sat instead of {fair} sat"
         )

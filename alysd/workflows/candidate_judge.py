@@ -8,7 +8,7 @@ import trio
 from alysd.consensus.aura import slot_at, slot_start
 from alysd.consensus.federation import Verifier, federation_at
 from alysd.consensus.validity import apply_block, check_candidate
-from alysd.errors import ApprovalForbidden, NotNow, NotSeenOnBitcoin, Refused, StoreError
+from alysd.errors import ApprovalForbidden, NotNow, NotSeenOnBitcoin, PaymentDeclined, Refused, StoreError
 from alysd.messages.bridge import JudgePegContents
 from alysd.messages.chain import GetAncestry
 from alysd.messages.engine import ExecutePayload
@@ -123,7 +123,7 @@ class CandidateJudge:
                 results = await self._to.engine.ask(work, seconds=seconds)
                 apply_block(parent, candidate.signed, results.fees, ancestry)  # burns break no rule
                 machine.move(PayloadHolds())
-        except NotSeenOnBitcoin as error:
+        except (NotSeenOnBitcoin, PaymentDeclined) as error:
             machine.move(ApprovalWithheld())
             log(CandidateDeclined(*self._named(candidate, parent), str(error)))
         except NotNow as error:
@@ -135,7 +135,7 @@ class CandidateJudge:
     async def _compare_with_bitcoin(self, block: Block) -> None:
         """Compare the peg's parts of a block with Bitcoin. An authority that cannot do so abstains.
 
-        Raises `NotSeenOnBitcoin`, `NotNow` and `NotAnswered`.
+        Raises `NotSeenOnBitcoin`, `PaymentDeclined`, `NotNow` and `NotAnswered`.
         """
         if not block.peg:
             return

@@ -12,7 +12,7 @@ from alysd.actors import bridge_reads
 from alysd.actors.bridge_contents import FOLLOW_SECONDS, MAX_PAGES, PAGE, BridgeMemory, Versions
 from alysd.actors.bridge_proposals import Proposals
 from alysd.actors.bridge_reads import BridgeReads
-from alysd.errors import NotNow, NotSeenOnBitcoin
+from alysd.errors import NotNow, NotSeenOnBitcoin, PaymentDeclined
 from alysd.messages.bridge import CheckNotHalted
 from alysd.messages.log.peg import PegHalted, PegResumed
 from alysd.peg.authoring import Wish, make_proposal
@@ -291,7 +291,7 @@ async def test_a_fee_rate_far_from_the_own_estimate_is_refused(tmp_path: Path, a
             if right:
                 await rig.judge(made)
                 continue
-            with pytest.raises(NotSeenOnBitcoin, match="the fee rate of the proposed payment is 2"):
+            with pytest.raises(PaymentDeclined, match="its fee rate is 2"):
                 await rig.judge(made)
 
 
@@ -307,7 +307,7 @@ async def test_a_replacement_is_judged(tmp_path: Path, autojump_clock: MockClock
         rig.memory.signed[first.txid] += 1
         await rig.judge(made)  # this node has seen the witnesses a block later than the author
         rig.memory.signed[first.txid] += 1
-        with pytest.raises(NotSeenOnBitcoin, match="has not waited for 6 Bitcoin blocks"):
+        with pytest.raises(PaymentDeclined, match="has not waited for 6 Bitcoin blocks"):
             await rig.judge(made)
         rig.memory.signed[first.txid] -= 2
         rig.chain.mempool[first.txid] = first
@@ -438,5 +438,5 @@ async def test_an_unfair_choice_of_outputs_is_refused(tmp_path: Path, autojump_c
         wish = Wish(2_000, rig.ledger.rules.peg_out_max_fee_rate, "smallest-first")
         unfair = make_proposal(draft, coins, wish, rig.spendings, make_transaction)
         assert unfair is not None
-        with pytest.raises(NotSeenOnBitcoin, match=r"spends \d\d outputs, and 1 are enough"):
+        with pytest.raises(PaymentDeclined, match=r"spends \d\d outputs, and 1 are enough"):
             await rig.judge(PegContents(proposal=unfair))

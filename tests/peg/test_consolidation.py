@@ -3,7 +3,7 @@
 import attrs
 import pytest
 
-from alysd.errors import NotSeenOnBitcoin
+from alysd.errors import PaymentDeclined
 from alysd.peg.authoring import Wish, make_proposal, make_replacement
 from alysd.peg.consolidation import Waiting, judge_consolidation, make_consolidation
 from alysd.peg.ledger import check_totals
@@ -101,7 +101,7 @@ def test_no_consolidation_is_made_or_approved_that_no_request_needs() -> None:
     book = blocked(owed=4_000_000)
     assert consolidation(book) is None
     found = attrs.evolve(joined(blocked())[1])
-    with pytest.raises(NotSeenOnBitcoin, match="is not needed"):
+    with pytest.raises(PaymentDeclined, match="is not needed"):
         judge_consolidation(found, waiting(book))
 
 
@@ -109,7 +109,7 @@ def test_an_author_joins_the_largest_outputs() -> None:
     book = blocked()
     before = waiting(book)
     found = book.propose(of_inputs(book, slice(-100, None), 100_000))
-    with pytest.raises(NotSeenOnBitcoin, match="must join the 100 largest outputs"):
+    with pytest.raises(PaymentDeclined, match="must join the 100 largest outputs"):
         judge_consolidation(found, before)
 
 

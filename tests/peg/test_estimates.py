@@ -2,7 +2,7 @@
 
 import pytest
 
-from alysd.errors import NotSeenOnBitcoin
+from alysd.errors import PaymentDeclined
 from alysd.peg.estimates import (
     LEAST_RATE,
     bounded_estimate,
@@ -47,16 +47,16 @@ def test_half_to_twice_the_own_estimate_is_right(rate: int) -> None:
 
 @pytest.mark.parametrize("rate", [499, 2_001])
 def test_other_rates_are_refused(rate: int) -> None:
-    with pytest.raises(NotSeenOnBitcoin, match=f"is {rate} sat/kvB, and this node estimates 1000 sat/kvB"):
+    with pytest.raises(PaymentDeclined, match=f"its fee rate is {rate} sat/kvB, and this node estimates 1000"):
         check_rate_near(rate, 1_000, None)
 
 
 def test_the_smallest_rise_of_a_stuck_payment_is_right() -> None:
     """It did not confirm, although its rate is near the estimate."""
     check_rate_near(5_100, 2_001, 4_000)
-    with pytest.raises(NotSeenOnBitcoin):
+    with pytest.raises(PaymentDeclined):
         check_rate_near(7_000, 3_000, 4_000)
-    with pytest.raises(NotSeenOnBitcoin):
+    with pytest.raises(PaymentDeclined):
         check_rate_near(5_100, 11_000, 4_000)
 
 
@@ -68,7 +68,7 @@ def test_replacements_do_not_rise_without_limit(estimate: int) -> None:
         newer = least_replacement(rate) + 50
         try:
             check_rate_near(newer, estimate, rate)
-        except NotSeenOnBitcoin:
+        except PaymentDeclined:
             break
         rate = newer
     assert 2 * estimate <= rate <= 3 * estimate + 1_050

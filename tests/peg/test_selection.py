@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from alysd.errors import NotSeenOnBitcoin
+from alysd.errors import PaymentDeclined
 from alysd.peg.authoring import Wish, make_proposal
 from alysd.peg.coins import Coin, Strategy
 from alysd.peg.selection import judge_selection
@@ -27,7 +27,7 @@ def test_payees_do_not_pay_for_many_small_outputs() -> None:
     coins = book.free_coins()
     made = paid_from(book, coins[1:], "smallest-first")
     assert len(made.inputs) > 30
-    with pytest.raises(NotSeenOnBitcoin, match=r"spends \d\d outputs, and 1 are enough: each payee would pay"):
+    with pytest.raises(PaymentDeclined, match=r"spends \d\d outputs, and 1 are enough: each payee would pay"):
         judge_selection(made, coins, SPENDINGS)
 
 

@@ -6,7 +6,7 @@ import attrs
 import pytest
 from trio.testing import MockClock
 
-from alysd.errors import NotNow, NotSeenOnBitcoin
+from alysd.errors import NotNow, NotSeenOnBitcoin, PaymentDeclined
 from alysd.messages.block_import import ImportBlock
 from alysd.messages.bridge import JudgePegContents
 from alysd.messages.chain import GetEntries
@@ -47,12 +47,16 @@ async def test_contents_that_bitcoin_shows_are_approved(tmp_path: Path, autojump
     assert world.bridge.received == [JudgePegContents(block)]
 
 
+@pytest.mark.parametrize("kind", [NotSeenOnBitcoin, PaymentDeclined])
 async def test_a_deposit_that_bitcoin_does_not_show_is_not_approved(
-    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+    tmp_path: Path,
+    autojump_clock: MockClock,
+    logged: list[LogEvent],
+    kind: type[NotSeenOnBitcoin | PaymentDeclined],
 ) -> None:
     """An author could mint what nobody deposited. If a quorum sees the deposit, this node imports the block."""
     world = member(tmp_path)
-    world.bridge.on(JudgePegContents).fails(NotSeenOnBitcoin("the deposit is not in the best chain"))
+    world.bridge.on(JudgePegContents).fails(kind("the deposit is not in the best chain"))
     world.block_import.on(ImportBlock).fails(NotNow("only its arrival counts"))
     async with world.running():
         slot = world.slot_of(1)
