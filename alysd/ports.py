@@ -437,6 +437,13 @@ class BitcoinRecords(Protocol):
         """
         ...
 
+    def note_signed(self, txids: Sequence[BitcoinHash], height: int) -> tuple[int, ...]:
+        """The heights of Bitcoin that are noted for these payments, in order.
+
+        For a payment without one, `height` is noted and returned.
+        """
+        ...
+
     def close(self) -> None:
         """Close the database."""
         ...

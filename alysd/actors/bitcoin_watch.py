@@ -28,6 +28,7 @@ from alysd.messages.bitcoin_watch import (
     GetUnconfirmed,
     GetUncredited,
     NoteLost,
+    NoteSigned,
 )
 from alysd.messages.log.base import LogEvent, log
 from alysd.nurseries import Actor, Deferred, handles
@@ -138,6 +139,13 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
         found = await trio.to_thread.run_sync(self._records.lost, message.after, highest, MAX_ITEMS)
         self._follower.require()
         return found
+
+    @handles(NoteSigned)
+    async def note_signed(self, message: NoteSigned) -> tuple[int, ...]:
+        """Read the heights from the database, and write those that it lacks."""
+        self._follower.require()
+        txids = message.txids[:MAX_ITEMS]
+        return await trio.to_thread.run_sync(self._records.note_signed, txids, self._follower.height)
 
     @handles(GetFeeRate)
     async def get_fee_rate(self, message: GetFeeRate) -> int | None:

@@ -133,8 +133,7 @@ class BridgeActor(Actor[Bridge]):
         payments = await self._reads.payments(parent)
         txids = [version.txid for payment in payments for version in payment.versions]
         versions = Versions(payments, await self._reads.confirmations(txids))
-        if payments:
-            self._proposals.note_signed(versions, await self._reads.tip())
+        await self._proposals.note_signed(versions)
         return versions
 
     async def _change(

@@ -49,7 +49,8 @@ class BridgeMemory:
 
     All deposits up to the number `final` are minted in final blocks. `minted` maps some newer blocks to a number
     up to which all deposits are minted after the block, and so after all its descendants. `signed` maps the txid
-    of each signed version in flight to the height of Bitcoin at which this node first saw the version's witnesses.
+    of each signed version in flight to the height of Bitcoin at which this node first saw the version's witnesses;
+    the Bitcoin watch keeps it over a restart of the node.
     """
 
     final: int = 0

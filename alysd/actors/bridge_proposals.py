@@ -96,7 +96,7 @@ class Proposals:
         (first,) = waiting_requests(await self._requests(parent), 1)
         judge_consolidation(made, Waiting(first.owed, coins, _changes(versions)))
 
-    def note_signed(self, versions: Versions, tip: int) -> None:
+    async def note_signed(self, versions: Versions) -> None:
         """Remember since which height of Bitcoin each version has its witnesses.
 
         The block after which `versions` are in flight may be older than the one with the witnesses, and that must
@@ -104,7 +104,9 @@ class Proposals:
         """
         every = [one for payment in versions.payments for one in payment.versions]
         known = {one.txid: self.memory.signed[one.txid] for one in every if one.txid in self.memory.signed}
-        self.memory.signed = {one.txid: tip for one in every if one.signed is not None} | known
+        if unknown := [one.txid for one in every if one.signed is not None and one.txid not in known]:
+            known |= zip(unknown, await self.reads.signed_since(unknown), strict=True)
+        self.memory.signed = known
 
     def _waited(self, payment: Payment, tip: int) -> int:
         """The number of Bitcoin blocks since the newest version was signed, as far as this node has seen."""

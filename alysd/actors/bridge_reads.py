@@ -14,6 +14,7 @@ from alysd.messages.bitcoin_watch import (
     GetBitcoinStatus,
     GetConfirmations,
     GetFeeRate,
+    NoteSigned,
 )
 from alysd.messages.chain import Chain, GetEntries, GetForkchoice, GetState, ListEntries
 from alysd.messages.peg_signatures import GetFinalized, PegSigning
@@ -127,6 +128,10 @@ class BridgeReads:
     async def fee_rate(self) -> int | None:
         """The Bitcoin node's fee estimate."""
         return await self.watch_ask(GetFeeRate())
+
+    async def signed_since(self, txids: Sequence[BitcoinHash]) -> tuple[int, ...]:
+        """The heights of Bitcoin at which this node first saw the witnesses of these payments."""
+        return await self.watch_ask(NoteSigned(tuple(txids)))
 
     async def tip(self) -> int:
         """The height up to which the watch has read Bitcoin."""

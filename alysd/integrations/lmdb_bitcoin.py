@@ -6,9 +6,11 @@
     payments    number (8, BE)  -> height (4, BE) | the federation's own payment
     places      txid            -> number (8, BE) | height (4, BE) | amount (8, BE) | the name of its table
     lost        key (Expected)  -> amount (8, BE): transactions that the ledger may rely on and Bitcoin has lost
+    signed      txid            -> height (4, BE): at which the watch was first told of a payment's witnesses
     meta        "identity", "next" (the next number)
 
-The watch can find everything in the database again on Bitcoin, so the database needs no backup.
+The watch can find everything in the database again on Bitcoin, so the database needs no backup. Only the heights
+of `signed` are lost then, and payments that are stuck wait once more before they are replaced.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,10 +47,13 @@ KINDS: Mapping[type[Any], str] = MappingProxyType(
 )
 """The table of each kind of finding. The kinds are apart, so that many findings of one kind slow down no other."""
 
-TABLES = (*KINDS.values(), "blocks", "places", "lost", "meta")
+TABLES = (*KINDS.values(), "blocks", "places", "lost", "signed", "meta")
 
 VERSION = 2
 """The version of the tables' contents."""
+
+MAX_SIGNED = 1_024
+"""The maximum number of heights that are kept in `signed`: at most four payments are in flight."""
 
 _HEIGHT_BYTES = 4
 _NUMBER_BYTES = 8
@@ -191,6 +196,26 @@ class LmdbBitcoinRecords:
             return tuple(islice(found, limit))
 
         return self._records.read(read)
+
+    def note_signed(self, txids: Sequence[BitcoinHash], height: int) -> tuple[int, ...]:
+        """The noted heights of these payments; `height`, which is noted, for one without."""
+
+        def read(txn: RecordTransaction) -> dict[BitcoinHash, int]:
+            stored = ((txid, txn.get("signed", txid)) for txid in txids)
+            return {txid: int.from_bytes(found, "big") for txid, found in stored if found is not None}
+
+        def write(txn: RecordTransaction) -> None:
+            for txid in txids:
+                if txid not in noted:
+                    txn.put("signed", txid, _height_key(height))
+            kept = sorted(txn.scan("signed", b""), key=lambda entry: entry[1])
+            for txid, _ in kept[: max(0, len(kept) - MAX_SIGNED)]:
+                txn.delete("signed", txid)
+
+        noted = self._records.read(read)
+        if len(noted) < len(set(txids)):
+            self._records.write(write)
+        return tuple(noted.get(txid, height) for txid in txids)
 
     def close(self) -> None:
         """Close the database."""

@@ -1,9 +1,9 @@
 """The messages to the Bitcoin watch, which follows the Bitcoin chain for the peg.
 
 Answers are as of the newest Bitcoin block that the watch has read. `GetDeposits`, `CheckPegIns`,
-`GetConfirmations`, `GetMissing`, `GetLost`, `NoteLost` and `GetFeeRate` raise `NotNow` with the reason while the
-Bitcoin node does not answer, or has blocks that the watch has not read yet: a reorganisation may have undone the
-blocks from which the watch would answer.
+`GetConfirmations`, `GetMissing`, `GetLost`, `NoteLost`, `NoteSigned` and `GetFeeRate` raise `NotNow` with the
+reason while the Bitcoin node does not answer, or has blocks that the watch has not read yet: a reorganisation may
+have undone the blocks from which the watch would answer.
 """
 
 import attrs
@@ -87,6 +87,17 @@ class GetLost(Ask[BitcoinWatch, tuple[Expected, ...]]):
 
     confirmations: int
     after: bytes = b""
+
+
+@attrs.frozen
+class NoteSigned(Ask[BitcoinWatch, tuple[int, ...]]):
+    """Get for each payment the height of Bitcoin at which the watch was first told that it has its witnesses.
+
+    The watch keeps the heights in its database. For a payment of which it was not told before, it is the present
+    height. At most `MAX_ITEMS` payments.
+    """
+
+    txids: tuple[BitcoinHash, ...]
 
 
 @attrs.frozen

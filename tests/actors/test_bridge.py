@@ -1,5 +1,6 @@
 """The bridge: what it puts into blocks at each stage of a payment, and what it refuses to approve."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -179,6 +180,22 @@ async def test_a_stuck_payment_is_replaced_and_either_version_may_confirm(
         assert rig.ledger.payments() == []
 
 
+async def test_a_restart_does_not_let_a_stuck_payment_wait_anew(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """A node that restarts once an hour would never replace a payment, and would decline each replacement."""
+    async with bridge_rig(tmp_path) as rig:
+        first = await with_signed_payment(rig)
+        await rig.step()
+        rig.chain.fee_rate = 10_000
+        await rig.mine(STUCK_BLOCKS)
+        assert await rig.step() == NOTHING
+    async with bridge_rig(tmp_path, rig.ledger, rig.chain) as again:
+        assert await again.contents() == NOTHING
+        await again.mine()
+        made = await again.step()
+        assert made.proposal is not None
+        assert made.proposal.replaces == first.txid
+
+
 async def test_a_payment_is_never_replaced_above_the_chains_limit(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
@@ -316,20 +333,31 @@ async def test_a_replacement_is_judged(tmp_path: Path, autojump_clock: MockClock
             await rig.judge(made)
 
 
-def test_a_block_on_an_older_parent_does_not_start_the_wait_for_a_replacement_again() -> None:
+@attrs.define
+class NewWatch:
+    """A watch that was told of no payment before. It forgets each payment again."""
+
+    height: int = 100
+
+    async def signed_since(self, txids: Sequence[BitcoinHash]) -> tuple[int, ...]:
+        await trio.lowlevel.checkpoint()
+        self.height += 1
+        return (self.height,) * len(txids)
+
+
+async def test_a_block_on_an_older_parent_does_not_start_the_wait_for_a_replacement_again() -> None:
     """An author could delay all replacements for ever by such blocks."""
     memory = BridgeMemory()
-    proposals = Proposals(cast("BridgeReads", None), memory, RULES)
+    proposals = Proposals(cast("BridgeReads", NewWatch()), memory, RULES)
     payment = make_payment(SPENDINGS)
     unsigned, txid = payment.versions[0], payment.versions[0].txid
     signed = attrs.evolve(payment, versions=(attrs.evolve(unsigned, signed=Height(7)),))
-    proposals.note_signed(Versions([payment], {}), 99)
+    await proposals.note_signed(Versions([payment], {}))
     assert memory.signed == {}
-    proposals.note_signed(Versions([signed], {}), 100)
-    proposals.note_signed(Versions([payment], {}), 101)
-    proposals.note_signed(Versions([signed], {}), 102)
-    assert memory.signed == {txid: 100}
-    proposals.note_signed(Versions([], {}), 103)
+    for payments in ([signed], [payment], [signed]):
+        await proposals.note_signed(Versions(payments, {}))
+        assert memory.signed == {txid: 101}
+    await proposals.note_signed(Versions([], {}))
     assert memory.signed == {}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from alysd.errors import ConfigError, Corrupt
+from alysd.integrations import lmdb_bitcoin
 from alysd.integrations.lmdb_bitcoin import LmdbBitcoinRecords
 from alysd.integrations.lmdb_records import Records, RecordTransaction
 from alysd.types.bitcoin_watch import Expected, Finding, ReadBlock, SeenDeposit, Uncredited
@@ -157,3 +158,19 @@ def test_damage_is_named_with_the_right_advice(folder: Path) -> None:
     raw.close()
     with pytest.raises(Corrupt, match="it does not say to which chain it belongs"):
         LmdbBitcoinRecords.open(folder, "chain")
+
+
+def test_the_first_height_of_a_signed_payment_is_kept(
+    records: LmdbBitcoinRecords, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lmdb_bitcoin, "MAX_SIGNED", 3)
+    assert records.note_signed([digest("a"), digest("b")], 7) == (7, 7)
+    assert records.note_signed([digest("c"), digest("a")], 9) == (9, 7)
+    assert records.note_signed([], 9) == ()
+    records.close()
+    again = LmdbBitcoinRecords.open(folder, "chain")
+    assert again.note_signed([digest("c"), digest("b")], 12) == (9, 7)
+    assert again.note_signed([digest("d")], 13) == (13,)  # one of the oldest is forgotten for it
+    assert sorted(again.note_signed([digest("a"), digest("b")], 14)) == [7, 14]
+    assert again.note_signed([digest("d")], 15) == (13,)
+    again.close()

@@ -38,7 +38,15 @@ class _Lost:
     expected: tuple[Expected, ...]
 
 
-_Change = _Added | _Lost | None
+@attrs.frozen
+class _SignedSince:
+    """Payments with witnesses, and the height of Bitcoin at which the watch was first told of them."""
+
+    txids: tuple[BitcoinHash, ...]
+    height: int
+
+
+_Change = _Added | _Lost | _SignedSince | None
 """An entry of the journal; None removes the newest block."""
 
 
@@ -50,6 +58,7 @@ class MemoryBitcoinRecords:
         self._blocks: list[tuple[ReadBlock, list[Seen]]] = []
         self._places: dict[BitcoinHash, Seen] = {}
         self._lost: dict[bytes, Expected] = {}
+        self._signed: dict[BitcoinHash, int] = {}
         self._next = 1
         for change in session.journal(_BITCOIN):
             self._apply(cast("_Change", change))
@@ -98,6 +107,13 @@ class MemoryBitcoinRecords:
         found = (self._lost[key] for key in sorted(self._lost) if key > after)
         return tuple(one for one in found if self._is_missing(one, highest))[:limit]
 
+    def note_signed(self, txids: Sequence[BitcoinHash], height: int) -> tuple[int, ...]:
+        """The noted heights of these payments; `height`, which is noted, for one without."""
+        unknown = tuple(txid for txid in txids if txid not in self._signed)
+        if unknown:
+            self._write(_SignedSince(unknown, height))
+        return tuple(self._signed[txid] for txid in txids)
+
     def close(self) -> None:
         """Nothing to close."""
 
@@ -114,6 +130,8 @@ class MemoryBitcoinRecords:
                         self._lost[expected.key] = expected
             case _Lost(expected):
                 self._lost |= {one.key: one for one in expected}
+            case _SignedSince(txids, height):
+                self._signed |= dict.fromkeys(txids, height)
             case _Added(blocks, confirmations):
                 for block in blocks:
                     self._add(block)

@@ -42,6 +42,7 @@ STEPS = st.lists(
         st.just("remove"),
         st.just("restart"),
         st.just("lose"),
+        st.just("sign"),
         st.lists(st.tuples(st.sampled_from(("deposit", "uncredited", "payment")), st.integers(0, 9)), max_size=3),
     ),
     max_size=12,
@@ -76,6 +77,9 @@ def test_both_databases_give_the_same_answers(steps: list[str | list[tuple[str, 
                 lost = [Expected(txids[0], Sat(7)), Expected(txids[-1], Sat(7), 0)]
                 disk.note_lost(lost)
                 memory.note_lost(lost)
+            elif step == "sign":
+                some = txids[number % 3 : number % 3 + 2]
+                assert memory.note_signed(some, number) == disk.note_signed(some, number)
             elif step == "restart":
                 session.sync()
                 session = session.disk.open()
