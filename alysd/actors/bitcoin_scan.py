@@ -1,5 +1,6 @@
 """Finds what concerns the peg in a Bitcoin block: deposits, other payments to a federation, and payments by it."""
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -10,7 +11,8 @@ from alysd.types.bitcoin_watch import ConfirmedPayment, Finding, ReadBlock, Unco
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import PegIn, Transaction
 from alysd.types.units import Sat
-from alysd.wire.bitcoin_chain import check_header, decode_transactions
+from alysd.wire.bitcoin_chain import check_header, locate_transactions
+from alysd.wire.bitcoin_transaction import decode_transaction
 
 _NO_BLOCK = BitcoinHash(bytes(32))
 
@@ -41,19 +43,33 @@ class Watched:
 def scan_block(height: int, block: BitcoinHash, data: bytes, watched: Watched) -> ReadBlock:
     """Find what concerns the peg in the block with the hash `block`. Call it in a thread.
 
-    A block is parsed only if one of the scripts occurs in it. Raises `Malformed` if `data` is not the block with
-    this hash, or if a parsed block has other transactions than those to which its header commits.
+    Only transactions in which one of the needles begins are parsed. Raises `Malformed` if `data` is not the block
+    with this hash, if its header does not commit to its transactions, or if a parsed transaction is malformed.
     """
     previous = check_header(data, block)
-    if not any(needle in data for needle in watched.needles):
-        return ReadBlock(height, block, previous, ())
-    found = (_finding(transaction, block, watched) for transaction in decode_transactions(data))
+    located = locate_transactions(data)
+    found = (
+        read_finding(decode_transaction(data[start:end]), block, watched)
+        for start, end in _concerned(data, located.borders, watched.needles)
+    )
     return ReadBlock(height, block, previous, tuple(one for one in found if one is not None))
+
+
+def _concerned(data: bytes, borders: Sequence[int], needles: Sequence[bytes]) -> list[tuple[int, int]]:
+    """The first and last positions of the transactions in which one of the needles begins, in order."""
+    places: set[int] = set()
+    for needle in needles:
+        at = data.find(needle, borders[0])
+        while at >= 0:
+            place = bisect_right(borders, at) - 1
+            places.add(place)
+            at = data.find(needle, borders[place + 1])
+    return [(borders[place], borders[place + 1]) for place in sorted(places)]
 
 
 def scan_unconfirmed(transaction: Transaction, watched: Watched) -> UnconfirmedDeposit | BitcoinHash | None:
     """What a waiting transaction is to the peg: a deposit, a payment by a federation (its txid), or None."""
-    found = _finding(transaction, _NO_BLOCK, watched)
+    found = read_finding(transaction, _NO_BLOCK, watched)
     if isinstance(found, PegIn):
         return UnconfirmedDeposit(found.txid, found.amount, found.recipient, None)
     if isinstance(found, Uncredited):
@@ -61,7 +77,8 @@ def scan_unconfirmed(transaction: Transaction, watched: Watched) -> UnconfirmedD
     return None if found is None else transaction.txid
 
 
-def _finding(transaction: Transaction, block: BitcoinHash, watched: Watched) -> Finding | None:
+def read_finding(transaction: Transaction, block: BitcoinHash, watched: Watched) -> Finding | None:
+    """What a transaction in a block is to the peg; None if it does not concern the peg."""
     if any(stack[-2:] in watched.spends for stack in transaction.witness):
         return ConfirmedPayment(transaction, block)
     try:

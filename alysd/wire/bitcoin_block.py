@@ -32,8 +32,8 @@ def merkle_branch(leaves: Sequence[bytes], index: int) -> MerkleBranch:
 
 
 def _level_above(level: Sequence[bytes]) -> list[bytes]:
-    last = len(level) - 1
-    return [sha256d(level[i] + level[min(i + 1, last)]) for i in range(0, len(level), 2)]
+    below = iter([*level, level[-1]] if len(level) % 2 else level)
+    return [sha256d(left + right) for left, right in zip(below, below, strict=True)]
 
 
 _VERSION = (2).to_bytes(4, "little")

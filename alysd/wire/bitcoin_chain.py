@@ -1,16 +1,21 @@
-"""Reads Bitcoin blocks as a node sends them: the header, and all transactions."""
+"""Reads Bitcoin blocks as a node sends them: the header, and the places of the transactions."""
+
+from collections.abc import Sequence
+
+import attrs
 
 from alysd.errors import Malformed
 from alysd.types.hashes import BitcoinHash, sha256d
-from alysd.types.peg import Transaction
-from alysd.wire.auxpow import BitcoinReader
 from alysd.wire.bitcoin_block import merkle_root
-from alysd.wire.bitcoin_transaction import read_transaction
+from alysd.wire.bitcoin_transaction import SEGWIT_MARKER
 
 HEADER_BYTES = 80
 
 MAX_BLOCK_BYTES = 4_000_000
 """The maximum size of a block: it has at most 4,000,000 weight units (BIP-141)."""
+
+_WIDE = 0xFD
+"""The first byte from which on a compact size has more bytes than one."""
 
 _PREVIOUS = slice(4, 36)
 _MERKLE_ROOT = slice(36, 68)
@@ -29,19 +34,129 @@ def check_header(data: bytes, expected: BitcoinHash) -> BitcoinHash:
     return BitcoinHash(data[_PREVIOUS])
 
 
-def decode_transactions(block: bytes) -> tuple[Transaction, ...]:
-    """Parse all transactions of a block, the coinbase first. Takes about 20 ms per 1,000: call it in a thread.
+@attrs.frozen
+class LocatedTransactions:
+    """The places of a block's transactions: the one with the number n is from `borders[n]` to `borders[n + 1]`.
 
-    Raises `Malformed` unless the bytes are one block whose header commits to exactly these transactions.
+    `txids` are theirs, in the same order.
     """
-    reader = BitcoinReader(block)
-    root = reader.take(HEADER_BYTES)[_MERKLE_ROOT]
-    found = tuple(read_transaction(reader) for _ in range(reader.count()))
-    reader.end()
-    computed = merkle_root([transaction.txid for transaction in found]) if found else None
+
+    borders: Sequence[int]
+    txids: Sequence[bytes]
+
+
+def locate_transactions(block: bytes) -> LocatedTransactions:
+    """Find the borders of all transactions, and check that the header commits to exactly these, and to none twice.
+
+    Amounts and scripts are not looked at. The header does not commit to witnesses. Takes 4 ms per 1,000
+    transactions, a sixth of a parser's time: call it in a thread. Raises `Malformed`.
+    """
+    try:
+        located = _locate(block)
+    except IndexError:
+        raise Malformed(f"the Bitcoin block has {len(block)} bytes, and ends within a transaction") from None
+    end = located.borders[-1]
+    if end != len(block):
+        raise Malformed(f"the Bitcoin block has {len(block)} bytes, and its transactions end at position {end}")
+    root, txids = block[_MERKLE_ROOT], located.txids
+    computed = merkle_root(txids) if txids else None
     if computed != root:
         raise Malformed(
-            f"the header of the Bitcoin block does not commit to its transactions ({len(found)}): its Merkle root "
+            f"the header of the Bitcoin block does not commit to its transactions ({len(txids)}): its Merkle root "
             f"is {root[::-1].hex()}, and theirs is {'none' if computed is None else computed[::-1].hex()}"
         )
-    return found
+    if len(set(txids)) < len(txids):
+        raise Malformed("the Bitcoin block has a transaction twice, which its Merkle root does not show")
+    return located
+
+
+def _locate(block: bytes) -> LocatedTransactions:
+    """Find the borders and txids. Raises `IndexError` if the block ends early; the last border may be beyond it.
+
+    The loops here and below index the bytes directly: a method call per field would take most of the time.
+    """
+    count, at = _size(block, HEADER_BYTES)
+    borders, txids = [at], list[bytes]()
+    for _ in range(count):
+        start, body = at, at + 4
+        with_witness = block[body] == 0 and block[body + 1] == 1
+        if with_witness:
+            body += len(SEGWIT_MARKER)
+        inputs, at = _after_inputs(block, body)
+        at = _after_outputs(block, at)
+        if with_witness:
+            end_of_body = at
+            at = _after_witness(block, at, inputs)
+            stripped = block[start : start + 4] + block[body:end_of_body] + block[at : at + 4]
+            at += 4
+        else:
+            at += 4
+            stripped = block[start:at]
+        borders.append(at)
+        txids.append(sha256d(stripped))
+    return LocatedTransactions(borders, txids)
+
+
+def _after_inputs(block: bytes, at: int) -> tuple[int, int]:
+    """The number of inputs, and the position after them."""
+    count, at = _size(block, at)
+    if not count:
+        raise _no_transaction(at)
+    for _ in range(count):
+        size = block[at + 36]
+        if size < _WIDE:
+            at += size + 41
+        else:
+            size, at = _size(block, at + 36)
+            at += size + 4
+    return count, at
+
+
+def _after_outputs(block: bytes, at: int) -> int:
+    count, at = _size(block, at)
+    if not count:
+        raise _no_transaction(at)
+    for _ in range(count):
+        size = block[at + 8]
+        if size < _WIDE:
+            at += size + 9
+        else:
+            size, at = _size(block, at + 8)
+            at += size
+    return at
+
+
+def _after_witness(block: bytes, at: int, inputs: int) -> int:
+    some = False
+    for _ in range(inputs):
+        items, at = _size(block, at)
+        some = some or items > 0
+        for _ in range(items):
+            size = block[at]
+            if size < _WIDE:
+                at += size + 1
+            else:
+                size, at = _size(block, at)
+                at += size
+    if not some:
+        raise Malformed("the witness of a Bitcoin transaction is present, but empty")
+    return at
+
+
+def _size(block: bytes, at: int) -> tuple[int, int]:
+    """The compact size at a position, in its shortest form, and the position after it."""
+    first = block[at]
+    if first < _WIDE:
+        return first, at + 1
+    width = 2 << (first - _WIDE)
+    end = at + 1 + width
+    size = int.from_bytes(block[at + 1 : end], "little")
+    if size > len(block) - end:
+        raise Malformed(f"the count before position {end} is {size}, but only {len(block) - end} bytes follow")
+    if size < (_WIDE if width == 2 else 1 << 4 * width):
+        raise Malformed(f"the count {size} is not in its shortest form")
+    return size, end
+
+
+def _no_transaction(at: int) -> Malformed:
+    return Malformed(f"a Bitcoin transaction must have an input and an output: none before position {at}")

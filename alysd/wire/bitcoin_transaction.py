@@ -12,7 +12,7 @@ from alysd.wire.bitcoin_block import compact_size
 MAX_TRANSACTION_BYTES = 4_000_000
 """The maximum size of a transaction: a block has at most 4,000,000 weight units (BIP-141)."""
 
-_SEGWIT_MARKER = b"\x00\x01"
+SEGWIT_MARKER = b"\x00\x01"
 
 
 def make_transaction(
@@ -41,7 +41,7 @@ def encode_transaction(transaction: Transaction) -> bytes:
         compact_size(len(stack)) + b"".join(compact_size(len(item)) + item for item in stack)
         for stack in transaction.witness
     )
-    return transaction.raw[:4] + _SEGWIT_MARKER + body + witness + locktime
+    return transaction.raw[:4] + SEGWIT_MARKER + body + witness + locktime
 
 
 def decode_transaction(data: bytes) -> Transaction:
@@ -63,7 +63,7 @@ def decode_transaction(data: bytes) -> Transaction:
 def read_transaction(reader: BitcoinReader) -> Transaction:
     """Read the next transaction, with or without witness. Raises `Malformed` as `decode_transaction` does."""
     version = reader.take(4)
-    with_witness = reader.skip_if(_SEGWIT_MARKER)
+    with_witness = reader.skip_if(SEGWIT_MARKER)
     start = reader.at
     inputs = tuple(_read_input(reader) for _ in range(reader.count()))
     outputs = tuple(_read_output(reader) for _ in range(reader.count()))

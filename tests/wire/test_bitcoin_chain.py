@@ -4,8 +4,11 @@ import pytest
 
 from alysd.errors import Malformed
 from alysd.testing.bitcoin import FakeBitcoin
+from alysd.testing.bitcoin_blocks import block_of, parse_block, typical_transaction
+from alysd.testing.virtual_time import seeded
 from alysd.types.hashes import BitcoinHash
-from alysd.wire.bitcoin_chain import MAX_BLOCK_BYTES, check_header, decode_transactions
+from alysd.wire.bitcoin_chain import MAX_BLOCK_BYTES, check_header, locate_transactions
+from alysd.wire.bitcoin_transaction import decode_transaction, encode_transaction
 
 
 def made() -> FakeBitcoin:
@@ -20,7 +23,10 @@ def test_a_block_has_its_transactions_and_the_hash_of_the_one_below() -> None:
     chain = made()
     block = chain.blocks[1]
     assert check_header(block.data, block.hash) == chain.blocks[0].hash
-    coinbase, *others = decode_transactions(block.data)
+    located = locate_transactions(block.data)
+    assert located.txids[1:] == [one.txid for one in block.transactions]
+    places = zip(located.borders, located.borders[1:], strict=False)
+    coinbase, *others = [decode_transaction(block.data[start:end]) for start, end in places]
     assert coinbase.inputs[0].spends.txid == bytes(32)
     assert tuple(others) == block.transactions
 
@@ -42,14 +48,63 @@ def test_any_change_of_the_content_is_found() -> None:
     block = made().blocks[1].data
     for place in range(80, len(block)):
         with pytest.raises(Malformed):
-            decode_transactions(block[:place] + bytes([block[place] ^ 1]) + block[place + 1 :])
+            locate_transactions(block[:place] + bytes([block[place] ^ 1]) + block[place + 1 :])
     for cut in range(80, len(block)):
         with pytest.raises(Malformed):
-            decode_transactions(block[:cut])
+            locate_transactions(block[:cut])
     with pytest.raises(Malformed):
-        decode_transactions(block + b"\0")
+        locate_transactions(block + b"\0")
 
 
 def test_a_block_without_transactions_is_refused() -> None:
     with pytest.raises(Malformed, match="does not commit to its transactions"):
-        decode_transactions(bytes(80) + b"\0")
+        locate_transactions(bytes(80) + b"\0")
+
+
+def test_a_block_of_every_kind_of_transaction_is_located() -> None:
+    random = seeded(1)
+    block = block_of([typical_transaction(random) for _ in range(300)])  # a count of three bytes
+    located = locate_transactions(block)
+    assert [one.txid for one in parse_block(block)] == located.txids
+    assert located.borders[-1] == len(block)
+
+
+def test_a_transaction_twice_is_refused() -> None:
+    """A Merkle tree with an odd level has the same root with its last leaf twice (CVE-2012-2459)."""
+    random = seeded(2)
+    three = [typical_transaction(random) for _ in range(3)]
+    block = block_of(three)
+    twice = block[:80] + b"\x04" + block[81:] + encode_transaction(three[2])
+    assert len(parse_block(twice)) == 4
+    with pytest.raises(Malformed, match="has a transaction twice"):
+        locate_transactions(twice)
+
+
+ONE = b"\x01" + bytes(4)
+"""A block's count of one, and the version of its transaction."""
+
+INPUT = b"\x01" + bytes(41)
+OUTPUT = b"\x01" + bytes(9)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"\xff" + b"\xff" * 8, "the count before position 89"),
+        (b"\xfd\x01\x00" + bytes(100), "not in its shortest form"),
+        (b"\xfe\x01\x00\x00\x00" + bytes(100), "not in its shortest form"),
+        (ONE + b"\x00" + bytes(100), "must have an input and an output"),
+        (ONE + b"\x00\x01\x00" + bytes(100), "must have an input and an output"),
+        (ONE + INPUT + b"\x00" + bytes(10), "must have an input and an output"),
+        (ONE + b"\x00\x01" + INPUT + OUTPUT + bytes(5), "present, but empty"),
+        (ONE + b"\x01" + bytes(36) + b"\xfe\xff\xff\xff\x00" + bytes(50), "only 50 bytes follow"),
+        (b"\xfc" + bytes(4) + INPUT + OUTPUT + bytes(4), "ends within a transaction"),
+        (ONE + b"\x01" + bytes(36) + b"\xfc" + bytes(20), "ends within a transaction"),
+        (ONE + INPUT + OUTPUT + bytes(3), "its transactions end at position"),
+        (ONE + INPUT + OUTPUT + bytes(5), "its transactions end at position"),
+        (ONE + INPUT + OUTPUT + bytes(4), "does not commit to its transactions"),
+    ],
+)
+def test_malicious_counts_are_refused(body: bytes, message: str) -> None:
+    with pytest.raises(Malformed, match=message):
+        locate_transactions(bytes(80) + body)
