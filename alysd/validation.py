@@ -155,7 +155,7 @@ def _check_membership(config: AlysConfig, genesis: Genesis, secret: bytes) -> No
     if federation.quorum > 1 and config.network.address is None:
         raise ConfigError(
             f"the chain {name} needs {federation.quorum} approvals per block: set network.address, and name the "
-            "other authorities in network.peers"
+            "other authorities in network.peers, unless they are bootnodes of the chain"
         )
 
 

@@ -37,11 +37,13 @@ def add_configuration_arguments(parser: argparse.ArgumentParser) -> None:
 def load_configuration(args: argparse.Namespace) -> "ValidNode":
     """Load and check the merged configuration, the chain specification and the files that they name.
 
-    Raises `ConfigError` with all problems.
+    A node with a network that names no peers has the chain's bootnodes as its peers. Raises `ConfigError` with all
+    problems.
     """
-    from alysd.config.chain_spec import load_chain_spec
+    from alysd.config.chain_spec import load_chain_files
     from alysd.config.load import load_config
     from alysd.validation import validate_node
 
     config = load_config(args.config, environment=os.environ, overrides=args.overrides)
-    return validate_node(config, load_chain_spec(config.chain.spec))
+    chain = load_chain_files(config.chain.spec)
+    return validate_node(config.with_bootnodes(chain.bootnodes), chain.spec)

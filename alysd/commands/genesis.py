@@ -10,6 +10,7 @@ from alysd.commands.output import say
 
 if TYPE_CHECKING:
     from alysd.config.member_file import MemberFile
+    from alysd.types.peers import PeerAddress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     genesis = genesis_of(spec).context.genesis
     texts = {
         genesis_file: json.dumps(execution, indent=2) + "\n",
-        chain_file: chain_toml(short.parameters, genesis_file.name),
+        chain_file: chain_toml(short.parameters, genesis_file.name, _peers(members)),
     }
     for path, text in texts.items():
         write_new(path, text)
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _federation_lines(members: "Sequence[MemberFile]") -> str:
-    """Say which file became which member, how many must agree, and the peers for everyone's configuration."""
+    """Say which file became which member, how many must agree, and which peers the chain has."""
     from alysd.types.federation import quorum_of
 
     if not members:
@@ -80,10 +81,15 @@ def _federation_lines(members: "Sequence[MemberFile]") -> str:
     lines.append(
         f"quorum {quorum} of {count}: blocks need {quorum} running members; at most {(count - 1) // 3} may lie"
     )
-    if peers := [str(file.member.peer) for file in members if file.member.peer is not None]:
-        lines += ["for [network] in the configuration of each member:", "peers = ["]
-        lines += [*(f'  "{peer}",' for peer in peers), "]"]
+    if peers := _peers(members):
+        lines += ["bootnodes, the peers of each node that names none in network.peers:"]
+        lines += [f"  {peer}" for peer in peers]
     return "\n".join(lines) + "\n"
+
+
+def _peers(members: "Sequence[MemberFile]") -> "list[PeerAddress]":
+    """The addresses of the members' nodes, without those that are not known yet."""
+    return [file.member.peer for file in members if file.member.peer is not None]
 
 
 def write_new(path: Path, text: str) -> None:

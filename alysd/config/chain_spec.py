@@ -16,6 +16,7 @@ from alysd.consensus.auxpow import target_of
 from alysd.errors import ConfigError, InvalidWork
 from alysd.types.chain_spec import ChainSpec, has_peg
 from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
+from alysd.types.peers import PeerAddress
 from alysd.types.units import MAX_SAT, Sat
 from alysd.wire.block_ssz import MAX_AUTHORITIES
 from alysd.wire.execution_genesis import genesis_gas_limit
@@ -91,19 +92,36 @@ Parameters = TypeVar("Parameters", bound=ChainParameters)
 
 @attrs.frozen
 class ChainFile(ChainParameters):
-    """The content of a chain specification's file: the parameters, and the path of the execution genesis."""
+    """The content of a chain specification's file: the parameters, and the path of the execution genesis.
+
+    The `bootnodes` are no parameter of the chain: they may differ between nodes, and change.
+    """
 
     execution_genesis: Path = attrs.field(metadata=INPUT_FILE, kw_only=True)
+    bootnodes: tuple[PeerAddress, ...] = attrs.field(default=(), kw_only=True)
+
+
+@attrs.frozen
+class ChainFiles:
+    """What the two files of a chain hold: its specification, and the first peers of its nodes."""
+
+    spec: ChainSpec
+    bootnodes: tuple[PeerAddress, ...]
 
 
 def load_chain_spec(path: Path) -> ChainSpec:
     """Read and check a chain specification and its genesis; raises `InvalidConfig` or `ConfigError`."""
+    return load_chain_files(path).spec
+
+
+def load_chain_files(path: Path) -> ChainFiles:
+    """Read and check both files of a chain; raises `InvalidConfig` or `ConfigError`."""
     settings = read_settings(path, what="the chain specification")
     parsed = structure_whole(ChainFile, settings, Source(str(path)))
     genesis = read_genesis(parsed.execution_genesis)
     spec = make_spec(parsed, genesis)
     check_genesis(spec, parsed.execution_genesis)
-    return spec
+    return ChainFiles(spec, parsed.bootnodes)
 
 
 def structure_whole(cls: type[Parameters], settings: Mapping[str, Setting], source: Source) -> Parameters:

@@ -1,7 +1,7 @@
 """Creates a chain specification and its execution genesis from a short description."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +14,7 @@ from alysd.config.member_file import MemberFile, federation_settings
 from alysd.config.problems import InvalidConfig, Setting, Source, problem
 from alysd.config.toml_file import read_settings
 from alysd.types.hashes import EvmAddress
+from alysd.types.peers import PeerAddress
 from alysd.types.peg import BRIDGE_ADDRESS
 from alysd.types.units import Wei
 from alysd.wire.evm_address import parse_address
@@ -112,7 +113,7 @@ def execution_genesis(short: ShortGenesis) -> dict[str, Any]:
     }
 
 
-def chain_toml(parameters: ChainParameters, genesis_file: str) -> str:
+def chain_toml(parameters: ChainParameters, genesis_file: str, bootnodes: Iterable[PeerAddress] = ()) -> str:
     """Return the text of a chain specification's file, with all parameters and with targets in hex."""
     lines = ["# Parameters that all nodes of this chain must share. A different value makes a different chain."]
     for field in attrs.fields(ChainParameters):
@@ -125,6 +126,9 @@ def chain_toml(parameters: ChainParameters, genesis_file: str) -> str:
         else:
             lines.append(f"{field.name} = {value}" if isinstance(value, int) else f'{field.name} = "{value}"')
     lines.append(f'execution_genesis = "{genesis_file}"')
+    if addresses := [f'  "{peer}",' for peer in bootnodes]:
+        lines.append("# The peers of each node that names none. They are no parameter: the list may be changed.")
+        lines += ["bootnodes = [", *addresses, "]"]
     return "\n".join(lines) + "\n"
 
 

@@ -6,7 +6,7 @@ Paths marked `INPUT_FILE` or `LATER_FILE` are files to read, relative to the fol
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NewType
+from typing import Any, Literal, NewType, Self
 
 import attrs
 
@@ -102,7 +102,8 @@ class ApiConfig:
 class NetworkConfig:
     """The peer-to-peer network, which is used if `address` is set. It needs `alysd[network]`.
 
-    `address` is where peers connect to this node, `peers` are those that it connects to. `key_file` is the key
+    `address` is where peers connect to this node, `peers` are those that it connects to
+    (`AlysConfig.with_bootnodes`). `key_file` is the key
     that identifies the node to its peers; by default the node makes one in its data folder. At most `max_inbound`
     peers that are not in `peers` may connect. Only the chain that contains the `checkpoint` is synced.
     """
@@ -232,6 +233,12 @@ class AlysConfig:
     logging: LoggingConfig = LoggingConfig()
     tracing: TracingConfig = TracingConfig()
     development: DevelopmentConfig = DevelopmentConfig()
+
+    def with_bootnodes(self, bootnodes: tuple[PeerAddress, ...]) -> Self:
+        """The same, with the chain's `bootnodes` as peers if the node has a network but names no peers."""
+        if self.network.address is None or self.network.peers:
+            return self
+        return attrs.evolve(self, network=attrs.evolve(self.network, peers=bootnodes))
 
 
 SECTIONS: Mapping[str, type[Any]] = {

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from alysd.cli import main
+from alysd.integrations.key_kinds import public_text
 from alysd.testing.config_files import CONF, folder_with
+from tests.integrations.libp2p import needs_libp2p
 
 
 def test_a_right_configuration_is_said_with_the_genesis_hash(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,6 +26,24 @@ def test_show_prints_the_merged_result(capsys: pytest.CaptureFixture[str]) -> No
     shown = tomllib.loads(capsys.readouterr().out)
     assert shown["logging"]["level"] == "debug"
     assert shown["chain"]["spec"] == str(CONF / "chains" / "dev.toml")
+
+
+@needs_libp2p
+def test_a_node_that_names_no_peers_has_those_of_its_chain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A newcomer with the two files of a chain would find nobody, or a node without a network would get one."""
+    one, other = (
+        f"/ip4/192.0.2.{number}/tcp/9333/p2p/{public_text('network', bytes([number] * 32))}" for number in (1, 2)
+    )
+    chains = CONF / "chains"
+    (tmp_path / "dev.genesis.json").write_text((chains / "dev.genesis.json").read_text())
+    (tmp_path / "dev.toml").write_text(f'{(chains / "dev.toml").read_text()}bootnodes = ["{one}"]\n')
+    command = ["check", "--show", "--config", str(CONF / "dev.toml"), "--set", f"chain.spec={tmp_path}/dev.toml"]
+    address = ["--set", "network.address=127.0.0.1:9333"]
+    for options, peers in (([], []), (address, [one]), ([*address, "--set", f"network.peers={other}"], [other])):
+        assert main([*command, *options]) == 0
+        assert tomllib.loads(capsys.readouterr().out)["network"].get("peers", []) == peers
 
 
 def test_what_is_wrong_is_said_and_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from alysd.cli import main
-from alysd.config.chain_spec import load_chain_spec
+from alysd.config.chain_spec import load_chain_files, load_chain_spec
 from alysd.integrations.possession import check_possession
 from alysd.testing.config_files import CONF
 from alysd.types.hashes import displayed
@@ -100,8 +100,9 @@ def test_the_files_of_four_members_become_a_chain(tmp_path: Path, capsys: pytest
             f"member {index}: authority 0x{key.hex()[:16]}…, from {tmp_path}/member-"
         )
     assert lines[5] == "quorum 3 of 4: blocks need 3 running members; at most 1 may lie"
-    peers = [parse_peer_address(line.strip(' ",')) for line in lines if "/p2p/" in line]
+    peers = [parse_peer_address(line.strip()) for line in lines if "/p2p/" in line]
     assert [peer.host for peer in peers] == [f"member-{index}.example.org" for index in range(4)]
+    assert load_chain_files(tmp_path / "new/alys.toml").bootnodes == tuple(peers)
     assert lines[-1] == f"genesis {displayed(genesis_of(spec).context.genesis)}"
 
 

@@ -8,8 +8,9 @@ import attrs
 import pytest
 
 from alysd.config.bridge import bridge_account
-from alysd.config.chain_spec import ChainParameters, check_genesis, load_chain_spec
+from alysd.config.chain_spec import ChainParameters, check_genesis, load_chain_files, load_chain_spec
 from alysd.errors import ConfigError
+from alysd.integrations.key_kinds import public_text
 from alysd.testing.chain import chain_spec
 from alysd.testing.config_files import CHAIN, CONF, GENESIS, folder_with, problems_of
 from alysd.types.chain_spec import ChainSpec
@@ -37,6 +38,23 @@ def test_a_chain_is_read_with_the_protocols_defaults(tmp_path: Path) -> None:
     assert spec.execution_genesis == GENESIS
     assert (spec.slot_seconds, spec.auxpow_spacing_slots, spec.max_withdrawals) == (2, 30, 16)
     assert (spec.peg_in_confirmations, spec.max_blocks_without_auxpow) == (6, 10_000)
+
+
+def test_bootnodes_are_no_parameter(tmp_path: Path) -> None:
+    """A member with a new address would be a new chain, or a newcomer would find no peer."""
+    folder_with(tmp_path)
+    without = load_chain_files(tmp_path / "chain.toml")
+    assert without.bootnodes == ()
+    addresses = [
+        f"/{kind}/{host}/tcp/9333/p2p/{public_text('network', bytes([number] * 32))}"
+        for number, (kind, host) in enumerate((("dns", "a.example.org"), ("ip4", "192.0.2.7")), 1)
+    ]
+    folder_with(tmp_path, chain=f"{CHAIN}bootnodes = {json.dumps(addresses)}\n")
+    found = load_chain_files(tmp_path / "chain.toml")
+    assert [str(peer) for peer in found.bootnodes] == addresses
+    assert found.spec == without.spec
+    (problem,) = refusal(tmp_path, chain=f'{CHAIN}bootnodes = ["a.example.org:9333"]\n')
+    assert problem.startswith("chain.toml:13: bootnodes = ['a.example.org:9333']: item 0: must be a multiaddress")
 
 
 def test_the_development_chain_is_as_documented() -> None:
