@@ -91,7 +91,7 @@ def take_burns(
     if not burns:
         return change
     draft = Draft(change.totals, {})
-    apply_burns(draft, burns, rules, spendings_at(parent, context))
+    apply_burns(draft, burns, Height(parent.height + 1), rules, spendings_at(parent, context))
     after = _change(draft)
     return LedgerChange(after.totals, change.changes + after.changes)
 

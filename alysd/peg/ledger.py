@@ -12,25 +12,15 @@ import attrs
 
 from alysd.errors import InvalidBlock
 from alysd.types.hashes import BitcoinHash
-from alysd.types.peg import (
-    FederationOutput,
-    FreeOutput,
-    Minted,
-    OutPoint,
-    Payment,
-    PaymentInput,
-    PegOutRequest,
-    PegTotals,
-    Refund,
-    VersionOf,
-    coin_key,
-)
+from alysd.types.peg import FederationOutput, FreeOutput, OutPoint, PaymentInput, PegTotals, Refund, coin_key
+from alysd.types.peg_history import OperationRecord
+from alysd.types.tables import HistoryEntry, LedgerEntry
 from alysd.types.units import MAX_SAT, Sat
 
 T = TypeVar("T")
 
-Value = FederationOutput | FreeOutput | Minted | Payment | Refund | PegOutRequest | VersionOf
-"""The types of the ledger's entries."""
+Value = LedgerEntry | HistoryEntry
+"""The types of the entries of the ledger and of its history."""
 
 Key = tuple[type[Value], bytes]
 """The key of an entry: the class of its value says which table it is in."""
@@ -99,6 +89,11 @@ class Draft:
         """Reserve an output that the federation holds for `payment`."""
         self.put(one.spends.key, FederationOutput(one.amount, one.federation, payment))
         self.delete(FreeOutput, coin_key(one.amount, one.spends))
+
+    def note(self, operation: OperationRecord) -> None:
+        """Add an operation to the history."""
+        self.put(number_key(self.totals.operations), operation)
+        self.add(operations=1)
 
     def owe_refund(self, refund: Refund) -> None:
         """Put a refund at the end of the queue of refunds."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from alysd.peg.ledger import Draft
+from alysd.peg.ledger import Draft, number_key
 from alysd.peg.proposals import check_form, check_payees, check_pledge, check_rate, share_of
 from alysd.peg.signing import Spending, message_of, witness_fault
 from alysd.peg.violations import (
@@ -28,6 +28,7 @@ from alysd.types.peg import (
     TransactionOutput,
     VersionOf,
 )
+from alysd.types.peg_history import PaidRequest
 from alysd.types.units import Height, Sat
 
 LEAST_RISE = 1_000
@@ -119,10 +120,11 @@ def spent_outputs(payment: Payment, spendings: Sequence[Spending]) -> tuple[Tran
     return tuple(TransactionOutput(one.amount, spendings[one.federation].output_script) for one in payment.inputs)
 
 
-def confirm(draft: Draft, txid: BitcoinHash) -> None:
+def confirm(draft: Draft, txid: BitcoinHash, height: Height) -> None:
     """Take the confirmation of a payment's version into the ledger. All other versions of the payment are void.
 
-    A block need not have the version's witnesses, because Bitcoin has checked them. Raises `UnknownPayment`.
+    A block need not have the version's witnesses, because Bitcoin has checked them. `height` is that of the block
+    that confirms it. Raises `UnknownPayment`.
     """
     payment = payment_with(draft, txid)
     confirmed = next(version for version in payment.versions if version.txid == txid)
@@ -131,6 +133,9 @@ def confirm(draft: Draft, txid: BitcoinHash) -> None:
     for version in payment.versions:
         draft.delete(VersionOf, version.txid)
     draft.delete(Payment, payment.versions[0].txid)
+    share = share_of(payment, confirmed.fee)
+    for payee in payment.payees:
+        draft.put(number_key(payee.request), PaidRequest(txid, height, Sat(payee.owed - share)))
     draft.add(
         held=-payment.spent,
         outputs=-len(payment.inputs),

@@ -10,6 +10,7 @@ from alysd.peg.ledger import Draft, number_key
 from alysd.peg.violations import AlreadyMinted, BadDeposit, NoRoomToMint
 from alysd.types.hashes import EvmAddress
 from alysd.types.peg import MAX_DEPOSIT_OUTPUTS, RESERVE, Minted, OutPoint, PegIn, Refund
+from alysd.types.peg_history import OperationRecord, Refunded
 from alysd.types.units import GWEI_PER_SAT, MAX_SAT, Gwei, Height, Sat
 
 Mint = tuple[EvmAddress, Gwei]
@@ -25,6 +26,7 @@ def mint_deposit(draft: Draft, peg_in: PegIn, height: Height, minimum: Sat, fede
     if draft.get(Minted, peg_in.txid) is not None:
         raise AlreadyMinted(peg_in.txid)
     draft.put(peg_in.txid, Minted(height, peg_in.amount))
+    draft.note(OperationRecord(height, peg_in.recipient, peg_in.amount, peg_in.txid, burn=None))
     for output in peg_in.outputs:
         draft.hold(OutPoint(peg_in.txid, output.index), output.amount, output.federation)
     if peg_in.recipient == RESERVE:
@@ -62,13 +64,17 @@ def mints_of(peg_ins: Sequence[PegIn], room: int, limit: int) -> tuple[Mint, ...
     return tuple((recipient, Gwei(amount * GWEI_PER_SAT)) for recipient, amount in sums.items())
 
 
-def pay_refunds(draft: Draft, room: int) -> tuple[Mint, ...]:
-    """Pay as many refunds from the front of the queue as there is `room` for, and return their withdrawals."""
+def pay_refunds(draft: Draft, room: int, height: Height) -> tuple[Mint, ...]:
+    """Pay as many refunds from the front of the queue as there is `room` for, and return their withdrawals.
+
+    `height` is that of the block.
+    """
     first, end = draft.totals.first_refund, draft.totals.next_refund
     mints: list[Mint] = []
     for number in range(first, min(end, first + room)):
         refund = draft.need(Refund, number_key(number))
         draft.delete(Refund, number_key(number))
+        draft.put(number_key(number), Refunded(height))
         draft.add(first_refund=1, refunds_due=-refund.amount, refunded=refund.amount)
         mints.append((refund.recipient, Gwei(refund.amount * GWEI_PER_SAT)))
     return tuple(mints)

@@ -68,7 +68,7 @@ def apply_contents(
     `LedgerBroken`.
     """
     for one in contents.confirmed:
-        confirm(draft, one.txid)
+        confirm(draft, one.txid, height)
     for transaction in contents.finalized:
         finalize(draft, transaction, spendings, height)
     proposal = contents.proposal
@@ -79,19 +79,19 @@ def apply_contents(
     for peg_in in contents.peg_ins:
         mint_deposit(draft, peg_in, height, rules.peg_in_minimum, len(spendings))
     mints = mints_of(contents.peg_ins, room, rules.max_withdrawals)
-    refunds = pay_refunds(draft, room - len(mints))
+    refunds = pay_refunds(draft, room - len(mints), height)
     check_totals(draft.totals)
     return (*mints, *refunds)
 
 
 def apply_burns(
-    draft: Draft, burns: Sequence[Burn], rules: PegRules, spendings: Sequence[Spending]
+    draft: Draft, burns: Sequence[Burn], height: Height, rules: PegRules, spendings: Sequence[Spending]
 ) -> tuple[NotPayable | None, ...]:
-    """Take the burns of the block's transactions into the ledger, in order.
+    """Take the burns of the transactions of the block at `height` into the ledger, in order.
 
     Returns for each burn the reason for a refund, or None. Raises `LedgerBroken`.
     """
     own = tuple(spending.output_script for spending in spendings)
-    reasons = tuple(record_burn(draft, burn, rules, own) for burn in burns)
+    reasons = tuple(record_burn(draft, burn, height, rules, own) for burn in burns)
     check_totals(draft.totals)
     return reasons

@@ -13,6 +13,9 @@ BlockHash = NewType("BlockHash", bytes)
 PayloadHash = NewType("PayloadHash", bytes)
 """Keccak-256 of an execution block's header, 32 bytes: the block hash that Ethereum tools show."""
 
+TransactionHash = NewType("TransactionHash", bytes)
+"""Keccak-256 of a signed transaction of the execution layer, 32 bytes, as Ethereum tools show it."""
+
 BitcoinHash = NewType("BitcoinHash", bytes)
 """A Bitcoin txid or block hash, 32 bytes in internal byte order (Bitcoin displays the bytes in reverse)."""
 

@@ -5,7 +5,7 @@ The rules about them are in `alysd.peg` (docs/protocol.md, "Peg-in", "Peg-out").
 
 import attrs
 
-from alysd.types.hashes import BitcoinHash, EvmAddress, SchnorrSignature, XOnlyKey, sha256d
+from alysd.types.hashes import BitcoinHash, EvmAddress, SchnorrSignature, TransactionHash, XOnlyKey, sha256d
 from alysd.types.units import Height, Sat, SatSum
 
 MAX_INPUTS = 100
@@ -153,9 +153,11 @@ class PegContents:
 class Burn:
     """A `RequestPegOut` log of the bridge contract: `sender` burned `amount`, to be paid to `address`.
 
-    `amount` is rounded down to whole sat. `address` is the text that the sender gave, 1 to 90 bytes.
+    `amount` is rounded down to whole sat. `address` is the text that the sender gave, 1 to 90 bytes. The log is of
+    the transaction `transaction`, which may have several.
     """
 
+    transaction: TransactionHash
     sender: EvmAddress
     address: bytes
     amount: Sat
@@ -330,7 +332,8 @@ class PegTotals:
 
     The requests from `first_request` up to the one before `next_request` wait for a proposal; the refunds from
     `first_refund` up to the one before `next_refund` wait for a withdrawal. `payments` is the number of payments
-    in flight, `outputs` that of the outputs held.
+    in flight, `outputs` that of the outputs held, and `operations` that of the operations in the history
+    (`types.peg_history`).
     """
 
     held: Sat = _NONE
@@ -347,6 +350,7 @@ class PegTotals:
     next_refund: int = 0
     payments: int = 0
     outputs: int = 0
+    operations: int = 0
 
 
 @attrs.frozen

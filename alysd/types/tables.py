@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash
+from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, TransactionHash
 from alysd.types.peg import FederationOutput, FreeOutput, Minted, Payment, PegOutRequest, Refund, VersionOf
+from alysd.types.peg_history import BurnsOf, OperationRecord, PaidRequest, Refunded, Requested
 from alysd.types.units import Height
 
 
@@ -23,7 +24,13 @@ class Proof:
     aux_hash: AuxHash
 
 
-Entry = Proof | FederationOutput | FreeOutput | Minted | PegOutRequest | Refund | Payment | VersionOf
+LedgerEntry = FederationOutput | FreeOutput | Minted | PegOutRequest | Refund | Payment | VersionOf
+"""The types of the values of the peg's ledger."""
+
+HistoryEntry = OperationRecord | BurnsOf | Requested | PaidRequest | Refunded
+"""The types of the values of the peg's history."""
+
+Entry = Proof | LedgerEntry | HistoryEntry
 """The type of the values of all tables."""
 
 
@@ -57,6 +64,21 @@ class Table(Enum):
     SPENDS = "spends"
     """Maps the txid of each version of a payment to the payment."""
 
+    OPERATIONS = "operations"
+    """Maps the number of an operation (8 bytes) to the operation. The entries of the history are never deleted."""
+
+    BURNS = "burns"
+    """Maps the hash of a transaction to its burns."""
+
+    REQUESTED = "requested"
+    """Maps the number of a request (8 bytes) to its operation."""
+
+    PAID = "paid"
+    """Maps the number of a request (8 bytes) to its confirmed payment."""
+
+    REFUNDED = "refunded"
+    """Maps the number of a refund (8 bytes) to the block that paid it."""
+
 
 class Shape(NamedTuple):
     """The types of a table: its keys are byte strings of one length, its values instances of one attrs class."""
@@ -75,12 +97,17 @@ SHAPES: Mapping[Table, Shape] = {
     Table.REFUNDS: Shape(bytes, Refund),
     Table.PAYMENTS: Shape(BitcoinHash, Payment),
     Table.SPENDS: Shape(BitcoinHash, VersionOf),
+    Table.OPERATIONS: Shape(bytes, OperationRecord),
+    Table.BURNS: Shape(TransactionHash, BurnsOf),
+    Table.REQUESTED: Shape(bytes, Requested),
+    Table.PAID: Shape(bytes, PaidRequest),
+    Table.REFUNDED: Shape(bytes, Refunded),
 }
 
 LEDGER: Mapping[type[Any], Table] = {
     SHAPES[table].value: table for table in SHAPES if table not in (Table.PROOFS, Table.WORKS)
 }
-"""The tables of the peg's ledger, by the class of their values."""
+"""The tables of the peg's ledger and history, by the class of their values."""
 
 EntryKey = tuple[Table, bytes]
 """A table, and the key of one of its entries."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from alysd.errors import Malformed
 from alysd.types.block import ExecutionPayload
-from alysd.types.hashes import EvmAddress
+from alysd.types.hashes import EvmAddress, TransactionHash
 from alysd.types.peg import BRIDGE_ADDRESS, Burn
 from alysd.types.units import GWEI_PER_SAT, WEI_PER_GWEI, Sat
 from alysd.wire.keccak import keccak256
@@ -32,7 +32,11 @@ def burns_in(payload: ExecutionPayload, receipts: Sequence[bytes]) -> tuple[Burn
     """
     if not (bloom_has(payload.logs_bloom, BRIDGE_ADDRESS) and bloom_has(payload.logs_bloom, REQUEST_TOPIC)):
         return ()
-    return tuple(burn for receipt in receipts for burn in _burns_of(receipt))
+    return tuple(
+        burn
+        for raw, receipt in zip(payload.transactions, receipts, strict=True)
+        for burn in _burns_of(raw, receipt)
+    )
 
 
 def bloom_has(bloom: bytes, item: bytes) -> bool:
@@ -41,15 +45,16 @@ def bloom_has(bloom: bytes, item: bytes) -> bool:
     return all(bits >> (int.from_bytes(digest[at : at + 2], "big") % 2048) & 1 for at in (0, 2, 4))
 
 
-def _burns_of(receipt: bytes) -> Iterator[Burn]:
+def _burns_of(raw: bytes, receipt: bytes) -> Iterator[Burn]:
+    """The burns of the signed transaction `raw`."""
     body = receipt if receipt[0] >= _FIRST_LIST_BYTE else receipt[1:]
     for log in as_list(as_list(decode(body), 4)[3]):
         address, topics, data = as_list(log, 3)
         if address == BRIDGE_ADDRESS:
-            yield _burn(as_list(topics), as_bytes(data))
+            yield _burn(TransactionHash(keccak256(raw)), as_list(topics), as_bytes(data))
 
 
-def _burn(topics: list[RlpItem], data: bytes) -> Burn:
+def _burn(transaction: TransactionHash, topics: list[RlpItem], data: bytes) -> Burn:
     """Decode a log of the bridge (Solidity's ABI): the offset of the address, the value, the address."""
     if len(topics) != 2 or topics[0] != REQUEST_TOPIC:
         raise Malformed("a log of the bridge must be a RequestPegOut with one indexed sender")
@@ -60,4 +65,4 @@ def _burn(topics: list[RlpItem], data: bytes) -> Burn:
     if any(sender[:12]) or offset != 2 * _WORD or not 0 < length <= MAX_ADDRESS_BYTES or len(data) != whole:
         raise Malformed(f"a log of the bridge with {len(data)} bytes is not in the form of the contract")
     text = data[3 * _WORD : 3 * _WORD + length]
-    return Burn(EvmAddress(sender[12:]), text, Sat(value // _WEI_PER_SAT))
+    return Burn(transaction, EvmAddress(sender[12:]), text, Sat(value // _WEI_PER_SAT))

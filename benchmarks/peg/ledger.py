@@ -23,7 +23,7 @@ from alysd.integrations.lmdb_store import LmdbStore
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.peg import PEG_GENESIS, USER, peg_in, txid
 from alysd.types.chain import ChainState, LedgerChange
-from alysd.types.hashes import BlockHash, EvmAddress, sha256
+from alysd.types.hashes import BlockHash, EvmAddress, TransactionHash, sha256
 from alysd.types.peg import (
     Burn,
     FederationOutput,
@@ -43,7 +43,7 @@ AMOUNT = Sat(1_000_000)
 AT_ONCE = 50_000
 MEASURED = 60
 ADDRESS = b"bcrt1pzfyhn35mfyuj0ys4uyt03uwqh67fhc29evj9cgw3c8f7cqxy2clq84j7uv"
-BURNS = tuple(Burn(USER, ADDRESS, Sat(200_000)) for _ in range(16))
+BURNS = tuple(Burn(TransactionHash(sha256(b"%d" % place)), USER, ADDRESS, Sat(200_000)) for place in range(16))
 HAND = ChainHand.of(chain_spec(execution_genesis=PEG_GENESIS))
 
 

@@ -39,7 +39,7 @@ from alysd.timing import Timing
 from alysd.types.block import Block
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext
-from alysd.types.hashes import BlockHash, EvmAddress, SchnorrSignature, sha256
+from alysd.types.hashes import BlockHash, EvmAddress, SchnorrSignature, TransactionHash, sha256
 from alysd.types.peg import Burn, Payment, PegContents, PegRules, Transaction
 from alysd.types.tables import Entry, EntryKey, EntryPage
 from alysd.types.units import Height, Sat
@@ -222,7 +222,7 @@ class BridgeRig:
 
 def burn(sat: int, address: bytes = PAYEE) -> Burn:
     """A request for a payment."""
-    return Burn(USER, address, Sat(sat))
+    return Burn(TransactionHash(sha256(b"%d" % sat + address)), USER, address, Sat(sat))
 
 
 @asynccontextmanager

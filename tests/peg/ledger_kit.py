@@ -1,5 +1,7 @@
 """A ledger without blocks: contents and burns are taken into it by the peg's rules alone."""
 
+from itertools import count
+
 import attrs
 import coincurve
 
@@ -8,7 +10,7 @@ from alysd.peg.ledger import Draft, Key, Value
 from alysd.peg.payments import spent_outputs
 from alysd.peg.signing import assemble_witness, message_of, spending_of
 from alysd.peg.transition import apply_burns, apply_contents, keys_of, more_keys
-from alysd.types.hashes import BitcoinHash, EvmAddress, SchnorrSignature, sha256
+from alysd.types.hashes import BitcoinHash, EvmAddress, SchnorrSignature, TransactionHash, sha256
 from alysd.types.peg import (
     RESERVE,
     Burn,
@@ -37,6 +39,7 @@ PAYABLE = [
     b"2MzQwSSnBHWHqSAqtTVQ6v47XtaisrJa1Vc",
 ]
 BLOCK = BitcoinHash(bytes(32))
+_TRANSACTIONS = count()
 USER = EvmAddress(b"\x03" * 20)
 
 
@@ -52,6 +55,11 @@ def sign(payment: Payment, transaction: Transaction, members: list[int]) -> Tran
         }
         witness.append(assemble_witness(SPENDINGS[0], signatures))
     return attrs.evolve(transaction, witness=tuple(witness))
+
+
+def make_burn(amount: int, address: bytes = PAYABLE[1], sender: EvmAddress = USER) -> Burn:
+    """A burn by a transaction of its own."""
+    return Burn(TransactionHash(sha256(b"transaction %d" % next(_TRANSACTIONS))), sender, address, Sat(amount))
 
 
 class LedgerBook:
@@ -73,7 +81,7 @@ class LedgerBook:
         draft = Draft(self.totals, found)
         height = Height(self.height + 1)
         mints = apply_contents(draft, contents, height, RULES.max_withdrawals, RULES, SPENDINGS)
-        apply_burns(draft, burns, RULES, SPENDINGS)
+        apply_burns(draft, burns, height, RULES, SPENDINGS)
         self.totals, self.height = draft.totals, height
         for key, value in draft.changes.items():
             if value is None:
@@ -95,7 +103,7 @@ class LedgerBook:
             self.block(PegContents(peg_ins=(self.next_deposit(amounts[start : start + 60]),)))
         if reserve:
             self.block(PegContents(peg_ins=(self.next_deposit([reserve], RESERVE),)))
-        self.block(PegContents(), tuple(Burn(USER, PAYABLE[1], Sat(amount)) for amount in burned or []))
+        self.block(PegContents(), tuple(make_burn(amount) for amount in burned or []))
 
     def draft(self) -> Draft:
         """A draft that can read everything."""

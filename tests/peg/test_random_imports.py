@@ -14,7 +14,7 @@ from alysd.peg.violations import AlreadyMinted, BadReplacement
 from alysd.testing.peg import BITCOIN_BLOCK, peg_in
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
-from alysd.types.hashes import BitcoinHash
+from alysd.types.hashes import BitcoinHash, BlockHash
 from alysd.types.peg import (
     BRIDGE_ADDRESS,
     RESERVE,
@@ -32,6 +32,7 @@ from alysd.types.peg import (
 from alysd.types.tables import Entry, Table
 from alysd.wire.bitcoin_transaction import make_transaction
 from tests.peg.chain_world import GOOD_ADDRESS, NOTHING, USERS, WEI_PER_SAT, PegWorld, burn, peg_world
+from tests.peg.history_model import history_of
 from tests.peg.payments import new_proposal, signed, spendings
 from tests.thorough import cases
 
@@ -49,6 +50,7 @@ class History:
         self.deposits: list[PegIn] = []
         self.taken: set[PegIn] = set()
         self.done: set[str] = set()
+        self.blocks: dict[BlockHash, SignedBlock] = {}
 
     async def listed(self, table: Table, at: ChainState) -> dict[bytes, Entry]:
         """All entries of a table after a block, in pages of three."""
@@ -85,6 +87,18 @@ class History:
         free = sorted((one.amount for one in outputs if one.payment is None), reverse=True)
         assert [coin_of(key)[0] for key in await self.listed(Table.COINS, at)] == free, "the largest first"
         assert await self.world.balance(BRIDGE_ADDRESS, at) == totals.burned * WEI_PER_SAT
+        if self.blocks:
+            await self.check_history(at)
+
+    async def check_history(self, at: ChainState) -> None:
+        """The history is the one that follows from the blocks of the branch, from the first one on."""
+        branch: list[SignedBlock] = []
+        while (block := self.blocks.get(at.hash if not branch else branch[-1].block.parent_hash)) is not None:
+            branch.append(block)
+        expected = history_of(branch[::-1], self.world.spec, spendings(self.world)[0].output_script, self.versions)
+        for table, entries in expected.items():
+            assert await self.listed(table, at) == entries
+        assert at.peg.operations == len(expected[Table.OPERATIONS])
 
     async def payments(self, at: ChainState) -> list[Payment]:
         """The payments in flight after a block."""
@@ -93,6 +107,7 @@ class History:
 
     async def take(self, block: SignedBlock) -> ChainState | None:
         """Import a block; None if it is refused for a reason that `contents` does not exclude."""
+        self.blocks[block.hash] = block
         try:
             return await self.world.take(block)
         except (AlreadyMinted, BadReplacement) as error:
@@ -156,7 +171,9 @@ async def test_every_block_of_a_random_history_keeps_the_ledger(
     """A mint or payment that a reorganisation does not undo exactly would be made twice, or forgotten."""
     async with peg_world(tmp_path) as world:
         history = History(world, seed)
-        head = await world.block(PegContents(peg_ins=(peg_in("reserve", 500_000, to=RESERVE),)))
+        reserve = PegContents(peg_ins=(peg_in("reserve", 500_000, to=RESERVE),))
+        head = await history.take(await world.make(world.genesis, reserve))
+        assert head is not None
         for _ in range(BLOCKS):
             parent = head
             for _ in range(history.random.choice([*[0] * 10, 1, 3])):

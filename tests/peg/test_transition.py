@@ -17,7 +17,6 @@ from alysd.peg.versions import transaction_of
 from alysd.types.hashes import BitcoinHash, EvmAddress, sha256
 from alysd.types.peg import (
     RESERVE,
-    Burn,
     ConfirmedPegOut,
     OutPoint,
     PegContents,
@@ -29,7 +28,7 @@ from alysd.types.peg import (
 )
 from alysd.types.units import Gwei, Sat
 from alysd.wire.bitcoin_transaction import make_transaction
-from tests.peg.ledger_kit import BLOCK, PAYABLE, RULES, SPENDINGS, LedgerBook, sign
+from tests.peg.ledger_kit import BLOCK, PAYABLE, RULES, SPENDINGS, LedgerBook, make_burn, sign
 
 NOT_PAYABLE = [b"tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx", b"1BoatSLRHtKNngkdXEeobR76b53LETtpyT", b"x", b"\xff"]
 STRATEGIES: list[Strategy] = ["largest-first", "smallest-first", "branch-and-bound", "minimize-fee"]
@@ -61,7 +60,7 @@ class PegMachine(LedgerBook, RuleBasedStateMachine):
     @rule(amount=st.integers(0, 400_000), address=st.sampled_from(3 * PAYABLE + NOT_PAYABLE))
     def burn_some(self, amount: int, address: bytes) -> None:
         before = self.totals
-        mints = self.block(PegContents(), (Burn(EvmAddress(b"\x03" * 20), address, Sat(amount)),))
+        mints = self.block(PegContents(), (make_burn(amount, address),))
         self._count_mints(mints, 0)
         self.burned += amount
         accepted = self.totals.next_request - before.next_request
