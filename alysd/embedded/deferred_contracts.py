@@ -1,12 +1,11 @@
-"""Loads the precompiled contracts for elliptic curves after the start of the node, or at their first call.
+"""Keeps the specification's own contracts for elliptic curves out of the start of the node.
 
-The library py_ecc, which they need, computes tables when it is imported: a third of the time of a start.
+The library py_ecc, which they need, computes tables when it is imported: a third of the time of a start. The
+engine has faster contracts (`engine.precompiled`), so only tests that compare the two call the specification's.
 `defer_contracts` puts stand-ins in the place of the contracts' modules before the specification (EELS, fork
-Cancun) imports them. The first call of a stand-in loads the real contract. `load_contracts` loads all of them, so
-that no block has to wait for them.
+Cancun) imports them. The first call of a stand-in loads the real contract.
 """
 
-import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -35,16 +34,6 @@ def defer_contracts() -> None:
         sys.modules.setdefault(stand_in.__name__, stand_in)
 
 
-def load_contracts() -> None:
-    """Load the contracts, in half a second. Call it in a thread.
-
-    Later garbage collections do not examine the loaded objects, which would stop the event loop for 30 ms.
-    """
-    for name in _CONTRACTS:
-        _load(name)
-    gc.freeze()
-
-
 def _stand_in(name: str, function: str) -> Callable[[Any], None]:
     def contract(evm: Any) -> None:
         getattr(_load(name), function)(evm)
@@ -53,7 +42,7 @@ def _stand_in(name: str, function: str) -> Callable[[Any], None]:
 
 
 def _load(name: str) -> ModuleType:
-    with _loading:  # threads of the RPC may call the same contract for the first time
+    with _loading:  # two threads may call the same contract for the first time
         if name not in _loaded:
             sys.modules.pop(f"{_PACKAGE}.{name}", None)  # the stand-in
             _loaded[name] = import_module(f"{_PACKAGE}.{name}")

@@ -1,5 +1,6 @@
 """The embedded engine with its transaction pool, and the Ethereum JSON-RPC that serves both."""
 
+import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -7,15 +8,11 @@ from typing import Any, Literal
 import attrs
 import trio
 
-from alysd.embedded.deferred_contracts import load_contracts
 from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.engine.pruning import KEPT_STATES
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.app import serve_ethereum
 from alysd.messages.metrics import PortCounts
-
-LOAD_AFTER = 1.0
-"""Seconds after which the deferred contracts are loaded. By then the rest of the node has started."""
 
 
 @attrs.frozen
@@ -49,12 +46,5 @@ class EmbeddedExecution:
 
         Clients may address the server by an IP address, by `localhost`, or by one of `names`.
         """
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_load_contracts)
-            await serve_ethereum(self.engine, self.pool, listeners, names, counts)
-
-
-async def _load_contracts() -> None:
-    await trio.sleep(LOAD_AFTER)
-    # Abandoned if the node stops meanwhile: an import cannot be interrupted, and changes nothing of the node.
-    await trio.to_thread.run_sync(load_contracts, abandon_on_cancel=True)
+        gc.freeze()  # later collections do not examine the modules of the engine, which would take 30 ms
+        await serve_ethereum(self.engine, self.pool, listeners, names, counts)

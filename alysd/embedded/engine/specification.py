@@ -8,7 +8,7 @@ remain the original one.
 
 import sys
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 
 from ethereum import EVM_RECURSION_LIMIT
 from ethereum.exceptions import EthereumException
@@ -16,7 +16,8 @@ from ethereum.forks.cancun import blocks, fork, state, transactions, trie, vm
 from ethereum.forks.cancun.fork_types import EMPTY_ACCOUNT, Account, Address
 from ethereum.forks.cancun.utils.message import prepare_message
 from ethereum.forks.cancun.vm import exceptions, interpreter
-from ethereum.forks.cancun.vm.precompiled_contracts import mapping
+from ethereum.forks.cancun.vm.instructions import Ops
+from ethereum.forks.cancun.vm.precompiled_contracts import mapping as _mapping
 from ethereum.trace import OpStart, PrecompileStart, set_evm_trace
 from ethereum_rlp import rlp
 from ethereum_rlp.exceptions import RLPException
@@ -29,7 +30,10 @@ from ethereum_types.numeric import U64, U256, Uint
 import_module("py_ecc")
 sys.setrecursionlimit(EVM_RECURSION_LIMIT)
 
-PRECOMPILED: frozenset[Address] = frozenset(cast("Any", mapping).PRE_COMPILED_CONTRACTS)
+mapping: Any = _mapping
+"""The module with the table of the precompiled contracts."""
+
+PRECOMPILED: frozenset[Address] = frozenset(mapping.PRE_COMPILED_CONTRACTS)
 """The addresses of the precompiled contracts."""
 
 __all__ = [
@@ -44,6 +48,7 @@ __all__ = [
     "Bytes32",
     "EthereumException",
     "OpStart",
+    "Ops",
     "PrecompileStart",
     "RLPException",
     "Uint",
@@ -51,6 +56,7 @@ __all__ = [
     "exceptions",
     "fork",
     "interpreter",
+    "mapping",
     "prepare_message",
     "rlp",
     "set_evm_trace",

@@ -9,17 +9,6 @@ import math
 import time
 from collections.abc import Callable
 
-PAIRING_ADDRESS = (8).to_bytes(20, "big")
-"""The address of the pairing check (EIP-197), which takes long for large inputs and cannot be interrupted."""
-
-_SECONDS_PER_PAIR = 0.5
-"""Time in seconds that py_ecc takes for one pair of points on a slow machine.
-
-A pair costs 34,000 gas (EIP-1108).
-"""
-
-_PAIR_BYTES = 192
-
 _CHECK_EVERY = 256
 """The number of instructions between two checks of the clock. This many instructions take about a millisecond."""
 
@@ -69,9 +58,8 @@ class TimeBudget:
         if self.left() < 0:
             raise OutOfTime
 
-    def precompile(self, address: bytes, size: int) -> None:
-        """Raise `OutOfTime` if the precompiled contract could exceed the budget with `size` bytes of input."""
-        needed = size // _PAIR_BYTES * _SECONDS_PER_PAIR if address == PAIRING_ADDRESS else 0.0
+    def need(self, seconds: float) -> None:
+        """Raise what `check` raises, also if less than `seconds` are left for something that takes as long."""
         self._interrupt()
-        if self.left() < needed:
+        if self.left() < seconds:
             raise OutOfTime

@@ -8,7 +8,6 @@ import pytest
 
 from alysd.embedded.engine.build_time import Clocks
 from alysd.embedded.engine.building import Builder
-from alysd.embedded.engine.time_budget import PAIRING_ADDRESS
 from alysd.embedded.engine.transaction import SignedTransaction
 from alysd.embedded.engine.values import AccountState
 from alysd.embedded.pool.refusals import Dropped
@@ -141,12 +140,33 @@ def test_an_endless_transaction_is_dropped_with_its_reason(world: World, logged:
     assert world.blocks_until(following) == 1, "its sender is set back, but not kept out"
 
 
-def test_a_pairing_of_many_points_is_not_even_begun(world: World) -> None:
-    data = bytes(192 * 60)
-    slow = world.send(transfer(RICH, 0, to=PAIRING_ADDRESS, data=data, gas=4_000_000))
+def test_what_takes_too_long_at_least_is_not_even_begun(world: World) -> None:
+    rounds = (2_000_000).to_bytes(4, "big") + bytes(209)
+    slow = world.send(transfer(RICH, 0, to=bytes(19) + b"\x09", data=rounds, gas=4_000_000))
     for _ in range(4):
         world.block()
     assert world.pool.drop_reason(slow.hash) == "takes longer than 0.75 s of processor time to execute"
+
+
+def test_the_check_of_a_proof_is_included(world: World) -> None:
+    """Proofs of most rollups and mixers need four pairs; one pair took half a second."""
+    pair = _word(1) + _word(2) + b"".join(map(_word, _GENERATOR))
+    gas = 200_000 + 4 * 34_000
+    sent = world.send(transfer(RICH, 0, to=bytes(19) + b"\x08", data=pair * 4, gas=gas))
+    assert world.blocks_until(sent) <= 3
+
+
+_GENERATOR = (
+    0x198E9393920D483A7260BFB731FB5D25F1AA493335A9E71297E485B7AEF312C2,
+    0x1800DEEF121F1E76426A00665E5C4479674322D4F75EDADD46DEBD5CD992F6ED,
+    0x090689D0585FF075EC9E99AD690C3395BC4B313370B38EF355ACDADCD122975B,
+    0x12C85EA5DB8C6DEB4AAB71808DCB408FE3D1E7690C43D37B4CE6CC0166FA7DAA,
+)
+"""The generator of G2 of alt_bn128, as EIP-197 writes it."""
+
+
+def _word(value: int) -> bytes:
+    return value.to_bytes(32, "big")
 
 
 def endless(signer: Signer, nonce: int) -> bytes:

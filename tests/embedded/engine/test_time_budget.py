@@ -2,7 +2,7 @@
 
 import pytest
 
-from alysd.embedded.engine.time_budget import PAIRING_ADDRESS, OutOfTime, TimeBudget
+from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 
 
 class Clock:
@@ -50,12 +50,11 @@ def test_without_seconds_only_an_interrupt_ends_it(clock: Clock) -> None:
         TimeBudget(-1, clock=clock).check()
 
 
-def test_a_pairing_that_would_outlast_the_budget_is_not_begun(clock: Clock) -> None:
+def test_what_would_outlast_the_budget_is_not_begun(clock: Clock) -> None:
     budget = TimeBudget(2.0, clock=clock)
-    budget.precompile(PAIRING_ADDRESS, 3 * 192)
+    budget.need(1.9)
     with pytest.raises(OutOfTime):
-        budget.precompile(PAIRING_ADDRESS, 30 * 192)
-    budget.precompile(bytes(19) + b"\4", 10**6)
+        budget.need(2.1)
     clock.now += 3
     with pytest.raises(OutOfTime):
-        budget.precompile(bytes(19) + b"\4", 0)
+        budget.need(0.0)
