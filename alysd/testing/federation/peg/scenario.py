@@ -7,7 +7,13 @@ import attrs
 
 from alysd.testing.federation.adversary import Habits
 from alysd.testing.federation.peg.adversary import PegHabits
-from alysd.testing.federation.scenario import FAULT_SLOTS, FederationScenario, draw_scenario
+from alysd.testing.federation.scenario import (
+    COSTLY,
+    FAULT_SLOTS,
+    OFF_SECONDS,
+    FederationScenario,
+    draw_scenario,
+)
 
 BitcoinFaultKind = Literal[
     "dead", "slow", "behind", "cut off", "garbage", "downloading", "pruned", "refusing", "fees"
@@ -52,9 +58,10 @@ def draw_peg_scenario(seed: int, members: int, minutes: float) -> PegScenario:
     lying = dict(scenario.liars)
     if not lying and members > 3 and choices.random() < 0.5:
         lying = {choices.randrange(members): Habits(approve_all=1.0)}
-    # A fault that costs minutes of approvals may concern only members that do not lie.
-    fragile = {one for faults in scenario.rounds for fault in faults for one in fault.members}
-    if not scenario.liars and fragile & lying.keys():
+    # Peers keep a liar away that forges signatures. Together with a member that may not approve for some minutes,
+    # that is more than f.
+    costly = any(fault.kind in COSTLY for faults in scenario.rounds for fault in faults)
+    if not scenario.liars and (costly or max(map(abs, scenario.skews)) >= OFF_SECONDS):
         lying = {}
     scenario = attrs.evolve(scenario, liars=lying)
     liars = {index: PegHabits(*(choices.choice((0.0, 0.3, 0.9)) for _ in range(3))) for index in lying}
