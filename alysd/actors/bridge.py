@@ -126,7 +126,7 @@ class BridgeActor(Actor[Bridge]):
             for one in change.changes
             if isinstance(one.value, Payment) and one.value.versions[-1].txid == proposal.transaction.txid
         )
-        await self._proposals.judge(proposal, made, parent, versions)
+        await self._proposals.judge(proposal, made, parent, versions, block.peg.confirmed)
 
     async def _versions(self, parent: ChainState) -> Versions:
         """The payments in flight after `parent`, and what Bitcoin shows of them."""

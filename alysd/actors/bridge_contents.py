@@ -4,7 +4,7 @@ The deposits and confirmed payments in the contents have one confirmation more t
 member whose Bitcoin node is a block behind agrees too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 import attrs
 import trio
@@ -22,6 +22,7 @@ from alysd.types.peg import (
     ConfirmedPegOut,
     Minted,
     Payment,
+    PaymentVersion,
     PegContents,
     PegIn,
     Transaction,
@@ -74,6 +75,15 @@ class Versions:
     def unconfirmed(self, payment: Payment) -> bool:
         """Whether Bitcoin shows no version of the payment."""
         return not any(version.txid in self.seen for version in payment.versions)
+
+    def each(self) -> Iterator[tuple[Payment, PaymentVersion]]:
+        """Each version, with its payment."""
+        return ((payment, version) for payment in self.payments for version in payment.versions)
+
+    def without(self, confirmed: Container[BitcoinHash]) -> "Versions":
+        """The payments none of whose versions is confirmed."""
+        ended = [payment for payment, version in self.each() if version.txid in confirmed]
+        return Versions([payment for payment in self.payments if payment not in ended], self.seen)
 
 
 @attrs.frozen

@@ -11,6 +11,7 @@ from alysd.actors.bridge_reads import BridgeReads
 from alysd.consensus.peg_ledger import spendings_at
 from alysd.errors import NotSeenOnBitcoin, PaymentDeclined
 from alysd.peg.authoring import Wish, make_proposal, make_replacement
+from alysd.peg.coins import Coin
 from alysd.peg.consolidation import Waiting, judge_consolidation, make_consolidation
 from alysd.peg.estimates import (
     LOW_RATE,
@@ -33,7 +34,15 @@ from alysd.peg.signing import Spending
 from alysd.peg.weights import rate_of
 from alysd.types.chain import ChainState
 from alysd.types.hashes import displayed
-from alysd.types.peg import MAX_INPUTS, Payment, PegOutProposal, PegRules
+from alysd.types.peg import (
+    MAX_INPUTS,
+    ConfirmedPegOut,
+    OutPoint,
+    Payment,
+    PaymentVersion,
+    PegOutProposal,
+    PegRules,
+)
 from alysd.types.tables import Table
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_transaction import make_transaction
@@ -67,11 +76,18 @@ class Proposals:
             return None
         return await self._payment(parent, versions, spendings)
 
-    async def judge(self, proposal: PegOutProposal, made: Payment, parent: ChainState, versions: Versions) -> None:
+    async def judge(
+        self,
+        proposal: PegOutProposal,
+        made: Payment,
+        parent: ChainState,
+        versions: Versions,
+        confirmed: Sequence[ConfirmedPegOut],
+    ) -> None:
         """Judge the fee rate and the choice of outputs, or whether a payment may be replaced yet.
 
-        `made` is the payment in the ledger after the block. Raises `NotSeenOnBitcoin` and
-        `PaymentDeclined`.
+        `made` is the payment in the ledger after the block, which has the `confirmed` peg-outs. Raises
+        `NotSeenOnBitcoin` and `PaymentDeclined`.
         """
         spendings = await trio.to_thread.run_sync(spendings_at, parent, self.reads.context)
         replaced = None
@@ -89,12 +105,16 @@ class Proposals:
         check_rate_near(rate, await self._estimate(), replaced)
         if proposal.replaces is not None:
             return
-        coins = await self.reads.coins(parent.hash, spendings, MAX_INPUTS)
+        # The proposal can also spend the changes of the payments that its block confirms.
+        coins = list(await self.reads.coins(parent.hash, spendings, MAX_INPUTS))
+        names = {one.txid for one in confirmed}
+        coins += [_coin(*one, spendings) for one in versions.each() if one[1].txid in names and one[0].change]
+        coins.sort(key=lambda coin: coin.amount, reverse=True)
         if made.payees:
             judge_selection(made, coins, spendings)
             return
         (first,) = waiting_requests(await self._requests(parent), 1)
-        judge_consolidation(made, Waiting(first.owed, coins, _changes(versions)))
+        judge_consolidation(made, Waiting(first.owed, coins, _changes(versions.without(names))))
 
     async def note_signed(self, versions: Versions) -> None:
         """Remember since which height of Bitcoin each version has its witnesses.
@@ -158,6 +178,12 @@ class Proposals:
         last = min(totals.next_request, totals.first_request + MAX_PAYEES)
         numbers = [number_key(number) for number in range(totals.first_request, last)]
         return Draft(totals, await self.reads.ledger(Table.REQUESTS, numbers, parent.hash))
+
+
+def _coin(payment: Payment, version: PaymentVersion, spendings: Sequence[Spending]) -> Coin:
+    """The change of a version of a payment as an output that can be spent."""
+    spends = OutPoint(version.txid, len(payment.payees))
+    return Coin(spends, payment.change_of(version), payment.federation, spendings[payment.federation].weight)
 
 
 def _changes(versions: Versions) -> list[Sat]:

@@ -23,7 +23,15 @@ from alysd.peg.ledger import Draft, Key, Value
 from alysd.peg.signing import SIGNATURE_BYTES
 from alysd.peg.weights import rate_of
 from alysd.types.hashes import BitcoinHash
-from alysd.types.peg import ConfirmedPegOut, Minted, PegContents, PegOutRequest, Transaction, coin_of
+from alysd.types.peg import (
+    ConfirmedPegOut,
+    Minted,
+    PegContents,
+    PegOutProposal,
+    PegOutRequest,
+    Transaction,
+    coin_of,
+)
 from alysd.types.tables import Table
 from alysd.types.units import Height, Sat
 from alysd.wire.bitcoin_transaction import make_transaction
@@ -445,6 +453,22 @@ async def test_a_consolidation_that_cannot_be_replaced_stops_no_payment(
         assert newer.replaces == joined.txid
 
 
+def unfair(rig: BridgeRig) -> PegOutProposal:
+    """A proposal that spends the smallest outputs, all below 5,000,000 sat."""
+    coins = [
+        Coin(outpoint, amount, 0, rig.spendings[0].weight)
+        for amount, outpoint in (coin_of(key) for table, key in rig.ledger.entries if table is Table.COINS)
+        if amount < 5_000_000
+    ]
+    requests = {(PegOutRequest, key): rig.ledger.entries[table, key] for table, key in rig.ledger.entries
+                if table is Table.REQUESTS}  # fmt: skip
+    draft = Draft(rig.ledger.head.peg, cast("dict[Key, Value | None]", requests))
+    wish = Wish(2_000, rig.ledger.rules.peg_out_max_fee_rate, "smallest-first")
+    made = make_proposal(draft, coins, wish, rig.spendings, make_transaction)
+    assert made is not None
+    return made
+
+
 async def test_an_unfair_choice_of_outputs_is_refused(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with bridge_rig(tmp_path) as rig:
         script = rig.spendings[0].output_script
@@ -455,16 +479,27 @@ async def test_an_unfair_choice_of_outputs_is_refused(tmp_path: Path, autojump_c
         rig.ledger.advance(NOTHING, [burn(2_000_000)])
         right = await rig.contents()
         await rig.judge(right)
-        coins = [
-            Coin(outpoint, amount, 0, rig.spendings[0].weight)
-            for amount, outpoint in (coin_of(key) for table, key in rig.ledger.entries if table is Table.COINS)
-            if amount < 5_000_000
-        ]
-        requests = {(PegOutRequest, key): rig.ledger.entries[table, key] for table, key in rig.ledger.entries
-                    if table is Table.REQUESTS}  # fmt: skip
-        draft = Draft(rig.ledger.head.peg, cast("dict[Key, Value | None]", requests))
-        wish = Wish(2_000, rig.ledger.rules.peg_out_max_fee_rate, "smallest-first")
-        unfair = make_proposal(draft, coins, wish, rig.spendings, make_transaction)
-        assert unfair is not None
         with pytest.raises(PaymentDeclined, match=r"spends \d\d outputs, and 1 are enough"):
-            await rig.judge(PegContents(proposal=unfair))
+            await rig.judge(PegContents(proposal=unfair(rig)))
+
+
+async def test_the_outputs_of_a_block_are_judged_with_the_changes_that_it_confirms(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """An author could spend many small outputs while the large one was in flight."""
+    async with bridge_rig(tmp_path) as rig:
+        await with_deposit(rig, 6_000_000)
+        rig.ledger.advance(NOTHING, [burn(300_000)])
+        first = (await rig.step()).proposal
+        assert first is not None
+        script = rig.spendings[0].output_script
+        rig.chain.pay([*[(100_000 + place, script) for place in range(30)], (0, b"\x6a\x14" + USER)])
+        rig.chain.mempool[first.transaction.txid] = rig.sign_only(first.transaction)
+        await rig.mine(CONFIRMATIONS + 1)
+        ready = await rig.contents()
+        assert (len(ready.confirmed), len(ready.peg_ins)) == (1, 1)
+        rig.ledger.advance(PegContents(peg_ins=ready.peg_ins), [burn(2_000_000)])
+        alone = PegContents(proposal=unfair(rig))
+        await rig.judge(alone)
+        with pytest.raises(PaymentDeclined, match=r"spends \d\d outputs, and 1 are enough"):
+            await rig.judge(attrs.evolve(alone, confirmed=ready.confirmed))
