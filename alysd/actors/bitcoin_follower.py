@@ -124,8 +124,15 @@ class BitcoinFollower:
                     f"the Bitcoin node's chain ends at block {info.height}, below block {height}, which this node "
                     "has read already"
                 )
-            if await self.node.block_hash(height) == block:
+            found = await self.node.block_hash(height)
+            if found == block:
                 break
+            if found is None and height <= info.height:
+                # Another node has answered after a fail-over, and is behind: it does not say that a block is gone.
+                raise NotNow(
+                    f"the Bitcoin node has no block {height}, although it has said that its newest block is "
+                    f"{info.height}: asking again"
+                )
             await trio.to_thread.run_sync(self.records.remove_newest)
             self.read = await trio.to_thread.run_sync(self.records.newest)
             removed += 1

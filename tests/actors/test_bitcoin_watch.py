@@ -33,6 +33,7 @@ from alysd.messages.log.bitcoin import BitcoinFollowed, BitcoinNotUsable, Bitcoi
 from alysd.nurseries import Address, OneForOne, actor, open_system, supervisor
 from alysd.peg.signing import spending_of
 from alysd.testing.bitcoin import FakeBitcoin, FakeBitcoinNode
+from alysd.types.bitcoin import BitcoinChainInfo
 from alysd.types.bitcoin_watch import Deposits, Expected, SeenDeposit
 from alysd.types.hashes import BitcoinHash, EvmAddress
 from alysd.types.peg import PegIn, Transaction
@@ -382,6 +383,38 @@ async def test_a_shorter_best_chain_is_followed(rig: Rig, autojump_clock: MockCl
         rig.chain.reorganise(4, longer=-2)
         await settled(watch, rig)
         assert (await watch.ask(GetBitcoinStatus())).read == 3
+
+
+@attrs.define
+class FailingOverNode(FakeBitcoinNode):
+    """Two nodes as one: the first answers `chain_info` and then fails, and the second one is `behind`."""
+
+    async def chain_info(self) -> BitcoinChainInfo:
+        """That of the first node."""
+        info = await super().chain_info()
+        return attrs.evolve(info, height=self.chain.height, tip=self.chain.tip)
+
+
+async def test_a_node_that_is_behind_after_a_fail_over_removes_no_block(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """The watch removed all blocks that the second node did not have yet: minted deposits counted as lost."""
+    rig.node = FailingOverNode(rig.chain)
+    async with rig.watching() as watch:
+        rig.deposit()
+        rig.chain.mine(4)
+        await settled(watch, rig)
+        rig.node.behind = 5
+        rig.chain.mine()
+        with trio.fail_after(120):
+            while not any(isinstance(one, BitcoinNotUsable) for one in rig.logged):  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        with pytest.raises(NotNow, match="has no block 4, although it has said that its newest block is 5"):
+            await deposits(watch)
+        rig.node.behind = 0
+        await settled(watch, rig)
+        assert len(await deposits(watch)) == 1
+        assert not any(isinstance(one, BitcoinReorganised) for one in rig.logged)
 
 
 async def test_blocks_that_are_taken_back_are_awaited(rig: Rig, autojump_clock: MockClock) -> None:
