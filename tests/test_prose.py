@@ -1,4 +1,4 @@
-"""Docstrings, comments and documents avoid phrases that do not belong in plain technical English.
+"""Docstrings, comments and documents are plain technical English, and name sections that exist.
 
 A line that needs such a phrase as a name has it in backticks.
 """
@@ -68,6 +68,31 @@ def test_no_banned_phrase_is_in_docstrings_comments_and_documents() -> None:
         if name != "tests/test_prose.py"
         for number, line in prose(ROOT / name)
         for why in banned(line)
+    ]
+    assert not wrong, "\n".join(["", *wrong])
+
+
+def sections(page: str) -> set[str]:
+    """The titles of a page in docs: its headings, and the bold words with which paragraphs begin."""
+    text = (ROOT / "docs" / page).read_text()
+    found = re.findall(r"^#+ (.*)$|^(?:- |\| )?\*\*(.+?)\*\*", text, re.MULTILINE)
+    return {(heading or words).rstrip(".").replace("`", "") for heading, words in found}
+
+
+def test_sections_are_named_by_their_titles() -> None:
+    """Otherwise nobody finds the section to which a docstring refers."""
+    listed = subprocess.run(
+        ["git", "ls-files", "*.py", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    named = re.compile(r'([a-z-]+\.md)\)?\]?(?:\([^)]*\))?, ((?:"[^"]+"(?:, | and )?)+)')
+    pages = {path.name: sections(path.name) for path in (ROOT / "docs").glob("*.md")}
+    wrong = [
+        f"{name}: {page} has no section {title!r}"
+        for name in listed.stdout.split()
+        if name != "tests/test_prose.py"
+        for page, titles in named.findall(re.sub(r"\s*\n\s*(?:# )?", " ", (ROOT / name).read_text()))
+        for title in re.findall(r'"([^"]+)"', titles)
+        if page in pages and title.rstrip(".,").replace("`", "") not in pages[page]
     ]
     assert not wrong, "\n".join(["", *wrong])
 
