@@ -29,5 +29,5 @@ def run(args: argparse.Namespace) -> int:
     step = float(answer["step"])
     way = "ahead of" if step > 0 else "behind"
     accepted = f"the clock is accepted: it is {abs(step):.0f} s {way} the time that the node expected"
-    say(f"{accepted if step else 'the clock was believed already'}\n")
+    say(f"{accepted if step else 'the clock was trusted already'}\n")
     return 0

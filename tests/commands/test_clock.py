@@ -15,7 +15,7 @@ from alysd.testing.config_files import CONF
     [
         (3600.0, "the clock is accepted: it is 3600 s ahead of the time that the node expected\n"),
         (-60.0, "the clock is accepted: it is 60 s behind the time that the node expected\n"),
-        (0.0, "the clock was believed already\n"),
+        (0.0, "the clock was trusted already\n"),
     ],
 )
 def test_it_says_what_is_accepted(
