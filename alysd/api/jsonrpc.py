@@ -105,9 +105,8 @@ Handler = Callable[[Params], Awaitable[Any]]
 class Method:
     """One RPC method. `call` takes the parameters, at most `parameters` of them.
 
-    It returns a JSON value, or an `Encoded` one.
-
-    With `large`, the value may have megabytes, so a thread encodes it.
+    It returns a JSON value, or an `Encoded` one. With `large`, the value may have megabytes, so a thread encodes
+    it.
     """
 
     call: Handler

@@ -114,7 +114,7 @@ class NodeReport:
         return NodeHealth(status, (*grave, *light))
 
     def _peg_reasons(self) -> list[str]:
-        """What is wrong with the peg. Blocks go on, so nothing of it makes the node unhealthy."""
+        """The reasons for degraded health because of the peg. Blocks go on, so the node is not unhealthy."""
         reasons: list[str] = []
         if self.peg is not None and self.peg.lost:
             lost, count = self.peg.lost[0], len(self.peg.lost)

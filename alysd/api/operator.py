@@ -145,7 +145,7 @@ class OperatorPages:
         )
 
     async def _peg(self) -> tuple[BitcoinStatus | None, PegHealth | None]:
-        """What the Bitcoin watch and the bridge know; None for what does not answer."""
+        """The status of the Bitcoin watch and the health of the peg; None for an actor that does not answer."""
         if self.bitcoin is None or self.bridge is None:
             return None, None
         bitcoin = await _answer(self.bitcoin.ask(GetBitcoinStatus(), seconds=self.timing.page_ask))

@@ -72,8 +72,8 @@ class QueuedOutput:
     def offer(self, line: str) -> None:
         """Add `line`, without its end of line, to the queue.
 
-        Does not block; the line is lost if the queue is full.
-        A character that the encoding lacks is written as an escape sequence.
+        Does not block; the line is lost if the queue is full. A character that the encoding lacks is written as
+        an escape sequence.
         """
         data = self._encoded(line)
         with self._changed:

@@ -32,8 +32,8 @@ def server_tasks(
     """Return one task per port.
 
     `methods` are those of Alys's JSON-RPC. The JSON-RPC and the operator's pages have one port, or two if the
-    configuration has an operator address.
-    `ethereum` serves the RPC of an embedded engine on a further port; it is None without such an engine.
+    configuration has an operator address. `ethereum` serves the RPC of an embedded engine on a further port; it is
+    None without such an engine.
     """
     names = frozenset[str](config.allowed_hosts)
     routes = {"/": rpc_route(Dispatcher(methods, CODES))}

@@ -12,7 +12,7 @@ from alysd.audit.explain import Explained, explain
 from alysd.audit.records import RESERVE, AlysFindings, BitcoinFindings, Burned, Paid, PegTerms
 from alysd.types.units import Sat
 
-SMALLEST_REFUND = 10
+REFUND_DIVISOR = 10
 """A refused burn below `peg_out_minimum` divided by this is not refunded (docs/protocol.md, "Burns")."""
 
 SMALLEST_CHANGE = 330
@@ -93,7 +93,7 @@ def reconcile(
         if script is not None and burned.amount >= terms.peg_out_minimum:
             requests.append(_Request(script, Sat(burned.amount - terms.service_fee)))
             reserve += terms.service_fee
-        elif SMALLEST_REFUND * burned.amount < terms.peg_out_minimum:
+        elif REFUND_DIVISOR * burned.amount < terms.peg_out_minimum:
             reserve += burned.amount
         else:
             refused.append(burned)

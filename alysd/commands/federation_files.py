@@ -39,8 +39,8 @@ class MemberFolder:
 def open_federation(folder: Path, members: int, bitcoin: str | None = None) -> tuple[MemberFolder, ...]:
     """Find the federation in `folder`, or make one in a folder that is new or empty.
 
-    With `bitcoin`, the URL of a Bitcoin node on regtest, a new federation has a peg.
-    Raises `ConfigError` if the folder has something else, or another number of members.
+    With `bitcoin`, the URL of a Bitcoin node on regtest, a new federation has a peg. Raises `ConfigError` if the
+    folder has something else, or another number of members.
     """
     from alysd.errors import ConfigError
 

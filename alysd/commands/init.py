@@ -19,11 +19,15 @@ TEMPLATE_FOLDER = "/etc/alysd"
 TEMPLATE_PROGRAMS = "/opt/alysd/bin"
 """The folder of the program `alysd` that the systemd unit names."""
 DEV_GENESIS = "chains/dev.genesis.json"
+"""The execution genesis of the development chain."""
 DEV_CHAIN = "chains/dev.toml"
+"""The specification of the development chain."""
 
 _FEE_RATES = ("peg_out_max_fee_rate = 500000", "peg_out_max_fee_rate = 200000")
-"""The line of the development chain, and the one with a peg, whose largest fee its minimums must pay."""
-"""The execution genesis of the development chain."""
+"""The largest fee rate of the development chain, and its replacement on this chain with a peg.
+
+The chain's smallest deposit and request do not pay for a payment at the first rate.
+"""
 QUOTED = re.compile(r"[\s\"'\\%$:]|[^\w/.+@,=-]")
 """Matches a character that has a special meaning in a TOML string, a systemd unit or a PATH."""
 

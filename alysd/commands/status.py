@@ -13,7 +13,7 @@ from alysd.wire.plain_text import plain
 if TYPE_CHECKING:
     import httpx
 
-EXIT_AMISS = 1
+EXIT_NOT_HEALTHY = 1
 """The exit status when the node is degraded or unhealthy."""
 
 EXIT_NOT_RUNNING = 3
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         say(json.dumps(report, indent=2) + "\n")
     else:
         say(draw_status(report, now=time.time()))
-    return 0 if report["health"]["status"] == "healthy" else EXIT_AMISS
+    return 0 if report["health"]["status"] == "healthy" else EXIT_NOT_HEALTHY
 
 
 def _url(args: argparse.Namespace) -> str:

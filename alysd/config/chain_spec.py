@@ -84,7 +84,7 @@ The witness of one more would have 1,671 bytes, and nodes of Bitcoin Knots do no
 
 _MAINNET_CONFIRMATIONS = 6
 _PEG_WITHDRAWALS = 3
-"""What a block needs beside the fee addresses: the miner's fee, a deposit and a refund."""
+"""The withdrawals of a block beside those to the fee addresses: the miner's fee, a deposit, a refund."""
 
 
 Parameters = TypeVar("Parameters", bound=ChainParameters)

@@ -41,7 +41,7 @@ def approval_message(genesis: BlockHash, block: BlockHash) -> bytes:
 
 
 def is_approved(signed: SignedBlock, federation: Federation) -> bool:
-    """Whether the block has a quorum of approvals. (Otherwise it is a candidate.) Does not check the signature."""
+    """Whether a quorum has approved the block; otherwise it is a candidate. Does not check the signature."""
     return signed.approvals.count >= federation.quorum
 
 

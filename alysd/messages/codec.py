@@ -37,7 +37,7 @@ WIDE_INTEGER = 1
 WIDE_INTEGER_BYTES = 33
 """The size of a wide integer in bytes: 32 bytes for 256 bits, and one more for the sign."""
 
-ROOMS = ("alysd.types", "alysd.messages")
+PACKAGES = ("alysd.types", "alysd.messages")
 """The packages whose classes can be sent."""
 
 LOCAL = (ImportRange,)
@@ -59,8 +59,8 @@ def known_types() -> Mapping[str, type[Any]]:
     values of their fields (`alysd.nurseries.processes.errors`), or never leave their process.
     """
     found: dict[str, type[Any]] = {}
-    for room in ROOMS:
-        for module_info in pkgutil.iter_modules(import_module(room).__path__, f"{room}."):
+    for package in PACKAGES:
+        for module_info in pkgutil.iter_modules(import_module(package).__path__, f"{package}."):
             if module_info.name != __name__:
                 values = vars(import_module(module_info.name)).values()
                 found |= {value.__name__: value for value in values if _is_known(value, module_info.name)}

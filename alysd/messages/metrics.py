@@ -76,9 +76,9 @@ class Scrape(Ask[Metrics, bytes]):
     `head` is None while the chain actor does not answer; the chain's metrics are then left out. `failures` has the
     number of failures per child and kind of failure, `ports` the counts of the servers' ports. `clock_step` is the
     step of the machine's clock in seconds, 0 while the clock is trusted. `sync` is None for a node without peers,
-    and while the sync actor does not answer. `bitcoin` is None on a node that follows no Bitcoin node.
-    `peg` says whether the chain has a peg, `health` whether it is halted; None while the bridge does not answer.
-    `peers` are the connected peers, None for a node without peers, and while the network actor does not answer.
+    and while the sync actor does not answer. `bitcoin` is None on a node that follows no Bitcoin node. `peg` says
+    whether the chain has a peg, `health` whether it is halted; None while the bridge does not answer. `peers` are
+    the connected peers, None for a node without peers, and while the network actor does not answer.
     """
 
     tree: ChildSnapshot

@@ -78,8 +78,8 @@ class System(RunningTree):
         """Add a child to the supervisor `parent` and start it, without waiting until it is up.
 
         The child is supervised like the others. Unlike with `start_child`, its policy restarts it even if its
-        first start fails. A child that ends for good leaves the tree.
-        Raises `SpecError`, and `WrongState` when `parent` is not a supervisor or not up.
+        first start fails. A child that ends for good leaves the tree. Raises `SpecError`, and `WrongState` when
+        `parent` is not a supervisor or not up.
         """
         self._supervisor(parent).add(spec)
 
@@ -99,9 +99,8 @@ class System(RunningTree):
         """Add a child to the supervisor `parent` and wait until it is up, at most `seconds` (see `dynamic`).
 
         Returns the address of an actor or a pool, and for a task its `Operation`, whose `result` waits for what it
-        returns.
-        Raises `StartFailed`, `TooManyChildren` and `SpecError`, and `WrongState` when `parent` is not a supervisor
-        or not up.
+        returns. Raises `StartFailed`, `TooManyChildren` and `SpecError`, and `WrongState` when `parent` is not a
+        supervisor or not up.
         """
         child = await self._supervisor(parent).start_child(spec, seconds)
         return child.operation if isinstance(child, TaskChild) else child.spec.bound()

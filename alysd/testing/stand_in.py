@@ -143,8 +143,8 @@ class Script(Generic[R]):
 class StandIn(RecordedAddress[P]):
     """An address without an actor and without a system.
 
-    It answers by scripts and keeps the messages in `received`.
-    An ask without a script raises `Unscripted`; a tell without a script is only kept.
+    It answers by scripts and keeps the messages in `received`. An ask without a script raises `Unscripted`; a tell
+    without a script is only kept.
     """
 
     __slots__ = ("_arrived", "_scripts", "_seen", "received")
