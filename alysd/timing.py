@@ -61,6 +61,14 @@ class Timing:
         """Deadline of asks to the bridge: 15 % of `pace`. If it passes, the block has no contents of the peg."""
         return 0.15 * self.pace
 
+    @property
+    def proposal_search(self) -> float:
+        """The time for which the bridge waits for a proposal: 5 % of `pace`, a third of `bridge_ask`.
+
+        Then it compares an older one with the ledger for as long, and the rest is left for the other contents.
+        """
+        return 0.05 * self.pace
+
     # Approval
 
     @property

@@ -101,6 +101,7 @@ def test_a_chain_of_two_seconds_has_these_values() -> None:
         "slot_ask": 2.0,
         "work_ask": 0.3,
         "bridge_ask": 0.3,
+        "proposal_search": 0.1,
         "late_quorum": 0.25,
         "quorum_wait": 1.8,
         "candidate_execution": 1.4,

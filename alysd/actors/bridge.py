@@ -14,8 +14,9 @@ from alysd.actors.bridge_audit import LedgerAudit
 from alysd.actors.bridge_contents import BridgeMemory, ContentsMaker, Versions
 from alysd.actors.bridge_proposals import Proposals
 from alysd.actors.bridge_reads import BridgeReads
+from alysd.actors.bridge_search import ProposalsBeside
 from alysd.consensus.peg_ledger import take_contents
-from alysd.errors import NotSeenOnBitcoin
+from alysd.errors import InvalidBlock, NotNow, NotSeenOnBitcoin, PaymentDeclined
 from alysd.messages.bitcoin_watch import CheckPegIns
 from alysd.messages.bridge import (
     Bridge,
@@ -26,10 +27,9 @@ from alysd.messages.bridge import (
     PegHealth,
 )
 from alysd.messages.log.base import LogEvent, log
-from alysd.nurseries import Actor, handles
+from alysd.nurseries import Actor, NotAnswered, handles
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.bitcoin_watch import Expected
-from alysd.types.block import Block
 from alysd.types.chain import ChainState, LedgerChange
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.peg import ConfirmedPegOut, Payment, PegContents, PegOutProposal, PegRules
@@ -50,17 +50,22 @@ class BridgeActor(Actor[Bridge]):
         self._reads = reads
         self._maker = ContentsMaker(reads, memory)
         self._proposals = Proposals(reads, memory, rules)
+        self._beside = ProposalsBeside(self._proposals.make, self._fits, reads.timing.proposal_search)
         self._audit = LedgerAudit(reads, report)
 
     async def background(self) -> None:
-        """Compare the ledger with Bitcoin, and read the deposits that are minted for good."""
+        """Compare the ledger with Bitcoin, read the deposits that are minted for good, and make proposals."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._audit.run)
             nursery.start_soon(self._maker.follow_final)
+            nursery.start_soon(self._beside.run)
 
     @handles(GetPegContents)
     async def contents(self, message: GetPegContents) -> PegContents:
-        """Make the contents of a child of the block; none while the peg is halted."""
+        """Make the contents of a child of the block; none while the peg is halted.
+
+        The proposal is left out if making it takes too long.
+        """
         parent = await self._reads.state(message.parent)
         if await self._audit.lost_at(parent.hash):
             return PegContents()
@@ -68,7 +73,7 @@ class BridgeActor(Actor[Bridge]):
         made = await self._maker.make(parent, versions)
         if made.confirmed or made.finalized:
             return made  # the proposal may need the change that a confirmation makes available
-        return attrs.evolve(made, proposal=await self._proposals.make(parent, versions))
+        return attrs.evolve(made, proposal=await self._beside.get(parent, versions))
 
     @handles(JudgePegContents)
     async def judge(self, message: JudgePegContents) -> None:
@@ -87,7 +92,7 @@ class BridgeActor(Actor[Bridge]):
             await self._judge_confirmed(one, needed)
         versions = await self._versions(parent)
         if contents.proposal is not None:
-            await self._judge_proposal(contents.proposal, block, parent, versions)
+            await self._judge_proposal(contents.proposal, contents, block.auxpow_header, parent, versions)
 
     @handles(CheckNotHalted)
     async def check_not_halted(self, message: CheckNotHalted) -> None:
@@ -116,17 +121,30 @@ class BridgeActor(Actor[Bridge]):
         if found.confirmations < needed:
             raise NotSeenOnBitcoin(f"{name} has {found.confirmations} confirmations, and needs {needed}")
 
+    async def _fits(self, proposal: PegOutProposal, parent: ChainState, versions: Versions) -> bool:
+        """Whether a proposal that was made for another block is right in a child of `parent` too."""
+        try:
+            await self._judge_proposal(proposal, PegContents(proposal=proposal), None, parent, versions)
+        except (InvalidBlock, NotSeenOnBitcoin, PaymentDeclined, NotNow, NotAnswered):
+            return False
+        return True
+
     async def _judge_proposal(
-        self, proposal: PegOutProposal, block: Block, parent: ChainState, versions: Versions
+        self,
+        proposal: PegOutProposal,
+        contents: PegContents,
+        header: AuxPowHeader | None,
+        parent: ChainState,
+        versions: Versions,
     ) -> None:
         """Judge a proposal by the payment that it makes. Raises `InvalidBlock` as import does."""
-        change = await self._change(block.peg, block.auxpow_header, parent)
+        change = await self._change(contents, header, parent)
         made = next(
             one.value
             for one in change.changes
             if isinstance(one.value, Payment) and one.value.versions[-1].txid == proposal.transaction.txid
         )
-        await self._proposals.judge(proposal, made, parent, versions, block.peg.confirmed)
+        await self._proposals.judge(proposal, made, parent, versions, contents.confirmed)
 
     async def _versions(self, parent: ChainState) -> Versions:
         """The payments in flight after `parent`, and what Bitcoin shows of them."""
