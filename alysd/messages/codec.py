@@ -25,6 +25,7 @@ from cattrs.preconf.msgpack import MsgpackConverter, make_converter
 from alysd.errors import Malformed
 from alysd.messages.block_import import ImportRange
 from alysd.nurseries import ChildSnapshot, Envelope, Refusal, TraceContext
+from alysd.types.tables import Entry
 
 MAX_BYTES = 32 << 20
 """The maximum size of an envelope in bytes: twice the largest block size that a chain may allow (16 MiB)."""
@@ -143,6 +144,9 @@ def _converter() -> MsgpackConverter:
     attrs.resolve_types(ChildSnapshot)  # the class refers to itself by a string, which cattrs cannot resolve
     converter.register_unstructure_hook(TraceContext, TraceContext.header)
     converter.register_structure_hook(TraceContext, _trace)
+    # Entries of two tables can have the same fields, so only the name of the class tells them apart.
+    converter.register_unstructure_hook_func(_is_entry, lambda value: _tagged(converter, value))
+    converter.register_structure_hook_func(_is_entry, lambda raw, kind: _one_of(kind, _untagged(converter, raw)))
     tagged = override(
         unstruct_hook=lambda message: _tagged(converter, message),
         struct_hook=lambda raw, _: _untagged(converter, raw),
@@ -180,6 +184,16 @@ def _untagged(converter: MsgpackConverter, raw: object) -> object:
     if kind is None:
         raise ValueError(f"unknown class {name[:60]!r}")
     return converter.structure(value, kind)
+
+
+def _is_entry(kind: object) -> bool:
+    return kind in (Entry, Entry | None)
+
+
+def _one_of(union: Any, value: object) -> object:
+    if not isinstance(value, union):
+        raise TypeError(f"expected {union}, found {type(value).__name__}")
+    return value
 
 
 def _pair(raw: object) -> tuple[str, object]:
