@@ -175,7 +175,7 @@ class Store(Protocol):
         ...
 
     def keep_evidence(self, evidence: Evidence) -> None:
-        """Write evidence against authorities, in one synced transaction. Evidence that is there is not doubled."""
+        """Write evidence against authorities, in one synced transaction. Evidence is kept only once."""
         ...
 
     def evidence(self) -> tuple[Evidence, ...]:
@@ -263,9 +263,9 @@ class Signer(Protocol):
         """Write the block's slot, its hash and `parent_slot` to disk, synced; then sign.
 
         The signer computes hash and message from the block, so that it can sign only approvals of blocks.
-        `parent_slot` is the slot of the block's parent. `supported` says whether the other
-        members have approved the block as `consensus.recovery.is_supported` requires. Raises `ApprovalForbidden`.
-        While the guard is lost, the node must state it in every slot.
+        `parent_slot` is the slot of the block's parent. `supported` says whether the other members have approved
+        the block as `consensus.recovery.is_supported` requires. Raises `ApprovalForbidden`. While the guard is
+        lost, the node must state it in every slot.
         """
         ...
 
@@ -385,7 +385,7 @@ class BitcoinNode(Protocol):
 
 
 class BitcoinRecords(Protocol):
-    """What the Bitcoin watch has found, on disk. The methods are synchronous: call them in a worker thread.
+    """The database of the Bitcoin watch. The methods are synchronous: call them in a worker thread.
 
     Every change is one synced transaction. Raises `Corrupt` for damaged records and `StoreError` when the disk
     fails.

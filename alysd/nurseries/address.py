@@ -247,9 +247,9 @@ class Address(Generic[P]):
         """`ask`, for any thread except that of the actor's system. Blocks the thread until the ask ends.
 
         Raises as `ask` does, and `ActorDown` when the system is not running, its run ends, or its event loop does
-        not react within `LOOP_SECONDS` after the timeout. An ask that closes
-        a cycle of waits gets `AskCycle` only if the handler in the cycle waits for this thread in
-        `trio.to_thread.run_sync` without `abandon_on_cancel`. In any other thread, such an ask times out.
+        not react within `LOOP_SECONDS` after the timeout. An ask that closes a cycle of waits gets `AskCycle` only
+        if the handler in the cycle waits for this thread in `trio.to_thread.run_sync` without `abandon_on_cancel`.
+        In any other thread, such an ask times out.
         """
         if not isinstance(seconds, int | float) or not 0 <= seconds <= MOST_SECONDS:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise invalid_seconds(self.name, seconds)
