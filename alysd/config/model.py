@@ -102,10 +102,10 @@ class ApiConfig:
 class NetworkConfig:
     """The peer-to-peer network, which is used if `address` is set. It needs `alysd[network]`.
 
-    `address` is where peers connect to this node, `peers` are those that it connects to
-    (`AlysConfig.with_bootnodes`). `key_file` is the key
-    that identifies the node to its peers; by default the node makes one in its data folder. At most `max_inbound`
-    peers that are not in `peers` may connect. Only the chain that contains the `checkpoint` is synced.
+    `address` is where peers connect to this node, `peers` are those that it connects to: by default the chain's
+    bootnodes (`AlysConfig.with_bootnodes`). `key_file` is the key that identifies the node to its peers. By
+    default the node makes one in its data folder. At most `max_inbound` peers that are not in `peers` may connect.
+    Only the chain that contains the `checkpoint` is synced.
     """
 
     address: ListenAddress | None = None
