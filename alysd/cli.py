@@ -33,6 +33,7 @@ COMMANDS = {
     "recover": "start from a database or a signing guard that is lost or older",
     "clock": "accept the clock of the machine after it was set",
     "actors": "list, restart, suspend or resume parts of a running node",
+    "signer": "sign the federation's payments in a process of its own",
     "peg": "show how to send bitcoin to a chain",
     "audit": "reconcile the peg from Bitcoin and the execution layer",
     "mine": "merge-mine from a Bitcoin node",

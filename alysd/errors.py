@@ -12,6 +12,7 @@ AlysError
 │  ├─ NoPeg              a request for the peg, on a chain that has none
 │  ├─ NoProof            a block has no proof of work and will have none
 │  ├─ NotBroadcast       the Bitcoin node refuses a transaction
+│  ├─ NotFollowed        a signer does not follow the blocks that a node sends
 │  └─ NotNow             a valid request that the node cannot serve in its current state
 │     ├─ NotFinal        a block has no proof of work yet
 │     └─ NoQuorum        too few authorities have approved this node's block
@@ -125,6 +126,10 @@ class NoProof(Refused):
 
 class NotBroadcast(Refused):
     """The Bitcoin node refuses a transaction. The message has its reason."""
+
+
+class NotFollowed(Refused):
+    """A signer of payments does not take a block, or the proof that blocks are final. The message says why."""
 
 
 class NotNow(Refused):

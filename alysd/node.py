@@ -110,6 +110,7 @@ from alysd.workflows.finality import follow_finality
 from alysd.workflows.internal_miner import InternalMiner
 from alysd.workflows.own_key import OwnKey
 from alysd.workflows.peg_contents import PegAuthor
+from alysd.workflows.signer_feed import SignerFeed
 
 REFUSALS = (*(error for error, how in HANDLING.items() if how.refusal), NotAnswered)
 """Errors that answer a message and do not crash the actor whose handler raises them.
@@ -129,6 +130,10 @@ CLASSIFIER = Classifier(
 """Assigns a kind of failure to each of the node's own errors, for the log, the statistics and the patterns.
 
 The first rule that matches an error applies, so subclasses come before their base classes."""
+
+
+SIGNER_PAUSE = 5.0
+"""Seconds until the feed of a signer in another process begins again after a failure."""
 
 
 @attrs.frozen
@@ -276,6 +281,10 @@ def _bridge(node: Node) -> list[SupervisorSpec]:
                 to.chain, to.storage, to.network, None if bitcoin is None else to.bitcoin_watch,
                 None if bitcoin is None else to.bridge, resources.payment_signer, context, signatures, timing,
             ), restart=ExponentialBackoff()),
+            *([] if resources.following_signer is None else [
+                task("signer feed", SignerFeed(resources.following_signer, to.reader, timing).run,
+                     restart=CircuitBreaker(failures=1, open_seconds=SIGNER_PAUSE), priority=Priority.BACKGROUND),
+            ]),
         ], intensity=Intensity(restarts=100, seconds=60.0), awaited=False),
     ]  # fmt: skip
 

@@ -24,6 +24,7 @@ from alysd.types.chain import (
     StoredChain,
 )
 from alysd.types.evidence import Evidence
+from alysd.types.following import FinalityStep
 from alysd.types.hashes import (
     AuxHash,
     BitcoinHash,
@@ -41,6 +42,7 @@ from alysd.types.signing import SignedSlot
 from alysd.types.tables import Entry, EntryKey, Table
 from alysd.types.units import Height, Slot
 from alysd.types.verdict import Verdict
+from alysd.wire.signer_messages import Known, SendViews
 
 
 class Clock(Protocol):
@@ -302,6 +304,26 @@ class BitcoinSigner(Protocol):
         `PaymentForbidden` when the record or a limit of the signer forbids the signature, `SignerUnavailable` when
         the signer does not answer, and `StoreError` when the record cannot be written.
         """
+        ...
+
+
+class FollowingSigner(BitcoinSigner, Protocol):
+    """A signer in another process, which signs only payments in blocks that it knows as final.
+
+    The methods raise `SignerUnavailable` if it does not answer, `StoreError` if its disk fails, and `NotFollowed`
+    with its reason.
+    """
+
+    async def known(self) -> Known:
+        """What the signer knows of the chain."""
+        ...
+
+    async def step(self, step: FinalityStep) -> Known:
+        """Send the proof that blocks are final."""
+        ...
+
+    async def views(self, views: SendViews) -> Known:
+        """Send the next of the blocks that the last step has proved to be final."""
         ...
 
 

@@ -27,7 +27,17 @@ from alysd.messages.peer_host import PeerHost
 from alysd.nurseries import Address, ChildSpec
 from alysd.payment_signer import open_payment_signer
 from alysd.peer_host_process import peer_host_process
-from alysd.ports import BitcoinSigner, Bls, Clock, ExecutionEngine, Signer, StepMemory, Store, Tracing
+from alysd.ports import (
+    BitcoinSigner,
+    Bls,
+    Clock,
+    ExecutionEngine,
+    FollowingSigner,
+    Signer,
+    StepMemory,
+    Store,
+    Tracing,
+)
 from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain_spec import ChainContext
@@ -55,8 +65,8 @@ class NodeResources:
 
     `sync_engine` is the same execution client as `engine`, with longer deadlines for catching up. A node without
     `signer` is a follower. A node without `peer_host` has no peers. `configured` has the ids of the peers that the
-    configuration names. A node without `bitcoin` has no Bitcoin node, or its chain has no peg. A node
-    without `payment_signer` signs no payments of the peg.
+    configuration names. A node without `bitcoin` has no Bitcoin node, or its chain has no peg. A node without
+    `payment_signer` signs no payments of the peg; `following_signer` is the same one if it is in another process.
     """
 
     context: ChainContext
@@ -72,6 +82,7 @@ class NodeResources:
     configured: Container[str] = ()
     bitcoin: BitcoinResources | None = None
     payment_signer: BitcoinSigner | None = None
+    following_signer: FollowingSigner | None = None
     checkpoint: Checkpoint | None = None
     tracing: Tracing = attrs.field(factory=NoTracing)
     bls: Bls = BLS
@@ -108,6 +119,7 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
         )
         execution = await _execution(valid, timing)
         stack.push_async_callback(_close_engine, execution.engine, timing)
+        signers = await stack.enter_async_context(open_payment_signer(valid, clock))
         yield NodeResources(
             context=genesis.context,
             genesis=genesis.block,
@@ -120,9 +132,8 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
             watch=watch,
             peer_host=await trio.to_thread.run_sync(peer_host_factory, valid),
             configured=frozenset(peer.peer for peer in config.network.peers),
-            payment_signer=await stack.enter_async_context(
-                open_payment_signer(config, genesis.context, genesis.state, valid.peg_secret, clock)
-            ),
+            payment_signer=signers.signer,
+            following_signer=signers.remote,
             bitcoin=await stack.enter_async_context(open_bitcoin(config, genesis.context, genesis.state)),
             checkpoint=config.network.checkpoint,
             tracing=tracing,

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
 from alysd.config.checks import check_with_chain
 from alysd.config.key_file import read_key_file, read_passphrase
-from alysd.config.model import AlysConfig
+from alysd.config.model import AlysConfig, PegConfig
 from alysd.config.places import check_address, check_storage
 from alysd.config.problems import InvalidConfig
 from alysd.consensus.federation import federation_at
@@ -23,11 +23,14 @@ from alysd.integrations.possession import check_possession, x_only_key
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext, ChainSpec
-from alysd.types.hashes import EvmAddress
+from alysd.types.hashes import EvmAddress, XOnlyKey
 from alysd.types.units import MAX_WEI
 from alysd.wire.block_ssz import block_hash
 from alysd.wire.evm_address import address_of_secret
 from alysd.wire.execution_genesis import genesis_payload, total_supply
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 T = TypeVar("T")
 
@@ -90,6 +93,7 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
             judged(lambda: _check_membership(config, genesis, authority_secret))
         if peg_secret is not None:
             judged(lambda: _check_peg_key(config, genesis, peg_secret))
+    judged(lambda: signer_tls(config.peg))
     if problems or genesis is None:
         raise InvalidConfig(problems)
     return ValidNode(config, genesis, authority_secret, jwt_secret, network_secret, account, peg_secret)
@@ -182,6 +186,30 @@ def _check_peg_key(config: AlysConfig, genesis: Genesis, secret: bytes) -> None:
             f'peg.key_file = "{config.peg.key_file}": its public key {key.hex()[:16]}… is none of the '
             f"{len(federation.bitcoin_keys)} Bitcoin keys of the chain {name}: name another key file"
         )
+
+
+def signer_tls(peg: PegConfig) -> "SSLContext | None":
+    """The certificates that the node shows to its signer and requires of it; None without a TLS address.
+
+    Raises `ConfigError` for files that are no certificates.
+    """
+    if peg.signer_certificate is None or peg.signer_key is None or peg.signer_authority is None:
+        return None
+    import ssl
+
+    from alysd.integrations.payment_link import TlsFiles
+
+    files = TlsFiles(peg.signer_certificate, peg.signer_key, peg.signer_authority)
+    return files.context(ssl.Purpose.SERVER_AUTH)
+
+
+def member_bitcoin_key(config: AlysConfig, genesis: Genesis, secret: bytes | None) -> XOnlyKey:
+    """The Bitcoin key of the member whose authority key has this `secret`. Raises `ConfigError`."""
+    federation = federation_at(genesis.state, genesis.context)
+    index = None if secret is None else federation.index_of(public_key(secret))
+    if index is None:
+        raise ConfigError(f"peg.signer = {config.peg.signer}: only a member of the federation has a signer")
+    return XOnlyKey(federation.bitcoin_keys[index])
 
 
 def _jwt_secret(config: AlysConfig) -> bytes | None:

@@ -64,8 +64,8 @@ def validated_as_given(folder: Path, spec: ChainSpec, *settings: str) -> ValidNo
 
 async def opened(valid: ValidNode) -> bool:
     """Whether the node has a signer, which signs."""
-    context, state = valid.genesis.context, valid.genesis.state
-    async with open_payment_signer(valid.config, context, state, valid.peg_secret, VirtualClock()) as signer:
+    async with open_payment_signer(valid, VirtualClock()) as signers:
+        signer = signers.signer
         if signer is None:
             return False
         payment = make_payment(spendings_of(1))

@@ -10,18 +10,14 @@ connection has one request and one answer, each a line of JSON:
 
 import json
 import os
-import socket
-import stat
-import struct
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import trio
 
 from alysd.api.system_handle import SystemHandle
-from alysd.errors import ConfigError, NotNow
+from alysd.errors import NotNow
+from alysd.integrations.unix_socket import listening, peer_user
 from alysd.messages.log.base import log
 from alysd.messages.log.process import OperatorCommand
 from alysd.nurseries import ChildSnapshot, Priority, UnknownChild, WrongState
@@ -40,17 +36,8 @@ MAX_REQUEST_BYTES = 4096
 MAX_CONNECTIONS = 8
 """The maximum number of open connections. A person types one command at a time, a script starts a few."""
 
-CONNECTIONS_WAITING = 128
-"""The number of connections that the kernel keeps until the node accepts them.
-
-This many are enough for a script that starts many commands at once: the node can answer that it is busy. With
-fewer, the script's connections would fail.
-"""
-
 REQUEST_SECONDS = 2.0
 """Deadline for a request to arrive, and again for its answer to be sent."""
-
-_PEER_CREDENTIALS = struct.Struct("3i")  # struct ucred: process id, user id, group id
 
 
 class ControlRefused(Exception):
@@ -72,7 +59,7 @@ class ControlSocket:
 
     async def run(self) -> None:
         """Make the socket and serve it until cancelled, then remove it."""
-        with _listening(self._path) as listener:
+        with listening(self._path) as listener:
             await trio.serve_listeners(self._serve, [listener])
 
     async def _serve(self, stream: trio.SocketStream) -> None:
@@ -89,7 +76,7 @@ class ControlSocket:
 
     async def _answer(self, stream: trio.SocketStream) -> dict[str, Any]:
         try:
-            user = _peer_user(stream)
+            user = peer_user(stream)
             if user not in (os.geteuid(), 0):
                 raise ControlRefused("not_permitted", "only the node's own user and root may control this node")
             if self._connections > MAX_CONNECTIONS:
@@ -142,45 +129,6 @@ def _child_json(child: ChildSnapshot) -> dict[str, Any]:
         "restarts": child.restarts,
         "waiting": None if child.mailbox is None else child.mailbox.depth,
     }
-
-
-@contextmanager
-def _listening(path: Path) -> Generator[trio.SocketListener]:
-    """Make the socket at `path`, and remove it afterwards. Replaces a socket that a killed node has left.
-
-    No other node uses that socket, because this node has locked the data folder. Raises `ConfigError` when another
-    kind of file is at `path`. At the end the socket is removed, unless another process has replaced it.
-    """
-    if path.exists() or path.is_symlink():
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise ConfigError(f"{path} is not a socket: move it away, because the control socket needs this path")
-        path.unlink()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
-        listening.bind(str(path))
-        made = _identity(path)
-        try:
-            path.chmod(0o600)  # before it listens, so that nobody has connected yet
-            listening.listen(CONNECTIONS_WAITING)
-            yield trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-        finally:
-            if _identity(path) == made:
-                path.unlink()
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """The device and inode of a file, which identify the file while it exists; None if there is no file."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _peer_user(stream: trio.SocketStream) -> int:
-    """The user id of the process that connected, as the kernel tells it."""
-    data = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER_CREDENTIALS.size)
-    _process, user, _group = _PEER_CREDENTIALS.unpack(data)
-    return cast("int", user)
 
 
 async def _read_line(stream: trio.SocketStream) -> bytes:

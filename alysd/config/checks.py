@@ -1,12 +1,13 @@
 """Checks rules that involve several options, or options and the chain specification."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations
 
-from alysd.config.model import AlysConfig
+from alysd.config.model import AlysConfig, PegConfig
 from alysd.config.places import collide
 from alysd.config.problems import InvalidConfig, Setting, Source
+from alysd.config.values import MAX_SOCKET_PATH
 from alysd.consensus.auxpow import target_of
 from alysd.types.chain_spec import ChainSpec, has_peg
 
@@ -14,9 +15,6 @@ MAX_INTERNAL_HASHES = 2**20
 """The maximum average number of hashes per proof at the easiest target of a chain with the internal miner.
 
 One core computes this many in some seconds."""
-
-MAX_SOCKET_PATH = 107
-"""The longest path of a Unix socket in bytes: Linux allows 108, including the terminating zero byte."""
 
 
 def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Source) -> list[str]:
@@ -64,6 +62,7 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
     ):
         if value is not None and config.peg.key_file is None:
             problems.append(f"{blame(key)}: {key} needs peg.key_file")
+    problems += _signer_problems(config.peg, blame)
     if config.network.address is None and config.network.checkpoint is not None:
         problems.append(
             f"{blame('network.checkpoint')}: network.checkpoint needs network.address: a node without peers "
@@ -82,6 +81,25 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
     return problems
 
 
+def _signer_problems(peg: PegConfig, blame: Callable[[str], str]) -> list[str]:
+    """The problems of the options of a signer in another process."""
+    tls = ("signer_certificate", "signer_key", "signer_authority")
+    if peg.signer is not None and peg.key_file is not None:
+        return [
+            f"{blame('peg.signer')}: peg.signer and peg.key_file are both set: only one of the two has the key"
+        ]
+    if peg.signer is not None and peg.signer.path is None:
+        return [
+            f"{blame('peg.signer')}: peg.signer = {peg.signer} needs peg.{name}"
+            for name in tls
+            if getattr(peg, name) is None
+        ]
+    words = (
+        "peg.signer at a TLS address" if peg.signer is None else f"a TLS address, not peg.signer = {peg.signer}"
+    )
+    return [f"{blame(f'peg.{name}')}: peg.{name} needs {words}" for name in tls if getattr(peg, name) is not None]
+
+
 def check_with_chain(config: AlysConfig, spec: ChainSpec) -> None:
     """Raise `InvalidConfig` if the configuration does not fit the chain that it names."""
     hashes = 2**256 // (target_of(spec.pow_limit) + 1)
@@ -95,14 +113,18 @@ def check_with_chain(config: AlysConfig, spec: ChainSpec) -> None:
         problems.append(
             f"bitcoin.url = {config.bitcoin.url}: the chain {spec.name} has no peg: remove the section [bitcoin]"
         )
-    if config.peg.key_file is not None and not has_peg(spec.execution_genesis):
+    signs = [("key_file", config.peg.key_file), ("signer", config.peg.signer)]
+    for option, value in ((f"peg.{key}", value) for key, value in signs if value is not None):
+        if not has_peg(spec.execution_genesis):
+            problems.append(f'{option} = "{value}": the chain {spec.name} has no peg: remove the section [peg]')
+        elif config.bitcoin.url is None:
+            problems.append(
+                f'{option} = "{value}" needs bitcoin.url: without its own Bitcoin node, this member '
+                f"would sign payments while the peg is halted: set bitcoin.url, or remove {option}"
+            )
+    if config.peg.signer is not None and config.chain.authority_key_file is None:
         problems.append(
-            f'peg.key_file = "{config.peg.key_file}": the chain {spec.name} has no peg: remove the section [peg]'
-        )
-    elif config.peg.key_file is not None and config.bitcoin.url is None:
-        problems.append(
-            f'peg.key_file = "{config.peg.key_file}" needs bitcoin.url: without its own Bitcoin node, this member '
-            "would sign payments while the peg is halted: set bitcoin.url, or remove peg.key_file"
+            f'peg.signer = "{config.peg.signer}" needs chain.authority_key_file, which says which member this is'
         )
     if problems:
         raise InvalidConfig(problems)

@@ -55,6 +55,18 @@ class HttpUrl:
 
 
 @attrs.frozen
+class SignerAddress:
+    """The address of a signer of payments: the path of a Unix socket, or a host and a port for TLS."""
+
+    path: Path | None = None
+    host: str = ""
+    port: int = 0
+
+    def __str__(self) -> str:
+        return f"tls://{ListenAddress(self.host, self.port)}" if self.path is None else f"unix:{self.path}"
+
+
+@attrs.frozen
 class ChainConfig:
     """The chain, and this node's role in it.
 
@@ -131,16 +143,23 @@ class BitcoinConfig:
 
 @attrs.frozen
 class PegConfig:
-    """The key with which this member of the federation signs payments of bitcoin.
+    """The key with which this member of the federation signs payments of bitcoin, or the signer that has the key.
 
     `key_file` is its Bitcoin key. The first line of `passphrase_file` is the passphrase of an encrypted key. A
     node without a key gathers the signatures of others. The payments that the key first signs within an hour pay
     at most `hourly_limit_sat` together; None for no limit.
+
+    `signer` is the address of an `alysd signer`. With TLS, this node shows the certificate `signer_certificate`,
+    whose key is `signer_key`, and accepts a signer whose certificate leads to one in `signer_authority`.
     """
 
     key_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
     passphrase_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
     hourly_limit_sat: Sat | None = attrs.field(default=None, metadata={"between": (1, MAX_SAT)})
+    signer: SignerAddress | None = None
+    signer_certificate: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
+    signer_key: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
+    signer_authority: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
 
 
 @attrs.frozen

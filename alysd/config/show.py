@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import attrs
 
-from alysd.config.model import AlysConfig, HttpUrl, ListenAddress
+from alysd.config.model import AlysConfig, HttpUrl, ListenAddress, SignerAddress
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.peers import PeerAddress
 
@@ -28,7 +28,7 @@ def _plain(value: object) -> object:
     """Convert a value to a TOML type. Paths become absolute, so that they are valid in any folder."""
     if isinstance(value, Path):
         return str(value.absolute())
-    if isinstance(value, Checkpoint | HttpUrl | ListenAddress | PeerAddress):
+    if isinstance(value, Checkpoint | HttpUrl | ListenAddress | PeerAddress | SignerAddress):
         return str(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in cast("tuple[object, ...]", value)]

@@ -1,6 +1,7 @@
 """Converts values to the types of options, with one function per type. Errors state what is allowed."""
 
 import ipaddress
+import os
 import re
 import types
 import typing
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 
 import cattrs
 
-from alysd.config.model import HostName, HttpUrl, ListenAddress
+from alysd.config.model import HostName, HttpUrl, ListenAddress, SignerAddress
 from alysd.config.problems import Text
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
@@ -19,6 +20,9 @@ from alysd.types.units import Height, Sat
 from alysd.wire.evm_address import parse_address
 from alysd.wire.hex import from_displayed
 from alysd.wire.multiaddress import parse_peer_address
+
+MAX_SOCKET_PATH = 107
+"""The longest path of a Unix socket in bytes: Linux allows 108, including the terminating zero byte."""
 
 
 def _boolean(value: object, _: object) -> bool:
@@ -95,6 +99,26 @@ def _http_url(value: object, _: object) -> HttpUrl:
     if url.scheme not in ("http", "https") or not url.hostname or port == 0:
         raise ValueError(needed)
     return HttpUrl(str(value))
+
+
+def _signer_address(value: object, _: object) -> SignerAddress:
+    """Convert `unix:` and an absolute path, or `tls://host:port`. There is no way without TLS over a network."""
+    needed = 'must be "unix:" and an absolute path, or a host and a port as in "tls://10.0.0.2:3010"'
+    text = str(value) if isinstance(value, str) else ""
+    path = text.removeprefix("unix:")
+    if path != text and path.startswith("/") and "\0" not in path:
+        if len(os.fsencode(path)) > MAX_SOCKET_PATH:
+            raise ValueError(f"the path of a Unix socket has at most {MAX_SOCKET_PATH} bytes")
+        return SignerAddress(Path(path))
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname, url.port
+    except ValueError:
+        raise ValueError(needed) from None
+    rest = (url.username, url.password, url.path, url.query, url.fragment)
+    if url.scheme != "tls" or not host or not port or any(rest):
+        raise ValueError(needed)
+    return SignerAddress(None, host, port)
 
 
 def _host_name(value: object, _: object) -> HostName:
@@ -175,6 +199,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(ListenAddress, _listen_address)
     converter.register_structure_hook(HostName, _host_name)
     converter.register_structure_hook(HttpUrl, _http_url)
+    converter.register_structure_hook(SignerAddress, _signer_address)
     converter.register_structure_hook(Sat, _integer)
     converter.register_structure_hook(EvmAddress, _evm_address)
     converter.register_structure_hook(PeerAddress, _peer_address)

@@ -59,7 +59,7 @@ class PaymentRecord:
         self._descriptor = descriptor
         self._last_check = last_check
         self._spent_by: dict[OutPoint, bytes] = {}
-        self._versions: set[BitcoinHash] = set()
+        self._versions: dict[BitcoinHash, bytes] = {}
         self._firsts: dict[bytes, SignedPayment] = {}
         self._broken = False
 
@@ -119,6 +119,10 @@ class PaymentRecord:
         """Whether this version has been recorded."""
         return txid in self._versions
 
+    def digest_of(self, txid: BitcoinHash) -> bytes | None:
+        """The digest under which this version has been recorded, or None."""
+        return self._versions.get(txid)
+
     def other_payment(self, digest: bytes, outputs: tuple[OutPoint, ...]) -> OutPoint | None:
         """The first of these outputs that a recorded payment with another digest spends, or None."""
         return next((one for one in outputs if self._spent_by.get(one, digest) != digest), None)
@@ -170,7 +174,7 @@ class PaymentRecord:
         return [one for digest, one in self._firsts.items() if one.time > time and digest != but]
 
     def _remember(self, signed: SignedPayment) -> None:
-        self._versions.add(signed.txid)
+        self._versions[signed.txid] = signed.digest
         self._spent_by |= dict.fromkeys(signed.outputs, signed.digest)
         self._firsts.setdefault(signed.digest, signed)
 

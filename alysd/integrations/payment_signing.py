@@ -19,7 +19,7 @@ from alysd.peg.signing import Spending, message_of
 from alysd.peg.versions import payment_digest, transaction_of, version_with
 from alysd.ports import Clock
 from alysd.types.hashes import BitcoinHash, SchnorrSignature, XOnlyKey, displayed
-from alysd.types.peg import Payment, PegSignature
+from alysd.types.peg import Payment, PaymentVersion, PegSignature, Transaction
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_transaction import make_transaction
 
@@ -68,10 +68,7 @@ class RecordedSigner:
         version = version_with(payment, txid)
         if version is None:
             raise PaymentForbidden(f"the payment has no version {displayed(txid)}")
-        try:
-            transaction = transaction_of(payment, version, self._spendings, make_transaction)
-        except (ValueError, IndexError) as error:
-            raise PaymentForbidden(f"the payment {displayed(txid)} is not of this chain: {error}") from error
+        transaction = self._transaction(payment, version)
         places = places_of(payment, self._key, self._spendings)
         if not places:
             raise PaymentForbidden(f"no output that the payment {displayed(txid)} spends belongs to this key")
@@ -86,7 +83,7 @@ class RecordedSigner:
 
     def _write(self, payment: Payment, txid: BitcoinHash, amount: Sat, now: int) -> None:
         """Check the payment against the record and the limit, and record `amount`. Raises `PaymentForbidden`."""
-        digest, outputs = payment_digest(payment), tuple(one.spends for one in payment.inputs)
+        digest, outputs = self._digest(payment), tuple(one.spends for one in payment.inputs)
         taken = self._record.other_payment(digest, outputs)
         if taken is not None:
             raise PaymentForbidden(
@@ -98,6 +95,28 @@ class RecordedSigner:
         if self._hourly_limit is not None:
             self._check_limit(txid, digest, amount, self._hourly_limit, now)
         self._record.add(SignedPayment(txid, digest, now, amount, outputs))
+
+    def _digest(self, payment: Payment) -> bytes:
+        """The digest under which a version of this payment is recorded, otherwise the payment's own.
+
+        The two differ after the key has moved between a node and a signer in another process, which cannot always
+        tell what the payees are owed (`peg.followed`). The transactions of all versions follow from one entry, so
+        a recorded transaction shows that the entry is of the recorded payment.
+        """
+        for version in payment.versions:
+            recorded = self._record.digest_of(version.txid)
+            if recorded is not None:
+                self._transaction(payment, version)
+                return recorded
+        return payment_digest(payment)
+
+    def _transaction(self, payment: Payment, version: PaymentVersion) -> Transaction:
+        try:
+            return transaction_of(payment, version, self._spendings, make_transaction)
+        except (ValueError, IndexError) as error:
+            raise PaymentForbidden(
+                f"the payment {displayed(version.txid)} is not of this chain: {error}"
+            ) from error
 
     def _check_limit(self, txid: BitcoinHash, digest: bytes, amount: Sat, limit: Sat, now: int) -> None:
         """Raise `PaymentForbidden` if the payment is above the limit; the text says until when."""

@@ -110,19 +110,24 @@ AUXPOW_HEADER = Container(
 )
 """The merged-mining header. Its proof is in Namecoin's serialization; the coinbase in the proof has no witness."""
 
-_BLOCK = Container(
+PEG_INS = ListOf(_PEG_IN, MAX_PEG_INS)
+PEG_OUT_PROPOSAL = Option(_PROPOSAL)
+CONFIRMED_PEG_OUTS = ListOf(_CONFIRMED, MAX_CONFIRMED_PAYMENTS)
+
+BLOCK = Container(
     Block,
     parent_hash=_HASH,
     slot=_UINT64,
     payload=_PAYLOAD,
-    peg_ins=ListOf(_PEG_IN, MAX_PEG_INS),
-    peg_out_proposal=Option(_PROPOSAL),
+    peg_ins=PEG_INS,
+    peg_out_proposal=PEG_OUT_PROPOSAL,
     auxpow_header=Option(AUXPOW_HEADER),
     finalized_peg_outs=ListOf(
         Foreign(encode_transaction, decode_transaction, MAX_SIGNED_BYTES), MAX_SIGNED_PAYMENTS
     ),
-    confirmed_peg_outs=ListOf(_CONFIRMED, MAX_CONFIRMED_PAYMENTS),
+    confirmed_peg_outs=CONFIRMED_PEG_OUTS,
 )
+"""The block whose root is its hash."""
 
 SLOT_PROOF = Container(SlotProof, parent=Bytes(32), slot=UInt(8), inner=Bytes(32), outer=Bytes(32))
 
@@ -146,13 +151,13 @@ class EncodedBlock:
         return SignedBlock(block_hash(self.block), self.block, self.approvals)
 
 
-ENCODED_BLOCK = Container(EncodedBlock, block=_BLOCK, approvals=APPROVALS)
+ENCODED_BLOCK = Container(EncodedBlock, block=BLOCK, approvals=APPROVALS)
 """`SignedBlock` of docs/protocol.md, also as a part of messages between nodes."""
 
 
 def block_hash(block: Block) -> BlockHash:
     """`hash_tree_root` of the block; 3 ms with 200 transactions. Raises `Malformed` for a field out of bounds."""
-    return BlockHash(_BLOCK.root(block))
+    return BlockHash(BLOCK.root(block))
 
 
 def slot_proof(block: Block) -> SlotProof:
@@ -160,7 +165,7 @@ def slot_proof(block: Block) -> SlotProof:
 
     The tree of a block's 8 fields has 8 leaves. The parent hash and the slot are the first two of them.
     """
-    roots = _BLOCK.field_roots(block)
+    roots = BLOCK.field_roots(block)
     return SlotProof(block.parent_hash, block.slot, merkleize(roots[2:4], 2), merkleize(roots[4:], 4))
 
 

@@ -296,7 +296,7 @@ async def test_only_the_own_user_and_root_are_obeyed(
     def peer_user(_stream: trio.SocketStream) -> int:
         return user
 
-    monkeypatch.setattr(control, "_peer_user", peer_user)
+    monkeypatch.setattr(control, "peer_user", peer_user)
     async with controlled(tmp_path) as node:
         refused = await node.command("restart", "echo")
         assert refused.get("error") == (None if allowed else "not_permitted")

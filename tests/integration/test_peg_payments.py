@@ -26,6 +26,7 @@ from alysd.types.peg import BRIDGE_ADDRESS
 from alysd.wire.evm_address import checksum_address
 from alysd.wire.keccak import keccak256
 from tests.integration.bitcoin_wallet import Wallet, data, wallet
+from tests.integration.signer_processes import SignerProcess, signer_file, signer_process
 
 pytestmark = pytest.mark.component
 
@@ -38,13 +39,14 @@ SENDER = bytes.fromhex(USER.address[2:])
 
 @attrs.frozen
 class Rig:
-    """A wallet and a daemon whose key is that of the federation's only member."""
+    """A wallet and a daemon of the federation's only member, which has the Bitcoin key or a signer with it."""
 
     wallet: Wallet
     node: Daemon
     script: bytes
     chain_id: int
     chain: Path
+    signer: SignerProcess | None = None
 
     async def until(self, condition: Callable[[], Awaitable[bool]], *, mining: bool = False) -> None:
         """Wait for a condition, and meanwhile mine a Bitcoin block now and then."""
@@ -88,6 +90,15 @@ class Rig:
 
         await self.until(included)
 
+    async def degraded_by(self, child: str) -> None:
+        """Wait until the node's health names a child of its tree."""
+
+        async def named() -> bool:
+            reasons: list[str] = (await self.node.status())["health"]["reasons"]
+            return any(reason.startswith(child) for reason in reasons)
+
+        await self.until(named)
+
     async def audited(self) -> dict[str, Any]:
         """The report of `alysd audit`, whose exit status says whether it is equal."""
         bitcoin = self.wallet.bitcoin.rpc_url.replace("://", f"://{RPC_USER}:{RPC_PASSWORD}@")
@@ -105,7 +116,8 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(folder: Path) -> AsyncGenerator[Rig]:
+async def rig(folder: Path, *, signer: bool = False) -> AsyncGenerator[Rig]:
+    """With `signer`, the key is that of an `alysd signer`, which the node reaches over a Unix socket."""
     files = folder / "files"
     assert main(["init", str(files), "--dev", "--peg"]) == 0
     chain, key = files / "chains" / "dev.toml", files / "bitcoin.key"
@@ -119,9 +131,17 @@ async def rig(folder: Path) -> AsyncGenerator[Rig]:
     script = output_script((member.bitcoin_key,))
     async with wallet(folder) as funded:
         url = funded.bitcoin.rpc_url.replace("://", f"://{RPC_USER}:{RPC_PASSWORD}@")
-        settings = (f"bitcoin.url={url}", f"peg.key_file={key}")
-        async with daemon(folder, *settings, config=files / "alysd.toml") as node:
-            yield Rig(funded, node, script, spec.chain_id, chain)
+        if not signer:
+            settings = (f"bitcoin.url={url}", f"peg.key_file={key}")
+            async with daemon(folder, *settings, config=files / "alysd.toml") as node:
+                yield Rig(funded, node, script, spec.chain_id, chain)
+            return
+        socket = folder / "signer.sock"
+        config = signer_file(folder, chain, key, f"unix:{socket}")
+        async with signer_process(folder, config) as process:
+            settings = (f"bitcoin.url={url}", f"peg.signer=unix:{socket}")
+            async with daemon(folder, *settings, config=files / "alysd.toml") as node:
+                yield Rig(funded, node, script, spec.chain_id, chain, process)
 
 
 async def test_burns_are_paid_in_bitcoin(tmp_path: Path) -> None:
@@ -152,3 +172,35 @@ async def test_burns_are_paid_in_bitcoin(tmp_path: Path) -> None:
         assert (audit["equal"], audit["missing"], audit["totals"]["burned"]) == (True, 0, 600_000)
         assert (audit["totals"]["minted"], audit["totals"]["waiting"]) == (1_000_000, 0)
         assert run.node.events("slots_missed") == []
+
+
+async def test_a_signer_in_another_process_pays(tmp_path: Path) -> None:
+    """Also when it and the node are killed between the burn and the payment. Nothing is paid twice."""
+    async with rig(tmp_path, signer=True) as run:
+        assert run.signer is not None
+        await run.deposit(1_000_000)
+        first, second, third = [await run.wallet.bitcoin.call("getnewaddress") for _ in range(3)]
+        await run.burn(150_000, first)
+
+        async def paid(address: str = first) -> bool:
+            return bool(await run.received(address))
+
+        await run.until(paid, mining=True)
+        await run.signer.kill()
+        await run.burn(160_000, second)
+        await run.degraded_by("signer feed")
+        await run.signer.start()
+        await run.until(lambda: paid(second), mining=True)
+        await run.burn(170_000, third)
+        await run.node.kill()
+        await run.signer.kill()
+        await run.signer.start()
+        await run.node.start()
+        await run.until(lambda: paid(third), mining=True)
+        assert run.node.events("payment_not_signed") == [] or all(
+            "signer at" in one["reason"] for one in run.node.events("payment_not_signed")
+        )
+        audit = await run.audited()
+        assert (audit["equal"], audit["missing"], audit["totals"]["burned"]) == (True, 0, 480_000)
+        record = (run.signer.folder / "record").read_text().splitlines()
+        assert len(record) == 2 + 3

@@ -6,16 +6,19 @@ import attrs
 import coincurve
 
 from alysd.peg.coins import Coin
+from alysd.peg.followed import FollowedLedger, follow_contents
 from alysd.peg.ledger import Draft, Key, Value
 from alysd.peg.payments import spent_outputs
 from alysd.peg.signing import assemble_witness, message_of, spending_of
 from alysd.peg.transition import apply_burns, apply_contents, keys_of, more_keys
+from alysd.peg.versions import payment_digest, transaction_of
 from alysd.types.hashes import BitcoinHash, EvmAddress, SchnorrSignature, TransactionHash, sha256
 from alysd.types.peg import (
     RESERVE,
     Burn,
     ConfirmedPegOut,
     DepositOutput,
+    FederationOutput,
     FreeOutput,
     Payment,
     PegContents,
@@ -28,6 +31,7 @@ from alysd.types.peg import (
     coin_of,
 )
 from alysd.types.units import Gwei, Height, Sat
+from alysd.wire.bitcoin_transaction import make_transaction
 
 SECRETS = [sha256(b"member %d" % place) for place in range(3)]
 KEYS = tuple(coincurve.PublicKeyXOnly.from_secret(secret).format() for secret in SECRETS)
@@ -63,7 +67,10 @@ def make_burn(amount: int, address: bytes = PAYABLE[1], sender: EvmAddress = USE
 
 
 class LedgerBook:
-    """The sums and entries of a ledger, changed by `block`."""
+    """The sums and entries of a ledger, changed by `block`.
+
+    `followed` is what a signer without a node knows of it. After each block the two must agree.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,6 +78,7 @@ class LedgerBook:
         self.entries: dict[Key, Value] = {}
         self.height = 0
         self.deposits = 0
+        self.followed = FollowedLedger()
 
     def block(self, contents: PegContents, burns: tuple[Burn, ...] = ()) -> tuple[tuple[EvmAddress, Gwei], ...]:
         """Apply a block, and return its mints. Only the keys that the rules announce are given to them."""
@@ -88,7 +96,28 @@ class LedgerBook:
                 self.entries.pop(key, None)
             else:
                 self.entries[key] = value
+        self.followed = follow_contents(self.followed, contents, RULES, SPENDINGS, make_transaction)
+        self.check_followed()
         return mints
+
+    def check_followed(self) -> None:
+        """A signer knows the same outputs and payments, and makes the same transactions."""
+        outputs = {
+            key: (one.amount, one.federation)
+            for (_, key), one in self.entries.items()
+            if isinstance(one, FederationOutput)
+        }
+        found = self.followed.outputs.values()
+        assert {one.spends.key: (one.amount, one.federation) for one in found} == outputs
+        assert self.followed.next_request == self.totals.first_request
+        payments = {payment.versions[0].txid: payment for payment in self.payments()}
+        assert {one.versions[0].txid for one in self.followed.payments} == payments.keys()
+        for one in self.followed.payments:
+            real = payments[one.versions[0].txid]
+            assert [made.txid for made in one.versions] == [made.txid for made in real.versions]
+            for version in one.versions:
+                transaction_of(one, version, SPENDINGS, make_transaction)
+            assert payment_digest(one) == payment_digest(real) or real.gain > one.gain
 
     def next_deposit(self, amounts: list[int], to: EvmAddress = USER) -> PegIn:
         """A new deposit of these amounts, which no block has yet."""

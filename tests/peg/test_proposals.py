@@ -230,10 +230,10 @@ def test_what_an_author_makes_with_small_outputs_is_valid_at_every_rate(count: i
     """The reserve's part was a few sat too high at some rates, so that every proposal was invalid."""
     book = LedgerBook()
     book.hold([100_000 + place for place in range(150)], reserve=100_000, burned=[90_000] * count)
-    totals, entries = book.totals, dict(book.entries)
+    totals, entries, followed = book.totals, dict(book.entries), book.followed
     extra = 0
     for rate in range(1_000, 5_000, 37):
-        book.totals, book.entries = totals, dict(entries)
+        book.totals, book.entries, book.followed = totals, dict(entries), followed
         wish = Wish(rate, MOST, "largest-first", consolidate=True)
         made = make_proposal(book.draft(), book.free_coins(), wish, SPENDINGS, make_transaction)
         assert made is not None

@@ -13,7 +13,7 @@ import pytest
 
 import alysd
 import alysd.messages.log
-from alysd.messages.log import bitcoin, chain, clients, miner, network, payments, peg, process
+from alysd.messages.log import bitcoin, chain, clients, miner, network, payments, peg, process, signer
 from alysd.messages.log.base import Bits, LogEvent, counted, log
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, EvmAddress
 from alysd.types.units import Height, Sat, Slot, Wei
@@ -46,6 +46,12 @@ STARTING = process.NodeStarting(
 )
 
 EXAMPLES: dict[LogEvent, str] = {
+    signer.SignerReady("unix:/run/signer.sock", "alys-dev", "8f31aa" + "00" * 29, Height(1234)): (
+        "signer|at unix:/run/signer.sock, with the key 8f31aa…; follows alys-dev from height 1,234"
+    ),
+    signer.SignerSigned(PARENT, 2, Sat(3_000)): "signer|signed the payment 1f1e1d… of 3,000 sat for 2 requests",
+    signer.SignerRefused("no payment"): "signer|refused: no payment",
+    signer.SignerStopped(): "signer|stopped",
     process.NodeReady(0.9104, 1.1): "|ready in 0.9 s, first slot in 1.1 s",
     process.NotReady("no answer"): "not ready|no answer",
     process.NodeStopping("SIGTERM"): "stopping|after SIGTERM, as soon as the current block is done",
