@@ -48,10 +48,13 @@ def bloom_has(bloom: bytes, item: bytes) -> bool:
 def _burns_of(raw: bytes, receipt: bytes) -> Iterator[Burn]:
     """The burns of the signed transaction `raw`."""
     body = receipt if receipt[0] >= _FIRST_LIST_BYTE else receipt[1:]
+    transaction: TransactionHash | None = None
     for log in as_list(as_list(decode(body), 4)[3]):
         address, topics, data = as_list(log, 3)
         if address == BRIDGE_ADDRESS:
-            yield _burn(TransactionHash(keccak256(raw)), as_list(topics), as_bytes(data))
+            # Hashed once: a transaction can have megabytes, and a thousand burns.
+            transaction = transaction or TransactionHash(keccak256(raw))
+            yield _burn(transaction, as_list(topics), as_bytes(data))
 
 
 def _burn(transaction: TransactionHash, topics: list[RlpItem], data: bytes) -> Burn:

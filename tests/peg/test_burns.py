@@ -13,6 +13,7 @@ from alysd.types.hashes import EvmAddress, TransactionHash
 from alysd.types.peg import BRIDGE_ADDRESS, Burn, PegContents, PegOutRequest, Refund
 from alysd.types.tables import Table
 from alysd.types.units import Sat
+from alysd.wire import bridge_logs
 from alysd.wire.bridge_logs import REQUEST_TOPIC, bloom_has, burns_in
 from alysd.wire.keccak import keccak256
 from alysd.wire.receipts import encode_receipt
@@ -143,6 +144,22 @@ def test_a_log_of_the_bridge_is_read() -> None:
         for one, size in zip(raw, (1, 32, 90), strict=True)
     )
     assert burns_in(make_payload(), good) == (), "the bloom filter, which the block's hash covers, says none"
+
+
+def test_a_transaction_with_many_burns_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction of megabytes with a thousand burns cost every node some 10 s."""
+    hashed: list[int] = []
+
+    def counting(data: bytes) -> bytes:
+        hashed.append(len(data))
+        return keccak256(data)
+
+    monkeypatch.setattr(bridge_logs, "keccak256", counting)
+    payload = make_payload(logs_bloom=BLOOM, transactions=(bytes(100_000), b"none"))
+    logs = [[BRIDGE_ADDRESS, [REQUEST_TOPIC, SENDER], log_data(b"a", 7)]] * 50
+    receipts = [encode_receipt(2, 1, 50_000, BLOOM, logs), encode_receipt(2, 1, 60_000, BLOOM, [])]
+    assert len(burns_in(payload, receipts)) == 50
+    assert hashed.count(100_000) == 1
 
 
 @pytest.mark.parametrize(
