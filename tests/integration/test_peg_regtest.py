@@ -290,3 +290,34 @@ async def logged(node: Daemon, event: str) -> bool:
     """Whether the daemon has logged such an event."""
     found: list[dict[str, Any]] = node.events(event)
     return bool(found)
+
+
+async def test_a_payment_that_the_mempool_has_dropped_is_sent_again(tmp_path: Path) -> None:
+    """A full mempool drops payments with low fees, and a mempool forgets all after two weeks."""
+    async with rig(tmp_path) as run:
+        bitcoin = run.wallet.bitcoin
+        user = bytes.fromhex(USER.address[2:])
+        await run.wallet.send(*run.deposit_of(5_000_000, user))
+        await run.wallet.mine(CONFIRMATIONS + 1)
+        await run.credited(user, 5_000_000)
+        await burn(run.node, await bitcoin.call("getnewaddress", "", "bech32m"), 1_000_000)
+
+        async def waiting() -> set[str]:
+            return set(await bitcoin.call("getrawmempool"))
+
+        async def sent() -> bool:
+            return bool(await waiting())
+
+        await until(sent)
+        (payment,) = await waiting()
+        await bitcoin.call("setmocktime", int(time.time()) + 15 * 24 * 3_600)
+        other = await run.wallet.send((10_000, b"\x51\x20" + bytes(31) + b"\x01"))  # makes the node drop old ones
+        assert await waiting() == {other}
+        await bitcoin.call("setmocktime", 0)
+
+        async def again() -> bool:
+            return payment in await waiting()
+
+        await until(again)
+        await run.wallet.mine()
+        assert (await bitcoin.call("getrawtransaction", payment, True))["confirmations"] == 1
