@@ -225,3 +225,31 @@ async def test_deposits_are_seen_in_the_mempool_of_a_pruned_node(
             with trio.fail_after(SECONDS):
                 while (await watch.ask(GetUnconfirmed())).deposits:  # noqa: ASYNC110
                     await trio.sleep(0.05)
+
+
+async def test_a_pruned_block_is_named_and_read_from_the_second_node(tmp_path: Path) -> None:
+    """A new node needs the old blocks, which its Bitcoin node may have removed."""
+    folders = [tmp_path / name for name in ("pruned", "whole")]
+    for folder in folders:
+        folder.mkdir()
+    async with (
+        bitcoind(folders[0], "-fastprune", "-prune=1", "-txindex=0") as pruned,
+        bitcoind(folders[1]) as whole,
+    ):
+        await pruned.call("createwallet", "user")
+        wallet = Wallet(pruned)
+        for _ in range(12):
+            await wallet.mine(50)
+        for height in range(1, 601):
+            block = await pruned.call("getblock", await pruned.call("getblockhash", height), 0)
+            await whole.call("submitblock", block)
+        assert await pruned.call("pruneblockchain", 310) > 0
+        async with watching(tmp_path / "one", [client(pruned)]) as watch:
+            with trio.fail_after(SECONDS):
+                while "pruned" not in str((await watch.ask(GetBitcoinStatus())).problem):  # noqa: ASYNC110
+                    await trio.sleep(0.05)
+            assert "use a Bitcoin node that still has the block" in str(
+                (await watch.ask(GetBitcoinStatus())).problem
+            )
+        async with watching(tmp_path / "two", [client(pruned), client(whole)]) as watch:
+            await settled(watch, wallet)

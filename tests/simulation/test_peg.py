@@ -139,6 +139,28 @@ async def test_the_peg_halts_while_a_minted_deposit_is_gone(
         assert len([event for event in logged if isinstance(event, PegResumed)]) == 1
 
 
+async def test_a_deposit_to_the_reserve_does_not_end_a_halt(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    """The ledger still has the output that is gone: a payment could choose it, and would never be confirmed."""
+    chain = FakeBitcoin()
+    async with open_simulated_node(tmp_path, SPEC, bitcoin=FakeBitcoinNode(chain)) as node:
+        gone = deposit(chain)
+        chain.mine(10)
+        await node.slots(3)
+        chain.reorganise(10, keep=False)
+        chain.pay([(500_000, SCRIPT), (0, b"\x6a\x07reserve")])
+        chain.mine(10)
+        await node.slots(10)
+        assert (await totals(node)).reserve == 0
+        assert node.missed == []
+        assert not any(isinstance(event, PegResumed) for event in logged)
+        chain.mempool[gone.txid] = gone  # the only way out: the transaction is confirmed again
+        chain.mine(5)
+        await node.slots(5)
+        assert (await totals(node)).reserve == 500_000
+
+
 async def test_a_dead_bitcoin_node_stops_deposits_but_no_block(tmp_path: Path, autojump_clock: MockClock) -> None:
     """Ten minutes without it; then the deposits of these minutes are minted."""
     chain = FakeBitcoin()
