@@ -42,7 +42,8 @@ class TlsFiles:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.verify_mode = ssl.CERT_REQUIRED
-        context.num_tickets = 0 if server else context.num_tickets  # each connection shows its certificates
+        if server:
+            context.num_tickets = 0  # each connection shows its certificates
         try:
             if exposed(self.key.stat()):
                 raise ConfigError(f"{self.key}: the key is accessible to other users: chmod 600 {self.key}")

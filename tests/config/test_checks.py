@@ -7,6 +7,7 @@ import pytest
 
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.checks import check_with_chain
+from alysd.config.model import SignerAddress
 from alysd.config.problems import InvalidConfig
 from alysd.config.show import show_config
 from alysd.testing.config_files import folder_with, load, problems_of
@@ -154,3 +155,43 @@ def test_the_internal_miner_is_refused_where_it_would_never_find_anything(tmp_pa
     with pytest.raises(InvalidConfig, match="use `alysd mine`"):
         check_with_chain(config, hard)
     check_with_chain(load(folder_with(tmp_path)), hard)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (("peg.signer=unix:/s", "peg.key_file={key}"), "peg.signer and peg.key_file are both set"),
+        (("peg.signer=tls://host:1",), "peg.signer = tls://host:1 needs peg.signer_certificate"),
+        (
+            ("peg.signer=unix:/s", "peg.signer_key={key}"),
+            "peg.signer_key needs a TLS address, not peg.signer = unix:/s",
+        ),
+        (("peg.signer_authority={key}",), "peg.signer_authority needs peg.signer at a TLS address"),
+        (("peg.signer=tcp://host:1",), 'must be "unix:" and an absolute path'),
+        (("peg.signer=unix:relative",), 'must be "unix:" and an absolute path'),
+        (("peg.signer=tls://host",), 'must be "unix:" and an absolute path'),
+        (("peg.signer=tls://host:99999",), 'must be "unix:" and an absolute path'),
+        (("peg.signer=tls://user@host:1/x",), 'must be "unix:" and an absolute path'),
+        ((f"peg.signer=unix:/{'x' * 107}",), "has at most 107 bytes"),
+    ],
+)
+def test_a_signer_in_another_process_is_named_in_one_way(
+    settings: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    """A signer over a network without certificates would sign for everyone who reaches it."""
+    key = tmp_path / "some.key"
+    key.write_text("x")
+    found = problems(folder_with(tmp_path), *(setting.format(key=key) for setting in settings))
+    assert words in found[0]
+
+
+def test_a_signer_needs_a_member_with_a_bitcoin_node(tmp_path: Path) -> None:
+    config = load(folder_with(tmp_path), "peg.signer=unix:/s")
+    spec = load_chain_spec(config.chain.spec)
+    with pytest.raises(InvalidConfig) as raised:
+        check_with_chain(attrs.evolve(config, chain=attrs.evolve(config.chain, authority_key_file=None)), spec)
+    first, second = raised.value.problems
+    assert 'peg.signer = "unix:/s": the chain' in first
+    assert "needs chain.authority_key_file, which says which member this is" in second
+    assert 'signer = "unix:/s"' in show_config(config)
+    assert str(SignerAddress(None, "::1", 5)) == "tls://[::1]:5"

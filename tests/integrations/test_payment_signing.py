@@ -11,7 +11,7 @@ from alysd.integrations.payment_record import PaymentRecord, SignedPayment
 from alysd.integrations.payment_signing import RecordedSigner
 from alysd.peg.payments import spent_outputs
 from alysd.peg.signing import message_of, signature_holds
-from alysd.peg.versions import transaction_of
+from alysd.peg.versions import payment_digest, transaction_of
 from alysd.testing.chain import bitcoin_secret
 from alysd.types.peg import Payment, PegSignature
 from alysd.types.units import Sat
@@ -163,3 +163,23 @@ async def test_nothing_is_signed_before_the_record_is_written(
         await bench.signer().sign(PAYMENT, FIRST)
     assert made[0].outputs == tuple(one.spends for one in PAYMENT.inputs)
     assert made[0].amount == PAYMENT.spent - PAYMENT.change
+
+
+async def test_the_record_of_a_signer_that_could_not_see_the_gain_is_used(bench: Bench) -> None:
+    """After the key has moved, a payment whose change was raised has another digest, but the same transactions.
+
+    Another payment of the same outputs stays refused, also if it names a recorded version as its own.
+    """
+    raised = make_payment(SPENDINGS, change=330)
+    more = tuple(attrs.evolve(payee, owed=Sat(payee.owed + 1)) for payee in raised.payees)
+    same = attrs.evolve(raised, payees=more)
+    await bench.signer().sign(raised, raised.versions[0].txid)
+    assert payment_digest(same) != payment_digest(raised)
+    assert_valid(same, await bench.signer().sign(same, same.versions[0].txid))
+    other = make_payment(SPENDINGS, change=330, fees=(9_000,))
+    thief = attrs.evolve(other.payees[0], script=b"\x00\x14" + b"\xee" * 20)
+    false = attrs.evolve(other, payees=(thief, *other.payees[1:]), versions=(raised.versions[0], *other.versions))
+    with pytest.raises(PaymentForbidden, match="is not of this chain"):
+        await bench.signer().sign(false, other.versions[0].txid)
+    lines = bench.path.read_text().splitlines()
+    assert len(lines) == 2 + 1
