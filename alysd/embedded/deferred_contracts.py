@@ -15,11 +15,15 @@ from typing import Any
 
 _PACKAGE = "ethereum.forks.cancun.vm.precompiled_contracts"
 
-_CONTRACTS = {
-    "alt_bn128": ("alt_bn128_add", "alt_bn128_mul", "alt_bn128_pairing_check"),
-    "point_evaluation": ("point_evaluation",),
+_DEFERRED = {
+    f"{_PACKAGE}.alt_bn128": ("alt_bn128_add", "alt_bn128_mul", "alt_bn128_pairing_check"),
+    f"{_PACKAGE}.point_evaluation": ("point_evaluation",),
+    "ethereum.forks.shanghai.trie": ("encode_node",),
 }
-"""The functions of the contracts, by the module of `_PACKAGE` that has them."""
+"""The functions that the fork uses of each deferred module.
+
+The trie of the fork Shanghai imports those of all earlier forks. Only the specification's own state uses it.
+"""
 
 _loading = threading.Lock()
 _loaded: dict[str, ModuleType] = {}
@@ -27,23 +31,23 @@ _loaded: dict[str, ModuleType] = {}
 
 def defer_contracts() -> None:
     """Let the specification import the stand-ins. Has no effect on modules that have been imported already."""
-    for name, functions in _CONTRACTS.items():
-        stand_in = ModuleType(f"{_PACKAGE}.{name}")
+    for name, functions in _DEFERRED.items():
+        stand_in = ModuleType(name)
         for function in functions:
             setattr(stand_in, function, _stand_in(name, function))
-        sys.modules.setdefault(stand_in.__name__, stand_in)
+        sys.modules.setdefault(name, stand_in)
 
 
-def _stand_in(name: str, function: str) -> Callable[[Any], None]:
-    def contract(evm: Any) -> None:
-        getattr(_load(name), function)(evm)
+def _stand_in(name: str, function: str) -> Callable[..., Any]:
+    def deferred(*args: Any) -> Any:
+        return getattr(_load(name), function)(*args)
 
-    return contract
+    return deferred
 
 
 def _load(name: str) -> ModuleType:
     with _loading:  # two threads may call the same contract for the first time
         if name not in _loaded:
-            sys.modules.pop(f"{_PACKAGE}.{name}", None)  # the stand-in
-            _loaded[name] = import_module(f"{_PACKAGE}.{name}")
+            sys.modules.pop(name, None)  # the stand-in
+            _loaded[name] = import_module(name)
         return _loaded[name]

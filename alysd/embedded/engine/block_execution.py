@@ -21,6 +21,7 @@ from alysd.embedded.engine.specification import (
     U256,
     Address,
     Bytes,
+    Bytes0,
     Bytes32,
     EthereumException,
     RLPException,
@@ -33,7 +34,7 @@ from alysd.embedded.engine.specification import (
     vm,
 )
 from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
-from alysd.embedded.engine.transaction import SignedTransaction
+from alysd.embedded.engine.transaction import ACCESS_LIST, BLOB, LEGACY, SignedTransaction
 from alysd.embedded.engine.trie_state import StateChanges
 from alysd.embedded.engine.values import AccountState
 from alysd.types.block import Withdrawal
@@ -173,11 +174,40 @@ class BlockExecution:
 
 
 def prepare(signed: SignedTransaction) -> PreparedTransaction:
-    """Convert a transaction to the specification's type. Raises `BrokenRule`."""
+    """Convert a transaction to the specification's type. Raises `BrokenRule`.
+
+    It is decoded already; the specification's decoder would take as long as the whole execution of a transfer.
+    """
+    sender = Address(signed.sender)
+    if signed.type == BLOB:
+        return _prepare_blob(signed, sender)
+    to = Bytes0(b"") if signed.to is None else Address(signed.to)
+    signature = (U256(signed.r), U256(signed.s))
+    body = (Uint(signed.gas), to, U256(signed.value), Bytes(signed.data))
+    if signed.type == LEGACY:
+        legacy = transactions.LegacyTransaction(
+            U256(signed.nonce), Uint(signed.max_fee), *body, U256(signed.v), *signature
+        )
+        return PreparedTransaction(legacy, legacy, sender)
+    access_list = tuple(
+        transactions.Access(Address(address), tuple(Bytes32(key) for key in keys))
+        for address, keys in signed.access_list
+    )
+    chain_id, nonce, max_fee = U64(signed.chain_id or 0), U256(signed.nonce), Uint(signed.max_fee)
+    rest = (access_list, U256(signed.v), *signature)
+    if signed.type == ACCESS_LIST:
+        typed = transactions.AccessListTransaction(chain_id, nonce, max_fee, *body, *rest)
+    else:
+        tip = Uint(signed.max_priority_fee)
+        typed = transactions.FeeMarketTransaction(chain_id, nonce, tip, max_fee, *body, *rest)
+    return PreparedTransaction(typed, Bytes(signed.raw), sender)
+
+
+def _prepare_blob(signed: SignedTransaction, sender: Address) -> PreparedTransaction:
+    """Convert a transaction that only another client's block may contain."""
     try:
-        raw = signed.raw
-        encoded = Bytes(raw) if raw[0] < 0xC0 else rlp.decode_to(transactions.LegacyTransaction, raw)
-        return PreparedTransaction(transactions.decode_transaction(encoded), encoded, Address(signed.sender))
+        encoded = Bytes(signed.raw)
+        return PreparedTransaction(transactions.decode_transaction(encoded), encoded, sender)
     except EXECUTION_ERRORS as error:
         raise BrokenRule(f"cannot be decoded: {words(error)}") from error
 

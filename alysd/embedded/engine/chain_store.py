@@ -21,6 +21,7 @@ does not become smaller.
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -83,6 +84,10 @@ class CanonicalChange:
     added_transactions: Sequence[tuple[bytes, bytes]]
 
 
+_CODES = 128
+"""The number of contracts' codes that are kept in memory, hashed once: 3 MB if all are as large as possible."""
+
+
 class ChainStore:
     """The open database. Any thread may read; the caller ensures that only one thread writes at a time."""
 
@@ -95,6 +100,7 @@ class ChainStore:
         self._nodes = [self._tables[name] for name in _NODES]
         self._checked: set[bytes] = set()  # nodes that need not be hashed again
         self._added = 0  # trie nodes since the last forkchoice
+        self._checked_code = lru_cache(_CODES)(self._read_code)
 
     @classmethod
     def open(
@@ -145,6 +151,9 @@ class ChainStore:
 
     def code(self, digest: bytes) -> bytes:
         """A contract's code; raises `Corrupt` when it is missing or damaged."""
+        return self._checked_code(digest)
+
+    def _read_code(self, digest: bytes) -> bytes:
         found = self.get("codes", digest)
         if found is None:
             raise damage(f"code {digest.hex()} is missing")

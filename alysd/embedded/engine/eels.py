@@ -7,25 +7,25 @@ state, it calls the original function, so that tests can use both kinds of state
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
 
 from alysd.embedded.engine.environment import EelsState, Environment
+from alysd.embedded.engine.fast_interpreter import process_message
+from alysd.embedded.engine.intrinsic_gas import intrinsic_cost
 from alysd.embedded.engine.precompiled.contracts import CONTRACTS, Contract
 from alysd.embedded.engine.specification import (
     U64,
     Address,
     Bytes,
-    Ops,
-    OpStart,
-    PrecompileStart,
     Uint,
     fork,
+    interpreter,
     mapping,
     rlp,
-    set_evm_trace,
     state,
     transactions,
     vm,
@@ -68,34 +68,8 @@ class PreparedTransaction:
     sender: Address
 
 
-_LONG = frozenset(
-    {
-        Ops.KECCAK,
-        Ops.CALLDATACOPY,
-        Ops.CODECOPY,
-        Ops.EXTCODECOPY,
-        Ops.RETURNDATACOPY,
-        Ops.MCOPY,
-        Ops.BLOCKHASH,
-        Ops.LOG0,
-        Ops.LOG1,
-        Ops.LOG2,
-        Ops.LOG3,
-        Ops.LOG4,
-        Ops.CREATE,
-        Ops.CREATE2,
-        Ops.CALL,
-        Ops.CALLCODE,
-        Ops.DELEGATECALL,
-        Ops.STATICCALL,
-        Ops.RETURN,
-        Ops.REVERT,
-    }
-)
-"""The instructions that may process megabytes. The clock is read before each of them."""
-
 _current = threading.local()
-"""The prepared transaction that this thread is executing."""
+"""The prepared transaction that this thread is executing, and whether it uses the specification's loop."""
 
 
 def process_transaction(
@@ -118,6 +92,8 @@ def _install() -> None:
     for name, method in _TRANSACTION_METHODS.items():
         stock = getattr(state, name)
         replacements[id(stock)] = _routed_transaction(stock, method)
+    replacements[id(interpreter.process_message)] = _process_message(interpreter.process_message)
+    replacements[id(transactions.calculate_intrinsic_cost)] = intrinsic_cost
     replacements[id(transactions.recover_sender)] = _recover_sender(transactions.recover_sender)
     replacements[id(transactions.encode_transaction)] = _encode_transaction(transactions.encode_transaction)
     for module_name, module in list(sys.modules.items()):
@@ -126,7 +102,6 @@ def _install() -> None:
                 if id(value) in replacements:
                     setattr(module, name, replacements[id(value)])
     _install_contracts()
-    set_evm_trace(_watch)
 
 
 def _install_contracts() -> None:
@@ -166,6 +141,25 @@ def _routed_transaction(stock: Callable[..., Any], method: Callable[[TrieState],
     return routed
 
 
+def _process_message(stock: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def routed(message: Any) -> Any:
+        if type(message.block_env) is Environment and not getattr(_current, "specified", False):
+            return process_message(message)
+        return stock(message)
+
+    return routed
+
+
+@contextmanager
+def specified_loop() -> Generator[None]:
+    """Let this thread execute code in the specification's own loop, without a time limit, for comparison."""
+    _current.specified = True
+    try:
+        yield
+    finally:
+        del _current.specified
+
+
 def _recover_sender(
     stock: Callable[[U64, transactions.Transaction], Address],
 ) -> Callable[[U64, transactions.Transaction], Address]:
@@ -188,19 +182,6 @@ def _encode_transaction(
         return stock(transaction)
 
     return encode_transaction
-
-
-def _watch(evm: Any, event: object) -> None:
-    """Count instructions and precompiled contracts against the time budget of an `Environment`."""
-    kind = type(event)
-    if kind is not OpStart and kind is not PrecompileStart:
-        return
-    environment = evm.message.block_env
-    if type(environment) is Environment:
-        if isinstance(event, OpStart) and event.op not in _LONG:
-            environment.budget.instruction()
-        else:
-            environment.budget.check()
 
 
 def encode_receipt(receipt: Any) -> bytes:

@@ -7,8 +7,9 @@ remain the original one.
 """
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from ethereum import EVM_RECURSION_LIMIT
 from ethereum.exceptions import EthereumException
@@ -16,6 +17,7 @@ from ethereum.forks.cancun import blocks, fork, state, transactions, trie, vm
 from ethereum.forks.cancun.fork_types import EMPTY_ACCOUNT, Account, Address
 from ethereum.forks.cancun.utils.message import prepare_message
 from ethereum.forks.cancun.vm import exceptions, interpreter
+from ethereum.forks.cancun.vm import instructions as _instructions
 from ethereum.forks.cancun.vm.instructions import Ops
 from ethereum.forks.cancun.vm.precompiled_contracts import mapping as _mapping
 from ethereum.trace import OpStart, PrecompileStart, set_evm_trace
@@ -29,6 +31,9 @@ from ethereum_types.numeric import U64, U256, Uint
 # package is imported here, without its modules, and then the specification's own limit is set, which is safe.
 import_module("py_ecc")
 sys.setrecursionlimit(EVM_RECURSION_LIMIT)
+
+op_implementation: dict[Ops, Callable[[Any], None]] = cast("Any", _instructions).op_implementation
+"""The functions of the instructions."""
 
 mapping: Any = _mapping
 """The module with the table of the precompiled contracts."""
@@ -57,6 +62,7 @@ __all__ = [
     "fork",
     "interpreter",
     "mapping",
+    "op_implementation",
     "prepare_message",
     "rlp",
     "set_evm_trace",

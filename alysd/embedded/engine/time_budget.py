@@ -1,6 +1,6 @@
 """A time limit for the specification's interpreter, which takes effect even in the middle of a transaction.
 
-The gas limit alone would allow minutes, because the interpreter executes only about 0.3 million instructions per
+The gas limit alone would allow many seconds, because the interpreter executes only some million instructions per
 second. A call, and the building of a block, has a time budget. The validation of a block has none, because the
 verdict must not depend on the speed of this machine. Every execution can be interrupted.
 """

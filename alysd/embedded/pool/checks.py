@@ -2,6 +2,7 @@
 
 import attrs
 
+from alysd.embedded.engine.intrinsic_gas import gas_before_code
 from alysd.embedded.engine.transaction import BLOB, InvalidSender, SignedTransaction, UnsupportedType
 from alysd.embedded.engine.values import AccountState
 from alysd.embedded.pool.refusals import (
@@ -62,12 +63,8 @@ def check_transaction(transaction: SignedTransaction, chain_id: int, gas_limit: 
 
 def intrinsic_gas(transaction: SignedTransaction) -> int:
     """Gas that a transaction uses before any code runs (EIP-2, EIP-2028, EIP-2930, EIP-3860)."""
-    data = transaction.data
-    zeros = data.count(0)
-    gas = 21_000 + 4 * zeros + 16 * (len(data) - zeros)
-    if transaction.to is None:
-        gas += 32_000 + 2 * (-(-len(data) // 32))
-    return gas + sum(2_400 + 1_900 * len(keys) for _, keys in transaction.access_list)
+    keys = [len(keys) for _, keys in transaction.access_list]
+    return gas_before_code(transaction.data, creates=transaction.to is None, access_list_keys=keys)
 
 
 def check_account(transaction: SignedTransaction, account: AccountState, committed: int) -> None:

@@ -1,10 +1,6 @@
 """The patched specification works with the engine's state, and still with its own."""
 
 import sys
-from types import SimpleNamespace
-from unittest.mock import Mock
-
-import pytest
 
 from alysd.embedded.engine import eels
 from alysd.embedded.engine.eels import EelsState, encode_receipt
@@ -18,7 +14,6 @@ from alysd.embedded.engine.specification import (
     rlp,
     state,
 )
-from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 from alysd.wire.trie import EMPTY_ROOT
 from tests.embedded.engine.kit import Memory
 
@@ -58,24 +53,6 @@ def test_transient_storage_is_undone_with_the_state() -> None:
     assert state.get_transient_storage(transient, ADDRESS, key) == 1
     assert not state.account_exists(ours, ADDRESS)  # type: ignore[arg-type]
     state.commit_transaction(ours, transient)  # type: ignore[arg-type]
-
-
-def test_only_environments_of_ours_are_watched() -> None:
-    event = eels.OpStart(object())  # type: ignore[arg-type]
-    stock = SimpleNamespace(message=SimpleNamespace(block_env=SimpleNamespace(budget=TimeBudget(-1))))
-    watch = eels.set_evm_trace(Mock())
-    eels.set_evm_trace(watch)
-    for _ in range(1000):
-        watch(stock, event)
-    environment = object.__new__(eels.Environment)
-    environment.budget = TimeBudget(-1)
-    ours = SimpleNamespace(message=SimpleNamespace(block_env=environment, data=b""))
-    for _ in range(255):
-        watch(ours, event)
-    with pytest.raises(OutOfTime):
-        watch(ours, event)
-    with pytest.raises(OutOfTime):
-        watch(ours, eels.PrecompileStart(ADDRESS))
 
 
 def test_receipts_are_encoded_as_their_trie_holds_them() -> None:

@@ -1,0 +1,247 @@
+# pyright: reportPrivateUsage=false
+"""The specification's interpreter with a faster loop: the same steps, the same gas, the same errors.
+
+The specification creates two objects for the program counter and the gas at each instruction, and analyses the
+code at each call. This loop keeps both as integers, and executes the instructions that contracts use most by
+itself. For each other instruction it calls the specification's function. Tests compare the two loops.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from alysd.embedded.engine.code_analysis import AnalysedCodes, pushed
+from alysd.embedded.engine.specification import (
+    PRECOMPILED,
+    U256,
+    Ops,
+    Uint,
+    exceptions,
+    interpreter,
+    mapping,
+    op_implementation,
+    state,
+    vm,
+)
+
+_CHECK_EVERY = 256
+"""The number of instructions between two checks of the clock. This many instructions take half a millisecond."""
+
+_MASK = 2**256 - 1
+
+_BINARY: dict[int, tuple[int, Callable[[int, int], int]]] = {
+    0x01: (3, lambda a, b: a + b & _MASK),
+    0x02: (5, lambda a, b: a * b & _MASK),
+    0x03: (3, lambda a, b: a - b & _MASK),
+    0x04: (5, lambda a, b: a // b if b else 0),
+    0x06: (5, lambda a, b: a % b if b else 0),
+    0x10: (3, lambda a, b: a < b),
+    0x11: (3, lambda a, b: a > b),
+    0x14: (3, lambda a, b: a == b),
+    0x16: (3, lambda a, b: a & b),
+    0x17: (3, lambda a, b: a | b),
+    0x18: (3, lambda a, b: a ^ b),
+    0x1B: (3, lambda a, b: b << a & _MASK if a < 256 else 0),
+    0x1C: (3, lambda a, b: b >> a if a < 256 else 0),
+}
+"""Gas and result of the instructions with two operands, of which the first is on top of the stack.
+
+In the order of their numbers: ADD, MUL, SUB, DIV, MOD, LT, GT, EQ, AND, OR, XOR, SHL, SHR.
+"""
+
+_LONG = frozenset(
+    op.value
+    for op in (
+        *(Ops.KECCAK, Ops.CALLDATACOPY, Ops.CODECOPY, Ops.EXTCODECOPY, Ops.RETURNDATACOPY, Ops.MCOPY),
+        *(Ops.LOG0, Ops.LOG1, Ops.LOG2, Ops.LOG3, Ops.LOG4, Ops.BLOCKHASH, Ops.RETURN, Ops.REVERT),
+        *(Ops.CREATE, Ops.CREATE2, Ops.CALL, Ops.CALLCODE, Ops.DELEGATECALL, Ops.STATICCALL),
+    )
+)
+"""The instructions that may process megabytes. The clock is read before each of them."""
+
+_SPECIFIED: list[Callable[[Any], None] | None] = [None] * 256
+for _op, _function in op_implementation.items():
+    _SPECIFIED[_op.value] = _function
+
+_new = object.__new__
+_codes = AnalysedCodes()
+
+
+def _u256(value: int) -> U256:
+    """A number of 256 bits, without the check of its size."""
+    made = _new(U256)
+    made._number = value  # type: ignore[misc]
+    return made
+
+
+def _uint(value: int) -> Uint:
+    made = _new(Uint)
+    made._number = value  # type: ignore[misc]
+    return made
+
+
+def process_message(message: Any) -> Any:
+    """Execute a message of an `Environment`, as the specification's `process_message`."""
+    world, transient = message.block_env.state, message.tx_env.transient_storage
+    if message.depth > interpreter.STACK_DEPTH_LIMIT:
+        raise exceptions.StackDepthLimitError("Stack depth limit reached")
+    evm = vm.Evm(
+        pc=Uint(0),
+        stack=[],
+        memory=bytearray(),
+        code=message.code,
+        gas_left=message.gas,
+        valid_jump_destinations=set(),  # the loop has its own
+        logs=(),
+        refund_counter=0,
+        running=True,
+        message=message,
+        output=b"",
+        accounts_to_delete=set(),
+        return_data=b"",
+        error=None,
+        accessed_addresses=message.accessed_addresses,
+        accessed_storage_keys=message.accessed_storage_keys,
+    )
+    state.begin_transaction(world, transient)
+    if message.should_transfer_value and message.value != 0:
+        state.move_ether(world, message.caller, message.current_target, message.value)
+    try:
+        if message.code_address in PRECOMPILED:
+            message.block_env.budget.check()
+            mapping.PRE_COMPILED_CONTRACTS[message.code_address](evm)
+        else:
+            _run(evm)
+    except exceptions.ExceptionalHalt as error:
+        evm.gas_left = Uint(0)
+        evm.output = b""
+        evm.error = error
+    except exceptions.Revert as error:
+        evm.error = error
+    if evm.error:
+        state.rollback_transaction(world, transient)
+    else:
+        state.commit_transaction(world, transient)
+    return evm
+
+
+def _run(evm: Any) -> None:
+    """Execute the code of a frame until it ends. Raises the specification's errors, and `OutOfTime`.
+
+    The operands are taken before the gas, and results are put onto the stack after it, as in the specification.
+    """
+    code: bytes = evm.code
+    analysis = _codes.of(code)
+    destinations, pushes = analysis.destinations, analysis.pushes
+    stack: list[U256] = evm.stack
+    memory: bytearray = evm.memory
+    budget = evm.message.block_env.budget
+    gas: int = evm.gas_left._number
+    pc, end, count = 0, len(code), 0
+    binary, specified = _BINARY, _SPECIFIED
+    while pc < end:
+        count += 1
+        if count % _CHECK_EVERY == 0:
+            budget.check()
+        op = code[pc]
+        if 0x5F <= op <= 0x7F:  # PUSH0 to PUSH32
+            gas -= 3 if op > 0x5F else 2
+            if gas < 0:
+                raise exceptions.OutOfGasError
+            if len(stack) == 1024:
+                raise exceptions.StackOverflowError
+            found = pushes.get(pc)
+            if found is None:
+                found = pushes[pc] = pushed(code, pc)
+            stack.append(found[0])
+            pc = found[1]
+        elif 0x80 <= op <= 0x8F:  # DUP1 to DUP16
+            gas -= 3
+            if gas < 0:
+                raise exceptions.OutOfGasError
+            height = len(stack)
+            if op - 0x80 >= height:
+                raise exceptions.StackUnderflowError
+            if height == 1024:
+                raise exceptions.StackOverflowError
+            stack.append(stack[0x7F - op])
+            pc += 1
+        elif 0x90 <= op <= 0x9F:  # SWAP1 to SWAP16
+            gas -= 3
+            if gas < 0:
+                raise exceptions.OutOfGasError
+            if op - 0x8F >= len(stack):
+                raise exceptions.StackUnderflowError
+            stack[-1], stack[0x8E - op] = stack[0x8E - op], stack[-1]
+            pc += 1
+        elif op in binary:
+            if len(stack) < 2:
+                raise exceptions.StackUnderflowError
+            cost, apply = binary[op]
+            gas -= cost
+            if gas < 0:
+                raise exceptions.OutOfGasError
+            first = stack.pop()._number
+            stack[-1] = _u256(int(apply(first, stack[-1]._number)))
+            pc += 1
+        elif op == 0x5B:  # JUMPDEST
+            gas -= 1
+            if gas < 0:
+                raise exceptions.OutOfGasError
+            pc += 1
+        elif op == 0x56 or op == 0x57:  # JUMP, JUMPI
+            if len(stack) < op - 0x55:
+                raise exceptions.StackUnderflowError
+            target = stack.pop()._number
+            taken = op == 0x56 or stack.pop()._number
+            gas -= 8 if op == 0x56 else 10
+            if gas < 0:
+                raise exceptions.OutOfGasError
+            if not taken:
+                pc += 1
+            elif target >= end or not destinations[target]:
+                raise exceptions.InvalidJumpDestError
+            else:
+                pc = target
+        elif op == 0x15 or op == 0x19:  # ISZERO, NOT
+            if not stack:
+                raise exceptions.StackUnderflowError
+            gas -= 3
+            if gas < 0:
+                raise exceptions.OutOfGasError
+            value = stack[-1]._number
+            stack[-1] = _u256(int(not value) if op == 0x15 else value ^ _MASK)
+            pc += 1
+        elif op == 0x50:  # POP
+            if not stack:
+                raise exceptions.StackUnderflowError
+            stack.pop()
+            gas -= 2
+            if gas < 0:
+                raise exceptions.OutOfGasError
+            pc += 1
+        elif op == 0x52 and len(stack) > 1 and stack[-1]._number + 32 <= len(memory):  # MSTORE in present memory
+            start = stack.pop()._number
+            gas -= 3
+            if gas < 0:
+                raise exceptions.OutOfGasError
+            memory[start : start + 32] = stack.pop()._number.to_bytes(32, "big")
+            pc += 1
+        elif op == 0x51 and stack and stack[-1]._number + 32 <= len(memory):  # MLOAD from present memory
+            start = stack[-1]._number
+            gas -= 3
+            if gas < 0:
+                raise exceptions.OutOfGasError
+            stack[-1] = _u256(int.from_bytes(memory[start : start + 32], "big"))
+            pc += 1
+        else:
+            function = specified[op]
+            if function is None:
+                raise exceptions.InvalidOpcode(op)
+            if op in _LONG:
+                budget.check()
+            evm.pc, evm.gas_left = _uint(pc), _uint(gas)
+            function(evm)
+            if not evm.running:
+                return
+            pc, gas = evm.pc._number, evm.gas_left._number
+    evm.pc, evm.gas_left = _uint(pc), _uint(gas)
