@@ -31,6 +31,16 @@ def test_payees_do_not_pay_for_many_small_outputs() -> None:
         judge_selection(made, coins, SPENDINGS)
 
 
+def test_the_refusal_has_the_share_of_each_payee() -> None:
+    book = LedgerBook()
+    book.hold([1_000 * place for place in range(10, 60)] + [5_000_000], burned=[500_000, 500_000])
+    coins = book.free_coins()
+    made = paid_from(book, coins[1:], "smallest-first")
+    assert len(made.payees) == 2
+    with pytest.raises(PaymentDeclined, match=f"each payee would pay {made.versions[0].fee // 2} sat instead of"):
+        judge_selection(made, coins, SPENDINGS)
+
+
 @pytest.mark.parametrize("strategy", ["largest-first", "minimize-fee", "branch-and-bound"])
 @pytest.mark.parametrize("burned", [[60_000], [199_000, 7_000], [350_000, 350_000, 20_000]])
 def test_the_choices_of_authors_are_right(strategy: Strategy, burned: list[int]) -> None:
