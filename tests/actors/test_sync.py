@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import attrs
 import pytest
@@ -9,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from alysd.actors.sync import PAUSE_SECONDS
+from alysd.actors.sync_ranges import AT_ONCE
 from alysd.consensus.violations import PegNotActive
 from alysd.errors import NotNow
 from alysd.messages.approval import BlockImported
@@ -155,6 +157,26 @@ async def test_several_ranges_are_downloaded_at_once_from_several_peers(autojump
         assert second.open >= 1
         assert first.open + second.open >= 3
         assert await bench.until(long) < 10
+
+
+def imports_begun(bench: Bench, count: int) -> bool:
+    """Whether the import of so many ranges has begun."""
+    return sum(isinstance(one, ImportRange) for one in bench.imports.received) == count
+
+
+async def test_a_slow_import_holds_back_the_requests(autojump_clock: MockClock) -> None:
+    """A newcomer whose disk or execution client is slower than its peers would keep the whole chain in memory."""
+    long = Branch().grow(8 * 256)
+    peer = Peer(long)
+    bench = Bench.make(Branch(), peer=peer)
+    bench.together = 256
+    bench.imports.on(ImportRange).computes(bench.take_range).after(5)
+    async with bench.running():
+        bench.report()
+        for imports in (1, 2, 3):
+            await bench.harness.until(partial(imports_begun, bench, imports), seconds=20, what="an import")
+            await trio.sleep(4)
+            assert peer.asked.count(StreamKind.BLOCKS_BY_RANGE) == imports + AT_ONCE - 1, "the others wait"
 
 
 async def test_short_answers_are_continued(autojump_clock: MockClock) -> None:
