@@ -1,6 +1,6 @@
 """Makes proposals beside the bridge's handlers, because a block waits for its contents for a short time only.
 
-A proposal takes the reading of up to 10,000 outputs, and a search for the right ones among them. A block whose
+A proposal takes the reading of up to 2,000 outputs, and a search for the right ones among them. A block whose
 proposal is not ready in time has the rest of its contents; the proposal goes into a later block.
 """
 

@@ -219,7 +219,7 @@ class BlockProduction:
             if self.federation.author(slot) != self.authority:
                 return None  # the federation has changed, and the slot now belongs to another authority
             work = await self._work(tip)
-            peg = await self.peg.choose(tip.head, work, empty=self._pause_of_contents.leaves_out())
+            peg = await self.peg.choose(tip.head, work, self._pause_of_contents)
         if work is None and halted(tip.head, self.context.spec):
             self.publish(ProductionHalted(slot, tip.head.height - tip.head.last_final_height))
             return None

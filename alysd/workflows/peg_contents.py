@@ -34,10 +34,14 @@ class ContentsPause:
     A member declines contents that its own Bitcoin node does not show. As long as the quorum needs that member,
     only blocks without contents get a quorum. If each author put contents into each block, too few blocks of
     consecutive slots would remain to commit any.
+
+    If a block with a proposal got no quorum, the first contents after the pause have none. Members whose fee
+    estimates differ decline each other's proposals, and deposits must not wait until their estimates agree.
     """
 
     _refusals: int = attrs.field(init=False, default=0)
     _left: int = attrs.field(init=False, default=0)
+    _no_proposal: bool = attrs.field(init=False, default=False)
 
     def leaves_out(self) -> bool:
         """Whether the next own block has no contents. To be called once for each block."""
@@ -46,10 +50,16 @@ class ContentsPause:
         self._left -= 1
         return True
 
+    def leaves_out_proposal(self) -> bool:
+        """Whether the contents of the next own block have no proposal. To be called once for each contents."""
+        leaves_out, self._no_proposal = self._no_proposal, False
+        return leaves_out
+
     def note(self, contents: PegContents, *, approved: bool) -> None:
         """Note whether an own block with these `contents` was approved by a quorum."""
         if not contents:
             return
+        self._no_proposal = not approved and contents.proposal is not None
         self._refusals = 0 if approved else self._refusals + 1
         self._left = 0 if approved else min(1 << (self._refusals - 1), LONGEST_PAUSE)
 
@@ -71,20 +81,21 @@ class PegAuthor:
     bridge: Address[Bridge] | None
     timing: Timing
 
-    async def choose(
-        self, parent: ChainState, work: AuxPowHeader | None, *, empty: bool = False
-    ) -> ChosenContents:
+    async def choose(self, parent: ChainState, work: AuxPowHeader | None, pause: ContentsPause) -> ChosenContents:
         """The contents of a child of `parent` with the proof `work`.
 
-        They are empty if `empty`, on a chain without a peg, on a node without *bridge*, and if *bridge* refuses or
-        does not answer in time. A part that breaks a rule is left out. On a chain with a peg, refunds that are due
-        are paid in any case. Raises `NotAnswered` when the chain actor does not answer.
+        They are empty while `pause` says so, on a chain without a peg, on a node without *bridge*, and if *bridge*
+        refuses or does not answer in time. A part that breaks a rule is left out. On a chain with a peg, refunds
+        that are due are paid in any case. Raises `NotAnswered` when the chain actor does not answer.
         """
         rules = self.context.peg
         if rules is None:
             return ChosenContents(NOTHING, ())
         room = room_for_mints(parent, work, self.context)
-        wanted = NOTHING if empty else fit_contents(await self._wanted(parent), room, parent.peg)
+        wanted = NOTHING if pause.leaves_out() else await self._wanted(parent)
+        if wanted and pause.leaves_out_proposal():
+            wanted = attrs.evolve(wanted, proposal=None)
+        wanted = fit_contents(wanted, room, parent.peg)
         try:
             return ChosenContents(wanted, (await self._take(wanted, work, parent, rules)).mints)
         except InvalidBlock:

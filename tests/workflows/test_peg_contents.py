@@ -47,7 +47,7 @@ class Author:
         return attrs.evolve(self.hand.genesis_state, peg=totals)
 
     async def choose(self, totals: PegTotals = PegTotals()) -> ChosenContents:  # noqa: B008  it is frozen
-        return await self.author.choose(self.after(totals), None)
+        return await self.author.choose(self.after(totals), None, ContentsPause())
 
 
 async def test_what_the_bridge_names_is_minted(autojump_clock: MockClock, no_threads: None) -> None:
@@ -125,7 +125,7 @@ async def test_only_what_has_room_is_taken(autojump_clock: MockClock, no_threads
     assert (chosen.contents.peg_ins, chosen.mints[-1]) == ((*many[:15], again, reserve), REFUNDED)
     rich = attrs.evolve(world.hand.genesis_state, unpaid_fees=10**18)
     header = make_header(rich, [rich], world.hand.spec, 1)
-    with_fees = await world.author.choose(rich, header)
+    with_fees = await world.author.choose(rich, header, ContentsPause())
     assert with_fees.contents.peg_ins == (*many[:14], again, reserve)
 
 
@@ -134,10 +134,41 @@ async def test_an_empty_choice_asks_no_bridge_and_pays_refunds(
 ) -> None:
     world = Author()
     world.bridge.on(GetPegContents).answers(DEPOSIT)
-    assert await world.author.choose(world.after(OWING), None, empty=True) == ChosenContents(
-        PegContents(), (REFUNDED,)
-    )
+    pause = ContentsPause()
+    pause.note(DEPOSIT, approved=False)
+    chosen = await world.author.choose(world.after(OWING), None, pause)
+    assert chosen == ChosenContents(PegContents(), (REFUNDED,))
     assert world.bridge.received == []
+
+
+async def test_a_declined_proposal_does_not_keep_deposits_waiting(
+    autojump_clock: MockClock, no_threads: None, logged: list[LogEvent]
+) -> None:
+    """While the members' fee estimates differed, no deposit was minted: each block also had a proposal."""
+    world = Author()
+    both = attrs.evolve(DEPOSIT, proposal=any_proposal())
+    world.bridge.on(GetPegContents).answers(both)
+    pause = ContentsPause()
+    pause.note(both, approved=False)
+    assert pause.leaves_out()
+    assert (await world.author.choose(world.after(OWING), None, pause)).contents == DEPOSIT
+    assert logged == [], "the proposal, which breaks a rule, was not even tried"
+    pause.note(DEPOSIT, approved=True)
+    await world.author.choose(world.after(OWING), None, pause)
+    assert [event.rule for event in logged if isinstance(event, PegContentsLeftOut)] == ["UnknownOutput"]
+
+
+async def test_a_proposal_alone_is_tried_again(autojump_clock: MockClock, no_threads: None) -> None:
+    world = Author()
+    alone = PegContents(proposal=any_proposal())
+    world.bridge.on(GetPegContents).answers(alone)
+    pause = ContentsPause()
+    pause.note(alone, approved=False)
+    assert pause.leaves_out()
+    assert (await world.author.choose(world.after(OWING), None, pause)).contents == PegContents()
+    pause.note(PegContents(), approved=True)
+    assert not pause.leaves_out()
+    assert not pause.leaves_out_proposal()
 
 
 def test_contents_that_get_no_quorum_are_left_out_for_longer_and_longer() -> None:
