@@ -46,7 +46,7 @@ def write_chain(folder: Path, members: int) -> Path:
 async def federation(folder: Path, members: int, *, followers: int = 0) -> AsyncGenerator[list[Daemon]]:
     """Run a daemon per member, each of which knows all other members. Then follow the `followers`.
 
-    Followers know all members, and nobody knows them.
+    Followers know the members as the bootnodes of the chain, and nobody knows them.
     """
     chain = write_chain(folder, members)
     following = folder / "follower.toml"
@@ -57,22 +57,27 @@ async def federation(folder: Path, members: int, *, followers: int = 0) -> Async
         PeerAddress("127.0.0.1", port, public_text("network", secret))
         for port, secret in zip(ports, secrets, strict=True)
     ]
+    with chain.open("a") as file:
+        file.write(f"bootnodes = {json.dumps([str(peer) for peer in peers[:members]])}\n")
     async with AsyncExitStack() as stack:
         daemons: list[Daemon] = []
         for n in range(members + followers):
             write_key_file(folder / f"{n}.authority.key", "bls", authority_secret(n), "")
             write_key_file(folder / f"{n}.network.key", "network", secrets[n], peers[n].peer)
             others = ",".join(str(peer) for peer in peers[:members] if peer is not peers[n])
-            keys = (f"chain.spec={chain}", f"chain.authority_key_file={folder / f'{n}.authority.key'}")
+            own = (
+                f"chain.spec={chain}",
+                f"chain.authority_key_file={folder / f'{n}.authority.key'}",
+                f"network.peers={others}",
+            )
             daemons.append(
                 await stack.enter_async_context(
                     daemon(
                         folder,
-                        *(keys if n < members else ()),
+                        *(own if n < members else ()),
                         "mining.internal=false",
                         f"network.address=127.0.0.1:{ports[n]}",
                         f"network.key_file={folder / f'{n}.network.key'}",
-                        f"network.peers={others}",
                         config=DEVELOPMENT if n < members else following,
                         name=f"member{n}",
                         start=False,
