@@ -142,7 +142,8 @@ async def _serve_tls(
     server: PaymentServer, context: ssl.SSLContext, handshakes: trio.CapacityLimiter, stream: trio.SocketStream
 ) -> None:
     """Serve a client that shows a certificate. Others cost a handshake, of which only a few run at once."""
-    secured = trio.SSLStream(stream, context, server_side=True)
+    # Frames have lengths, so a connection needs no message at its end, for which a slow client could let it wait.
+    secured = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
     try:
         handshakes.acquire_nowait()
     except trio.WouldBlock:

@@ -10,12 +10,13 @@ from alysd.config import encrypted_secret
 from alysd.config.bridge import bridge_account
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.key_file import read_key_file
-from alysd.errors import AlysError, ConfigError, Corrupt, PaymentForbidden, PaymentRecordMissing
+from alysd.errors import AlysError, ConfigError, Corrupt, PaymentForbidden, PaymentRecordMissing, SignerUnavailable
 from alysd.integrations.new_key_file import write_key_file
+from alysd.integrations.possession import x_only_key
 from alysd.payment_signer import open_payment_signer
 from alysd.resources import data_of
 from alysd.testing.chain import bitcoin_secret, member_keys
-from alysd.testing.config_files import CONF, load
+from alysd.testing.config_files import CONF, load, problems_of
 from alysd.testing.virtual_time import VirtualClock
 from alysd.types.chain_spec import ChainSpec, has_peg
 from alysd.types.peg import BRIDGE_ADDRESS
@@ -185,3 +186,25 @@ async def test_a_damaged_record_stops_the_node(tmp_path: Path) -> None:
     record.write_bytes(record.read_bytes().replace(b"signed", b"singed"))
     with pytest.raises(Corrupt, match="could pay twice from one output"):
         await opened(valid)
+
+
+async def test_a_signer_in_another_process_has_the_key_of_this_member(tmp_path: Path) -> None:
+    """Its feed is a child of the node's tree, so the health of the node shows when it does not answer."""
+    valid = validated(tmp_path, with_peg(), f"peg.signer=unix:{tmp_path}/signer.sock")
+    async with open_payment_signer(valid, VirtualClock()) as signers:
+        remote = signers.remote
+        assert remote is not None
+        assert signers.signer is remote
+        assert remote.key == x_only_key(bitcoin_secret(0))
+        with pytest.raises(SignerUnavailable, match=r"signer at unix:.*/signer.sock: No such file or directory"):
+            await remote.known()
+
+
+def test_certificates_are_checked_before_the_start(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("no certificate")
+    text.chmod(0o600)
+    settings = [f"peg.signer_{name}={text}" for name in ("certificate", "key", "authority")]
+    with pytest.raises(ConfigError) as raised:
+        validated(tmp_path, with_peg(), "peg.signer=tls://127.0.0.1:1", *settings)
+    assert "are not a certificate and its key in PEM form" in str(problems_of(raised.value))

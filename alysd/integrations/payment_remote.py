@@ -171,7 +171,8 @@ class RemoteSigner:
                 if self._tls is None:
                     raise self._unavailable("there is no way without TLS over a network: set the certificates")
                 tcp = await trio.open_tcp_stream(self._address.host, self._address.port)
-                secured = trio.SSLStream(tcp, self._tls, server_hostname=self._address.host)
+                host = self._address.host
+                secured = trio.SSLStream(tcp, self._tls, server_hostname=host, https_compatible=True)
                 self._stream = secured
                 await secured.do_handshake()
                 return secured

@@ -23,6 +23,7 @@ from alysd.integrations import payment_remote
 from alysd.integrations.new_key_file import write_key_file
 from alysd.integrations.payment_link import TlsFiles
 from alysd.integrations.payment_remote import RemoteSigner
+from alysd.integrations.payment_server import MAX_CONNECTIONS
 from alysd.peg.versions import payment_transaction
 from alysd.testing.chain import bitcoin_secret, member_keys
 from alysd.testing.peg import peg_in
@@ -274,6 +275,12 @@ class Authority:
         return made.public_bytes(serialization.Encoding.PEM)
 
 
+def raw_stream(tcp: trio.SocketStream, files: TlsFiles) -> "trio.SSLStream[trio.SocketStream]":
+    """TLS as a node has it, for a test that sends its own bytes."""
+    context = files.context(ssl.Purpose.SERVER_AUTH)
+    return trio.SSLStream(tcp, context, server_hostname="127.0.0.1", https_compatible=True)
+
+
 async def test_over_tls_both_sides_show_certificates(tmp_path: Path) -> None:
     """A client without the right certificate gets no answer, and a signer without the right one no request."""
     chain = Chain.make(tmp_path)
@@ -311,8 +318,18 @@ async def test_over_tls_both_sides_show_certificates(tmp_path: Path) -> None:
         silent = RemoteSigner(address, chain.public, chain.blocks.context, anonymous)
         with pytest.raises(SignerUnavailable):
             await silent.known()
+        # One with a certificate that never closes its connections takes no place for longer than its request.
+        lazy: list[trio.SSLStream[trio.SocketStream]] = []
+        for _ in range(2 * MAX_CONNECTIONS):
+            tcp = await trio.open_tcp_stream("127.0.0.1", port)
+            lazy.append(raw_stream(tcp, good))
+            await lazy[-1].send_all((1).to_bytes(4, "little") + b"\xff")
+            with trio.fail_after(30):
+                assert (await lazy[-1].receive_some(4096))[4] == 131
         assert (await remote.known()).height == chain.blocks.end.height
         await remote.aclose()
+        for one in lazy:
+            await trio.aclose_forcefully(one)
 
 
 async def test_a_signer_with_another_name_or_an_expired_certificate_is_refused(tmp_path: Path) -> None:
