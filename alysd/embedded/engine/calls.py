@@ -5,6 +5,8 @@ texts are those of geth, because tools search for them (go-ethereum 1.17, core/e
 eth/gasestimator).
 """
 
+from collections.abc import Sequence
+
 import attrs
 
 from alysd.embedded.engine.block_execution import environment_of
@@ -12,7 +14,9 @@ from alysd.embedded.engine.chain_store import ChainStore
 from alysd.embedded.engine.eels import EelsState
 from alysd.embedded.engine.environment import AncestorHashes
 from alysd.embedded.engine.message import MessageOutcome, intrinsic_gas, run_message
+from alysd.embedded.engine.overrides import NO_OVERRIDES, HashesAt, Overrides, override_state
 from alysd.embedded.engine.reader import Reader
+from alysd.embedded.engine.specification import Address, Bytes32
 from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 from alysd.embedded.engine.values import CallRequest, CallResult
 from alysd.errors import Refused
@@ -60,15 +64,15 @@ class Calls:
     """Executes messages without keeping their effects. Several threads may use it at the same time."""
 
     def __init__(self, store: ChainStore, reader: Reader, chain_id: int) -> None:
-        self._store = store
+        self._world = World(store, reader, chain_id)
         self._reader = reader
-        self._chain_id = chain_id
 
     def call(
         self,
         header: ExecutionHeader,
         request: CallRequest,
         *,
+        overrides: Overrides = NO_OVERRIDES,
         gas_cap: int = GAS_CAP,
         seconds: float = CALL_SECONDS,
     ) -> CallResult:
@@ -81,7 +85,7 @@ class Calls:
         budget = TimeBudget(seconds)
         try:
             with self._reader.state_of(header):
-                return self._run(header, request, gas, budget).result
+                return Execution(self._world, header, overrides, request, budget).run(gas).result
         except OutOfTime as error:
             raise CallTimeout(seconds) from error
 
@@ -90,6 +94,7 @@ class Calls:
         header: ExecutionHeader,
         request: CallRequest,
         *,
+        overrides: Overrides = NO_OVERRIDES,
         gas_cap: int = GAS_CAP,
         seconds: float = CALL_SECONDS,
     ) -> int:
@@ -100,16 +105,57 @@ class Calls:
         budget = TimeBudget(seconds)
         try:
             with self._reader.state_of(header):
-                most = self._allowance(header, request, gas_cap)
-                return self._bisect(header, request, most, budget)
+                execution = Execution(self._world, header, overrides, request, budget)
+                return execution.least_gas(gas_cap)
         except OutOfTime as error:
             raise CallTimeout(seconds) from error
 
-    def _bisect(self, header: ExecutionHeader, request: CallRequest, most: int, budget: TimeBudget) -> int:
-        plain = request.to is not None and not request.data and not self._reader.code(header, request.to)
-        if plain and most >= _TRANSFER_GAS and self._succeeds(header, request, _TRANSFER_GAS, budget):
+
+@attrs.frozen
+class World:
+    """What a call is executed on."""
+
+    store: ChainStore
+    reader: Reader
+    chain_id: int
+
+
+class Execution:
+    """The executions of one message, each on a new state with the overrides."""
+
+    def __init__(
+        self,
+        world: World,
+        header: ExecutionHeader,
+        overrides: Overrides,
+        request: CallRequest,
+        budget: TimeBudget,
+    ) -> None:
+        self._world = world
+        self._original = header
+        self._header = overrides.block.applied(header)
+        self._overrides = overrides
+        self._request = request
+        self._budget = budget
+
+    def run(self, gas: int) -> MessageOutcome:
+        """Execute the message with so much gas. Raises `CallRefused` and `OutOfTime`."""
+        state = self._state()
+        self._check(state, gas)
+        # Without a price the base fee is zero, as in geth, so that a message without a price is not refused.
+        frame = self._header if self._request.max_fee else attrs.evolve(self._header, base_fee=Wei(0))
+        environment = environment_of(frame, state, self._ancestors(), self._world.chain_id, self._budget)
+        return run_message(environment, self._request, gas)
+
+    def least_gas(self, gas_cap: int) -> int:
+        """The least gas with which the message succeeds, by bisection, or up to 1.5 % more."""
+        state = self._state()
+        most = self._allowance(state, gas_cap)
+        request = self._request
+        plain = request.to is not None and not request.data and not state.get_account(Address(request.to)).code
+        if plain and most >= _TRANSFER_GAS and self._succeeds(_TRANSFER_GAS):
             return _TRANSFER_GAS
-        first = self._run(header, request, most, budget)
+        first = self.run(most)
         if not first.result.succeeded:
             if first.out_of_gas:
                 raise CallRefused(f"gas required exceeds allowance ({most})")
@@ -120,7 +166,7 @@ class Calls:
         likely = (first.result.gas_used + first.refund + _CALL_STIPEND) * 64 // 63
         guess = likely if likely < enough else (least + enough) // 2
         while least + 1 < enough:
-            if self._succeeds(header, request, guess, budget):
+            if self._succeeds(guess):
                 enough = guess
             else:
                 least = guess
@@ -129,43 +175,47 @@ class Calls:
             guess = min((least + enough) // 2, 2 * least)  # most messages need far less than the limit
         return enough
 
-    def _succeeds(self, header: ExecutionHeader, request: CallRequest, gas: int, budget: TimeBudget) -> bool:
-        return gas >= intrinsic_gas(request) and self._run(header, request, gas, budget).result.succeeded
+    def _succeeds(self, gas: int) -> bool:
+        return gas >= intrinsic_gas(self._request) and self.run(gas).result.succeeded
 
-    def _allowance(self, header: ExecutionHeader, request: CallRequest, gas_cap: int) -> int:
+    def _allowance(self, state: EelsState, gas_cap: int) -> int:
         """The maximum gas to try.
 
         This is the gas limit of the request, or of the block if the request has no limit that allows a transfer.
         It is reduced to the gas that the sender can pay for, and to `gas_cap`.
         """
-        most = request.gas if request.gas is not None and request.gas >= _TRANSFER_GAS else header.gas_limit
+        request = self._request
+        most = request.gas if request.gas is not None and request.gas >= _TRANSFER_GAS else self._header.gas_limit
         if request.max_fee:
-            balance = self._reader.account(header, request.sender).balance
+            balance = int(state.get_account(Address(request.sender)).balance)
             if balance < request.value:
                 raise _insufficient_funds(request.sender, balance, request.value)
             most = min(most, (balance - request.value) // request.max_fee)
         return min(most, gas_cap)
 
-    def _run(self, header: ExecutionHeader, request: CallRequest, gas: int, budget: TimeBudget) -> MessageOutcome:
-        self._check(header, request, gas)
-        # Without a price the base fee is zero, as in geth, so that a message without a price is not refused.
-        frame = header if request.max_fee else attrs.evolve(header, base_fee=Wei(0))
-        parent = self._reader.needed_header(header.parent_hash) if header.number else header
-        ancestors = AncestorHashes(parent, self._reader.needed_header)
-        state = EelsState(self._store, header.state_root)
-        return run_message(environment_of(frame, state, ancestors, self._chain_id, budget), request, gas)
+    def _state(self) -> EelsState:
+        state = EelsState(self._world.store, self._original.state_root)
+        override_state(state, self._overrides.accounts)
+        return state
 
-    def _check(self, header: ExecutionHeader, request: CallRequest, gas: int) -> None:
+    def _ancestors(self) -> Sequence[Bytes32]:
+        header, needed = self._original, self._world.reader.needed_header
+        parent = needed(header.parent_hash) if header.number else header
+        found = AncestorHashes(parent, needed)
+        return found if self._header.number == header.number else HashesAt(found, self._header.number)
+
+    def _check(self, state: EelsState, gas: int) -> None:
         """Raise `CallRefused` for a message that a transaction pool would also refuse."""
-        if request.max_fee and request.max_fee < header.base_fee:
+        request, base_fee = self._request, self._header.base_fee
+        if request.max_fee and request.max_fee < base_fee:
             sender = f"0x{request.sender.hex()}"
             raise CallRefused(
                 "max fee per gas less than block base fee: "
-                f"address {sender}, maxFeePerGas: {request.max_fee}, baseFee: {header.base_fee}"
+                f"address {sender}, maxFeePerGas: {request.max_fee}, baseFee: {base_fee}"
             )
         if request.max_priority_fee > request.max_fee:
             raise CallRefused("max priority fee per gas higher than max fee per gas")
-        balance = self._reader.account(header, request.sender).balance
+        balance = int(state.get_account(Address(request.sender)).balance)
         cost = gas * request.max_fee + request.value
         if balance < cost:
             raise _insufficient_funds(request.sender, balance, cost)

@@ -5,11 +5,14 @@ from functools import partial
 import attrs
 
 from alysd.api.hex_values import to_data, to_quantity
-from alysd.api.jsonrpc import SERVER_ERROR, InvalidParams, Method, Params, RpcError
+from alysd.api.jsonrpc import SERVER_ERROR, Method, Params, RpcError
 from alysd.embedded.engine.calls import EstimateFailed
+from alysd.embedded.engine.overrides import AccountOverride, BlockOverride, Overrides
 from alysd.embedded.engine.values import CallRequest, CallResult
 from alysd.embedded.rpc.backend import EthBackend
+from alysd.embedded.rpc.override_requests import block_override, state_overrides
 from alysd.embedded.rpc.requests import BlockReference, CallArguments, block_reference, call_arguments
+from alysd.types.hashes import EvmAddress
 
 REVERTED = 3
 """Error code of a revert, as in geth; the error holds the revert's data."""
@@ -30,38 +33,49 @@ class CallMethods:
 
     async def call(self, params: Params) -> str:
         """Execute a call on a block's state and return its output."""
-        request, at = self._read(params)
-        result = await self.backend.execute(partial(self._call, request, at))
+        call = self._read(params)
+        result = await self.backend.execute(partial(self._call, call))
         if not result.succeeded:
             raise failure(result)
         return to_data(result.output)
 
     async def estimate_gas(self, params: Params) -> str:
         """The least gas with which a transaction succeeds, or up to 1.5 % more."""
-        request, at = self._read(params)
+        call = self._read(params)
         try:
-            return to_quantity(await self.backend.execute(partial(self._estimate, request, at)))
+            return to_quantity(await self.backend.execute(partial(self._estimate, call)))
         except EstimateFailed as error:
             raise failure(error.result, str(error)) from error
 
-    def _read(self, params: Params) -> tuple[CallRequest, BlockReference]:
-        arguments = params.required(0, call_arguments)
-        for position, what in ((2, "state"), (3, "block")):
-            if len(params.values) > position and params.values[position]:
-                raise InvalidParams(f"params[{position}]: {what} overrides are not supported")
-        return _request(arguments), params.optional(1, block_reference, "latest")
+    def _read(self, params: Params) -> "_Call":
+        accounts = params.optional(2, state_overrides, dict[EvmAddress, AccountOverride]())
+        block = params.optional(3, block_override, None)
+        return _Call(
+            _request(params.required(0, call_arguments)),
+            params.optional(1, block_reference, "latest"),
+            Overrides(accounts, block or BlockOverride()),
+        )
 
-    def _call(self, request: CallRequest, at: BlockReference) -> CallResult:
-        header, limits = self.backend.state_at(at), self.backend.limits
+    def _call(self, call: "_Call") -> CallResult:
+        header, limits = self.backend.state_at(call.at), self.backend.limits
         return self.backend.engine.calls.call(
-            header, request, gas_cap=limits.call_gas, seconds=limits.call_seconds
+            header, call.request, overrides=call.overrides, gas_cap=limits.call_gas, seconds=limits.call_seconds
         )
 
-    def _estimate(self, request: CallRequest, at: BlockReference) -> int:
-        header, limits = self.backend.state_at(at), self.backend.limits
+    def _estimate(self, call: "_Call") -> int:
+        header, limits = self.backend.state_at(call.at), self.backend.limits
         return self.backend.engine.calls.estimate_gas(
-            header, request, gas_cap=limits.call_gas, seconds=limits.call_seconds
+            header, call.request, overrides=call.overrides, gas_cap=limits.call_gas, seconds=limits.call_seconds
         )
+
+
+@attrs.frozen
+class _Call:
+    """The parameters of a call: the message, the block, and what is changed before it."""
+
+    request: CallRequest
+    at: BlockReference
+    overrides: Overrides
 
 
 def _request(arguments: CallArguments) -> CallRequest:

@@ -83,17 +83,18 @@ def _block_object(found: dict[str, Any]) -> BlockReference:
     if (number is None) == (hash_ is None):
         raise Malformed("needs either blockNumber or blockHash")
     if number is not None:
-        return _field(found, "blockNumber", block_number, "latest")
-    return BlockAtHash(hash32(hash_), _field(found, "requireCanonical", boolean, default=False))
+        return field_of(found, "blockNumber", block_number, "latest")
+    return BlockAtHash(hash32(hash_), field_of(found, "requireCanonical", boolean, default=False))
 
 
-def _object(value: Any) -> dict[str, Any]:
+def object_of(value: Any) -> dict[str, Any]:
+    """Read an object."""
     if not isinstance(value, dict):
         raise Malformed(f"must be an object, got {kind(value)}")
     return cast("dict[str, Any]", value)
 
 
-def _field(found: dict[str, Any], name: str, decode: Callable[[Any], T], default: T) -> T:
+def field_of(found: dict[str, Any], name: str, decode: Callable[[Any], T], default: T) -> T:
     """Decode an optional field of an object; the error names the field."""
     if found.get(name) is None:
         return default
@@ -114,20 +115,20 @@ def _list(value: Any, most: int) -> list[Any]:
 
 def call_arguments(value: Any) -> CallArguments:
     """Decode the transaction object of eth_call and eth_estimateGas."""
-    found = _object(value)
-    payload, written = _field(found, "input", data, None), _field(found, "data", data, None)
+    found = object_of(value)
+    payload, written = field_of(found, "input", data, None), field_of(found, "data", data, None)
     if payload is not None and written is not None and payload != written:
         raise Malformed('both "data" and "input" are set and not equal; use "input"')
     arguments = CallArguments(
-        sender=_field(found, "from", address, EvmAddress(bytes(20))),
-        to=_field(found, "to", _recipient, None),
-        gas=_field(found, "gas", uint64, None),
-        gas_price=_field(found, "gasPrice", quantity, None),
-        max_fee=_field(found, "maxFeePerGas", quantity, None),
-        max_priority_fee=_field(found, "maxPriorityFeePerGas", quantity, None),
-        value=_field(found, "value", quantity, 0),
+        sender=field_of(found, "from", address, EvmAddress(bytes(20))),
+        to=field_of(found, "to", _recipient, None),
+        gas=field_of(found, "gas", uint64, None),
+        gas_price=field_of(found, "gasPrice", quantity, None),
+        max_fee=field_of(found, "maxFeePerGas", quantity, None),
+        max_priority_fee=field_of(found, "maxPriorityFeePerGas", quantity, None),
+        value=field_of(found, "value", quantity, 0),
         data=payload or written or b"",
-        access_list=_field(found, "accessList", _access_list, ()),
+        access_list=field_of(found, "accessList", _access_list, ()),
     )
     if arguments.gas_price is not None and (arguments.max_fee, arguments.max_priority_fee) != (None, None):
         raise Malformed("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
@@ -142,8 +143,8 @@ def _recipient(value: Any) -> EvmAddress | None:
 
 
 def _access_list(value: Any) -> tuple[tuple[EvmAddress, tuple[bytes, ...]], ...]:
-    entries = [_object(entry) for entry in _list(value, MAX_ACCESS_LIST)]
-    return tuple((address(entry.get("address")), _field(entry, "storageKeys", _keys, ())) for entry in entries)
+    entries = [object_of(entry) for entry in _list(value, MAX_ACCESS_LIST)]
+    return tuple((address(entry.get("address")), field_of(entry, "storageKeys", _keys, ())) for entry in entries)
 
 
 def _keys(value: Any) -> tuple[bytes, ...]:
@@ -152,19 +153,19 @@ def _keys(value: Any) -> tuple[bytes, ...]:
 
 def log_query(value: Any) -> LogQuery:
     """Decode a filter object (eth_getLogs, eth_newFilter, eth_subscribe)."""
-    found = _object(value)
-    at = _field(found, "blockHash", hash32, None)
+    found = object_of(value)
+    at = field_of(found, "blockHash", hash32, None)
     ranged = found.get("fromBlock") is not None or found.get("toBlock") is not None
     if at is not None and ranged:
         raise Malformed("cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other")
     return LogQuery(
         wanted=LogFilter(
-            addresses=_field(found, "address", _addresses, frozenset[EvmAddress]()),
-            topics=_field(found, "topics", _topics, ()),
+            addresses=field_of(found, "address", _addresses, frozenset[EvmAddress]()),
+            topics=field_of(found, "topics", _topics, ()),
         ),
         at=at,
-        first=_field(found, "fromBlock", block_number, "latest"),
-        last=_field(found, "toBlock", block_number, "latest"),
+        first=field_of(found, "fromBlock", block_number, "latest"),
+        last=field_of(found, "toBlock", block_number, "latest"),
     )
 
 

@@ -75,15 +75,92 @@ async def test_what_cannot_be_tried_is_refused(tmp_path: Path) -> None:
                 await chain.rpc("eth_call", call)
 
 
-async def test_overrides_are_refused_not_ignored(tmp_path: Path) -> None:
-    """A tool that overrides a balance would be told a wrong result for a right one."""
+def word(value: int) -> str:
+    return f"0x{value:064x}"
+
+
+READ_SLOT = "0x5f545f5260205ff3"
+"""Returns slot 0."""
+
+WRONG: list[tuple[int, Any, str]] = [
+    (2, {NOBODY: {"state": {}, "stateDiff": {}}}, f"account {NOBODY} has both 'state' and 'stateDiff'"),
+    (
+        2,
+        {NOBODY: {"movePrecompileToAddress": NOBODY}},
+        r"movePrecompileToAddress \(a string\) is not supported here",
+    ),
+    (2, {"0x12": {}}, "an EVM address must have 20 bytes, got 1"),
+    (2, {NOBODY: {"nonce": hex(2**64)}}, "nonce: must be at most"),
+    (2, {NOBODY: {"stateDiff": {"0x0": "0x01"}}}, "stateDiff: a hash must have 32 bytes, got"),
+    (2, {NOBODY: 5}, "must be an object, got a number"),
+    (2, {f"0x{n:040x}": {} for n in range(1001)}, "has at most 1000 accounts, got 1001"),
+    (
+        2,
+        {NOBODY: {"state": {hex(n): word(1) for n in range(10_001)}}},
+        "state: has at most 10000 slots, got 10001",
+    ),
+    (3, {"blobBaseFee": "0x1"}, r"blobBaseFee \(a string\) is not supported here"),
+    (3, [], "must be an object, got an array"),
+]
+
+
+async def test_a_call_sees_the_overridden_accounts_and_leaves_them(tmp_path: Path) -> None:
     async with eth_chain(tmp_path) as chain:
-        call = {"to": NOBODY}
-        assert await chain.rpc("eth_call", call, "latest", {}) == "0x"
-        with pytest.raises(RpcFailure, match=r"^-32602: params\[2\]: state overrides are not supported$"):
-            await chain.rpc("eth_call", call, "latest", {NOBODY: {"balance": "0x1"}})
-        with pytest.raises(RpcFailure, match=r"^-32602: params\[3\]: block overrides are not supported$"):
-            await chain.rpc("eth_call", call, "latest", None, {"number": "0x1"})
+        to = await box(chain)
+        value = {"to": to, "data": selector("value()")}
+
+        async def called(call: dict[str, Any], **accounts: Any) -> str:
+            return await chain.rpc("eth_call", call, "latest", {to: accounts})
+
+        assert await called(value, stateDiff={word(0): word(8)}) == word(8)
+        assert await called(value, stateDiff={word(7): word(8)}) == word(5)
+        assert await called(value, state={word(7): word(8)}) == word(0)
+        assert await called({"to": to}, code="0x305f5260205ff3") == word(int(to, 16))
+        assert await called({"to": to}, code=READ_SLOT, stateDiff={"0x0": word(2**256 - 1)}) == word(2**256 - 1)
+        assert await called({"to": to}, code="0x475f5260205ff3", balance=hex(2**255)) == word(2**255)
+        assert await chain.rpc("eth_call", value) == word(5), "nothing is left behind"
+        poor = {"from": NOBODY, "to": to, "value": "0x5", "data": "0x"}
+        with pytest.raises(RpcFailure, match=r"^-32000: insufficient funds"):
+            await chain.rpc("eth_call", poor)
+        pays = {NOBODY: {"balance": "0x5"}, to: {"code": "0x345f5260205ff3"}}
+        assert await chain.rpc("eth_call", poor, "latest", pays) == word(5)
+        assert int(await chain.rpc("eth_estimateGas", poor, "latest", pays), 16) > 21_000
+        # The address of a contract that the call creates depends on the nonce of its sender.
+        creation = {"from": NOBODY, "data": "0x305f5260205ff3"}
+        first, second = [
+            await chain.rpc("eth_call", creation, "latest", {NOBODY: {"nonce": nonce}}) for nonce in ("0x0", "0x9")
+        ]
+        assert first != second
+        for position, wrong, words in WRONG:
+            overrides = (wrong,) if position == 2 else (None, wrong)
+            with pytest.raises(RpcFailure, match=rf"^-32602: params\[{position}\]: .*{words}"):
+                await chain.rpc("eth_call", value, "latest", *overrides)
+
+
+async def test_a_call_sees_the_overridden_block(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        blocks = [await chain.mine() for _ in range(3)]
+
+        async def returned(op: str, **block: Any) -> str:
+            code = f"0x{op}5f5260205ff3"
+            return await chain.rpc("eth_call", {"to": NOBODY}, "latest", {NOBODY: {"code": code}}, block)
+
+        assert await returned("43") == word(3)
+        assert await returned("43", number="0x64", difficulty="0x1") == word(100)
+        assert await returned("42", time="0xffff") == word(0xFFFF)
+        assert await returned("45", gasLimit="0x1234") == word(0x1234)
+        assert await returned("41", feeRecipient=RICH.address) == word(int(RICH.address, 16))
+        assert await returned("41", coinbase=RICH.address) == word(int(RICH.address, 16))
+        assert await returned("44", prevRandao=word(77)) == await returned("44", random=word(77)) == word(77)
+        assert await returned("48", baseFeePerGas="0x99") == word(0), "a call without a price pays none"
+        priced = {"from": RICH.address, "to": NOBODY, "gasPrice": "0xaa"}
+        code = {NOBODY: {"code": "0x485f5260205ff3"}}
+        assert await chain.rpc("eth_call", priced, "latest", code, {"baseFeePerGas": "0x99"}) == word(0x99)
+        # Blocks have their hashes from everywhere; those that do not exist yet have none.
+        assert await returned("600240", number="0x5") == "0x" + blocks[1].hex()
+        assert await returned("600440", number="0x5") == word(0)
+        assert await returned("600240", number="0xffffffffffffffff") == word(0), "too far back"
+        assert await returned("600240", number="0x2") == word(0), "not before the block itself"
 
 
 async def test_an_endless_loop_ends_and_others_are_answered_meanwhile(tmp_path: Path) -> None:
