@@ -116,9 +116,19 @@ def _signer_address(value: object, _: object) -> SignerAddress:
     except ValueError:
         raise ValueError(needed) from None
     rest = (url.username, url.password, url.path, url.query, url.fragment)
-    if url.scheme != "tls" or not host or not port or any(rest):
+    if url.scheme != "tls" or not host or not port or any(rest) or not _is_host(host):
         raise ValueError(needed)
     return SignerAddress(None, host, port)
+
+
+def _is_host(text: str) -> bool:
+    """Whether this is an IP address or a host name, whose parts have at most 63 characters (RFC 1123, 2.1)."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        parts = r"[a-z0-9_-]{1,63}"
+        return len(text) <= 253 and re.fullmatch(rf"{parts}(\.{parts})*", text) is not None
+    return True
 
 
 def _host_name(value: object, _: object) -> HostName:

@@ -169,6 +169,8 @@ def test_the_internal_miner_is_refused_where_it_would_never_find_anything(tmp_pa
         (("peg.signer_authority={key}",), "peg.signer_authority needs peg.signer at a TLS address"),
         (("peg.signer=tcp://host:1",), 'must be "unix:" and an absolute path'),
         (("peg.signer=unix:relative",), 'must be "unix:" and an absolute path'),
+        ((f"peg.signer=tls://{'x' * 64}.example:1",), 'must be "unix:" and an absolute path'),
+        (("peg.signer=tls://a b:1",), 'must be "unix:" and an absolute path'),
         (("peg.signer=tls://host",), 'must be "unix:" and an absolute path'),
         (("peg.signer=tls://host:99999",), 'must be "unix:" and an absolute path'),
         (("peg.signer=tls://user@host:1/x",), 'must be "unix:" and an absolute path'),
