@@ -42,6 +42,7 @@ from alysd.api.banner import node_starting
 from alysd.api.bitcoin_rpc import BitcoinWatchRpc
 from alysd.api.event_logger import EventLogger
 from alysd.api.operator import OperatorPages
+from alysd.api.peg_rpc import PegRpc
 from alysd.api.queued_output import QueuedOutput
 from alysd.api.readiness import Readiness
 from alysd.api.servers import server_tasks
@@ -426,12 +427,14 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
             bitcoin_watch = None if resources.bitcoin is None else to.bitcoin_watch
             rpc = AlysRpc(to.reader, lambda: store.commits, to.auxpow, context, miner, timing)
             methods = {**rpc.methods(), **BitcoinWatchRpc(bitcoin_watch, timing).methods()}
+            bridge = None if resources.bitcoin is None else to.bridge
+            methods |= PegRpc(to.reader, bitcoin_watch, bridge, context, timing).methods()
             pages = OperatorPages(
                 context, clock, resources.watch, to.reader, to.metrics, node.handle, timing, resources.role,
                 None if resources.peer_host is None else to.network,
                 None if resources.peer_host is None else to.sync,
                 bitcoin_watch,
-                None if resources.bitcoin is None else to.bridge,
+                bridge,
             )  # fmt: skip
             after = [
                 task(

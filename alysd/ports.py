@@ -5,11 +5,12 @@ subclass of `alysd.errors.Unavailable` when the deadline passes. It raises `Comp
 refuses the request.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from alysd.nurseries import Tracer
+from alysd.peg.operations import LedgerView
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
 from alysd.types.bitcoin_watch import Expected, ReadBlock, Seen, SeenDeposit, SeenUncredited
@@ -43,6 +44,8 @@ from alysd.types.tables import Entry, EntryKey, Table
 from alysd.types.units import Height, Slot
 from alysd.types.verdict import Verdict
 from alysd.wire.signer_messages import Known, SendViews
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -221,6 +224,13 @@ class Store(Protocol):
 
     def encoded_blocks(self, hashes: Sequence[BlockHash], size: int) -> Sequence[bytes]:
         """The stored ones of these blocks, in order, encoded and limited as by `encoded_range`."""
+        ...
+
+    def read_ledger(self, read: Callable[[LedgerView], T]) -> T:
+        """Call `read` with the peg's ledger and history, and return its result.
+
+        The view is one snapshot of the database, and must not be used after `read` has returned.
+        """
         ...
 
     def close(self) -> None:

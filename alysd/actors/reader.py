@@ -1,5 +1,7 @@
 """The reader: answers clients from snapshots of the database, beside the storage actor, which writes."""
 
+from typing import Any
+
 import trio
 
 from alysd.messages.reads import (
@@ -8,6 +10,7 @@ from alysd.messages.reads import (
     ReadEvidence,
     ReadFinalityProof,
     ReadForkchoice,
+    ReadLedger,
     Reads,
 )
 from alysd.nurseries import Actor, handles
@@ -48,6 +51,11 @@ class ReaderActor(Actor[Reads]):
     async def finality_proof(self, message: ReadFinalityProof) -> FinalityProof | None:
         """The proof of work that makes a block final. Raises `NotFinal` or `NoProof`."""
         return await trio.to_thread.run_sync(self._store.finality_proof, message.wanted)
+
+    @handles(ReadLedger)
+    async def ledger(self, message: ReadLedger) -> Any:
+        """What `read` finds in the ledger and history."""
+        return await trio.to_thread.run_sync(self._store.read_ledger, message.read)
 
     @handles(ReadEvidence)
     async def evidence(self, message: ReadEvidence) -> tuple[Evidence, ...]:

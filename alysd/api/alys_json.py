@@ -6,6 +6,7 @@ execution layer are in Ethereum's form.
 
 from typing import Any
 
+from alysd.api.peg_json import contents_json
 from alysd.consensus.auxpow import proof_value, target_of
 from alysd.messages.auxpow import MiningOffer, QueuedWork
 from alysd.peg.deposits import recipient_script
@@ -80,6 +81,7 @@ def block_json(at: PlacedBlock) -> dict[str, Any]:
         "approvals": signed.approvals.count,
         "auxhash": None if at.included is None else displayed(at.included.aux_hash),
         "auxpow": None if block.auxpow_header is None else _header_json(block.auxpow_header),
+        **contents_json(block),
     }
 
 

@@ -3,14 +3,16 @@
 `lmdb_layout` describes its tables. `lmdb_check` has the checks of the database when it is opened.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from itertools import islice, takewhile
 from pathlib import Path
+from typing import TypeVar
 
 from alysd.errors import RESTORE_DATABASE, Corrupt
 from alysd.integrations.lmdb_check import check_chain, check_format, check_genesis, is_empty
 from alysd.integrations.lmdb_layout import BLOCK_KEY_BYTES, ENTRIES, FORMAT, STATE, TABLES, height_key, state_key
+from alysd.integrations.lmdb_ledger import LmdbLedger
 from alysd.integrations.lmdb_reads import (
     block_of,
     canonical_of,
@@ -25,6 +27,7 @@ from alysd.integrations.lmdb_reads import (
     state_of,
 )
 from alysd.integrations.lmdb_records import FIRST_MAP_BYTES, Records, RecordTransaction
+from alysd.peg.operations import LedgerView
 from alysd.types.block import SignedBlock
 from alysd.types.chain import (
     ChainState,
@@ -41,6 +44,8 @@ from alysd.types.tables import Entry, EntryChange, EntryKey, Table
 from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import encode_block
 from alysd.wire.evidence import encode_evidence
+
+T = TypeVar("T")
 
 
 class LmdbStore:
@@ -222,6 +227,10 @@ class LmdbStore:
     def evidence(self) -> tuple[Evidence, ...]:
         """All evidence, oldest slot first."""
         return self._records.read(evidence_of)
+
+    def read_ledger(self, read: Callable[[LedgerView], T]) -> T:
+        """Call `read` with the peg's ledger and history as of one snapshot."""
+        return self._records.read(lambda txn: read(LmdbLedger(txn)))
 
     def close(self) -> None:
         """Close the database. All committed transactions are on disk already."""

@@ -1,8 +1,12 @@
 """The messages to the reader, which answers clients and the operator's pages also while a block is written."""
 
+from collections.abc import Callable
+from typing import Any
+
 import attrs
 
 from alysd.nurseries import Ask
+from alysd.peg.operations import LedgerView
 from alysd.types.chain import FinalityProof, Forkchoice, PlacedBlock
 from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash
@@ -50,6 +54,13 @@ class ReadFinalityProof(Ask[Reads, FinalityProof | None]):
     """
 
     wanted: BlockHash
+
+
+@attrs.frozen
+class ReadLedger(Ask[Reads, Any]):
+    """Call `read` in a worker thread with the peg's ledger and history, as of one moment, and get its result."""
+
+    read: Callable[[LedgerView], Any]
 
 
 @attrs.frozen

@@ -26,7 +26,7 @@ def record_burn(
     request, refund = draft.totals.next_request, draft.totals.next_refund
     refusal: NotPayable | None = None
     try:
-        script = accepted_script(burn.amount, burn.address, rules, own)
+        script = _accepted_script(burn.amount, burn.address, rules, own)
     except NotPayable as reason:
         refusal = reason
         if REFUND_DIVISOR * burn.amount < rules.peg_out_minimum:
@@ -42,7 +42,16 @@ def record_burn(
     return refusal
 
 
-def accepted_script(amount: Sat, address: bytes, rules: PegRules, own: Collection[bytes]) -> bytes:
+def refusal_of(amount: Sat, address: bytes, rules: PegRules, own: Collection[bytes]) -> NotPayable | None:
+    """The reason for which a burn is refused; None if it is accepted."""
+    try:
+        _accepted_script(amount, address, rules, own)
+    except NotPayable as reason:
+        return reason
+    return None
+
+
+def _accepted_script(amount: Sat, address: bytes, rules: PegRules, own: Collection[bytes]) -> bytes:
     """The output script that pays a burn. Raises `NotPayable` with the reason for which the burn is refused."""
     if amount < rules.peg_out_minimum:
         raise NotPayable(f"the minimum is {rules.peg_out_minimum} sat, and {amount} sat were burned")

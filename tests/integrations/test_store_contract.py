@@ -9,6 +9,7 @@ import pytest
 from alysd.consensus.auxpow import aux_hash
 from alysd.errors import Corrupt, NoProof, NotFinal
 from alysd.integrations.lmdb_store import LmdbStore
+from alysd.peg.operations import LedgerView
 from alysd.ports import Store
 from alysd.testing.blocks import MINER, make_header
 from alysd.testing.chain import chain_spec
@@ -16,6 +17,7 @@ from alysd.testing.federation.disk import SimulatedDisk
 from alysd.testing.federation.memory_store import MemoryStore
 from alysd.types.chain import ChainState, ExecutedBlock, FinalityProof, Forkchoice, PlacedBlock
 from alysd.types.hashes import AuxHash, BlockHash
+from alysd.types.peg_history import Refunded
 from alysd.types.tables import EntryChange, Proof, Table
 from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import block_hash, encode_block
@@ -216,3 +218,24 @@ def test_evidence_is_kept_once_in_the_order_of_its_slots(store: Store) -> None:
     for one in (later, earlier, later):
         store.keep_evidence(one)
     assert store.evidence() == (earlier, later)
+
+
+def test_the_ledger_is_read_as_of_the_head_and_of_the_final_block(store: Store) -> None:
+    """An operation of an abandoned branch must not be shown, nor the payment of a block that is undone."""
+    key, other = b"\0" * 7 + b"\x01", b"\0" * 7 + b"\x02"
+    one, state_one = child(HAND.genesis_state, 5)
+    refunded = EntryChange(Table.REFUNDED, key, Refunded(Height(1)))
+    store.commit_blocks([(ExecutedBlock(one, state_one, (refunded,)), placement(state_one, state_one))])
+    two, state_two = child(state_one, 6)
+    again = EntryChange(Table.REFUNDED, other, Refunded(Height(2)))
+    gone = EntryChange(Table.REFUNDED, key, None)
+    store.commit_blocks([(ExecutedBlock(two, state_two, (again, gone)), placement(state_two, state_two))])
+    aside, state_aside = child(state_one, 5 + 4)
+    wrong = EntryChange(Table.REFUNDED, other, Refunded(Height(9)))
+    store.commit_blocks([(ExecutedBlock(aside, state_aside, (wrong,)), placement(state_two))])
+
+    def read(view: LedgerView) -> tuple[object, ...]:
+        found = (view.get(Table.REFUNDED, name) for name in (key, other))
+        return (*found, view.get_final(Table.REFUNDED, other), view.payments(), view.state_at(Height(1)))
+
+    assert store.read_ledger(read) == (None, Refunded(Height(2)), None, [], state_one)

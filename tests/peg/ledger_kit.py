@@ -77,6 +77,7 @@ class LedgerBook:
         self.totals = PegTotals()
         self.entries: dict[Key, Value] = {}
         self.height = 0
+        self.past: list[tuple[PegTotals, tuple[PegIn, ...]]] = [(self.totals, ())]
         self.deposits = 0
         self.followed = FollowedLedger()
 
@@ -91,6 +92,7 @@ class LedgerBook:
         mints = apply_contents(draft, contents, height, RULES.max_withdrawals, RULES, SPENDINGS)
         apply_burns(draft, burns, height, RULES, SPENDINGS)
         self.totals, self.height = draft.totals, height
+        self.past.append((draft.totals, contents.peg_ins))
         for key, value in draft.changes.items():
             if value is None:
                 self.entries.pop(key, None)

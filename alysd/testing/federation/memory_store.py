@@ -1,8 +1,10 @@
 """The node's database in memory, over a simulated disk. It passes the contract tests of the store."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from alysd.consensus.finality import covering_proof, finality_proof
+from alysd.peg.operations import LedgerView
 from alysd.testing.federation.disk import Commit, DiskSession
 from alysd.types.block import SignedBlock
 from alysd.types.chain import (
@@ -16,9 +18,12 @@ from alysd.types.chain import (
 )
 from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash
+from alysd.types.peg import Payment, PegIn
 from alysd.types.tables import Entry, EntryChange, EntryKey, Proof, Table
 from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import encode_block
+
+T = TypeVar("T")
 
 
 class MemoryStore:
@@ -148,6 +153,47 @@ class MemoryStore:
     def state(self, block: BlockHash) -> ChainState:
         """The chain's state after a stored block. Raises `KeyError` for an unknown one."""
         return self._states[block]
+
+    def read_ledger(self, read: Callable[[LedgerView], T]) -> T:
+        """Call `read` with the peg's ledger and history."""
+        return read(self)
+
+    @property
+    def tip(self) -> Forkchoice:
+        """The head, safe and final block, for `read_ledger`."""
+        return self.forkchoice()
+
+    def get(self, table: Table, key: bytes) -> Entry | None:
+        """An entry after the head."""
+        found = self._entries[table].get(key)
+        for height in range(self._final.height + 1, len(self._canonical)):
+            for change in self._changes.get(Height(height), {}).get(self._canonical[height], ()):
+                if (change.table, change.key) == (table, key):
+                    found = change.value
+        return found
+
+    def get_final(self, table: Table, key: bytes) -> Entry | None:
+        """An entry after the last final block."""
+        return self._entries[table].get(key)
+
+    def payments(self) -> Sequence[Payment]:
+        """The payments in flight after the head."""
+        changed = {
+            change.key
+            for height in range(self._final.height + 1, len(self._canonical))
+            for change in self._changes.get(Height(height), {}).get(self._canonical[height], ())
+            if change.table is Table.PAYMENTS
+        }
+        found = (self.get(Table.PAYMENTS, key) for key in sorted(changed | self._entries[Table.PAYMENTS].keys()))
+        return [one for one in found if isinstance(one, Payment)]
+
+    def state_at(self, height: Height) -> ChainState:
+        """The chain's state after the canonical block at `height`."""
+        return self._states[self._canonical[height]]
+
+    def peg_ins(self, height: Height) -> Sequence[PegIn]:
+        """The peg-ins of the canonical block at `height`."""
+        return self._blocks[self._canonical[height]].block.peg_ins
 
     def close(self) -> None:
         """Nothing to close."""

@@ -1,0 +1,76 @@
+"""The peg's ledger and history as of one snapshot of the node's database."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import cast
+
+from alysd.errors import RESTORE_DATABASE, Corrupt
+from alysd.integrations.lmdb_layout import BLOCK_KEY_BYTES, ENTRIES, height_key
+from alysd.integrations.lmdb_reads import canonical_of, forkchoice_of, state_of
+from alysd.integrations.lmdb_records import RecordTransaction
+from alysd.types.chain import ChainState, Forkchoice
+from alysd.types.peg import Payment, PegIn
+from alysd.types.tables import Entry, Table
+from alysd.types.units import Height
+
+
+class LmdbLedger:
+    """Implements `alysd.peg.operations.LedgerView` within a transaction."""
+
+    def __init__(self, txn: RecordTransaction) -> None:
+        self._txn = txn
+        self._tip = forkchoice_of(txn)
+
+    @property
+    def tip(self) -> Forkchoice:
+        """The head, safe and final block."""
+        return self._tip
+
+    def get(self, table: Table, key: bytes) -> Entry | None:
+        """An entry after the head."""
+        value = self._changed.get(table.value.encode() + b"|" + key)
+        if value is None:
+            return self.get_final(table, key)
+        return ENTRIES[table].decode(value) if value else None
+
+    def get_final(self, table: Table, key: bytes) -> Entry | None:
+        """An entry after the last final block."""
+        value = self._txn.get(table.value, key)
+        return None if value is None else ENTRIES[table].decode(value)
+
+    def payments(self) -> Sequence[Payment]:
+        """The payments in flight after the head."""
+        table = Table.PAYMENTS
+        start = table.value.encode() + b"|"
+        keys = {key for key, _ in self._txn.scan(table.value, b"")}
+        keys |= {name.removeprefix(start) for name in self._changed if name.startswith(start)}
+        found = (self.get(table, key) for key in sorted(keys))
+        return [cast("Payment", one) for one in found if one is not None]
+
+    def state_at(self, height: Height) -> ChainState:
+        """The chain's state after the canonical block at `height`, which exists."""
+        key = height_key(height)
+        return state_of(self._txn, key + (self._txn.get("canonical", key) or b""))
+
+    def peg_ins(self, height: Height) -> Sequence[PegIn]:
+        """The peg-ins of the canonical block at `height`, which exists."""
+        signed = canonical_of(self._txn, height)
+        if signed is None:
+            raise Corrupt(f"the canonical block {height} is not in the database: {RESTORE_DATABASE}")
+        return signed.block.peg_ins
+
+    @cached_property
+    def _changed(self) -> dict[bytes, bytes]:
+        """The newest values of the entries that canonical blocks above the last final one have changed.
+
+        The keys are a table's name and the entry's key; a deleted entry has no bytes. Takes some 5 µs per change.
+        """
+        found: dict[bytes, bytes] = {}
+        block, canonical = b"", False
+        for key, value in self._txn.scan("changes", height_key(Height(self._tip.finalized.height + 1))):
+            if key[:BLOCK_KEY_BYTES] != block:
+                block = key[:BLOCK_KEY_BYTES]
+                canonical = self._txn.get("canonical", block[:8]) == block[8:]
+            if canonical:
+                found[key[BLOCK_KEY_BYTES:]] = value
+        return found
