@@ -1,4 +1,4 @@
-"""`alysd peg`: shows how to send bitcoin to a chain."""
+"""`alysd peg`: shows how to send bitcoin to a chain, and follows the operations of the peg."""
 
 import argparse
 from typing import Any, cast
@@ -23,12 +23,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     deposit.add_argument("--no-qr", dest="qr", action="store_false", help="show no QR code")
     deposit.set_defaults(action=_in)
+    listed = actions.add_parser("list", help="list deposits and burns in blocks, the newest first")
+    listed.add_argument("--limit", type=int, metavar="N", help="at most this many (1 to 100, default: 20)")
+    listed.add_argument("--before", type=int, metavar="NUMBER", help="only operations with lower numbers")
+    listed.add_argument("--state", help="only those in this state, such as requested or confirmed")
+    listed.add_argument("--account", metavar="0x…", help="only those of this recipient or sender")
+    listed.set_defaults(action=_list)
+    shown = actions.add_parser("show", help="show one operation")
+    shown.set_defaults(action=_show)
+    watched = actions.add_parser("watch", help="follow one operation to its end")
+    watched.add_argument("--timeout", type=float, metavar="SECONDS", help="stop after this time (default: never)")
+    watched.set_defaults(action=_watch)
+    for action in (shown, watched):
+        action.add_argument(
+            "id", help="a deposit's Bitcoin txid, a burn's transaction hash (0x…), or an operation's number"
+        )
+    for action in (listed, shown, watched):
+        action.add_argument("--url", default=DEFAULT_URL, help=f"the JSON-RPC of a node (default: {DEFAULT_URL})")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the action. Raises `UserError`, and `NodeUnavailable` if no node answers."""
     code: int = args.action(args)
     return code
+
+
+def _list(args: argparse.Namespace) -> int:
+    from alysd.commands.peg_follow import list_operations
+
+    return list_operations(args)
+
+
+def _show(args: argparse.Namespace) -> int:
+    from alysd.commands.peg_follow import show
+
+    return show(args)
+
+
+def _watch(args: argparse.Namespace) -> int:
+    from alysd.commands.peg_follow import watch
+
+    return watch(args)
 
 
 def _in(args: argparse.Namespace) -> int:

@@ -1,0 +1,107 @@
+"""`alysd peg list`, `show` and `watch`: follow the operations of the peg."""
+
+import argparse
+import sys
+from typing import Any
+
+from alysd.commands.output import say
+from alysd.commands.peg_node import ask_node, ask_once
+from alysd.commands.peg_text import (
+    UNDER_WAY,
+    amount,
+    details,
+    exit_status,
+    identity,
+    is_over,
+    objects,
+    state_line,
+    word,
+)
+
+POLL_SECONDS = 2.0
+"""The pause between two questions to the node: as long as a slot of most chains."""
+
+
+def list_operations(args: argparse.Namespace) -> int:
+    """Print one line for each operation, the newest first."""
+    filters = [args.limit, args.before, args.state, args.account]
+    answer = ask_once(args.url, "listpegoperations", *filters)
+    for one in objects(answer.get("operations")):
+        say(_row(one))
+    if isinstance(answer.get("next"), int):
+        say(f"more: --before {answer['next']}\n")
+    return 0
+
+
+def show(args: argparse.Namespace) -> int:
+    """Print all that the node knows of an operation. The exit status is that of `watch`, or 1 for no operation."""
+    one = ask_once(args.url, "getpegoperation", args.id)
+    if not one:
+        from alysd.errors import UserError
+
+        raise UserError(_unknown(args.id))
+    say(details(one))
+    return exit_status(one)
+
+
+def watch(args: argparse.Namespace) -> int:
+    """Follow an operation to its end, or for `--timeout` seconds."""
+    import trio
+
+    return trio.run(_watch, args.url, args.id, args.timeout, _Screen())
+
+
+async def _watch(url: str, name: str, seconds: float | None, screen: "_Screen") -> int:
+    import trio
+
+    from alysd.errors import NodeUnavailable
+
+    status = UNDER_WAY
+    with trio.move_on_after(float("inf") if seconds is None else seconds):
+        while True:
+            try:
+                one, peg = await ask_node(url, ("getpegoperation", (name,)), ("getpeg", ()))
+            except NodeUnavailable as error:
+                screen.show(f"the node does not answer, asking again: {word(error)}")
+            else:
+                if one and is_over(one):
+                    screen.show(state_line(one))
+                    screen.end(details(one))
+                    return exit_status(one)
+                halted = "; the peg is halted: no deposit is credited and no payment signed"
+                shown = state_line(one) if one else _unknown(name)
+                screen.show(shown + (halted if peg.get("halted") is True else ""))
+            await trio.sleep(POLL_SECONDS)
+    screen.end(f"still under way after {seconds:g} s\n")
+    return status
+
+
+class _Screen:
+    """Shows one line at a time: in place on a terminal, else a line for each change."""
+
+    def __init__(self) -> None:
+        self._in_place = sys.stdout.isatty()
+        self._shown = ""
+
+    def show(self, line: str) -> None:
+        """Show a line instead of the last one."""
+        if line != self._shown:
+            say(f"\r\x1b[K{line}" if self._in_place else f"{line}\n")
+            sys.stdout.flush()
+        self._shown = line
+
+    def end(self, text: str) -> None:
+        """Write the last words below the line."""
+        say(f"\n{text}" if self._in_place and self._shown else text)
+
+
+def _row(one: dict[str, Any]) -> str:
+    number, kind, state = (word(one.get(name)) for name in ("number", "kind", "state"))
+    return f"{number:>6}  {kind:<7}  {amount(one.get('amount')):>22}  {state:<10}  {identity(one)}\n"
+
+
+def _unknown(name: str) -> str:
+    return (
+        f"the node knows no operation {word(name)}: no block has it, and its Bitcoin node shows no such payment "
+        "to the federation"
+    )

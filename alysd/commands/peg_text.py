@@ -1,0 +1,114 @@
+"""The words in which `alysd peg` shows an operation, from the JSON of a node. Nothing in it is trusted."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+SAT_PER_BTC = 10**8
+
+ENDED_WELL, ENDED_BADLY, UNDER_WAY = 0, 3, 4
+"""The exit statuses of `alysd peg watch` beside 1 for an error."""
+
+_GOOD = frozenset({"minted", "final", "confirmed"})
+
+
+def btc(sat: int) -> str:
+    """An amount in BTC with 8 decimals, as Bitcoin Core writes it."""
+    return f"{sat // SAT_PER_BTC}.{sat % SAT_PER_BTC:08d}"
+
+
+def word(value: object) -> str:
+    """A value of an answer as one printable line."""
+    from alysd.wire.plain_text import plain
+
+    return "-" if value is None else plain(str(value)).replace("\n", " ")
+
+
+def amount(value: object) -> str:
+    """An amount of an answer in BTC."""
+    return f"{btc(value)} BTC" if isinstance(value, int) and value >= 0 else word(value)
+
+
+def objects(value: object) -> list[dict[str, Any]]:
+    """The objects in a list of an answer; none if it is no list."""
+    found = cast("list[object]", value) if isinstance(value, list) else []
+    return [cast("dict[str, Any]", one) for one in found if isinstance(one, dict)]
+
+
+def is_over(one: Mapping[str, Any]) -> bool:
+    """Whether the operation has ended."""
+    return one.get("over") is True
+
+
+def exit_status(one: Mapping[str, Any]) -> int:
+    """The exit status for an operation in this state."""
+    if not is_over(one):
+        return UNDER_WAY
+    return ENDED_WELL if one.get("state") in _GOOD else ENDED_BADLY
+
+
+def state_line(one: Mapping[str, Any]) -> str:
+    """The state of an operation in one line."""
+    state = word(one.get("state"))
+    words = _PEG_OUT.get(state, "") if one.get("kind") == "peg-out" else _PEG_IN.get(state, "")
+    parts = [f"{state}: {words}" if words else state]
+    if isinstance(one.get("confirmations"), int) and isinstance(one.get("needed"), int):
+        parts.append(f"{one['confirmations']} of {one['needed']} confirmations")
+    if isinstance(left := one.get("secondsleft"), int) and left > 0:
+        parts.append(f"about {max(1, left // 60)} min left")
+    if one.get("reason") is not None:
+        parts.append(word(one["reason"]))
+    return ", ".join(parts)
+
+
+def identity(one: Mapping[str, Any]) -> str:
+    """The id with which to ask for an operation."""
+    return word(one.get("transaction") if one.get("kind") == "peg-out" else one.get("txid"))
+
+
+def details(one: Mapping[str, Any]) -> str:
+    """All that is known of an operation, one fact per line."""
+    out = one.get("kind") == "peg-out"
+    rows: list[tuple[str, object]] = [
+        ("id", identity(one)),
+        ("number", one.get("number")),
+        ("state", state_line(one)),
+        ("amount", amount(one.get("amount"))),
+        ("sender" if out else "recipient", one.get("account")),
+        ("to", one.get("address") if out else None),
+        ("block", one.get("height")),
+    ]
+    if out:
+        rows.extend(("payment", _payment(payment)) for payment in objects(one.get("payments")))
+        rows.append(("paid by", one.get("txid")))
+        rows.append(("received", None if one.get("paid") is None else amount(one.get("paid"))))
+        rows.append(("refund", None if one.get("refund") is None else amount(one.get("refund"))))
+        rows.append(("ended in block", one.get("endheight")))
+    return "".join(f"{name:<16}{word(value)}\n" for name, value in rows if value is not None)
+
+
+def _payment(payment: Mapping[str, Any]) -> str:
+    signed = payment.get("signed")
+    state = "not signed yet" if signed is None else f"signed in block {word(signed)}"
+    return f"{word(payment.get('txid'))}, fee {amount(payment.get('fee'))}, {state}"
+
+
+_PEG_IN = {
+    "seen": "in the mempool of the Bitcoin node",
+    "waiting": "waits for confirmations",
+    "mintable": "the next author with a Bitcoin node credits it",
+    "minted": "credited, waits for a proof of work",
+    "final": "credited for good",
+    "not-creditable": "only the operators can return it",
+}
+
+_PEG_OUT = {
+    "requested": "waits for a payment",
+    "proposed": "a payment is proposed and waits for a proof of work",
+    "final": "the members sign the payment",
+    "signed": "the payment is signed",
+    "replaced": "a payment with a higher fee is being signed",
+    "broadcast": "the payment is on Bitcoin",
+    "confirmed": "paid",
+    "refused": "cannot be paid",
+    "refunded": "could not be paid, and came back",
+}

@@ -1,0 +1,127 @@
+"""`alysd peg list`, `show` and `watch`: what a person sees of an operation, and the exit status of a script."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import trio
+
+from alysd.cli import main
+from alysd.commands import peg_follow
+from alysd.testing.http_server import Reply, refusal, result, serving
+
+TXID = "ab" * 32
+BURN = "0x" + "cd" * 32
+DEPOSIT: dict[str, Any] = {
+    "kind": "peg-in",
+    "state": "waiting",
+    "over": False,
+    "number": None,
+    "amount": 1_000_000,
+    "account": "0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472",
+    "height": None,
+    "confirmations": 3,
+    "needed": 7,
+    "secondsleft": 2_400,
+    "reason": None,
+    "txid": TXID,
+}
+PAID: dict[str, Any] = {
+    **DEPOSIT,
+    "kind": "peg-out",
+    "state": "confirmed",
+    "over": True,
+    "number": 4,
+    "height": 12,
+    "confirmations": None,
+    "secondsleft": None,
+    "transaction": BURN,
+    "address": "bcrt1qtext\x1b[31m",
+    "payments": [],
+    "paid": 999_000,
+    "refund": None,
+    "endheight": 40,
+}
+
+
+async def run(answers: Mapping[str, list[Any]], *words: str) -> tuple[int, list[dict[str, Any]]]:
+    """Run `alysd peg` against a node; the last answer to each method repeats. The exit status and requests."""
+
+    async def answered(request: dict[str, Any]) -> Reply:
+        waiting = answers[request["method"]]
+        found = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        return found if isinstance(found, Reply) else result(found)
+
+    async with serving(answered) as server:
+        code = await trio.to_thread.run_sync(main, ["peg", *words, "--url", server.url])
+        return code, server.requests
+
+
+async def test_a_list_has_one_line_for_each_operation(capsys: pytest.CaptureFixture[str]) -> None:
+    page = {"operations": [PAID], "next": 4}
+    code, requests = await run({"listpegoperations": [page]}, "list", "--limit", "1", "--state", "confirmed")
+    said = capsys.readouterr().out.splitlines()
+    assert code == 0
+    assert requests[0]["params"] == [1, None, "confirmed", None]
+    assert said[0].split() == ["4", "peg-out", "0.01000000", "BTC", "confirmed", BURN]
+    assert said[1] == "more: --before 4"
+
+
+@pytest.mark.parametrize(
+    ("one", "status"),
+    [
+        (DEPOSIT, 4),
+        (PAID, 0),
+        ({**PAID, "state": "refunded"}, 3),
+        ({**DEPOSIT, "state": "final", "over": True}, 0),
+        ({**DEPOSIT, "state": "not-creditable", "over": True}, 3),
+    ],
+)
+async def test_the_exit_status_says_how_an_operation_ended(one: dict[str, Any], status: int) -> None:
+    assert (await run({"getpegoperation": [one]}, "show", TXID))[0] == status
+
+
+async def test_what_the_node_says_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """The address is text of the sender of a burn, which is shown to everybody who lists operations."""
+    await run({"getpegoperation": [PAID]}, "show", BURN)
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert "bcrt1qtext\\x1b[31m" in said
+    assert "0.00999000 BTC" in said
+
+
+async def test_an_unknown_operation_and_a_refusal_are_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (await run({"getpegoperation": [None]}, "show", TXID))[0] == 2
+    assert "the node knows no operation" in capsys.readouterr().err
+    assert (await run({"getpegoperation": [refusal(-32605, "the chain x has no peg")]}, "show", TXID))[0] == 1
+    assert "has no peg" in capsys.readouterr().err
+
+
+async def test_an_operation_is_followed_to_its_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peg_follow, "POLL_SECONDS", 0.0)
+    seen = [None, DEPOSIT, DEPOSIT, {**DEPOSIT, "confirmations": 4}, {**DEPOSIT, "state": "final", "over": True}]
+    answers = {"getpegoperation": seen, "getpeg": [{"halted": False}, {"halted": True}, {"halted": False}]}
+    assert (await run(answers, "watch", TXID))[0] == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("the node knows no operation")
+    assert said[1] == (
+        "waiting: waits for confirmations, 3 of 7 confirmations, about 40 min left; the peg is halted: no deposit "
+        "is credited and no payment signed"
+    )
+    assert said[2] == "waiting: waits for confirmations, 3 of 7 confirmations, about 40 min left"
+    assert said[3].startswith("waiting: waits for confirmations, 4 of 7")
+    assert said[4].startswith("final: credited for good")
+
+
+async def test_a_watch_ends_at_its_timeout(capsys: pytest.CaptureFixture[str]) -> None:
+    answers: dict[str, list[Any]] = {"getpegoperation": [DEPOSIT], "getpeg": [{}]}
+    assert (await run(answers, "watch", TXID, "--timeout", "0.5"))[0] == 4
+    assert "still under way after 0.5 s" in capsys.readouterr().out
+
+
+def test_a_node_that_does_not_answer_is_asked_again(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["peg", "watch", TXID, "--timeout", "0.5", "--url", "http://127.0.0.1:9"]
+    assert main(words) == 4
+    assert "the node does not answer, asking again" in capsys.readouterr().out
