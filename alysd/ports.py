@@ -325,7 +325,7 @@ class FollowingSigner(BitcoinSigner, Protocol):
     """
 
     async def known(self) -> Known:
-        """What the signer knows of the chain."""
+        """Get the state of the signer: its newest final block."""
         ...
 
     async def step(self, step: FinalityStep) -> Known:

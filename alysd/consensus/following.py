@@ -28,7 +28,7 @@ def most_hashes(spec: ChainSpec) -> int:
 
 
 def first_followed(context: ChainContext) -> Followed:
-    """What every signer follows at the start: the genesis block."""
+    """The block from which every signer starts to follow the chain: the genesis block."""
     return Followed(context.genesis, Height(0), Slot(0), context.spec.bits)
 
 

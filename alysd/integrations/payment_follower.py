@@ -1,8 +1,8 @@
 """The knowledge of a signer: the final blocks that nodes have proved to it, and the payments in these blocks.
 
 The blocks of a step count only when the signer has the contents of all of them. Then its file is replaced, and so
-the file always has a whole number of steps. What a node has sent before is forgotten when the process ends, and
-when a node sends another step: so a false step has no effect on the next one.
+the file always has a whole number of steps. An incomplete step is forgotten when the process ends, and when a node
+sends another step: so a false step has no effect on the next one.
 """
 
 from collections.abc import Callable, Sequence
@@ -69,7 +69,7 @@ class PaymentFollower:
 
     @property
     def known(self) -> Knowledge:
-        """What is known."""
+        """The final blocks and the payments that the signer knows."""
         return self._known
 
     @property

@@ -20,9 +20,9 @@ from alysd.wire.signer_messages import (
     AskSignature,
     Known,
     Message,
-    Refusal,
-    Refuse,
+    RefusedBySigner,
     SendViews,
+    SignerRefusal,
     decode_message,
     encode_message,
     most_frame_bytes,
@@ -79,7 +79,7 @@ class RemoteSigner:
             await trio.sleep(AGAIN_SECONDS)
 
     async def known(self) -> Known:
-        """What the signer knows of the chain. Raises `SignerUnavailable`."""
+        """Get the state of the signer: its newest final block. Raises `SignerUnavailable`."""
         return await self._ask(AskKnown(VERSION, self._genesis), Known)
 
     async def step(self, step: FinalityStep) -> Known:
@@ -107,16 +107,16 @@ class RemoteSigner:
                 answer = await self._exchange(request)  # the signer has been restarted, or was not asked for long
         if isinstance(answer, kind):
             return answer
-        if not isinstance(answer, Refuse):
+        if not isinstance(answer, RefusedBySigner):
             raise self._unavailable(
                 f"it has answered with {type(answer).__name__}: it is no signer of this version"
             )
         reason = plain(answer.reason.decode(errors="replace"))
-        if answer.refusal == Refusal.FORBIDDEN:
+        if answer.refusal == SignerRefusal.FORBIDDEN:
             raise PaymentForbidden(reason)
-        if answer.refusal == Refusal.NOT_STORED:
+        if answer.refusal == SignerRefusal.NOT_STORED:
             raise StoreError(f"the signer at {self._address}: {reason}")
-        if answer.refusal == Refusal.NOT_FOLLOWED:
+        if answer.refusal == SignerRefusal.NOT_FOLLOWED:
             raise NotFollowed(f"the signer at {self._address}: {reason}")
         raise self._unavailable(reason)
 
@@ -127,7 +127,7 @@ class RemoteSigner:
             stream = self._stream or await self._connect()
             self._stream = stream
             answer = await self._talk(stream, request)
-            done = not (isinstance(answer, Refuse) and answer.refusal == Refusal.MALFORMED)
+            done = not (isinstance(answer, RefusedBySigner) and answer.refusal == SignerRefusal.MALFORMED)
             return answer
         finally:
             if not done:

@@ -25,9 +25,9 @@ from alysd.wire.signer_messages import (
     AskSignature,
     Known,
     Message,
-    Refusal,
-    Refuse,
+    RefusedBySigner,
     SendViews,
+    SignerRefusal,
     decode_message,
     encode_message,
     most_frame_bytes,
@@ -78,7 +78,7 @@ class PaymentServer:
                     return
                 message = await trio.to_thread.run_sync(decode_message, content, limiter=self._one_at_a_time)
             except Malformed as error:
-                await send_frame(stream, encode_message(self._refused(Refusal.MALFORMED, str(error))))
+                await send_frame(stream, encode_message(self._refused(SignerRefusal.MALFORMED, str(error))))
                 return
             await send_frame(stream, encode_message(await self._answer(message)))
 
@@ -89,12 +89,12 @@ class PaymentServer:
             if isinstance(message, FinalityStep | SendViews | AskKnown):
                 return await trio.to_thread.run_sync(self._follow, message, limiter=self._one_at_a_time)
         except PaymentForbidden as error:
-            return self._refused(Refusal.FORBIDDEN, str(error))
+            return self._refused(SignerRefusal.FORBIDDEN, str(error))
         except Refused as error:
-            return self._refused(Refusal.NOT_FOLLOWED, str(error))
+            return self._refused(SignerRefusal.NOT_FOLLOWED, str(error))
         except StoreError as error:
-            return self._refused(Refusal.NOT_STORED, str(error))
-        return self._refused(Refusal.MALFORMED, f"{type(message).__name__} is a message of a signer")
+            return self._refused(SignerRefusal.NOT_STORED, str(error))
+        return self._refused(SignerRefusal.MALFORMED, f"{type(message).__name__} is a message of a signer")
 
     def _follow(self, message: FinalityStep | SendViews | AskKnown) -> Known:
         if isinstance(message, FinalityStep):
@@ -110,7 +110,7 @@ class PaymentServer:
         log(SignerSigned(message.txid, len(payment.payees), payment.spent))
         return signature
 
-    def _refused(self, refusal: Refusal, reason: str) -> Refuse:
+    def _refused(self, refusal: SignerRefusal, reason: str) -> RefusedBySigner:
         if reason not in self._logged:
             self._logged.append(reason)
             log(SignerRefused(reason))

@@ -248,7 +248,7 @@ def _take_consolidation(draft: Draft, payment: Payment, rules: PegRules) -> None
 
 
 def least_owed(rules: PegRules) -> Sat:
-    """What the smallest request is owed."""
+    """The amount that the smallest request is owed."""
     return Sat(rules.peg_out_minimum - rules.peg_out_service_fee)
 
 

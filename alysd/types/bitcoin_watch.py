@@ -159,7 +159,7 @@ class UnconfirmedDeposit:
 
 @attrs.frozen
 class Unconfirmed:
-    """What the watch has seen in the Bitcoin node's mempool at its last look. Any of it may never be confirmed.
+    """The transactions of the Bitcoin node's mempool at the watch's last look. Each may never be confirmed.
 
     `payments` are the txids of transactions that spend an output of a federation. `unread` is the number of
     transactions in the mempool that the watch has not read yet. `problem` is the reason why the watch could not

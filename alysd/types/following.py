@@ -1,4 +1,4 @@
-"""What a signer of payments gets to know of the chain: the parts of blocks, and the proof that they are final.
+"""The values from which a signer of payments knows the chain: parts of blocks, and proofs that these are final.
 
 The signer has no node. It follows the chain from the genesis block by steps, one per proof of work. The rules are
 in `consensus.following` and `peg.followed` (docs/protocol.md, "Signer").

@@ -34,7 +34,7 @@ MAX_REASON = 1024
 _MOST_HASHES = 2**20
 
 
-class Refusal(IntEnum):
+class SignerRefusal(IntEnum):
     """The reason why the signer does not do what a request asks for."""
 
     MALFORMED = 1
@@ -52,7 +52,7 @@ class Refusal(IntEnum):
 
 @attrs.frozen
 class AskKnown:
-    """Ask what the signer knows. `genesis` is that of the node's chain."""
+    """Ask for the state of the signer. `genesis` is that of the node's chain."""
 
     version: int
     genesis: BlockHash
@@ -74,7 +74,7 @@ class AskSignature:
 
 @attrs.frozen
 class Known:
-    """What the signer knows: its key, and the newest final block whose contents it has, with the blocks below.
+    """The state of the signer: its key, and the newest final block whose contents it has, with the blocks below.
 
     `wanted` is the number of blocks that the last step has proved to be final, and whose contents it lacks.
     """
@@ -88,14 +88,14 @@ class Known:
 
 
 @attrs.frozen
-class Refuse:
+class RefusedBySigner:
     """The signer does not do what was asked; `reason` is UTF-8 text."""
 
     refusal: int
     reason: bytes
 
 
-Message = AskKnown | FinalityStep | SendViews | AskSignature | Known | PegSignature | Refuse
+Message = AskKnown | FinalityStep | SendViews | AskSignature | Known | PegSignature | RefusedBySigner
 
 _KINDS: dict[int, tuple[type[Any], SszCodec[Any]]] = {
     1: (AskKnown, Container(AskKnown, version=UInt(2), genesis=Bytes(32))),
@@ -129,7 +129,7 @@ _KINDS: dict[int, tuple[type[Any], SszCodec[Any]]] = {
         PegSignature,
         Container(PegSignature, txid=Bytes(32), key=Bytes(32), signatures=ListOf(Bytes(64), MAX_INPUTS)),
     ),
-    131: (Refuse, Container(Refuse, refusal=UInt(1), reason=ByteList(MAX_REASON))),
+    131: (RefusedBySigner, Container(RefusedBySigner, refusal=UInt(1), reason=ByteList(MAX_REASON))),
 }
 """The kinds of messages by their bytes: below 128 from the node, the others from the signer."""
 
@@ -156,7 +156,7 @@ def decode_message(content: bytes) -> Message:
     return found[1].decode(content[1:])
 
 
-def refuse(refusal: Refusal, reason: str) -> Refuse:
+def refuse(refusal: SignerRefusal, reason: str) -> RefusedBySigner:
     """The answer with a reason, which is cut to the length that is allowed."""
     text = reason.encode()[:MAX_REASON].decode(errors="ignore")
-    return Refuse(refusal, text.encode())
+    return RefusedBySigner(refusal, text.encode())

@@ -23,8 +23,8 @@ from alysd.wire.signer_messages import (
     AskSignature,
     Known,
     Message,
-    Refusal,
     SendViews,
+    SignerRefusal,
     decode_message,
     encode_message,
     most_frame_bytes,
@@ -44,7 +44,7 @@ MESSAGES: list[Message] = [
     AskSignature(BitcoinHash(HASH)),
     Known(VERSION, HASH, XOnlyKey(HASH), Height(2**40), HASH, 5),
     PegSignature(BitcoinHash(HASH), XOnlyKey(HASH), (SchnorrSignature(bytes(64)),) * MAX_INPUTS),
-    refuse(Refusal.FORBIDDEN, "no payment"),
+    refuse(SignerRefusal.FORBIDDEN, "no payment"),
 ]
 
 
@@ -79,9 +79,9 @@ def test_unknown_kinds_are_malformed(content: bytes) -> None:
 
 def test_a_reason_is_cut() -> None:
     """Also in the midst of a character of several bytes."""
-    reason = refuse(Refusal.NOT_FOLLOWED, "ä" * MAX_REASON).reason
+    reason = refuse(SignerRefusal.NOT_FOLLOWED, "ä" * MAX_REASON).reason
     assert len(reason) == MAX_REASON
-    assert refuse(Refusal.NOT_FOLLOWED, "x" + "ä" * MAX_REASON).reason.decode()[-1] == "ä"
+    assert refuse(SignerRefusal.NOT_FOLLOWED, "x" + "ä" * MAX_REASON).reason.decode()[-1] == "ä"
 
 
 def test_a_frame_has_room_for_the_largest_messages() -> None:

@@ -1,4 +1,4 @@
-"""What the interpreter needs to know about a code, computed once and kept for the next calls."""
+"""The analysis of a code, which the interpreter needs: computed once, and kept for the next calls."""
 
 import threading
 from collections import OrderedDict

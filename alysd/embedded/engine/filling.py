@@ -5,7 +5,7 @@ The executions of transactions are paid only if they end. So a block divides its
 1. In every second block, one transaction that takes long gets a *turn*: three quarters of the time, before all
    others. One that does not end within its turn can never be included, and is discarded.
 2. The others follow, the best price first. Each gets a short trial. The sender of one that needs more is set back.
-3. What is left of the time goes to the senders that were set back.
+3. The rest of the time goes to the senders that were set back.
 
 A quarter of the time and of the bytes is reserved for plain transfers, which execute no code.
 """
