@@ -64,7 +64,7 @@ class Calls:
     """Executes messages without keeping their effects. Several threads may use it at the same time."""
 
     def __init__(self, store: ChainStore, reader: Reader, chain_id: int) -> None:
-        self._world = World(store, reader, chain_id)
+        self._world = CallSource(store, reader, chain_id)
         self._reader = reader
 
     def call(
@@ -112,8 +112,8 @@ class Calls:
 
 
 @attrs.frozen
-class World:
-    """What a call is executed on."""
+class CallSource:
+    """The states, the chain and the chain id from which a call is executed."""
 
     store: ChainStore
     reader: Reader
@@ -125,7 +125,7 @@ class Execution:
 
     def __init__(
         self,
-        world: World,
+        world: CallSource,
         header: ExecutionHeader,
         overrides: Overrides,
         request: CallRequest,
