@@ -91,6 +91,8 @@ class PaymentServer:
         except PaymentForbidden as error:
             return self._refused(SignerRefusal.FORBIDDEN, str(error))
         except Refused as error:
+            if isinstance(message, AskSignature):  # a node asks a moment before it has sent the blocks
+                return refuse(SignerRefusal.NOT_FOLLOWED, str(error))
             return self._refused(SignerRefusal.NOT_FOLLOWED, str(error))
         except StoreError as error:
             return self._refused(SignerRefusal.NOT_STORED, str(error))

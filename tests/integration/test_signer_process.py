@@ -141,6 +141,9 @@ async def test_payments_of_final_blocks_are_signed_over_a_unix_socket(
         with pytest.raises(PaymentForbidden, match="above the signer's limit"):
             await remote.sign(ANY, third)
         assert len(recorded(process)) == 2, "each payment has one line, whatever happened"
+        assert await process.stop() == 0
+        log = process.log.read_text()
+        assert log.count("signer_refused") == 2, "the block left out, and the payment above the limit"
 
 
 async def ask_and_lose(remote: RemoteSigner, txid: BitcoinHash) -> None:
