@@ -138,8 +138,10 @@ class Dispatcher:
         codes: Mapping[type[Exception], int],
         *,
         max_response: int = MAX_RESPONSE,
+        max_batch: int = MAX_BATCH,
     ) -> None:
         self._methods = methods
+        self._max_batch = max_batch
         self._max_response = max_response
         self._codes = {**codes, InvalidParams: INVALID_PARAMS}
         self._answerable: tuple[type[Exception], ...] = (RpcError, *self._codes)
@@ -160,10 +162,9 @@ class Dispatcher:
         if not isinstance(found, list):
             return await self._one(found, deadline, self._max_response)
         batch = cast("list[Any]", found)
-        if not batch or len(batch) > MAX_BATCH:
-            words = (
-                "empty batch" if not batch else f"batch of {len(batch)} requests, at most {MAX_BATCH} are taken"
-            )
+        if not batch or len(batch) > self._max_batch:
+            most = self._max_batch
+            words = "empty batch" if not batch else f"batch of {len(batch)} requests, at most {most} are taken"
             return _encode(_failure(None, 2, RpcError(INVALID_REQUEST, words)))
         answers: list[bytes] = []
         most = self._max_response

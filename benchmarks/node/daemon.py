@@ -33,7 +33,7 @@ BUSY_SECONDS = 0.3
 TRANSFERS = 200
 FULL_BLOCKS = 5
 BATCH = 100
-"""Calls per request: the maximum that the daemon accepts."""
+"""Calls per request."""
 CLIENTS = 50
 LOAD_SECONDS = 10.0
 BLOCK_SECONDS = 60.0

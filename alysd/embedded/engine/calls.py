@@ -221,7 +221,7 @@ class Execution:
             raise _insufficient_funds(request.sender, balance, cost)
         needed = intrinsic_gas(request)
         if gas < needed:
-            raise CallRefused(f"intrinsic gas too low: have {gas}, want {needed}")
+            raise CallRefused(f"err: intrinsic gas too low: have {gas}, want {needed} (supplied gas {gas})")
 
 
 def _insufficient_funds(sender: EvmAddress, have: int, want: int) -> CallRefused:

@@ -30,6 +30,14 @@ CODES: dict[type[Exception], int] = {Refused: SERVER_ERROR}
 """The error codes of refusals. As in geth, all refusals of the pool and the engine have one code."""
 
 
+MAX_BATCH = 1_000
+"""The maximum number of requests in a batch, as in geth, and as viem sends.
+
+The requests of a batch are answered one after the other. Together they have the time of one request and the bytes
+of one answer; those for which nothing is left are refused.
+"""
+
+
 def eth_site(
     engine: EmbeddedEngine,
     pool: TransactionPool,
@@ -43,8 +51,10 @@ def eth_site(
     backend = EthBackend(engine, pool, limits)
     feed = ChainFeed(backend)
     methods = eth_methods(backend, feed)
-    socket = EthSocket(methods, CODES, feed.listen, limits)
-    site = Site({"/": rpc_route(Dispatcher(methods, CODES))}, {"/": socket.serve}, any_origin=True)
+    socket = EthSocket(methods, CODES, feed.listen, limits, MAX_BATCH)
+    site = Site(
+        {"/": rpc_route(Dispatcher(methods, CODES, max_batch=MAX_BATCH))}, {"/": socket.serve}, any_origin=True
+    )
     return site, feed
 
 
@@ -95,6 +105,7 @@ class IdentityMethods:
             "net_version": Method(self.network),
             "net_listening": Method(self.listening),
             "net_peerCount": Method(self.peers),
+            "rpc_modules": Method(self.modules),
             "web3_clientVersion": Method(self.client),
             "web3_sha3": Method(self.keccak, 1),
         }
@@ -112,8 +123,12 @@ class IdentityMethods:
         return str(self.chain_id)
 
     async def listening(self, _params: Params) -> bool:
-        """Always false: the engine has no network of its own."""
-        return False
+        """Always true, as on geth: some tools take false for a node that is down."""
+        return True
+
+    async def modules(self, _params: Params) -> dict[str, str]:
+        """The namespaces and their versions, as geth has them."""
+        return dict.fromkeys(("eth", "net", "rpc", "txpool", "web3"), "1.0")
 
     async def peers(self, _params: Params) -> str:
         """Always 0: the engine has no peers, only the node has."""

@@ -50,8 +50,12 @@ class CallMethods:
     def _read(self, params: Params) -> "_Call":
         accounts = params.optional(2, state_overrides, dict[EvmAddress, AccountOverride]())
         block = params.optional(3, block_override, None)
+        arguments, chain_id = params.required(0, call_arguments), self.backend.engine.chain_id
+        if arguments.chain_id not in (None, chain_id):
+            words = f"chainId does not match node's (have={arguments.chain_id}, want={chain_id})"
+            raise RpcError(SERVER_ERROR, words)
         return _Call(
-            _request(params.required(0, call_arguments)),
+            _request(arguments),
             params.optional(1, block_reference, "latest"),
             Overrides(accounts, block or BlockOverride()),
         )

@@ -9,7 +9,7 @@ from alysd.api.jsonrpc import SERVER_ERROR, Method, Params, RpcError
 from alysd.embedded.engine.values import ExecutionBlock, IncludedTransaction
 from alysd.embedded.rpc.backend import EthBackend
 from alysd.embedded.rpc.requests import BlockAtHash, BlockReference, block_number, block_reference
-from alysd.embedded.rpc.views import View, block_view, receipt_view, receipts_views, transaction_view
+from alysd.embedded.rpc.views import View, block_view, header_view, receipt_view, receipts_views, transaction_view
 
 
 def _at_hash(value: Any) -> BlockAtHash:
@@ -32,6 +32,13 @@ class BlockMethods:
             "eth_getBlockTransactionCountByHash": Method(self.count_by_hash, 1),
             "eth_getUncleCountByBlockNumber": Method(self.uncles_by_number, 1),
             "eth_getUncleCountByBlockHash": Method(self.uncles_by_hash, 1),
+            "eth_getUncleByBlockNumberAndIndex": Method(self.uncle_by_number, 2),
+            "eth_getUncleByBlockHashAndIndex": Method(self.uncle_by_hash, 2),
+            "eth_getHeaderByNumber": Method(self.header_by_number, 1),
+            "eth_getHeaderByHash": Method(self.header_by_hash, 1),
+            "eth_getRawTransactionByHash": Method(self.raw_transaction, 1),
+            "eth_getRawTransactionByBlockNumberAndIndex": Method(self.raw_by_number, 2),
+            "eth_getRawTransactionByBlockHashAndIndex": Method(self.raw_by_hash, 2),
             "eth_getTransactionByHash": Method(self.transaction, 1),
             "eth_getTransactionByBlockNumberAndIndex": Method(self.indexed_by_number, 2),
             "eth_getTransactionByBlockHashAndIndex": Method(self.indexed_by_hash, 2),
@@ -69,6 +76,39 @@ class BlockMethods:
         """The number of uncles, always 0, of the block with a hash."""
         at = params.required(0, _at_hash)
         return None if await self.backend.read(lambda: self.backend.find(at)) is None else to_quantity(0)
+
+    async def uncle_by_number(self, params: Params) -> None:
+        """Always null: no block here has uncles."""
+        params.required(0, block_number)
+        params.required(1, uint64)
+
+    async def uncle_by_hash(self, params: Params) -> None:
+        """Always null: no block here has uncles."""
+        params.required(0, _at_hash)
+        params.required(1, uint64)
+
+    async def header_by_number(self, params: Params) -> View | None:
+        """The header of the canonical block with a number or tag."""
+        return await self._header(params.required(0, block_number))
+
+    async def header_by_hash(self, params: Params) -> View | None:
+        """The header of the block with a hash, on any branch."""
+        return await self._header(params.required(0, _at_hash))
+
+    async def raw_transaction(self, params: Params) -> str:
+        """The encoding of the transaction with a hash, from the chain or else from the pool; empty if unknown."""
+        wanted = params.required(0, hash32)
+        included = await self._included(wanted)
+        found = self.backend.pool.get(wanted) if included is None else included.transaction
+        return to_data(b"" if found is None else found.raw)
+
+    async def raw_by_number(self, params: Params) -> str:
+        """The encoding of the transaction at an index in the block with a number or tag; empty if unknown."""
+        return await self._raw(params.required(0, block_number), params.required(1, uint64))
+
+    async def raw_by_hash(self, params: Params) -> str:
+        """The encoding of the transaction at an index in the block with a hash; empty if unknown."""
+        return await self._raw(params.required(0, _at_hash), params.required(1, uint64))
 
     async def transaction(self, params: Params) -> View | None:
         """The transaction with a hash, from the chain or else from the pool."""
@@ -122,6 +162,14 @@ class BlockMethods:
     async def _shown(self, at: BlockReference, *, full: bool) -> View | None:
         block = await self.backend.read(lambda: self._block(at))
         return None if block is None else block_view(block, full=full)
+
+    async def _header(self, at: BlockReference) -> View | None:
+        header = await self.backend.read(lambda: self.backend.find(at))
+        return None if header is None else header_view(header)
+
+    async def _raw(self, at: BlockReference, index: int) -> str:
+        block = await self.backend.read(lambda: self._block(at))
+        return to_data(b"" if block is None or index >= len(block.transactions) else block.transactions[index].raw)
 
     async def _counted(self, at: BlockReference) -> str | None:
         block = await self.backend.read(lambda: self._block(at))

@@ -36,6 +36,7 @@ class FeeMethods:
         return {
             "eth_gasPrice": Method(self.gas_price),
             "eth_maxPriorityFeePerGas": Method(self.tip),
+            "eth_baseFee": Method(self.base_fee),
             "eth_blobBaseFee": Method(self.blob_base_fee),
             "eth_feeHistory": Method(self.history, 3, large=True),
         }
@@ -47,6 +48,11 @@ class FeeMethods:
     async def tip(self, _params: Params) -> str:
         """The suggested priority fee: from the newest transactions, but at least the pool's minimum."""
         return to_quantity(await self.backend.read(self._tip))
+
+    async def base_fee(self, _params: Params) -> str:
+        """The base fee of the next block."""
+        reader = self.backend.engine.reader
+        return to_quantity(reader.next_base_fee(await self.backend.read(reader.head)))
 
     async def blob_base_fee(self, _params: Params) -> str:
         """The price of blob gas: always the minimum of 1 wei, since no block here has blobs (EIP-4844)."""
@@ -105,19 +111,23 @@ def _count(value: Any) -> int:
 
 
 def _percentiles(value: Any) -> tuple[float, ...]:
-    """Decode percentiles: from 0 to 100, each above the previous one."""
+    """Decode percentiles: from 0 to 100, each above the previous one. The errors are geth's."""
     if not isinstance(value, list):
         raise Malformed(f"must be an array, got {kind(value)}")
     given = cast("list[Any]", value)
     if len(given) > MAX_PERCENTILES:
-        raise Malformed(f"invalid reward percentile: over the query limit {MAX_PERCENTILES}")
+        raise _wrong_percentile(f"over the query limit {MAX_PERCENTILES}")
     found: list[float] = []
-    for one in given:
-        if isinstance(one, bool) or not isinstance(one, int | float) or not 0 <= one <= 100:
-            raise Malformed(f"invalid reward percentile: each must be from 0 to 100, got {str(one)[:40]}")
+    for at, one in enumerate(given):
+        if isinstance(one, bool) or not isinstance(one, int | float):
+            raise Malformed(f"each percentile must be a number, got {kind(one)}")
+        if not 0 <= one <= 100:
+            raise _wrong_percentile(f"{one:f}"[:40])
         if found and one <= found[-1]:
-            raise Malformed(
-                f"invalid reward percentile: each must be above the previous one, got {found[-1]:g}, {one:g}"
-            )
+            raise _wrong_percentile(f"#{at - 1}:{found[-1]:f} >= #{at}:{one:f}")
         found.append(float(one))
     return tuple(found)
+
+
+def _wrong_percentile(what: str) -> RpcError:
+    return RpcError(SERVER_ERROR, f"invalid reward percentile: {what}")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from alysd.api.hex_values import address, data, hash32, kind, quantity, storage_key, uint64
+from alysd.api.jsonrpc import SERVER_ERROR, RpcError
 from alysd.embedded.engine.overrides import AccountOverride, BlockOverride
 from alysd.embedded.rpc.requests import field_of, object_of
 from alysd.errors import Malformed
@@ -32,7 +33,7 @@ def state_overrides(value: Any) -> dict[EvmAddress, AccountOverride]:
 def _account(name: str, found: dict[str, Any]) -> AccountOverride:
     _only(found, _ACCOUNT_FIELDS)
     if found.get("state") is not None and found.get("stateDiff") is not None:
-        raise Malformed(f"account {name} has both 'state' and 'stateDiff'")
+        raise RpcError(SERVER_ERROR, f"account {name} has both 'state' and 'stateDiff'")
     return AccountOverride(
         nonce=field_of(found, "nonce", uint64, None),
         balance=field_of(found, "balance", quantity, None),

@@ -52,6 +52,7 @@ class CallArguments:
     value: int
     data: bytes
     access_list: tuple[tuple[EvmAddress, tuple[bytes, ...]], ...]
+    chain_id: int | None
 
 
 @attrs.frozen
@@ -129,6 +130,7 @@ def call_arguments(value: Any) -> CallArguments:
         value=field_of(found, "value", quantity, 0),
         data=payload or written or b"",
         access_list=field_of(found, "accessList", _access_list, ()),
+        chain_id=field_of(found, "chainId", quantity, None),
     )
     if arguments.gas_price is not None and (arguments.max_fee, arguments.max_priority_fee) != (None, None):
         raise Malformed("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")

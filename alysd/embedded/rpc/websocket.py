@@ -81,8 +81,10 @@ class EthSocket:
         codes: Mapping[type[Exception], int],
         listen: Callable[[Listener], Callable[[], None]],
         limits: RpcLimits,
+        max_batch: int,
     ) -> None:
         self._limits = limits
+        self._max_batch = max_batch
         self._methods = methods
         self._codes = codes
         self._listen = listen
@@ -91,7 +93,7 @@ class EthSocket:
         """Serve a connection until the client or the server ends it, or the client reads too slowly."""
         subscriptions = Subscriptions(self._limits.subscriptions)
         outbox, overflowed = Outbox(self._limits.notifications, self._limits.notification_bytes), trio.Event()
-        dispatcher = Dispatcher({**self._methods, **subscriptions.table()}, self._codes)
+        dispatcher = Dispatcher({**self._methods, **subscriptions.table()}, self._codes, max_batch=self._max_batch)
         stop = self._listen(partial(_notify, subscriptions, outbox, overflowed))
         try:
             async with trio.open_nursery() as nursery:

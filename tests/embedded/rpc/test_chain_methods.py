@@ -214,3 +214,43 @@ async def test_a_pruned_state_is_refused_in_geths_words(tmp_path: Path) -> None:
             ), method
         assert await chain.rpc("eth_getBalance", NOBODY, "0x3") == "0x0"
         assert await chain.rpc("eth_getBlockReceipts", "0x2") == []
+
+
+async def test_headers_raw_transactions_and_uncles_as_geth_has_them(tmp_path: Path) -> None:
+    nowhere = "0x" + "01" * 32
+    async with eth_chain(tmp_path) as chain:
+        raw = "0x" + chain.signed(to=NOBODY).hex()
+        sent = await chain.send(to=NOBODY)
+        assert await chain.rpc("eth_getRawTransactionByHash", sent) == raw, "from the pool"
+        block = "0x" + (await chain.mine()).hex()
+        assert await chain.rpc("eth_getRawTransactionByHash", sent) == raw
+        for method, at in (
+            ("eth_getRawTransactionByBlockNumberAndIndex", "latest"),
+            ("eth_getRawTransactionByBlockHashAndIndex", block),
+        ):
+            assert await chain.rpc(method, at, "0x0") == raw
+            assert await chain.rpc(method, at, "0x1") == "0x"
+        assert await chain.rpc("eth_getRawTransactionByBlockNumberAndIndex", "0x99", "0x0") == "0x"
+        assert await chain.rpc("eth_getRawTransactionByHash", nowhere) == "0x"
+        header = await chain.rpc("eth_getHeaderByHash", block)
+        assert header == await chain.rpc("eth_getHeaderByNumber", "0x1")
+        whole = await chain.rpc("eth_getBlockByHash", block)
+        assert header == {name: value for name, value in whole.items() if name in header}
+        assert whole.keys() - header.keys() == {"size", "transactions", "uncles", "withdrawals"}
+        assert await chain.rpc("eth_getHeaderByNumber", "0x99") is None
+        assert await chain.rpc("eth_getHeaderByHash", nowhere) is None
+        assert await chain.rpc("eth_getUncleByBlockNumberAndIndex", "latest", "0x0") is None
+        assert await chain.rpc("eth_getUncleByBlockHashAndIndex", block, "0x0") is None
+        assert await chain.rpc("rpc_modules") == dict.fromkeys(("eth", "net", "rpc", "txpool", "web3"), "1.0")
+        base_fee = await chain.rpc("eth_baseFee")
+        following = await chain.mine()
+        assert (await chain.rpc("eth_getHeaderByHash", "0x" + following.hex()))["baseFeePerGas"] == base_fee
+
+
+async def test_a_batch_has_up_to_a_thousand_requests(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        batch = [{"jsonrpc": "2.0", "id": n, "method": "eth_chainId"} for n in range(1001)]
+        answers = (await chain.client.post(chain.url, json=batch[:1000])).json()
+        assert [answer["id"] for answer in answers] == list(range(1000))
+        refused = (await chain.client.post(chain.url, json=batch)).json()
+        assert refused["error"]["message"] == "batch of 1001 requests, at most 1000 are taken"

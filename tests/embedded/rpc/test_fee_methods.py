@@ -40,13 +40,13 @@ WRONG: list[tuple[tuple[Any, ...], str]] = [
     ((True, "latest"), "-32602: params[0]: must be a string, got a boolean"),
     ((-1, "latest"), "-32602: params[0]: must be a string, got a number"),
     ((1, "latest", 5), "-32602: params[2]: must be an array, got a number"),
-    ((1, "latest", [101]), "-32602: params[2]: invalid reward percentile: each must be from 0 to 100, got 101"),
-    ((1, "latest", [True]), "-32602: params[2]: invalid reward percentile: each must be from 0 to 100, got True"),
+    ((1, "latest", [101]), "-32000: invalid reward percentile: 101.000000"),
+    ((1, "latest", [True]), "-32602: params[2]: each percentile must be a number, got a boolean"),
     (
         (1, "latest", [50, 50]),
-        "-32602: params[2]: invalid reward percentile: each must be above the previous one, got 50, 50",
+        "-32000: invalid reward percentile: #0:50.000000 >= #1:50.000000",
     ),
-    ((1, "latest", [1] * 101), "-32602: params[2]: invalid reward percentile: over the query limit 100"),
+    ((1, "latest", [1] * 101), "-32000: invalid reward percentile: over the query limit 100"),
 ]
 
 
