@@ -261,6 +261,7 @@ def _peg_metrics(peg: PegTotals) -> Iterable[Metric]:
     for name, text, sat in (
         ("held", "Bitcoin that the federation holds, as of the head.", peg.held),
         ("owed", "Bitcoin that is owed for accepted requests whose payment is not confirmed.", peg.owed),
+        ("minted", "Bitcoin that deposits have minted since the genesis block.", peg.minted),
         ("refunds_due", "Bitcoin that is owed back for refused requests.", peg.refunds_due),
         ("reserve", "Bitcoin in the reserve, which pays for the federation's own moves.", peg.reserve),
     ):
@@ -268,6 +269,9 @@ def _peg_metrics(peg: PegTotals) -> Iterable[Metric]:
     yield GaugeMetricFamily("alysd_peg_payments_in_flight", "Payments that are not confirmed.", peg.payments)
     waiting = peg.next_request - peg.first_request
     yield GaugeMetricFamily("alysd_peg_requests_waiting", "Requests without a proposed payment.", waiting)
+    refunds = peg.next_refund - peg.first_refund
+    yield GaugeMetricFamily("alysd_peg_refunds_waiting", "Refused requests that wait for their refund.", refunds)
+    yield GaugeMetricFamily("alysd_peg_operations", "Credited deposits and burns, as of the head.", peg.operations)
 
 
 PORT_METRICS = (

@@ -35,7 +35,7 @@ from alysd.types.federation import SlotRecord
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsPublicKey
 from alysd.types.peg import PegTotals
 from alysd.types.sync import SyncProgress
-from alysd.types.units import Height, Sat, Slot, Wei
+from alysd.types.units import Height, Sat, SatSum, Slot, Wei
 from tests.samples import BLOCK, CHAIN, child, evidence, tip
 
 
@@ -214,7 +214,17 @@ def test_version_and_process_are_shown() -> None:
 
 def test_the_peg_is_shown_on_a_chain_that_has_one() -> None:
     """An operator would not see that the own Bitcoin node has stopped the peg."""
-    totals = PegTotals(held=Sat(250_000_000), owed=Sat(1), payments=2, first_request=3, next_request=8)
+    totals = PegTotals(
+        held=Sat(250_000_000),
+        owed=Sat(1),
+        minted=SatSum(150_000_000),
+        payments=2,
+        first_request=3,
+        next_request=8,
+        first_refund=1,
+        next_refund=4,
+        operations=12,
+    )
     tip = Forkchoice(attrs.evolve(CHAIN[4], peg=totals), CHAIN[3], CHAIN[1])
     found = scraped(child("AlysSystem"), tip, bitcoin=BitcoinStatus(800_000, 799_990, "connection refused"))
     assert (found["alysd_bitcoin_usable{}"], found["alysd_bitcoin_height{}"]) == (0, 799_990)
@@ -225,6 +235,8 @@ def test_the_peg_is_shown_on_a_chain_that_has_one() -> None:
         assert (shown["alysd_peg_halted{}"], shown["alysd_peg_compared{}"]) == numbers
     assert (found["alysd_peg_held_btc{}"], found["alysd_peg_owed_btc{}"]) == (2.5, 1e-8)
     assert (found["alysd_peg_payments_in_flight{}"], found["alysd_peg_requests_waiting{}"]) == (2, 5)
+    assert (found["alysd_peg_refunds_waiting{}"], found["alysd_peg_operations{}"]) == (3, 12)
+    assert found["alysd_peg_minted_btc{}"] == 1.5
     assert not [name for name in scraped(child("AlysSystem"), tip) if "peg" in name or "bitcoin" in name]
 
 
