@@ -24,6 +24,7 @@ from cattrs.preconf.msgpack import MsgpackConverter, make_converter
 
 from alysd.errors import Malformed
 from alysd.messages.block_import import ImportRange
+from alysd.messages.reads import ReadLedger
 from alysd.nurseries import ChildSnapshot, Envelope, Refusal, TraceContext
 from alysd.types.tables import Entry
 
@@ -41,7 +42,7 @@ WIDE_INTEGER_BYTES = 33
 PACKAGES = ("alysd.types", "alysd.messages")
 """The packages whose classes can be sent."""
 
-LOCAL = (ImportRange,)
+LOCAL = (ImportRange, ReadLedger)
 """The messages that cannot be sent to another process."""
 
 PLAIN = (type(None), bool, int, float, str, bytes)
