@@ -15,6 +15,9 @@ STUCK_BLOCKS = 6
 LOW_RATE = 5_000
 """The largest fee rate at which small outputs are consolidated."""
 
+RATE_OF_A_REST = 3_000
+"""A fee rate that is never too high: a small payment pays it if its coins leave 329 sat, too few for a change."""
+
 _MARGIN = 1_001
 """Added to the smallest fee rate of a replacement, in the same unit.
 
@@ -44,11 +47,12 @@ def replacement_helps(rate: int, estimate: int) -> bool:
 def check_rate_near(rate: int, estimate: int, replaced: int | None) -> None:
     """Check that the fee rate of a proposal is between half and twice this node's own `estimate`.
 
+    A rate of up to `RATE_OF_A_REST` is never too high, as an author cannot always choose a smaller one.
     `replaced` is the fee rate of the version that the proposal replaces, or None. If it is below twice the
     estimate, a replacement may have the smallest rate that the rules require, even above twice the estimate. So
     replacements cannot raise the rate without end. Raises `PaymentDeclined`.
     """
-    most = 2 * estimate
+    most = max(2 * estimate, RATE_OF_A_REST)
     if replaced is not None and replaced < most:
         most = max(most, least_replacement(replaced) + _MARGIN)
     if not estimate <= 2 * rate or rate > most:

@@ -5,12 +5,13 @@ import pytest
 from alysd.errors import PaymentDeclined
 from alysd.peg.estimates import (
     LEAST_RATE,
+    RATE_OF_A_REST,
     bounded_estimate,
     check_rate_near,
     least_replacement,
     replacement_helps,
 )
-from alysd.peg.weights import rate_of
+from alysd.peg.weights import DUST_CHANGE, rate_of, signed_weight
 from tests.peg.payment_kit import make_payment, newest_transaction, spendings_of
 
 
@@ -45,10 +46,20 @@ def test_half_to_twice_the_own_estimate_is_right(rate: int) -> None:
     check_rate_near(rate, 1_000, None)
 
 
-@pytest.mark.parametrize("rate", [499, 2_001])
+@pytest.mark.parametrize("rate", [999, 4_001])
 def test_other_rates_are_refused(rate: int) -> None:
-    with pytest.raises(PaymentDeclined, match=f"its fee rate is {rate} sat/kvB, and this node estimates 1000"):
-        check_rate_near(rate, 1_000, None)
+    with pytest.raises(PaymentDeclined, match=f"its fee rate is {rate} sat/kvB, and this node estimates 2000"):
+        check_rate_near(rate, 2_000, None)
+
+
+def test_a_rest_without_change_is_never_too_high() -> None:
+    """The smallest payment: one input of a federation of one, one payee, no change, and 329 sat that are left."""
+    weight = signed_weight([bytes(22)], spendings_of(1))
+    largest = (DUST_CHANGE - 1) * 4_000 // weight
+    assert 2 * LEAST_RATE < largest <= RATE_OF_A_REST
+    check_rate_near(RATE_OF_A_REST, LEAST_RATE, None)
+    with pytest.raises(PaymentDeclined):
+        check_rate_near(RATE_OF_A_REST + 1, LEAST_RATE, None)
 
 
 def test_the_smallest_rise_of_a_stuck_payment_is_right() -> None:
@@ -71,6 +82,6 @@ def test_replacements_do_not_rise_without_limit(estimate: int) -> None:
         except PaymentDeclined:
             break
         rate = newer
-    assert 2 * estimate <= rate <= 3 * estimate + 1_050
+    assert 2 * estimate <= rate <= max(3 * estimate, RATE_OF_A_REST) + 1_050
     assert not replacement_helps(rate, estimate)
     assert replacement_helps(estimate, estimate)
