@@ -7,6 +7,7 @@ import attrs
 import trio
 
 from alysd.actors.bitcoin_scan import Watched
+from alysd.bitcoin_ports import BitcoinNode, BitcoinRecords
 from alysd.config.model import AlysConfig, BitcoinConfig
 from alysd.consensus.federation import federation_at
 from alysd.integrations.bitcoin import access
@@ -15,7 +16,6 @@ from alysd.integrations.bitcoin_nodes import BitcoinNodes
 from alysd.integrations.lmdb_bitcoin import LmdbBitcoinRecords
 from alysd.integrations.lmdb_errors import BITCOIN_FOLDER
 from alysd.peg.signing import spending_of
-from alysd.ports import BitcoinNode, BitcoinRecords
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
 

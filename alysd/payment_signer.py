@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from alysd.bitcoin_ports import BitcoinSigner
 from alysd.consensus.peg_ledger import spendings_at
 from alysd.integrations.payment_record import PaymentRecord
 from alysd.integrations.payment_signing import RecordedSigner
 from alysd.integrations.possession import x_only_key
-from alysd.ports import BitcoinSigner, Clock
+from alysd.ports import Clock
 from alysd.validation import ValidNode, member_bitcoin_key, signer_tls
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from alysd.bitcoin_ports import BitcoinSigner, FollowingSigner
 from alysd.bitcoin_resources import BitcoinResources, open_bitcoin
 from alysd.consensus.aura import slot_at, slot_start
 from alysd.consensus.federation import federation_at
@@ -27,17 +28,7 @@ from alysd.messages.peer_host import PeerHost
 from alysd.nurseries import Address, ChildSpec
 from alysd.payment_signer import open_payment_signer
 from alysd.peer_host_process import peer_host_process
-from alysd.ports import (
-    BitcoinSigner,
-    Bls,
-    Clock,
-    ExecutionEngine,
-    FollowingSigner,
-    Signer,
-    StepMemory,
-    Store,
-    Tracing,
-)
+from alysd.ports import Bls, Clock, ExecutionEngine, Signer, StepMemory, Store, Tracing
 from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain_spec import ChainContext

@@ -16,7 +16,7 @@ TESTS = Path(__file__).parent
 FLOORS = (
     {"types", "errors", "timing"},
     {"nurseries", "consensus", "peg", "wire"},
-    {"messages", "config", "ports"},
+    {"messages", "config", "ports", "bitcoin_ports"},
     {"workflows", "integrations"},
     {"actors"},
     {"api"},

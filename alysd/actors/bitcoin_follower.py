@@ -6,6 +6,7 @@ import attrs
 import trio
 
 from alysd.actors.bitcoin_scan import Watched, scan_block
+from alysd.bitcoin_ports import BitcoinNode, BitcoinRecords
 from alysd.errors import BitcoinUnavailable, Malformed, NotNow
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.bitcoin import (
@@ -15,7 +16,6 @@ from alysd.messages.log.bitcoin import (
     BitcoinReorganised,
     PaymentsFound,
 )
-from alysd.ports import BitcoinNode, BitcoinRecords
 from alysd.types.bitcoin import BitcoinChainInfo
 from alysd.types.bitcoin_watch import BitcoinStatus, ReadBlock, Uncredited
 from alysd.types.hashes import BitcoinHash

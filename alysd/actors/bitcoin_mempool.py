@@ -11,9 +11,9 @@ import trio
 
 from alysd.actors.bitcoin_follower import BitcoinFollower
 from alysd.actors.bitcoin_scan import Watched, scan_unconfirmed
+from alysd.bitcoin_ports import BitcoinNode
 from alysd.errors import BitcoinUnavailable, Malformed
 from alysd.messages.bitcoin_watch import MAX_ITEMS
-from alysd.ports import BitcoinNode
 from alysd.types.bitcoin_watch import Unconfirmed, UnconfirmedDeposit
 from alysd.types.hashes import BitcoinHash
 from alysd.wire.bitcoin_transaction import decode_transaction

@@ -12,6 +12,7 @@ import trio
 from alysd.actors.bitcoin_follower import BitcoinFollower
 from alysd.actors.bitcoin_mempool import MempoolReader
 from alysd.actors.bitcoin_scan import Watched
+from alysd.bitcoin_ports import BitcoinNode, BitcoinRecords
 from alysd.errors import BitcoinUnavailable, NotBroadcast, NotNow, NotSeenOnBitcoin
 from alysd.messages.bitcoin_watch import (
     MAX_ITEMS,
@@ -32,7 +33,6 @@ from alysd.messages.bitcoin_watch import (
 )
 from alysd.messages.log.base import LogEvent, log
 from alysd.nurseries import Actor, Deferred, handles
-from alysd.ports import BitcoinNode, BitcoinRecords
 from alysd.types.bitcoin_watch import (
     BitcoinStatus,
     Confirmation,

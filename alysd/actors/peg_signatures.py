@@ -12,6 +12,7 @@ from contextlib import suppress
 import attrs
 import trio
 
+from alysd.bitcoin_ports import BitcoinSigner
 from alysd.consensus.peg_ledger import spendings_at
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotBroadcast, NotNow, NotSeenOnBitcoin, PaymentForbidden, SignerUnavailable, StoreError
@@ -35,7 +36,6 @@ from alysd.messages.storage import GetBlockByHeight, Storage
 from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.peg.collecting import OpenVersion, open_versions
 from alysd.peg.proposals import MAX_IN_FLIGHT
-from alysd.ports import BitcoinSigner
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import BitcoinHash, BlockHash, XOnlyKey

@@ -18,7 +18,7 @@ The node answers from memory, but may first have to restart an actor, which take
 
 
 class AlysNodeRpc:
-    """Implements `ports.AuxWorkSource`. An async context manager: leaving it closes the connections."""
+    """Implements `bitcoin_ports.AuxWorkSource`. An async context manager: leaving it closes the connections."""
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -85,7 +85,7 @@ def access(url: str, cookie: Path | None) -> tuple[str, Credentials]:
 
 
 class BitcoinRpc:
-    """Implements `ports.MiningNode`. An async context manager: leaving it closes the connections.
+    """Implements `bitcoin_ports.MiningNode`. An async context manager: leaving it closes the connections.
 
     `url` may name a wallet (`http://127.0.0.1:8332/wallet/miner`) when the node has several.
     """

@@ -71,7 +71,7 @@ _GENESIS: Mapping[str, BitcoinHash] = MappingProxyType(
 
 
 class BitcoinCore:
-    """Implements `ports.BitcoinNode`. `aclose` closes the connections.
+    """Implements `bitcoin_ports.BitcoinNode`. `aclose` closes the connections.
 
     `url` has no user and password, because errors show it. `network` is the network of the chain specification.
     The node's network and first block are checked before the first call, and again after every failure, because

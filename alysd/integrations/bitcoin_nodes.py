@@ -6,8 +6,8 @@ from typing import TypeVar
 import attrs
 import trio
 
+from alysd.bitcoin_ports import BitcoinNode
 from alysd.errors import BitcoinUnavailable
-from alysd.ports import BitcoinNode
 from alysd.types.bitcoin import BitcoinChainInfo
 from alysd.types.hashes import BitcoinHash
 
@@ -37,7 +37,7 @@ class _Breaker:
 
 
 class BitcoinNodes:
-    """Implements `ports.BitcoinNode` with nodes in the order of preference.
+    """Implements `bitcoin_ports.BitcoinNode` with nodes in the order of preference.
 
     A call goes to the first node whose breaker is closed, and to the next one if it does not answer. While all
     breakers are open, a call fails at once with the last reasons.

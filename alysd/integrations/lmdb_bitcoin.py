@@ -62,7 +62,7 @@ _TXID_BYTES = 32
 
 
 class LmdbBitcoinRecords:
-    """Implements `ports.BitcoinRecords`."""
+    """Implements `bitcoin_ports.BitcoinRecords`."""
 
     def __init__(self, records: Records) -> None:
         self._records = records

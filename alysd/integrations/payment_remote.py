@@ -41,7 +41,7 @@ Answer = TypeVar("Answer", Known, PegSignature)
 
 
 class RemoteSigner:
-    """Implements `alysd.ports.FollowingSigner`. `key` is this member's; a signer with another key is refused.
+    """Implements `bitcoin_ports.FollowingSigner`. `key` is this member's; a signer with another key is refused.
 
     It connects when there is a request, and again after a lost connection. `tls` is needed for a TLS address.
     """

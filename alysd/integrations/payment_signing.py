@@ -27,7 +27,7 @@ HOUR_SECONDS = 3600
 
 
 class RecordedSigner:
-    """Implements `alysd.ports.BitcoinSigner` with the key of `secret`.
+    """Implements `alysd.bitcoin_ports.BitcoinSigner` with the key of `secret`.
 
     `spendings` are those of all federations of the chain, by number. `hourly_limit` is the most that the payments
     first signed within an hour may pay together; None for no limit. Only one process at a time may use a record.

@@ -1,7 +1,7 @@
 """A Bitcoin network of one node in memory, with real blocks and transactions but without proofs of work.
 
 `FakeBitcoin` is the chain: a test mines blocks, reorganises them, and sends transactions. `FakeBitcoinNode` is one
-node's view of it through `ports.BitcoinNode`, with the faults that a node can have.
+node's view of it through `bitcoin_ports.BitcoinNode`, with the faults that a node can have.
 """
 
 from collections.abc import Sequence
@@ -131,7 +131,7 @@ class FakeBitcoin:
 
 @attrs.define
 class FakeBitcoinNode:
-    """Implements `ports.BitcoinNode` on `chain`.
+    """Implements `bitcoin_ports.BitcoinNode` on `chain`.
 
     Faults: `down` gives the reason why the node does not answer, `delay` the seconds before each answer. `pruned`
     is the height below which it has no blocks. `behind` is the number of newest blocks that it does not have.

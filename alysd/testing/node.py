@@ -17,6 +17,7 @@ import trio
 
 from alysd.actors.peer_host import PeerHostActor
 from alysd.api.system_handle import SystemHandle
+from alysd.bitcoin_ports import BitcoinNode
 from alysd.bitcoin_resources import BitcoinResources, watched_of
 from alysd.config.model import MiningConfig
 from alysd.integrations.clock_step import STEP_FILE, StepFile
@@ -44,7 +45,7 @@ from alysd.nurseries import (
     System,
     actor,
 )
-from alysd.ports import BitcoinNode, Gossip, Tracing
+from alysd.ports import Gossip, Tracing
 from alysd.resources import NodeResources, PeerHostFactory, clock_watch
 from alysd.testing.chain import ChainHand, authority_secret
 from alysd.testing.engine import FakeEngine

@@ -12,6 +12,7 @@ import attrs
 import trio
 from trio_util import wait_any
 
+from alysd.bitcoin_ports import AuxWorkSource, MiningNode
 from alysd.consensus.auxpow import commitment
 from alysd.errors import ComponentError, NotNow, Unavailable
 from alysd.messages.log.base import LogEvent
@@ -23,7 +24,6 @@ from alysd.messages.log.miner import (
     ProofAccepted,
     ProofRefused,
 )
-from alysd.ports import AuxWorkSource, MiningNode
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BlockTemplate, CommitmentPlace
 from alysd.types.hashes import AuxHash, BitcoinHash, EvmAddress, sha256d

@@ -7,12 +7,12 @@ supervisor starts it again later, and the health of the node has the reason.
 import attrs
 import trio
 
+from alysd.bitcoin_ports import FollowingSigner
 from alysd.consensus.approval import commits
 from alysd.consensus.following import MAX_PATH
 from alysd.errors import NoProof, NotFinal, NotFollowed
 from alysd.messages.reads import ReadBlockByHash, ReadBlockByHeight, ReadFinalityProof, ReadForkchoice, Reads
 from alysd.nurseries import Address, NotAnswered
-from alysd.ports import FollowingSigner
 from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.following import FinalityStep, PegView

@@ -16,6 +16,7 @@ from alysd.actors.peg_signatures import (
     FederationActor,
     SignatureMemory,
 )
+from alysd.bitcoin_ports import BitcoinSigner
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotBroadcast, NotNow, NotSeenOnBitcoin, PaymentForbidden, SignerUnavailable, StoreError
 from alysd.integrations.payment_signing import RecordedSigner
@@ -38,7 +39,6 @@ from alysd.node import REFUSALS
 from alysd.nurseries import ActorDown, ChildSpec, Immediate, NotAnswered, actor
 from alysd.peg.collecting import OpenVersion
 from alysd.peg.signing import Spending, witness_fault
-from alysd.ports import BitcoinSigner
 from alysd.testing.blocks import context_of
 from alysd.testing.chain import bitcoin_secret, chain_spec
 from alysd.testing.harness import ActorTestHarness

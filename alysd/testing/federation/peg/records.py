@@ -51,7 +51,7 @@ _Change = _Added | _Lost | _SignedSince | None
 
 
 class MemoryBitcoinRecords:
-    """Implements `ports.BitcoinRecords` over a simulated disk. A write is durable after `session.sync()`."""
+    """Implements `bitcoin_ports.BitcoinRecords` on a simulated disk. A write is durable after `session.sync()`."""
 
     def __init__(self, session: DiskSession) -> None:
         self._session = session

@@ -8,12 +8,13 @@ from typing import Any
 import attrs
 from btclib_secp256k1 import ssa
 
+from alysd.bitcoin_ports import BitcoinSigner
 from alysd.bitcoin_resources import BitcoinResources, watched_of
 from alysd.consensus.federation import federation_at
 from alysd.integrations import payment_signing
 from alysd.integrations.payment_signing import RecordedSigner
 from alysd.peg.signing import spending_of
-from alysd.ports import BitcoinSigner, Clock
+from alysd.ports import Clock
 from alysd.testing.chain import ChainHand, bitcoin_secret, peg_chain_spec
 from alysd.testing.federation.disk import DiskSession
 from alysd.testing.federation.history import History
