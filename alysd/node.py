@@ -50,7 +50,7 @@ from alysd.api.stop_signals import StopSignals
 from alysd.api.stuck_exit import StuckExit
 from alysd.api.sync_bar import SyncBar, columns_of
 from alysd.api.system_handle import Stop, SystemHandle
-from alysd.config.model import MiningConfig
+from alysd.config.model import AlysConfig, MiningConfig
 from alysd.consensus.aura import quiet_wait
 from alysd.errors import HANDLING
 from alysd.integrations.systemd import Notifier
@@ -197,10 +197,7 @@ NO_EDGES = EdgeChildren()
 
 def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
     """The tree as data: the children of each supervisor in start order, and how each of them restarts."""
-    mining, resources, to, bus = node.mining, node.resources, node.to, node.bus
-    context, spec, genesis, tell = resources.context, resources.context.spec, resources.genesis, bus.publish
-    memory, timing = MiningMemory(OfferBook(resources.timing)), resources.timing
-    production = _production(node)
+    resources, to = node.resources, node.to
     return supervisor("AlysSystem", OneForAll(), [
         *edges.before,
         supervisor("StorageSupervisor", OneForOne(), [
@@ -208,52 +205,61 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
                   restart=Immediate(), priority=Priority.CRITICAL),
             actor(to.reader, lambda: ReaderActor(resources.store),
                   restart=ExponentialBackoff(), priority=Priority.HIGH),
-            actor(to.metrics, lambda: MetricsActor(bus, node.lost_lines),
+            actor(to.metrics, lambda: MetricsActor(node.bus, node.lost_lines),
                   restart=Never(), priority=Priority.BACKGROUND),
         ]),
-        supervisor("ChainSupervisor", OneForOne(), [
-            actor(to.engine, lambda: EngineActor(
-                resources.engine, resources.sync_engine, to.engine, to.storage,
-                genesis.block.payload.block_hash, tell, timing,
-            ), restart=CircuitBreaker(failures=2, open_seconds=timing.engine_pause),
-                  priority=Priority.CRITICAL, stop_seconds=timing.engine_stop,
-                  handle_seconds=timing.engine_handler, depends_on=["storage"]),
-            actor(to.chain, lambda: ChainActor(to.storage, to.evidence, tell, timing),
-                  restart=ExponentialBackoff(), priority=Priority.CRITICAL, depends_on=["storage"]),
-            actor(to.auxpow, lambda: AuxPowActor(to.chain, to.network, spec, memory, tell, timing),
-                  restart=Immediate(), priority=Priority.HIGH, handle_seconds=timing.mining_handler,
-                  depends_on=["chain"]),
-            actor(to.block_import, lambda: BlockImportWorkflow(
-                context, resources.clock, resources.bls.verify, to.chain, to.engine, tell, timing,
-                OwnKey(context, resources.signer), resources.checkpoint,
-            ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.import_stop,
-                  depends_on=["chain", "engine"]),
-            actor(to.approval, lambda: ApprovalWorkflow(
-                context, resources.clock, resources.watch, resources.signer, resources.bls,
-                ApprovalPeers(
-                    to.chain, to.engine, to.block_import, to.storage, to.network, to.sync, to.evidence,
-                    _bridge_of(node),
-                ), tell, timing,
-            ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.approval_stop,
-                  depends_on=["chain", "engine", "block import"]),
-            actor(to.evidence, lambda: EvidenceActor(
-                to.storage, to.chain, context, resources.bls.verify, tell, timing,
-            ), restart=_between_blocks(ExponentialBackoff(), production), priority=Priority.BACKGROUND,
-                  depends_on=["storage", "chain"]),
-            task("clock watch", resources.watch.run, restart=Immediate(), priority=Priority.BACKGROUND),
-            *([] if production is None else [
-                task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL,
-                     depends_on=["chain", "engine", "auxpow", "approval"]),
-            ]),
-            task("finality", lambda: follow_finality(
-                to.chain, to.storage, to.auxpow, spec, bus, mining.fee_recipient if mining.internal else None,
-                timing,
-            ), restart=_between_blocks(Immediate(), production), depends_on=["storage", "chain", "auxpow"]),
-            *_internal_miner(node, production),
-        ]),
+        _chain(node),
         *_bridge(node),
         *_network(node),
         supervisor("ApiSupervisor", OneForOne(), edges.after),
+    ])  # fmt: skip
+
+
+def _chain(node: Node) -> SupervisorSpec:
+    """The actors and workflows that make, check and store the chain."""
+    mining, resources, to, bus = node.mining, node.resources, node.to, node.bus
+    context, spec, genesis, tell = resources.context, resources.context.spec, resources.genesis, bus.publish
+    memory, timing = MiningMemory(OfferBook(resources.timing)), resources.timing
+    production = _production(node)
+    return supervisor("ChainSupervisor", OneForOne(), [
+        actor(to.engine, lambda: EngineActor(
+            resources.engine, resources.sync_engine, to.engine, to.storage,
+            genesis.block.payload.block_hash, tell, timing,
+        ), restart=CircuitBreaker(failures=2, open_seconds=timing.engine_pause),
+              priority=Priority.CRITICAL, stop_seconds=timing.engine_stop,
+              handle_seconds=timing.engine_handler, depends_on=["storage"]),
+        actor(to.chain, lambda: ChainActor(to.storage, to.evidence, tell, timing),
+              restart=ExponentialBackoff(), priority=Priority.CRITICAL, depends_on=["storage"]),
+        actor(to.auxpow, lambda: AuxPowActor(to.chain, to.network, spec, memory, tell, timing),
+              restart=Immediate(), priority=Priority.HIGH, handle_seconds=timing.mining_handler,
+              depends_on=["chain"]),
+        actor(to.block_import, lambda: BlockImportWorkflow(
+            context, resources.clock, resources.bls.verify, to.chain, to.engine, tell, timing,
+            OwnKey(context, resources.signer), resources.checkpoint,
+        ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.import_stop,
+              depends_on=["chain", "engine"]),
+        actor(to.approval, lambda: ApprovalWorkflow(
+            context, resources.clock, resources.watch, resources.signer, resources.bls,
+            ApprovalPeers(
+                to.chain, to.engine, to.block_import, to.storage, to.network, to.sync, to.evidence,
+                _bridge_of(node),
+            ), tell, timing,
+        ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.approval_stop,
+              depends_on=["chain", "engine", "block import"]),
+        actor(to.evidence, lambda: EvidenceActor(
+            to.storage, to.chain, context, resources.bls.verify, tell, timing,
+        ), restart=_between_blocks(ExponentialBackoff(), production), priority=Priority.BACKGROUND,
+              depends_on=["storage", "chain"]),
+        task("clock watch", resources.watch.run, restart=Immediate(), priority=Priority.BACKGROUND),
+        *([] if production is None else [
+            task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL,
+                 depends_on=["chain", "engine", "auxpow", "approval"]),
+        ]),
+        task("finality", lambda: follow_finality(
+            to.chain, to.storage, to.auxpow, spec, bus, mining.fee_recipient if mining.internal else None,
+            timing,
+        ), restart=_between_blocks(Immediate(), production), depends_on=["storage", "chain", "auxpow"]),
+        *_internal_miner(node, production),
     ])  # fmt: skip
 
 
@@ -410,43 +416,23 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
         if early.first is not None:
             stop.take(early.first)
         async with open_resources(valid) as resources:
-            context, clock, timing = resources.context, resources.clock, resources.timing
-            log(node_starting(config, context, valid.account))
+            log(node_starting(config, resources.context, valid.account))
             node = Node(config.mining, resources, lost_lines=lambda: output.lost)
-            to, bus = node.to, node.bus
-            event_logger = EventLogger(bus)
+            event_logger = EventLogger(node.bus)
 
             def ready(first_slot_in: float | None) -> None:
                 node.handle.ready = True
                 log(NodeReady(time.perf_counter() - begun, first_slot_in))
 
             readiness = Readiness(
-                context.spec, clock, to.chain, to.engine, stop.manager, ready, timing, resources.role,
-            )  # fmt: skip
-            store, miner = resources.store, config.mining.fee_recipient
-            bitcoin_watch = None if resources.bitcoin is None else to.bitcoin_watch
-            rpc = AlysRpc(to.reader, lambda: store.commits, to.auxpow, context, miner, timing)
-            methods = {**rpc.methods(), **BitcoinWatchRpc(bitcoin_watch, timing).methods()}
-            bridge = None if resources.bitcoin is None else to.bridge
-            methods |= PegRpc(to.reader, bitcoin_watch, bridge, context, timing).methods()
-            pages = OperatorPages(
-                context, clock, resources.watch, to.reader, to.metrics, node.handle, timing, resources.role,
-                None if resources.peer_host is None else to.network,
-                None if resources.peer_host is None else to.sync,
-                bitcoin_watch,
-                bridge,
+                resources.context.spec, resources.clock, node.to.chain, node.to.engine, stop.manager, ready,
+                resources.timing, resources.role,
             )  # fmt: skip
             after = [
-                task(
-                    control.CHILD,
-                    control.ControlSocket(config.storage.control_socket, node.handle, resources.watch).run,
-                ),
-                *server_tasks(config.api, methods, pages, resources.embedded and resources.embedded.serve, timing),
+                *_servers(node, config),
                 task("readiness", readiness.run),  # last, so that READY is sent only if no port is in use
+                *_sync_bar(node, output),
             ]
-            if output.screen is not None and resources.peer_host is not None:
-                columns = partial(columns_of, output.screen)
-                after.append(task("sync bar", SyncBar(to.sync, output.show, columns, timing).run))
             edges = EdgeChildren(
                 before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
                 after=[
@@ -459,3 +445,39 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
             async with open_node(node, edges, observer=observer, on_stuck=on_stuck) as system:
                 await system.ended()
     log(NodeStopped(trio.current_time() - stop.asked_at))
+
+
+def _servers(node: Node, config: AlysConfig) -> list[ChildSpec]:
+    """The control socket, and the HTTP servers of the RPC methods and of the operator's pages."""
+    resources, to = node.resources, node.to
+    context, clock, watch, timing = resources.context, resources.clock, resources.watch, resources.timing
+    bitcoin_watch = None if resources.bitcoin is None else to.bitcoin_watch
+    bridge = _bridge_of(node)
+    rpc = AlysRpc(
+        to.reader, lambda: resources.store.commits, to.auxpow, context, node.mining.fee_recipient, timing
+    )
+    methods = {
+        **rpc.methods(),
+        **BitcoinWatchRpc(bitcoin_watch, timing).methods(),
+        **PegRpc(to.reader, bitcoin_watch, bridge, context, timing).methods(),
+    }
+    pages = OperatorPages(
+        context, clock, watch, to.reader, to.metrics, node.handle, timing, resources.role,
+        None if resources.peer_host is None else to.network,
+        None if resources.peer_host is None else to.sync,
+        bitcoin_watch,
+        bridge,
+    )  # fmt: skip
+    control_socket = control.ControlSocket(config.storage.control_socket, node.handle, watch)
+    return [
+        task(control.CHILD, control_socket.run),
+        *server_tasks(config.api, methods, pages, resources.embedded and resources.embedded.serve, timing),
+    ]
+
+
+def _sync_bar(node: Node, output: QueuedOutput) -> list[ChildSpec]:
+    """The progress bar of the synchronization; none without a terminal, and none for a node without peers."""
+    if output.screen is None or node.resources.peer_host is None:
+        return []
+    columns = partial(columns_of, output.screen)
+    return [task("sync bar", SyncBar(node.to.sync, output.show, columns, node.resources.timing).run)]

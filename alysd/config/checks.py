@@ -4,12 +4,15 @@ import os
 from collections.abc import Callable, Mapping
 from itertools import combinations
 
-from alysd.config.model import AlysConfig, PegConfig
+from alysd.config.model import AlysConfig, BitcoinConfig, EngineConfig, NetworkConfig, PegConfig
 from alysd.config.places import collide
 from alysd.config.problems import InvalidConfig, Setting, Source
 from alysd.config.values import MAX_SOCKET_PATH
 from alysd.consensus.auxpow import target_of
 from alysd.types.chain_spec import ChainSpec, has_peg
+
+Blame = Callable[[str], str]
+"""Gives the source of an option's value in words, such as the file and line, for the start of an error message."""
 
 MAX_INTERNAL_HASHES = 2**20
 """The maximum average number of hashes per proof at the easiest target of a chain with the internal miner.
@@ -27,61 +30,76 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
         setting = settings.get(key)
         return (setting.source if setting else source).words
 
+    return [
+        *_engine_problems(config.engine, blame),
+        *_mining_problems(config, blame),
+        *_network_problems(config.network, blame),
+        *_bitcoin_problems(config.bitcoin, blame),
+        *_peg_problems(config.peg, blame),
+        *_signer_problems(config.peg, blame),
+        *_address_problems(config, blame),
+    ]
+
+
+def _engine_problems(engine: EngineConfig, blame: Blame) -> list[str]:
+    if engine.mode != "engine-api":
+        return []
+    return [
+        f'{blame("engine.mode")}: engine.mode = "engine-api" needs engine.{name}'
+        for name in ("url", "engine_url", "jwt_secret_file")
+        if getattr(engine, name) is None
+    ]
+
+
+def _mining_problems(config: AlysConfig, blame: Blame) -> list[str]:
+    if not config.mining.internal:
+        return []
+    needs = f"{blame('mining.internal')}: mining.internal = true needs"
     problems: list[str] = []
-    if config.engine.mode == "engine-api":
-        problems += [
-            f'{blame("engine.mode")}: engine.mode = "engine-api" needs engine.{name}'
-            for name in ("url", "engine_url", "jwt_secret_file")
-            if getattr(config.engine, name) is None
-        ]
-    if config.mining.internal and config.mining.fee_recipient is None:
-        problems.append(
-            f"{blame('mining.internal')}: mining.internal = true needs mining.fee_recipient, the address to pay"
-        )
-    if config.mining.internal and config.chain.authority_key_file is None:
-        problems.append(
-            f"{blame('mining.internal')}: mining.internal = true needs chain.authority_key_file: a follower makes "
-            "no blocks for the internal miner"
-        )
-    if config.network.address is None and config.network.peers:
+    if config.mining.fee_recipient is None:
+        problems.append(f"{needs} mining.fee_recipient, the address to pay")
+    if config.chain.authority_key_file is None:
+        problems.append(f"{needs} chain.authority_key_file: a follower makes no blocks for the internal miner")
+    return problems
+
+
+def _network_problems(network: NetworkConfig, blame: Blame) -> list[str]:
+    if network.address is not None:
+        return []
+    problems: list[str] = []
+    if network.peers:
         problems.append(
             f"{blame('network.peers')}: network.peers needs network.address, where peers connect to this node"
         )
-    problems += [
+    if network.checkpoint is not None:
+        problems.append(
+            f"{blame('network.checkpoint')}: network.checkpoint needs network.address: a node without peers "
+            "gets no blocks"
+        )
+    return problems
+
+
+def _bitcoin_problems(bitcoin: BitcoinConfig, blame: Blame) -> list[str]:
+    return [
         f"{blame(f'bitcoin.{key}')}: bitcoin.{key} needs bitcoin.{needed}"
         for key, needed in (
             ("cookie_file", "url"),
             ("second_url", "url"),
             ("second_cookie_file", "second_url"),
         )
-        if getattr(config.bitcoin, key) is not None and getattr(config.bitcoin, needed) is None
+        if getattr(bitcoin, key) is not None and getattr(bitcoin, needed) is None
     ]
-    for key, value in (
-        ("peg.passphrase_file", config.peg.passphrase_file),
-        ("peg.hourly_limit_sat", config.peg.hourly_limit_sat),
-    ):
-        if value is not None and config.peg.key_file is None:
-            problems.append(f"{blame(key)}: {key} needs peg.key_file")
-    problems += _signer_problems(config.peg, blame)
-    if config.network.address is None and config.network.checkpoint is not None:
-        problems.append(
-            f"{blame('network.checkpoint')}: network.checkpoint needs network.address: a node without peers "
-            "gets no blocks"
-        )
-    control = str(config.storage.control_socket)
-    if len(os.fsencode(control)) > MAX_SOCKET_PATH:
-        problems.append(
-            f"{blame('storage.path')}: storage.path: the path of the control socket, {control}, has "
-            f"{len(os.fsencode(control))} bytes, but at most {MAX_SOCKET_PATH} are allowed: choose a shorter path"
-        )
-    for (one, address), (key, later) in combinations(config.listeners.items(), 2):
-        if collide(address, later):
-            both = f"are both {later}" if address == later else f"({later} and {address}) overlap"
-            problems.append(f"{blame(key)}: {key} and {one} {both}: give each its own port")
-    return problems
 
 
-def _signer_problems(peg: PegConfig, blame: Callable[[str], str]) -> list[str]:
+def _peg_problems(peg: PegConfig, blame: Blame) -> list[str]:
+    return [
+        f"{blame(f'peg.{key}')}: peg.{key} needs peg.key_file"
+        for key in ("passphrase_file", "hourly_limit_sat")
+        if getattr(peg, key) is not None and peg.key_file is None
+    ]
+
+
+def _signer_problems(peg: PegConfig, blame: Blame) -> list[str]:
     """The problems of the options of a signer in another process."""
     tls = ("signer_certificate", "signer_key", "signer_authority")
     if peg.signer is not None and peg.key_file is not None:
@@ -98,6 +116,22 @@ def _signer_problems(peg: PegConfig, blame: Callable[[str], str]) -> list[str]:
         "peg.signer at a TLS address" if peg.signer is None else f"a TLS address, not peg.signer = {peg.signer}"
     )
     return [f"{blame(f'peg.{name}')}: peg.{name} needs {words}" for name in tls if getattr(peg, name) is not None]
+
+
+def _address_problems(config: AlysConfig, blame: Blame) -> list[str]:
+    """The problems of the path of the control socket and of the addresses at which the node listens."""
+    problems: list[str] = []
+    control = str(config.storage.control_socket)
+    if len(os.fsencode(control)) > MAX_SOCKET_PATH:
+        problems.append(
+            f"{blame('storage.path')}: storage.path: the path of the control socket, {control}, has "
+            f"{len(os.fsencode(control))} bytes, but at most {MAX_SOCKET_PATH} are allowed: choose a shorter path"
+        )
+    for (one, address), (key, later) in combinations(config.listeners.items(), 2):
+        if collide(address, later):
+            both = f"are both {later}" if address == later else f"({later} and {address}) overlap"
+            problems.append(f"{blame(key)}: {key} and {one} {both}: give each its own port")
+    return problems
 
 
 def check_with_chain(config: AlysConfig, spec: ChainSpec) -> None:

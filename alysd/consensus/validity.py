@@ -21,6 +21,7 @@ from alysd.types.block import Block, SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock, LedgerChange, ReceivedBlock, ValidBlock
 from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.execution import PayloadResults
+from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.tables import EntryChange, Proof, Table
 from alysd.types.units import MAX_WEI, Wei
 
@@ -150,20 +151,11 @@ def apply_block(
         changes = tuple[EntryChange, ...]()
     else:
         final = covered(header, ancestry)
-        bits, last_final, final_height, final_slot = (
-            header.bits,
-            final.hashes[-1],
-            final.end_height,
-            final.end_slot,
-        )
+        bits, last_final = header.bits, final.hashes[-1]
+        final_height, final_slot = final.end_height, final.end_slot
         # This block mints the unpaid fees. The fees of its own transactions begin the next sum.
         unpaid = priority_fees
-        work = aux_hash(final.hashes, header.fee_recipient)
-        proof = Proof(signed.hash, block.height, work)
-        changes = (
-            *(EntryChange(Table.PROOFS, block_hash, proof) for block_hash in final.hashes),
-            EntryChange(Table.WORKS, work, proof),
-        )
+        changes = _proof_changes(signed, aux_hash(final.hashes, header.fee_recipient), final.hashes)
     if unpaid > MAX_WEI:
         raise FeesAboveSupply(Wei(unpaid))
     state = ChainState(
@@ -182,3 +174,12 @@ def apply_block(
         peg=parent.peg if ledger is None else ledger.totals,
     )
     return ExecutedBlock(signed, state, changes if ledger is None else changes + ledger.changes)
+
+
+def _proof_changes(signed: SignedBlock, work: AuxHash, final: Sequence[BlockHash]) -> tuple[EntryChange, ...]:
+    """The entries for the proof of work in the block `signed`, which makes the blocks `final` final."""
+    proof = Proof(signed.hash, signed.block.height, work)
+    return (
+        *(EntryChange(Table.PROOFS, block_hash, proof) for block_hash in final),
+        EntryChange(Table.WORKS, work, proof),
+    )

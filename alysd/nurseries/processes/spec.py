@@ -145,11 +145,7 @@ def process(
     Raises `SpecError` for a name that another process cannot import.
     """
     for name in (factory, codec):
-        module, _, attribute = name.partition(":")
-        if not module or not attribute or module == "__main__":
-            raise SpecError(
-                f"{address.name}: a new process cannot import {name!r}; name it package.module:attribute"
-            )
+        _check_importable(address.name, name)
     return ProcessSpec(
         name=address.name,
         address=address,
@@ -169,6 +165,12 @@ def process(
         tags=frozenset(tags) if tags else NO_TAGS,
         awaited=awaited,
     )
+
+
+def _check_importable(child: str, name: str) -> None:
+    module, _, attribute = name.partition(":")
+    if not module or not attribute or module == "__main__":
+        raise SpecError(f"{child}: a new process cannot import {name!r}; name it package.module:attribute")
 
 
 def imported(name: str) -> Any:

@@ -145,14 +145,8 @@ async def open_federation(
     network = SimulatedNetwork(choices, agenda=Agenda(GRID))
     bridge = None if peg is None else make_peg(hand, offered, peg, record, history, seeded(seed))
     world = World(hand, network, ledger, history, choices, mining, scheme, bridge)
-    clocks = [VirtualClock(offset=skew) for skew in skews] or [VirtualClock() for _ in range(members)]
-    everyone = tuple(SimulatedMember(index, world, liars.get(index), clocks[index]) for index in range(members))
-    for member in everyone:
-        world.network.add(member.name)
-    world.network.link_all(quality)
-    others = tuple(SimulatedMember(index, world) for index in range(members, members + followers))
-    for one in others:
-        world.network.join(one.name, quality)
+    everyone = _join_members(world, members, liars, skews, quality)
+    others = _join_followers(world, range(members, members + followers), quality)
     block = _Block()
     with world.network.agenda.kept(), simulated_threads(), history.keeping_warnings():
         async with trio.open_nursery() as nursery:
@@ -168,6 +162,26 @@ async def open_federation(
             nursery.cancel_scope.cancel()
     if block.error is not None:
         raise block.error
+
+
+def _join_members(
+    world: World, count: int, liars: Mapping[int, Habits], skews: Sequence[float], quality: LinkQuality
+) -> tuple[SimulatedMember, ...]:
+    """Make the members, each linked to all others."""
+    clocks = [VirtualClock(offset=skew) for skew in skews] or [VirtualClock() for _ in range(count)]
+    members = tuple(SimulatedMember(index, world, liars.get(index), clocks[index]) for index in range(count))
+    for member in members:
+        world.network.add(member.name)
+    world.network.link_all(quality)
+    return members
+
+
+def _join_followers(world: World, indexes: range, quality: LinkQuality) -> tuple[SimulatedMember, ...]:
+    """Make the followers, each linked to some of the nodes before it."""
+    followers = tuple(SimulatedMember(index, world) for index in indexes)
+    for follower in followers:
+        world.network.join(follower.name, quality)
+    return followers
 
 
 @attrs.define
