@@ -22,6 +22,7 @@ does not become smaller.
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -174,6 +175,14 @@ class ChainStore:
     def hash_at(self, number: int) -> bytes | None:
         """The hash of the canonical block with this number, or None."""
         return self.get("canonical", number_key(number)) if 0 <= number < 2**64 else None
+
+    def canonical_hashes(self, first: int, count: int) -> bytes:
+        """The hashes of up to `count` canonical blocks from the number `first` on, one after the other."""
+        with self._lock, database_errors(self.folder), self._environment.begin() as transaction:
+            cursor = transaction.cursor(self._tables["canonical"])
+            if not cursor.set_range(number_key(first)):
+                return b""
+            return b"".join(islice(cursor.iternext(keys=False), count))
 
     def write_genesis(self, block: BlockRecord) -> None:
         """Write block 0 as head, safe and finalized block, and sync."""

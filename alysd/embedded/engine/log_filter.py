@@ -62,10 +62,18 @@ def bloom_bits(value: bytes) -> int:
     return bits
 
 
-def may_hold(logs_bloom: bytes, blooms: tuple[tuple[int, ...], ...]) -> bool:
-    """Whether a block with this bloom filter can contain a matching log. If false, it certainly does not."""
-    found = int.from_bytes(logs_bloom, "big")
-    return all(any(found & bits == bits for bits in alternatives) for alternatives in blooms)
+def may_hold(bloom: int, wanted: tuple[tuple[int, ...], ...]) -> bool:
+    """Whether a block with this bloom filter can contain a matching log. If false, it certainly does not.
+
+    `wanted` is what `LogFilter.blooms` returns, `bloom` the filter as a number.
+    """
+    for alternatives in wanted:  # loops, because `any` and `all` take three times as long
+        for bits in alternatives:
+            if bloom & bits == bits:
+                break
+        else:
+            return False
+    return True
 
 
 def matching_logs(

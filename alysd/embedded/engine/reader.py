@@ -11,8 +11,9 @@ from functools import lru_cache
 
 import attrs
 
+from alysd.embedded.engine.block_blooms import BlockBlooms
 from alysd.embedded.engine.chain_store import ChainStore
-from alysd.embedded.engine.log_filter import LogFilter, TooManyLogs, matching_logs, may_hold
+from alysd.embedded.engine.log_filter import LogFilter, TooManyLogs, matching_logs
 from alysd.embedded.engine.records import (
     block_size,
     corrupt_if_malformed,
@@ -77,6 +78,7 @@ class Reader:
         self._chain_id = chain_id
         self.floor = store.floor()
         self.tip = Tip(*(self._tip(name) for name in ("head", "safe", "final")))
+        self._blooms = BlockBlooms(store)
         self._cached_block = lru_cache(_BLOCKS_CACHED)(self._load_block)
 
     def head(self) -> ExecutionHeader:
@@ -213,18 +215,16 @@ class Reader:
         return next_base_fee(header)
 
     def logs(self, first: int, last: int, wanted: LogFilter, limit: int) -> list[FoundLog]:
-        """The matching logs of the canonical blocks `first` to `last`, in order: 0.05 ms per skipped block.
+        """The matching logs of the canonical blocks `first` to `last`, in order.
 
-        Raises `TooManyLogs` above `limit`.
+        A block skipped by its bloom filter takes 0.05 ms in the first search, then less than a microsecond. Raises
+        `TooManyLogs` above `limit`.
         """
-        blooms = wanted.blooms()
         found: list[FoundLog] = []
-        for number in range(max(first, 0), min(last, self.tip.head.number) + 1):
-            header = self.canonical_header(number)
-            if header is not None and may_hold(header.logs_bloom, blooms):
-                found += self.logs_of(header, wanted)
-                if len(found) > limit:
-                    raise TooManyLogs(limit)
+        for block in self._blooms.search(max(first, 0), min(last, self.tip.head.number), wanted.blooms()):
+            found += self.logs_of(self.needed_header(block), wanted)
+            if len(found) > limit:
+                raise TooManyLogs(limit)
         return found
 
     def logs_of(self, header: ExecutionHeader, wanted: LogFilter) -> list[FoundLog]:
