@@ -13,7 +13,6 @@ from alysd.nurseries import Tracer
 from alysd.peg.operations import LedgerView
 from alysd.types.block import Approval, Block, ExecutionPayload, PayloadAttributes, SignedBlock
 from alysd.types.chain import (
-    ChainState,
     ExecutedBlock,
     FinalityProof,
     Forkchoice,
@@ -174,10 +173,6 @@ class Store(Protocol):
 
     def evidence(self) -> tuple[Evidence, ...]:
         """All evidence, oldest slot first."""
-        ...
-
-    def final_state(self) -> ChainState:
-        """The chain's state after the last final block."""
         ...
 
     def load_chain(self) -> StoredChain:

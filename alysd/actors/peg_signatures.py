@@ -25,11 +25,9 @@ from alysd.messages.network import Network, PublishPegSignature
 from alysd.messages.peg_signatures import (
     ConsiderPegSignature,
     GetFinalized,
-    GetSignatureCounts,
     InvalidPegSignature,
     PegSigning,
     ReviewPayments,
-    SignatureCount,
     UnknownVersion,
 )
 from alysd.messages.storage import GetBlockByHeight, Storage
@@ -166,16 +164,6 @@ class FederationActor(Actor[PegSigning]):
             gathered.complete
             for gathered in self._memory.versions.values()
             if gathered.complete is not None and gathered.open.version.signed is None
-        )
-
-    @handles(GetSignatureCounts)
-    async def counts(self, message: GetSignatureCounts) -> tuple[SignatureCount, ...]:
-        """The members that have signed each version."""
-        return tuple(
-            SignatureCount(
-                gathered.open.payment.versions[0].txid, txid, tuple(gathered.signatures), gathered.open.needed
-            )
-            for txid, gathered in self._memory.versions.items()
         )
 
     def visible_state(self) -> Mapping[str, object]:

@@ -40,11 +40,6 @@ def approval_message(genesis: BlockHash, block: BlockHash) -> bytes:
     return sha256(genesis + block)
 
 
-def is_approved(signed: SignedBlock, federation: Federation) -> bool:
-    """Whether a quorum has approved the block; otherwise it is a candidate. Does not check the signature."""
-    return signed.approvals.count >= federation.quorum
-
-
 def check_approvals(
     signed: SignedBlock, federation: Federation, context: ChainContext, verify: Verifier, needed: int
 ) -> None:

@@ -109,10 +109,6 @@ class LmdbStore:
         """The number of blocks committed since the database was opened. This may be read in the event loop."""
         return self._commits
 
-    def final_state(self) -> ChainState:
-        """The chain's state after the last final block."""
-        return self._records.read(final_of)
-
     def load_chain(self) -> StoredChain:
         """Load the states from the end of the previous final range upwards, and the changes that are not final."""
 

@@ -53,24 +53,6 @@ class GetFinalized(Ask[PegSigning, tuple[Transaction, ...]]):
     """
 
 
-@attrs.frozen
-class SignatureCount:
-    """The progress of one version of a payment: the keys that have signed it, and the number that is needed.
-
-    `payment` is the txid of the payment's first version.
-    """
-
-    payment: BitcoinHash
-    txid: BitcoinHash
-    signed_by: tuple[XOnlyKey, ...]
-    needed: int
-
-
-@attrs.frozen
-class GetSignatureCounts(Ask[PegSigning, tuple[SignatureCount, ...]]):
-    """Get the progress of the open versions (`peg.collecting.open_versions`) of the final payments in flight."""
-
-
 # From the federation actor to itself
 
 

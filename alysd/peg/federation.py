@@ -42,12 +42,6 @@ def deposit_address(keys: Sequence[bytes], network: str) -> str:
     return _output(keys, network).address
 
 
-def descriptor(keys: Sequence[bytes]) -> str:
-    """The output descriptor of the federation (BIP-386), for a wallet that watches its coins."""
-    members = ",".join(key.hex() for key in keys)
-    return f"tr({NUMS_KEY.hex()},multi_a({quorum_of(len(keys))},{members}))"
-
-
 def _commands(keys: Sequence[bytes]) -> "list[Command]":
     first, *others = keys
     commands: list[Command] = [first, "OP_CHECKSIG"]

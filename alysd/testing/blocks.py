@@ -32,6 +32,7 @@ from alysd.types.hashes import (
     sha256d,
 )
 from alysd.types.units import Height, Slot, Wei
+from alysd.wire.auxpow import decode_auxpow
 from alysd.wire.bitcoin_block import compact_size
 
 CHAIN_ID = 121212
@@ -180,6 +181,12 @@ def tree_branch(height: int, chain_id: int = CHAIN_ID, nonce: int = 0) -> Merkle
     return MerkleBranch(
         tuple(digest("sibling", level) for level in range(height)), expected_index(nonce, chain_id, height)
     )
+
+
+def parse_coinbase(raw: bytes) -> Coinbase:
+    """The coinbase transaction `raw`, read from a proof of work without branches. Raises `Malformed`."""
+    no_branch, parent_header = bytes(1 + 4), bytes(80)
+    return decode_auxpow(raw + bytes(32) + 2 * no_branch + parent_header).coinbase
 
 
 def make_header(parent: ChainState, ancestry: Sequence[ChainState], spec: ChainSpec, length: int) -> AuxPowHeader:

@@ -138,14 +138,6 @@ def decode_header(raw: bytes) -> BitcoinHeader:
     )
 
 
-def decode_coinbase(raw: bytes) -> Coinbase:
-    """Parse a coinbase transaction, with or without witness; raises `Malformed`."""
-    reader = BitcoinReader(raw)
-    coinbase = _read_coinbase(reader)
-    reader.end()
-    return coinbase
-
-
 def _read_coinbase(reader: BitcoinReader) -> Coinbase:
     version = reader.take(4)
     # A transaction with witness has a zero in place of the number of inputs (BIP 144).

@@ -246,7 +246,7 @@ def test_the_condition_of_a_complete_database_is_shown(tmp_path: Path, capsys: p
     config = load(member.config)
     valid = validate_node(config, load_chain_spec(config.chain.spec))
     opened = data_of(valid).open(Slot(6))
-    genesis = opened.store.final_state()
+    genesis = opened.store.forkchoice().finalized
     signed, after = child(genesis, 5)
     approvals = Approvals((False, True), signed.approvals.signature)
     signed = attrs.evolve(signed, approvals=approvals)

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import attrs
 import pytest
 
-from alysd.consensus.federation import approval_message, check_approvals, is_approved
+from alysd.consensus.federation import approval_message, check_approvals
 from alysd.consensus.violations import AuthorMissing, BadApprovalSignature, BelowQuorum, WrongApprovalLength
 from alysd.testing.blocks import (
     FIRST_SLOT,
@@ -54,8 +54,7 @@ def test_a_quorum_with_the_author_passes_and_is_verified_with_exactly_its_keys()
 
 def test_below_quorum_is_only_a_candidate() -> None:
     signed = signed_by(0, 1)
-    assert not is_approved(signed, FOUR.first_federation)
-    assert is_approved(signed_by(0, 1, 2), FOUR.first_federation)
+    check_approvals(signed_by(0, 1, 2), FOUR.first_federation, FOUR, verifier(True), 3)
     with pytest.raises(BelowQuorum) as caught:
         check_approvals(signed, FOUR.first_federation, FOUR, verifier(True), 3)
     assert (caught.value.quorum, caught.value.found) == (3, 2)

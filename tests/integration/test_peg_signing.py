@@ -8,7 +8,7 @@ import pytest
 from btclib_secp256k1 import ssa
 
 from alysd.integrations.possession import x_only_key
-from alysd.peg.federation import deposit_address
+from alysd.peg.federation import NUMS_KEY, deposit_address
 from alysd.peg.signing import Spending, assemble_witness, message_of, spending_of
 from alysd.peg.versions import SEQUENCE, VERSION
 from alysd.peg.weights import signed_weight
@@ -150,10 +150,14 @@ def with_witness(payment: Transaction, place: int, stack: tuple[bytes, ...]) -> 
     return Transaction(payment.raw, payment.version, payment.inputs, payment.outputs, payment.locktime, witness)
 
 
+def descriptor(keys: Sequence[bytes]) -> str:
+    """The output descriptor of the federation (docs/protocol.md, "Peg-out")."""
+    members = ",".join(key.hex() for key in keys)
+    return f"tr({NUMS_KEY.hex()},multi_a({quorum_of(len(keys))},{members}))"
+
+
 async def test_bitcoind_derives_the_same_address(tmp_path: Path) -> None:
     """A deposit to an address that bitcoind derives from the descriptor must be spendable by the members."""
-    from alysd.peg.federation import descriptor
-
     async with bitcoind(tmp_path) as bitcoin:
         for members in (1, 3, 7, 21):
             keys = tuple(x_only_key(secret) for secret in member_secrets(members))

@@ -198,7 +198,7 @@ def test_entries_become_readable_when_their_block_is_final_and_only_then(store: 
     store.commit_blocks([(ExecutedBlock(two, state_two, delete), final)])
     assert store.final_entries([(Table.PROOFS, key), (Table.PROOFS, gone)]) == (here, here)
     assert store.load_chain().changes == {two.hash: delete}
-    assert store.final_state() == state_one
+    assert store.forkchoice().finalized == state_one
 
     store.commit_blocks([(ExecutedBlock(two, state_two, delete), placement(state_two, final=state_two))])
     assert store.final_entries([(Table.PROOFS, key), (Table.PROOFS, gone)]) == (here, None)

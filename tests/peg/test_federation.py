@@ -8,7 +8,6 @@ import pytest
 from alysd.peg.federation import (
     NUMS_KEY,
     deposit_address,
-    descriptor,
     output_script,
     spending_script,
 )
@@ -19,7 +18,7 @@ def member_keys(count: int) -> list[bytes]:
     return [coincurve.PublicKeyXOnly.from_secret(secret).format() for secret in secrets]
 
 
-# What bitcoind 29 answers to `deriveaddresses` on regtest for `descriptor(member_keys(n))`.
+# What bitcoind 29 answers to `deriveaddresses` on regtest for the descriptor of `member_keys(n)`.
 BITCOIND = {
     1: "bcrt1pzfyhn35mfyuj0ys4uyt03uwqh67fhc29evj9cgw3c8f7cqxy2clq84j7uv",
     3: "bcrt1pfe53klvr9u6rg2ssnrrc2eevauezhfc8klvfq676ex6sl80ag2sqezsmq3",
@@ -71,11 +70,6 @@ def test_the_script_counts_signatures_of_the_keys_in_order() -> None:
     # From 17 on the threshold is pushed as a number of its own.
     assert spending_script(member_keys(24)).endswith(b"\xba\x60\x9c")
     assert spending_script(member_keys(25)).endswith(b"\xba\x01\x11\x9c")
-
-
-def test_the_descriptor_is_what_a_wallet_imports() -> None:
-    one, two = keys = member_keys(2)
-    assert descriptor(keys) == f"tr({NUMS_KEY.hex()},multi_a(2,{one.hex()},{two.hex()}))"
 
 
 @pytest.mark.parametrize(("network", "prefix"), [("mainnet", "bc1p"), ("testnet", "tb1p"), ("signet", "tb1p")])

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.errors import Malformed
+from alysd.testing.blocks import parse_coinbase
 from alysd.types.auxpow import AuxPow, MerkleBranch
 from alysd.types.hashes import sha256d
 from alysd.wire.auxpow import (
     MAX_AUXPOW_BYTES,
     BitcoinReader,
     decode_auxpow,
-    decode_coinbase,
     decode_header,
     encode_auxpow,
 )
@@ -93,7 +93,7 @@ def with_witness(raw: bytes) -> bytes:
 def make(coinbase: bytes = GENESIS_COINBASE, siblings: int = 2, index: int = 0) -> AuxPow:
     branch = MerkleBranch(tuple(bytes([place]) * 32 for place in range(siblings)), index)
     return AuxPow(
-        coinbase=decode_coinbase(coinbase),
+        coinbase=parse_coinbase(coinbase),
         coinbase_branch=branch,
         chain_branch=MerkleBranch((), 0),
         parent=decode_header(GENESIS_HEADER),
@@ -101,7 +101,7 @@ def make(coinbase: bytes = GENESIS_COINBASE, siblings: int = 2, index: int = 0) 
 
 
 def test_bitcoins_first_header_and_coinbase_are_read() -> None:
-    header, coinbase = decode_header(GENESIS_HEADER), decode_coinbase(GENESIS_COINBASE)
+    header, coinbase = decode_header(GENESIS_HEADER), parse_coinbase(GENESIS_COINBASE)
     assert header.hash[::-1].hex() == "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f"
     assert (header.version, header.bits, header.nonce) == (1, 0x1D00FFFF, 2083236893)
     assert (header.time, header.previous) == (1231006505, bytes(32))
@@ -132,7 +132,7 @@ def test_a_witness_is_dropped_since_it_is_not_part_of_the_txid() -> None:
     data = encode_auxpow(make())
     witnessed = with_witness(GENESIS_COINBASE) + data[len(GENESIS_COINBASE) :]
     assert decode_auxpow(witnessed) == make()
-    assert decode_coinbase(with_witness(GENESIS_COINBASE)).raw == GENESIS_COINBASE
+    assert parse_coinbase(with_witness(GENESIS_COINBASE)).raw == GENESIS_COINBASE
 
 
 @given(st.integers(0, 64), st.integers(0, 2**32 - 1))
@@ -160,7 +160,7 @@ def test_a_branch_longer_than_any_tree_is_malformed() -> None:
 )
 def test_what_is_no_coinbase_is_malformed(coinbase: bytes) -> None:
     with pytest.raises(Malformed):
-        decode_coinbase(coinbase)
+        parse_coinbase(coinbase)
 
 
 @pytest.mark.parametrize("length", [0, 79, 81])

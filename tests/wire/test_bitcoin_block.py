@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from alysd.consensus.auxpow import check_auxpow, commitment, find_commitment
 from alysd.consensus.auxpow import merkle_root as climb
-from alysd.testing.blocks import CHAIN_ID
+from alysd.testing.blocks import CHAIN_ID, parse_coinbase
 from alysd.types.auxpow import BitcoinHeader
 from alysd.types.bitcoin import CommitmentPlace
-from alysd.wire.auxpow import decode_auxpow, decode_coinbase, decode_header, encode_auxpow
+from alysd.wire.auxpow import decode_auxpow, decode_header, encode_auxpow
 from alysd.wire.bitcoin_block import (
     build_coinbase,
     compact_size,
@@ -81,7 +81,7 @@ def test_another_library_reads_the_same_transaction(place: CommitmentPlace) -> N
     assert parsed.vin[0].script_witness.stack == (bytes(32),)
     assert (parsed.vout[0].value, parsed.vout[0].script_pub_key.script) == (312_500_000, PAYOUT)
     assert sum(out.value for out in parsed.vout) == 312_500_000
-    assert decode_coinbase(coinbase.raw) == coinbase.stripped
+    assert parse_coinbase(coinbase.raw) == coinbase.stripped
 
 
 def test_the_script_sig_keeps_to_bitcoins_hundred_bytes() -> None:

@@ -9,9 +9,6 @@ import math
 import time
 from collections.abc import Callable
 
-_CHECK_EVERY = 256
-"""The number of instructions between two checks of the clock. This many instructions take about a millisecond."""
-
 
 class OutOfTime(Exception):
     """The time budget is used up. It is not an `EthereumException`, which the interpreter would catch."""
@@ -40,17 +37,10 @@ class TimeBudget:
         self._clock = clock
         self._end = clock() + seconds
         self._interrupt = interrupt
-        self._count = 0
 
     def left(self) -> float:
         """Seconds left; negative when the budget is used up."""
         return self._end - self._clock()
-
-    def instruction(self) -> None:
-        """Count one instruction. Raises what `check` raises."""
-        self._count += 1
-        if self._count % _CHECK_EVERY == 0:
-            self.check()
 
     def check(self) -> None:
         """Raise `OutOfTime` when the budget is used up, or whatever `interrupt` raises."""

@@ -95,10 +95,6 @@ class MemoryStore:
         """All evidence, oldest slot first."""
         return tuple(sorted(self._evidence, key=lambda one: one.second.block.slot))
 
-    def final_state(self) -> ChainState:
-        """The chain's state after the last final block."""
-        return self._final
-
     def load_chain(self) -> StoredChain:
         """Load the states from the end of the previous final range upwards, and the changes that are not final."""
         final = self._final
