@@ -40,7 +40,7 @@ COLUMNS = (
 
 @attrs.frozen
 class Totals:
-    """What a member has used so far: processor time of its two processes in seconds, and its connections.
+    """A member's use of its machine so far: processor time of its two processes in seconds, and its connections.
 
     `connections` has the `COUNTERS` of each, by its two addresses.
     """
@@ -68,13 +68,13 @@ def connections_of(listing: str, pid: int) -> dict[str, tuple[int, ...]]:
 
 
 async def totals(member: Daemon, listing: str) -> Totals:
-    """What a member has used so far."""
+    """A member's processor time and connections so far."""
     node, host = member.process.pid, peer_host_of(member)
     return Totals(processor_seconds(node), processor_seconds(host), connections_of(listing, host))
 
 
 async def all_totals(members: Sequence[Daemon]) -> list[Totals]:
-    """What the members have used so far."""
+    """The members' processor time and connections so far."""
     listing = await trio.run_process(["ss", "-tinpOH"], capture_stdout=True, stderr=subprocess.DEVNULL)
     return [await totals(member, listing.stdout.decode()) for member in members]
 

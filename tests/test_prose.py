@@ -31,6 +31,7 @@ BANNED = {
     rf"\b(one|once|twice) an? {UNIT}\b": "per",
     rf"\b(task|scope|lock|bit|entry|line|row|handler|class|module|thread|checkpoint) an? {UNIT}\b": "per",
     r"(^|[.:] |\"\"\")(Whoever|Whatever|Who|Whom) [a-z]+(?![^.]*\?)": "a subject: a client that …",
+    r"(^\"\"\"|[.:] )(What|Which) (?!follows)[a-z]+(?![^.]*\?)": "a subject: the deposits that …",
 }
 """Regular expressions of phrases, with what to write instead."""
 
@@ -99,7 +100,13 @@ def test_sections_are_named_by_their_titles() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["# One task a child.", "# That is dear.", '"""Who fails is restarted."""', "# Errors that no restart mends."],
+    [
+        "# One task a child.",
+        "# That is dear.",
+        '"""Who fails is restarted."""',
+        "# Errors that no restart mends.",
+        '"""What a member sends.',
+    ],
 )
 def test_a_banned_phrase_is_found(line: str) -> None:
     assert banned(line)

@@ -107,7 +107,7 @@ class MempoolReader:
 def read_unconfirmed(
     txids: Sequence[BitcoinHash], found: Sequence[bytes | None], watched: Watched
 ) -> tuple[UnconfirmedDeposit | BitcoinHash, ...]:
-    """What concerns the peg in transactions of the mempool: deposits, and the txids of the federation's payments.
+    """The deposits among transactions of the mempool, and the txids of the federation's payments among them.
 
     A transaction that is not the one with its txid, or cannot be parsed, is left out: a block with it is judged
     for itself.

@@ -68,7 +68,7 @@ def _concerned(data: bytes, borders: Sequence[int], needles: Sequence[bytes]) ->
 
 
 def scan_unconfirmed(transaction: Transaction, watched: Watched) -> UnconfirmedDeposit | BitcoinHash | None:
-    """What a waiting transaction is to the peg: a deposit, a payment by a federation (its txid), or None."""
+    """The deposit in a transaction of the mempool, or the txid of a federation's payment, or None."""
     found = read_finding(transaction, _NO_BLOCK, watched)
     if isinstance(found, PegIn):
         return UnconfirmedDeposit(found.txid, found.amount, found.recipient, None)
@@ -78,7 +78,7 @@ def scan_unconfirmed(transaction: Transaction, watched: Watched) -> UnconfirmedD
 
 
 def read_finding(transaction: Transaction, block: BitcoinHash, watched: Watched) -> Finding | None:
-    """What a transaction in a block is to the peg; None if it does not concern the peg."""
+    """The deposit or payment in a transaction of a block; None if it does not concern the peg."""
     if any(stack[-2:] in watched.spends for stack in transaction.witness):
         return ConfirmedPayment(transaction, block)
     try:

@@ -103,7 +103,7 @@ class ChainFile(ChainParameters):
 
 @attrs.frozen
 class ChainFiles:
-    """What the two files of a chain hold: its specification, and the first peers of its nodes."""
+    """The contents of a chain's two files: its specification, and the first peers of its nodes."""
 
     spec: ChainSpec
     bootnodes: tuple[PeerAddress, ...]

@@ -19,10 +19,10 @@ from alysd.types.units import Sat
 
 @attrs.frozen
 class Waiting:
-    """What decides about a consolidation: the first request is `owed` so much, and these outputs could pay it.
+    """The amount that the first waiting request is `owed`, and the outputs that could pay it.
 
-    `coins` are the outputs that no payment in flight spends, the largest first; `changes` those that payments in
-    flight will make.
+    They decide whether a consolidation is needed. `coins` are the outputs that no payment in flight spends, the
+    largest first. `changes` are the amounts of the changes that payments in flight will make.
     """
 
     owed: Sat

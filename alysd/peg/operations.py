@@ -55,7 +55,7 @@ class LedgerView(Protocol):
 
 @attrs.frozen
 class Wanted:
-    """Which operations to list: those in a state, of an account; None for all."""
+    """The operations to list: those in `state` and of `account`. None stands for all states, or all accounts."""
 
     state: OperationState | None = None
     account: EvmAddress | None = None

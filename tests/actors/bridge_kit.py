@@ -172,7 +172,7 @@ class BridgeRig:
                 await trio.sleep(0.01)
 
     async def contents(self) -> PegContents:
-        """What the bridge would put into the next block."""
+        """The contents that the bridge would put into the next block."""
         return await self.bridge.ask(GetPegContents(self.ledger.head.hash))
 
     async def judge(self, contents: PegContents) -> None:

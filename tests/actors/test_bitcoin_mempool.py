@@ -1,4 +1,4 @@
-"""What the Bitcoin watch shows of the mempool, and what bounds it."""
+"""The mempool's transactions that the Bitcoin watch shows, and their bounds."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -63,7 +63,7 @@ def transactions(draw: st.DrawFn) -> Transaction:
 
 
 def whole(data: bytes) -> tuple[Finding, ...]:
-    """What a parser of the whole block finds. Raises `Malformed`."""
+    """The findings of a parser of the whole block. Raises `Malformed`."""
     found = (read_finding(one, hash_of(data), WATCHED) for one in parse_block(data))
     return tuple(one for one in found if one is not None)
 

@@ -86,7 +86,7 @@ async def test_an_own_proposal_is_not_decoded_when_it_comes_back(
 
 
 async def test_a_flooding_peer_hides_no_proposal(autojump_clock: MockClock, bench: Bench) -> None:
-    """What a peer above its rate passes on would count as judged: it could stop the blocks of a member."""
+    """Otherwise a message above a peer's rate would count as judged: that stops a member's blocks."""
     async with bench.running():
         for _ in range(9):
             await bench.propose(proposal(), "flooding")

@@ -242,5 +242,5 @@ async def test_losses_are_reported_unless_the_host_was_asked_to_stop(
 
 
 def messages(parts: Parts) -> list[object]:
-    """What the network actor got."""
+    """The messages that the network actor got."""
     return parts.harness.transcript.sent("network")

@@ -57,7 +57,7 @@ def test_without_a_terminal_there_is_no_keyboard(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_terminal_is_as_before_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a person types would stay invisible in the shell."""
+    """Otherwise a person's input would stay invisible in the shell."""
     import termios
 
     ours, theirs = pty.openpty()

@@ -26,7 +26,7 @@ PIECES = (
     '"http://[::1"', '"http://u:p@h"', "1979-05-27T07:32:00Z", "0o7", "1_000", "[api]", "[chain.spec]", "[[]]",
     "a.b.c = 1", "engine = 3\n", "'''", '"""', "#", "=", "\n", "\N{SNOWMAN}", '"0X1c9c380"', "30000000", '"0x"',
 )  # fmt: skip
-"""What is put into a file, or takes the place of a part of it."""
+"""Bytes that are put into a file, or take the place of a part of it."""
 
 OPTIONS = (
     "--config", "--set", "--show", "--help", "--kind", "--secret", "--out", "--input", "--output", "--dev",

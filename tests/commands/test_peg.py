@@ -104,7 +104,7 @@ def test_a_wrong_account_is_refused(to: str, capsys: pytest.CaptureFixture[str])
     ],
 )
 async def test_an_answer_that_is_no_address_is_not_shown(answer: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """Another program may listen there. What it says must not reach a shell."""
+    """Another program may listen there. Its answer must not reach a shell."""
     assert (await run(answer, "--to", TO))[0] == 1
     said = capsys.readouterr()
     assert said.out == ""

@@ -157,7 +157,7 @@ KUBERNETES = {
     "ALYS_ENGINE_SERVICE_HOST": "10.0.0.8",
     "ALYS_STORAGE_PORT": "tcp://10.0.0.9:1",
 }
-"""What each container gets for Services named alys, alys-engine and alys-storage."""
+"""The variables that each container gets for Services named alys, alys-engine and alys-storage."""
 
 
 def test_a_kubernetes_service_named_alys_changes_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a node checks before it passes a proposal or an approval on."""
+"""The checks of a node before it passes a proposal or an approval on."""
 
 from collections.abc import Sequence
 

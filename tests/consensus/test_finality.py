@@ -1,4 +1,4 @@
-"""Which proof of work covers a block, and what is said when none does."""
+"""The proof of work that covers a block, and the errors when none does."""
 
 import attrs
 import pytest

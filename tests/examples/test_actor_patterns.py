@@ -45,7 +45,7 @@ closed:    price 42
 crashes: 2
 """,
 }
-"""What an example prints on virtual time, to the letter."""
+"""The exact output of an example on virtual time."""
 
 
 @pytest.fixture(autouse=True)

@@ -38,7 +38,7 @@ END_SECONDS = 60.0
 
 @attrs.frozen
 class Deeds:
-    """What one kind of attack did."""
+    """The effects of one kind of attack."""
 
     attack: str
     connections: int
@@ -50,7 +50,7 @@ class Deeds:
 
 @attrs.frozen
 class Outcome:
-    """What attacks side by side did in the slots from `first` to `last`. The memory is the largest, in MiB."""
+    """The effects of attacks side by side in the slots from `first` to `last`. The memory is the maximum."""
 
     deeds: tuple[Deeds, ...]
     first: int

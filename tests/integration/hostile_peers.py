@@ -29,7 +29,7 @@ NAMES = (*ATTACKS, *GOSSIP_ATTACKS, *LIES)
 COUNTED: Mapping[str, Callable[[Record], int]] = {
     "authenticated_crowd": lambda record: record.authenticated,
 }
-"""What the count of an attack counts, unless it is its messages."""
+"""The unit of an attack's count, unless it is its messages."""
 
 
 PATIENT = ("requests_of_no_kind",)

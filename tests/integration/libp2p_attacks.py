@@ -21,7 +21,7 @@ TROUBLE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.Too
 
 @attrs.define
 class Record:
-    """What an attack has done: connections that it opened, messages that it sent, and when the node had enough.
+    """The effects of an attack: connections that it opened, messages that it sent, and when the node had enough.
 
     `authenticated` counts the connections whose handshake was complete. `closed` has the seconds from the opening
     of a connection until the node closed it.

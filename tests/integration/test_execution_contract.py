@@ -1,4 +1,4 @@
-"""What every execution client promises to the node, held by the real ones, the embedded one and the fake alike.
+"""The contract of every execution client with the node, for the real ones, the embedded one and the fake alike.
 
 A fake that behaved better than what it stands for would make the tests that use it worthless.
 """

@@ -51,7 +51,7 @@ LARGEST = 4 << 20
 
 @attrs.define
 class Heard:
-    """What a node's actors got from its peer host."""
+    """The messages that a node's actors got from its peer host."""
 
     peers: set[str] = attrs.field(factory=set[str])
     messages: dict[bytes, float] = attrs.field(factory=dict[bytes, float])

@@ -1,4 +1,4 @@
-"""What ends a system: fatal errors, which are never lost, and exits of the program. And what ends nothing."""
+"""The ends of a system: fatal errors, which are never lost, and exits of the program; nothing else ends it."""
 
 import gc
 import sys

@@ -1,4 +1,4 @@
-"""What an author makes, every member approves: random ledgers, fee rates and queues of requests."""
+"""Every member approves every proposal of an honest author: random ledgers, fee rates and queues of requests."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""What a signer without a node knows of the payments, and what it refuses.
+"""A signer without a node follows the payments, and refuses others.
 
 `LedgerBook`, which other tests use, compares its knowledge with the ledger.
 """

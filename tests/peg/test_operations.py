@@ -1,4 +1,4 @@
-"""What a person sees of an operation: its state follows from the ledger, its history, and what is final."""
+"""The view of an operation for a person: its state follows from the ledger, its history, and what is final."""
 
 from collections.abc import Sequence
 

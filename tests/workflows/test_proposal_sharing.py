@@ -1,4 +1,4 @@
-"""What a member shows to others: its own proposal, and the proposals that it knows."""
+"""A member shows its own proposal and the proposals that it knows to others."""
 
 from pathlib import Path
 

@@ -45,7 +45,7 @@ class BlockOverride:
 
 @attrs.frozen
 class Overrides:
-    """What a call changes before it is executed."""
+    """The changes to accounts and to the block that a caller asks for, made before its call is executed."""
 
     accounts: Mapping[EvmAddress, AccountOverride] = attrs.Factory(dict[EvmAddress, AccountOverride])
     block: BlockOverride = BlockOverride()

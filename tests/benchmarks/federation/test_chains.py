@@ -1,4 +1,4 @@
-"""What the benchmark of a federation calls missed, committed and a conflict."""
+"""The benchmark of a federation counts missed slots, committed blocks and conflicts."""
 
 from benchmarks.federation.chains import Chain, conflicts
 from benchmarks.federation.watch import Sample

@@ -44,7 +44,7 @@ def environments(code: bytes) -> tuple[Environment, Any]:
 
 
 def executed(environment: Any, code: bytes, gas: int, data: bytes) -> dict[str, Any]:
-    """What is left after a call of `SELF`."""
+    """The state after a call of `SELF`."""
     transient = state.TransientStorage()
     transaction = vm.TransactionEnvironment(
         origin=CALLER,

@@ -33,7 +33,7 @@ class Pipe:
 
 
 async def negotiate(offered: list[str], known: set[str]) -> tuple[str | None, str | None]:
-    """What both sides agree on, each None if it raised `NegotiationFailed`."""
+    """The protocols that the two sides agree on, each None if the side raised `NegotiationFailed`."""
     from alysd.integrations.libp2p.multistream import NegotiationFailed, offer, select
 
     here, there = trio.testing.memory_stream_pair()

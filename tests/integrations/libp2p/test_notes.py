@@ -1,4 +1,4 @@
-"""What the process says: counts of what strangers do, and never more than a line a minute about them."""
+"""The log of the process: counts of the actions of strangers, at most one line per minute."""
 
 import pytest
 import trio

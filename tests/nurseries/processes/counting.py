@@ -348,7 +348,7 @@ class SlowStarter(Counter):
 
 
 def answer(what: str) -> Any:
-    """What a test wants to know of this process, or an answer that cannot cross."""
+    """The property of this process that a test asks for, or an answer that cannot cross."""
     trace = current_trace()
     match what:
         case "pid":
@@ -394,7 +394,7 @@ def _error(attempt: Callable[[], object]) -> str:
 
 
 def open_files() -> list[str]:
-    """What the descriptors of this process refer to."""
+    """The files to which the descriptors of this process refer."""
     found: list[str] = []
     for each in sorted(Path("/proc/self/fd").iterdir()):
         with suppress(FileNotFoundError):  # the descriptor of the listing itself

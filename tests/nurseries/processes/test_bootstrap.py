@@ -1,4 +1,4 @@
-"""What a new process gives up, without giving it up in the process of the tests."""
+"""The rights that a new process gives up, without giving them up in the process of the tests."""
 
 import ctypes
 import os

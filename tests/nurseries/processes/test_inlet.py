@@ -1,4 +1,4 @@
-"""What becomes of each message in a process, and that the parent learns it: answers, errors, cancellations."""
+"""Each message in a process has one outcome, which the parent learns: an answer, an error or a cancellation."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""What a process prints, in the parent's log."""
+"""The output of a process appears in the parent's log."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""What a process may send to its parent, and what it may not."""
+"""A process may send to its parent only the declared messages."""
 
 import socket
 from typing import Any

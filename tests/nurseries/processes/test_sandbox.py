@@ -1,4 +1,4 @@
-"""What a process gives up, tried in a process of its own, and what happens where the kernel lacks it."""
+"""The rights that a process gives up, tried in a separate process, also on kernels without these features."""
 
 import ctypes
 import os

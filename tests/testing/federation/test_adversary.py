@@ -15,7 +15,7 @@ LIAR = 3
 
 @attrs.frozen
 class Traces:
-    """What happened: the history, the number of committed blocks, and the offenders of all evidence."""
+    """The results of a run: the history, the number of committed blocks, and the offenders of all evidence."""
 
     history: History
     committed: int

@@ -75,7 +75,7 @@ def linked(plan: ChildPlan, *commands: Command) -> Program:
 
 
 def nothing(*_: object) -> None:
-    """What the broken part does instead."""
+    """The action of the broken part instead."""
 
 
 def alone(_: Supervising, failed: Child) -> list[Child]:

@@ -1,4 +1,4 @@
-"""Which commands the driver skips, because they are impossible or have several outcomes."""
+"""The driver skips commands that are impossible or have several outcomes."""
 
 import pytest
 
@@ -114,7 +114,7 @@ def test_operators_do_not_act_at_once_while_a_crash_or_a_sender_waits() -> None:
 
 @pytest.mark.parametrize("on_crash", list(OnCrash))
 def test_a_child_with_a_background_is_not_crashed_at_its_start(on_crash: OnCrash) -> None:
-    """It crashes when its background has ended. Which other children have started by then is not certain."""
+    """It crashes when its background has ended. It is not certain which other children have started by then."""
     plan = ChildPlan(FixedDelay(seconds=1.0), on_crash=on_crash, background=True)
     model = TreeModel(TreePlan(OneForOne(), (plan, plan)))
     crash = SendMessage(0, SendMode.TELL, Action.CRASH)

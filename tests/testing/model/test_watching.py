@@ -14,7 +14,7 @@ from alysd.testing.model.watching import WATCHER, Watches
 
 
 def nothing(*_: object) -> None:
-    """What the broken part does instead."""
+    """The action of the broken part instead."""
 
 
 @asynccontextmanager
