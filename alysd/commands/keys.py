@@ -15,29 +15,34 @@ if TYPE_CHECKING:
     from alysd.config.key_file import KeyKind
 
 
+_KINDS = ("bls", "bitcoin", "network", "account")
+
+_ENCRYPTED = ("bitcoin", "account")
+"""The kinds whose secret can have a passphrase."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions with their options."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     new = actions.add_parser("new", help="make a key file that only its owner can read (mode 0600)")
     new.add_argument(
         "kind",
-        choices=("bls", "bitcoin", "network"),
+        choices=_KINDS,
         help="bls: signs an authority's approvals; bitcoin: signs as a federation member for the locked BTC; "
-        "network: identifies a node to its peers",
+        "network: identifies a node to its peers; account: signs transactions on the chain",
     )
     new.add_argument("--out", type=Path, metavar="FILE", help="the file to make (KIND.key)")
     new.add_argument(
         "--passphrase",
         action="store_true",
-        help="encrypt a bitcoin key with a passphrase, which the node reads from peg.passphrase_file",
+        help="encrypt a bitcoin or account key with a passphrase; the node reads that of a bitcoin key from "
+        "peg.passphrase_file",
     )
     add_passphrase_argument(new)
     new.set_defaults(action=_new)
     show = actions.add_parser("show", help="show a key's kind, public half and proof of possession")
     show.add_argument("file", type=Path, metavar="FILE")
-    show.add_argument(
-        "--kind", choices=("bls", "bitcoin", "network"), help="the kind of key, for a file that does not name it"
-    )
+    show.add_argument("--kind", choices=_KINDS, help="the kind of key, for a file that does not name it")
     show.add_argument(
         "--authority",
         metavar="HEX",
@@ -93,7 +98,7 @@ def _new(args: argparse.Namespace) -> int:
     from alysd.integrations.new_key_file import write_key_file
 
     encrypted = args.passphrase or args.passphrase_file is not None
-    if encrypted and args.kind != "bitcoin":
+    if encrypted and args.kind not in _ENCRYPTED:
         raise ConfigError(f"a {args.kind} key cannot be encrypted: the node reads it without a person")
     path: Path = args.out or Path(f"{args.kind}.key")
     secret = new_secret(args.kind)
@@ -114,7 +119,7 @@ def _show(args: argparse.Namespace) -> int:
     kind = key.kind or args.kind
     if kind is None:
         raise ConfigError(
-            f"{args.file}: the file does not name the kind of key\nadd --kind bls, bitcoin or network"
+            f"{args.file}: the file does not name the kind of key\nadd --kind bls, bitcoin, network or account"
         )
     try:
         public = public_text(kind, key.secret)

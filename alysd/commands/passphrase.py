@@ -12,7 +12,7 @@ def add_passphrase_argument(parser: argparse.ArgumentParser) -> None:
         "--passphrase-file",
         type=Path,
         metavar="FILE",
-        help="the file whose first line is the passphrase of the bitcoin key; by default the terminal asks for it",
+        help="the file whose first line is the passphrase of the key; by default the terminal asks for it",
     )
 
 

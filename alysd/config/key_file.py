@@ -4,7 +4,8 @@
     # public 0x8f31…
     3b2c…
 
-The secret of a Bitcoin key can also be encrypted with a passphrase (`config.encrypted_secret`).
+The secret of a Bitcoin key or of an account's key can also be encrypted with a passphrase
+(`config.encrypted_secret`).
 
 A key file must be accessible to its owner only (mode 0600), or belong to root and be readable by a group (mode
 0440). Kubernetes mounts a secret in the second way for a container with an fsGroup. Only root can make such a
@@ -25,11 +26,11 @@ from alysd.config.encrypted_secret import WrongPassphrase, decrypt_secret, is_en
 from alysd.config.toml_file import read_bounded
 from alysd.errors import ConfigError
 
-KeyKind = Literal["bls", "bitcoin", "network"]
-"""The kinds of keys. `bls` signs an authority's approvals, `bitcoin` signs a federation member's peg-outs, and
-`network` identifies a node to its peers."""
+KeyKind = Literal["bls", "bitcoin", "network", "account"]
+"""The kinds of keys. `bls` signs an authority's approvals, `bitcoin` signs a federation member's peg-outs,
+`network` identifies a node to its peers, and `account` signs the transactions of an account on the chain."""
 
-_HEADER = re.compile(r"# alysd (bls|bitcoin|network) key\b")
+_HEADER = re.compile(r"# alysd (bls|bitcoin|network|account) key\b")
 _SECRET = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 
 
@@ -68,7 +69,7 @@ def read_key_file(
     header = _HEADER.match(lines[0])
     found: KeyKind | None = None
     if header:
-        found = header[1]  # pyright: ignore[reportAssignmentType]  the pattern matches only the three kinds
+        found = header[1]  # pyright: ignore[reportAssignmentType]  the pattern matches only these kinds
     if kind and found and found != kind:
         raise ConfigError(f"{path}: this is a {found} key, but a {kind} key is required")
     if encrypted:

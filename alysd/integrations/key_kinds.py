@@ -1,4 +1,4 @@
-"""Makes secrets of the three kinds of keys, and formats their public keys."""
+"""Makes secrets of the four kinds of keys, and formats their public keys."""
 
 import secrets
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from alysd.config.key_file import KeyKind
 from alysd.errors import Malformed
 from alysd.integrations import bls
 from alysd.integrations.possession import x_only_key
+from alysd.wire.evm_address import address_of_secret, checksum_address
 
 _LIBP2P_SECP256K1 = bytes([0x08, 0x02, 0x12, 33])
 """The start of libp2p's PublicKey in protobuf: field 1 (type) = Secp256k1, field 2 (data) of 33 bytes."""
@@ -30,7 +31,10 @@ def new_secret(kind: KeyKind) -> bytes:
 
 
 def public_text(kind: KeyKind, secret: bytes) -> str:
-    """Return the public key as written in configurations. Raises `Malformed` for a secret out of range."""
+    """Return the public key as written in configurations; the public half of an account is its address.
+
+    Raises `Malformed` for a secret out of range.
+    """
     if kind != "bls" and not prvkey_verify(secret):
         raise Malformed("the secret must be a number from 1 to the order of secp256k1 - 1")
     return _PUBLIC[kind](secret)
@@ -56,4 +60,5 @@ _PUBLIC: dict[KeyKind, Callable[[bytes], str]] = {
     "bls": lambda secret: "0x" + bls.public_key(secret).hex(),
     "bitcoin": lambda secret: "0x" + x_only_key(secret).hex(),
     "network": _peer_id,
+    "account": lambda secret: checksum_address(address_of_secret(secret)),
 }

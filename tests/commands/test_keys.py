@@ -13,7 +13,7 @@ from alysd.commands import passphrase
 from alysd.commands.federation_files import open_federation
 from alysd.config import encrypted_secret
 from alysd.config.chain_spec import load_chain_spec
-from alysd.config.key_file import read_key_file
+from alysd.config.key_file import KeyKind, read_key_file
 from alysd.errors import ConfigError
 from alysd.integrations.new_key_file import write_key_file
 from alysd.integrations.payment_record import PaymentRecord
@@ -26,7 +26,7 @@ from alysd.validation import validate_node
 from tests.integrations.libp2p import needs_libp2p
 
 
-@pytest.mark.parametrize("kind", ["bls", "bitcoin", "network"])
+@pytest.mark.parametrize("kind", ["bls", "bitcoin", "network", "account"])
 def test_a_new_key_is_written_and_only_its_public_half_shown(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -209,20 +209,23 @@ def passphrase_file(folder: Path, text: str = "open sesame\n") -> Path:
 
 
 @pytest.mark.usefixtures("cheap")
-def test_a_bitcoin_key_can_be_encrypted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("kind", ["bitcoin", "account"])
+def test_a_key_to_money_can_be_encrypted(
+    kind: KeyKind, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A copy of the file is then worth nothing to a thief."""
-    path, phrase = tmp_path / "bitcoin.key", passphrase_file(tmp_path)
+    path, phrase = tmp_path / "member.key", passphrase_file(tmp_path)
     with_phrase = ["--passphrase-file", str(phrase)]
-    assert main(["keys", "new", "bitcoin", "--out", str(path), *with_phrase]) == 0
+    assert main(["keys", "new", kind, "--out", str(path), *with_phrase]) == 0
     public = capsys.readouterr().out.splitlines()[-1]
     assert path.read_text().splitlines()[2].startswith("encrypted scrypt 4 8 1 ")
     assert main(["keys", "show", str(path), *with_phrase]) == 0
-    assert capsys.readouterr().out == f"bitcoin key\npublic {public}\n"
+    assert capsys.readouterr().out == f"{kind} key\npublic {public}\n"
     passphrase_file(tmp_path, "open barley\n")
     assert main(["keys", "show", str(path), *with_phrase]) == 2
     assert "the passphrase is wrong" in capsys.readouterr().err
     with pytest.raises(ConfigError, match="no passphrase is given here"):
-        read_key_file(path, kind="bitcoin")
+        read_key_file(path, kind=kind)
 
 
 @pytest.mark.usefixtures("cheap")

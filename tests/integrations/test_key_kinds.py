@@ -9,7 +9,7 @@ from alysd.errors import Malformed
 from alysd.integrations import bls
 from alysd.integrations.key_kinds import base58, new_secret, public_text
 
-KINDS: tuple[KeyKind, ...] = ("bls", "bitcoin", "network")
+KINDS: tuple[KeyKind, ...] = ("bls", "bitcoin", "network", "account")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -37,6 +37,12 @@ def test_a_network_key_is_libp2ps_peer_id() -> None:
     """The key of libp2p's specification (peer-ids): peers would not find the node under its name."""
     secret = bytes.fromhex("53dadf1d5a164d6b4acdb15e24aa4c5b1d3461bdbd42abedb0a4404d56ced8fb")
     assert public_text("network", secret) == "16Uiu2HAmLhLvBoYaoZfaMUKuibM6ac163GwKY74c5kiSLg5KvLpY"
+
+
+def test_an_account_key_is_ethereums() -> None:
+    """The first account of EIP-155's example: BTC would go to an address that nobody has."""
+    secret = bytes.fromhex("46" * 32)
+    assert public_text("account", secret) == "0x9d8A62f656a8d1615C1294fd71e9CFb3E4855A4F"
 
 
 @pytest.mark.parametrize("kind", KINDS)
