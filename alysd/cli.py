@@ -34,7 +34,7 @@ COMMANDS = {
     "clock": "accept the clock of the machine after it was set",
     "actors": "list, restart, suspend or resume parts of a running node",
     "signer": "sign the federation's payments in a process of its own",
-    "peg": "show how to send bitcoin to a chain",
+    "peg": "move bitcoin to a chain and back, and follow it",
     "audit": "reconcile the peg from Bitcoin and the execution layer",
     "mine": "merge-mine from a Bitcoin node",
     "federation": "run a federation on this machine, for development",

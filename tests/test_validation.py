@@ -298,7 +298,9 @@ def test_the_network_key_is_checked(tmp_path: Path) -> None:
     """A key of another kind would be published, or the node would be its own peer."""
     wrong, right = tmp_path / "bls.key", tmp_path / "right.key"
     write_key_file(wrong, "bls", bytes([7] * 32), "x")
-    with pytest.raises(ConfigError, match="this is a bls key, but a network key is required"):
+    with pytest.raises(
+        ConfigError, match="this is a key of the kind bls, but a key of the kind network is required"
+    ):
         validate_node(networked(tmp_path, f"network.key_file={wrong}"), SPEC)
     write_key_file(tmp_path / "zero.key", "network", bytes(32), "x")
     with pytest.raises(ConfigError, match="not a network key: the secret must be"):

@@ -1,19 +1,19 @@
-"""`alysd peg`: shows how to send bitcoin to a chain, and follows the operations of the peg."""
+"""`alysd peg`: shows how to send bitcoin to a chain, burns BTC, and follows the operations of the peg."""
 
 import argparse
-from typing import Any, cast
+from pathlib import Path
 
 from alysd.commands.output import say
+from alysd.commands.passphrase import add_passphrase_argument
+from alysd.commands.peg_node import ask_once
+from alysd.commands.peg_text import btc, sat_of
 
 DEFAULT_URL = "http://127.0.0.1:3000"
-CALL_SECONDS = 10.0
-"""Deadline of the call. The node answers from one read, but may first have to restart an actor."""
-
-SAT_PER_BTC = 10**8
+ETHEREUM_URL = "http://127.0.0.1:8545"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the action `in` with its options."""
+    """Add the actions with their options."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     deposit = actions.add_parser("in", help="show how to send bitcoin to an account on the chain")
     deposit.add_argument("--to", required=True, metavar="0x…", help="the account that gets the BTC")
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     deposit.add_argument("--no-qr", dest="qr", action="store_false", help="show no QR code")
     deposit.set_defaults(action=_in)
+    _add_out(actions.add_parser("out", help="burn BTC of an account on the chain, to be paid out in bitcoin"))
     listed = actions.add_parser("list", help="list deposits and burns in blocks, the newest first")
     listed.add_argument("--limit", type=int, metavar="N", help="at most this many (1 to 100, default: 20)")
     listed.add_argument("--before", type=int, metavar="NUMBER", help="only operations with lower numbers")
@@ -40,6 +41,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     for action in (listed, shown, watched):
         action.add_argument("--url", default=DEFAULT_URL, help=f"the JSON-RPC of a node (default: {DEFAULT_URL})")
+
+
+def _add_out(burn: argparse.ArgumentParser) -> None:
+    burn.add_argument("--to", required=True, metavar="ADDRESS", help="the Bitcoin address to be paid")
+    burn.add_argument("--amount", required=True, metavar="BTC", help="the amount to burn, such as 0.01")
+    burn.add_argument("--key", type=Path, required=True, metavar="FILE", help="the key file of the account")
+    add_passphrase_argument(burn)
+    burn.add_argument(
+        "--url", default=DEFAULT_URL, help=f"the JSON-RPC of a node of the chain (default: {DEFAULT_URL})"
+    )
+    burn.add_argument(
+        "--ethereum",
+        default=ETHEREUM_URL,
+        metavar="URL",
+        help=f"the Ethereum JSON-RPC of a node of the chain (default: {ETHEREUM_URL})",
+    )
+    burn.add_argument("--chain-id", type=int, metavar="N", help="refuse nodes of a chain with another id")
+    burn.add_argument(
+        "--max-fee", default="0.001", metavar="BTC", help="the most that gas may cost (default: %(default)s)"
+    )
+    burn.add_argument(
+        "--nonce",
+        type=int,
+        metavar="N",
+        help="the number of the transaction (default: that of the account's next)",
+    )
+    burn.add_argument("--yes", action="store_true", help="do not ask for a confirmation")
+    burn.add_argument("--watch", action="store_true", help="follow the burn to its end, as `alysd peg watch` does")
+    burn.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="with --watch, stop after this time (default: never)"
+    )
+    burn.set_defaults(action=_out)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,9 +99,13 @@ def _watch(args: argparse.Namespace) -> int:
     return watch(args)
 
 
-def _in(args: argparse.Namespace) -> int:
-    import trio
+def _out(args: argparse.Namespace) -> int:
+    from alysd.commands.peg_out import peg_out
 
+    return peg_out(args)
+
+
+def _in(args: argparse.Namespace) -> int:
     from alysd.errors import ConfigError, NodeUnavailable
     from alysd.wire.evm_address import parse_address
 
@@ -76,22 +113,22 @@ def _in(args: argparse.Namespace) -> int:
         recipient = parse_address(args.to)
     except ValueError as error:
         raise ConfigError(f"--to {args.to}: {error}") from None
-    answer = trio.run(_ask, args.url, f"0x{recipient.hex()}")
+    answer = ask_once(args.url, "getdepositaddress", f"0x{recipient.hex()}")
     address, network = (_word(answer.get(key)) for key in ("address", "network"))
     minimum, confirmations = answer.get("minimum"), answer.get("confirmations")
     if not (address and network and isinstance(minimum, int) and isinstance(confirmations, int)):
         raise NodeUnavailable(args.url, "the answer to getdepositaddress is not that of an Alys node")
-    sat = minimum if args.amount is None else _sat(args.amount)
+    sat = minimum if args.amount is None else sat_of(args.amount)
     if sat < minimum:
-        raise ConfigError(f"--amount {args.amount}: a deposit must have at least {_btc(minimum)} BTC")
+        raise ConfigError(f"--amount {args.amount}: a deposit must have at least {btc(minimum)} BTC")
     data = recipient.hex()
-    uri = f"bitcoin:{address}?amount={_btc(sat)}&req-op_return_raw={data}"
+    uri = f"bitcoin:{address}?amount={btc(sat)}&req-op_return_raw={data}"
     say(
         f"Send one Bitcoin transaction on {network} with both outputs:\n\n"
-        f"  {_btc(sat)} BTC to  {address}\n"
+        f"  {btc(sat)} BTC to  {address}\n"
         f"  OP_RETURN with   {data}\n\n"
         "Without the OP_RETURN output nothing is credited. With the wallet of Bitcoin Core:\n\n"
-        f'  bitcoin-cli send \'[{{"{address}": {_btc(sat)}}}, {{"data": "{data}"}}]\'\n\n'
+        f'  bitcoin-cli send \'[{{"{address}": {btc(sat)}}}, {{"data": "{data}"}}]\'\n\n'
         f"The account {args.to} gets the BTC after {confirmations} confirmations and one more.\n"
     )
     if args.qr:
@@ -99,42 +136,9 @@ def _in(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _ask(url: str, recipient: str) -> dict[str, Any]:
-    """Call `getdepositaddress`. Raises `NodeUnavailable`, and `ComponentError` on a chain without a peg."""
-    from contextlib import aclosing
-
-    from alysd.errors import NodeUnavailable
-    from alysd.integrations.json_rpc_client import JsonRpcClient
-
-    async with aclosing(JsonRpcClient("Alys node", url, NodeUnavailable)) as client:
-        answer: object = await client.call("getdepositaddress", recipient, seconds=CALL_SECONDS)
-    return cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
-
-
 def _word(value: object) -> str | None:
     """The value if it is a word of ASCII letters and digits. Nothing else may reach a terminal or a shell."""
     return value if isinstance(value, str) and value.isascii() and value.isalnum() else None
-
-
-def _sat(amount: str) -> int:
-    """The amount in sat. Raises `ConfigError` for text that is no amount of bitcoin."""
-    from decimal import Decimal, InvalidOperation
-
-    from alysd.errors import ConfigError
-    from alysd.types.units import MAX_SAT
-
-    try:
-        sat = Decimal(amount) * SAT_PER_BTC
-    except InvalidOperation:
-        sat = Decimal(-1)
-    if not sat.is_finite() or sat != sat.to_integral_value() or not 0 < sat <= MAX_SAT:
-        raise ConfigError(f"--amount {amount}: must be an amount of bitcoin with at most 8 decimals, such as 0.01")
-    return int(sat)
-
-
-def _btc(sat: int) -> str:
-    """An amount in BTC with 8 decimals, as Bitcoin Core writes it."""
-    return f"{sat // SAT_PER_BTC}.{sat % SAT_PER_BTC:08d}"
 
 
 def _qr_code(uri: str) -> str:

@@ -1,5 +1,6 @@
 """The words in which `alysd peg` shows an operation, from the JSON of a node. Nothing in it is trusted."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -8,12 +9,26 @@ SAT_PER_BTC = 10**8
 ENDED_WELL, ENDED_BADLY, UNDER_WAY = 0, 3, 4
 """The exit statuses of `alysd peg watch` beside 1 for an error."""
 
+_AMOUNT = re.compile(r"([0-9]{1,8})(?:\.([0-9]{1,8}))?")
+
 _GOOD = frozenset({"minted", "final", "confirmed"})
 
 
 def btc(sat: int) -> str:
     """An amount in BTC with 8 decimals, as Bitcoin Core writes it."""
     return f"{sat // SAT_PER_BTC}.{sat % SAT_PER_BTC:08d}"
+
+
+def sat_of(amount: str, option: str = "--amount") -> int:
+    """The sat of an amount in BTC, which is the value of `option`. Raises `ConfigError` for other text."""
+    from alysd.errors import ConfigError
+    from alysd.types.units import MAX_SAT
+
+    found = _AMOUNT.fullmatch(amount)
+    sat = int(found[1]) * SAT_PER_BTC + int((found[2] or "").ljust(8, "0")) if found else 0
+    if not 0 < sat <= MAX_SAT:
+        raise ConfigError(f"{option} {amount}: must be an amount of bitcoin with at most 8 decimals, such as 0.01")
+    return sat
 
 
 def word(value: object) -> str:

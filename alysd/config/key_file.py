@@ -71,7 +71,7 @@ def read_key_file(
     if header:
         found = header[1]  # pyright: ignore[reportAssignmentType]  the pattern matches only these kinds
     if kind and found and found != kind:
-        raise ConfigError(f"{path}: this is a {found} key, but a {kind} key is required")
+        raise ConfigError(f"{path}: this is a key of the kind {found}, but a key of the kind {kind} is required")
     if encrypted:
         return KeyFile(found, _decrypted(path, secrets[0], passphrase))
     return KeyFile(found, bytes.fromhex(secrets[0].removeprefix("0x")))

@@ -140,7 +140,10 @@ def test_a_proof_for_nobody_is_refused(
         (["--address", "/ip4/127.0.0.1/tcp/9333"], "--network and --address belong together"),
         (["--fee-address", "0x12"], "--fee-address: must be an EVM address"),
         (["--network", "network.key", "--address", "127.0.0.1:9333"], "--address: must be a multiaddress such as"),
-        (["--bitcoin", "bls.key"], "bls.key: this is a bls key, but a bitcoin key is required"),
+        (
+            ["--bitcoin", "bls.key"],
+            "bls.key: this is a key of the kind bls, but a key of the kind bitcoin is required",
+        ),
     ],
 )
 def test_a_member_file_is_not_made_with_a_mistake(

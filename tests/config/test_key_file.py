@@ -66,7 +66,9 @@ def test_what_is_no_key_is_refused_without_showing_it(tmp_path: Path, text: str)
 def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
     """The share of the BTC would sign blocks, where its signatures are public."""
     path = key(tmp_path / "k", f"# alysd bitcoin key\n{SECRET.hex()}\n")
-    with pytest.raises(ConfigError, match="this is a bitcoin key, but a bls key is required"):
+    with pytest.raises(
+        ConfigError, match="this is a key of the kind bitcoin, but a key of the kind bls is required"
+    ):
         read_key_file(path, kind="bls")
 
 

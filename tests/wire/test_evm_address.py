@@ -1,5 +1,8 @@
 """Addresses as people write them; the vectors are EIP-55's."""
 
+import re
+from pathlib import Path
+
 import pytest
 from eth_account import Account
 from hypothesis import given
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 from alysd.types.hashes import EvmAddress
 from alysd.wire.evm_address import address_of_secret, checksum_address, parse_address
 
+PAGES = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
 EIP55 = (
     "0x52908400098527886E0F7030069857D2E4169EE7",
     "0x8617E340B3D01FA5F11F306F4090FD50E238070D",
@@ -57,3 +61,10 @@ def test_no_secret_no_account() -> None:
     """Zero would give the address of nothing."""
     with pytest.raises(ValueError, match="private key"):
         address_of_secret(bytes(32))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_the_addresses_in_the_documents_are_valid(page: Path) -> None:
+    """Wallets refuse an address with a wrong checksum, or one that is too short."""
+    for found in re.findall(r"0x[0-9a-fA-F]{30,63}\b", page.read_text()):
+        parse_address(found)

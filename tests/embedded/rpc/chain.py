@@ -1,7 +1,7 @@
 """An embedded engine with its Ethereum RPC on a free port. Tests make its blocks one by one."""
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -131,10 +131,11 @@ async def eth_chain(
     folder: Path,
     limits: RpcLimits = RpcLimits(),  # noqa: B008  frozen, shareable
     kept_states: int | None = KEPT_STATES,
+    genesis: Mapping[str, Any] = GENESIS,
 ) -> AsyncGenerator[EthChain]:
     """Open an engine in `folder` and serve it."""
     pool = TransactionPool(CHAIN_ID)
-    engine = await EmbeddedEngine.open(folder, GENESIS, pool, kept_states=kept_states)
+    engine = await EmbeddedEngine.open(folder, genesis, pool, kept_states=kept_states)
     listeners = await listen("127.0.0.1", 0)
     try:
         async with trio.open_nursery() as nursery, httpx.AsyncClient(timeout=30) as client:
