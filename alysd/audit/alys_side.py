@@ -9,7 +9,7 @@ from alysd.audit.bitcoin_side import Call
 from alysd.audit.records import AlysFindings, Burned, Withdrawn
 from alysd.errors import Malformed, UserError
 from alysd.types.hashes import EvmAddress
-from alysd.types.units import GWEI_PER_SAT, WEI_PER_GWEI, Height, Sat
+from alysd.types.units import GWEI_PER_SAT, WEI_PER_GWEI, WEI_PER_SAT, Height, Sat
 from alysd.wire.json_input import bytes_field, data_field, list_field, object_of, quantity_field
 
 BRIDGE = "0x" + "bb" * 20
@@ -18,7 +18,6 @@ BRIDGE = "0x" + "bb" * 20
 REQUEST_TOPIC = "0xaa1c6070bc915de33c0fbc36ecf77b1e4fc1ebce832b2da62b6fe25f5a7dd5b0"
 """The topic of `RequestPegOut(address,bytes,uint256)`: the Keccak-256 hash of its signature."""
 
-WEI_PER_SAT = GWEI_PER_SAT * WEI_PER_GWEI
 
 _MAX_ITEMS = 100_000
 _WORD = 32

@@ -8,10 +8,8 @@ from collections.abc import Collection
 import attrs
 
 from alysd.errors import Refused
+from alysd.types.peg import MAX_ADDRESS_BYTES
 from alysd.types.units import Sat
-
-MAX_ADDRESS_BYTES = 90
-"""The maximum length of an address (BIP-173). The bridge contract refuses longer ones."""
 
 
 @attrs.frozen
@@ -48,7 +46,7 @@ def payout_script(address: bytes, network: str, own: Collection[bytes]) -> bytes
     from btclib.script.script_pub_key import ScriptPubKey
 
     if not 0 < len(address) <= MAX_ADDRESS_BYTES or not address.isascii() or not address.isalnum():
-        raise NotPayable("the address is not 1 to 90 letters and digits")
+        raise NotPayable(f"the address is not 1 to {MAX_ADDRESS_BYTES} letters and digits")
     text = address.decode("ascii")
     try:
         found = ScriptPubKey.from_address(text)

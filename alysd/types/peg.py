@@ -19,6 +19,9 @@ BRIDGE_ADDRESS = EvmAddress(b"\xbb" * 20)
 """The address of the bridge contract on every chain."""
 
 
+MAX_ADDRESS_BYTES = 90
+"""The maximum length of a Bitcoin address (BIP-173). The bridge contract refuses longer ones."""
+
 MAX_DEPOSIT_OUTPUTS = 64
 """The maximum number of outputs of one deposit that pay the federation. It bounds a block's work per deposit."""
 

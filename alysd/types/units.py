@@ -25,11 +25,13 @@ Height = NewType("Height", int)
 
 WEI_PER_GWEI = 10**9
 GWEI_PER_SAT = 10
+WEI_PER_SAT = GWEI_PER_SAT * WEI_PER_GWEI
+SAT_PER_BTC = 10**8
 
-MAX_SAT = Sat(21_000_000 * 10**8)
+MAX_SAT = Sat(21_000_000 * SAT_PER_BTC)
 """The amount of bitcoin that can ever exist, in sat (Bitcoin Core, `MAX_MONEY`)."""
 
-MAX_WEI = Wei(MAX_SAT * GWEI_PER_SAT * WEI_PER_GWEI)
+MAX_WEI = Wei(MAX_SAT * WEI_PER_SAT)
 """`MAX_SAT` in wei, 2.1 · 10^25: the limit of the sum of the balances at genesis, and therefore of unpaid fees.
 
 With this limit no sum overflows. The largest withdrawal is 80 % of the limit, 1.68 · 10^16 gwei, while the 64 bits

@@ -10,7 +10,7 @@ module checks only the form, not the rules.
 from alysd.errors import Malformed
 from alysd.types.auxpow import AuxPow, BitcoinHeader, Coinbase, MerkleBranch
 from alysd.types.hashes import BitcoinHash
-from alysd.wire.bitcoin_block import compact_size
+from alysd.wire.bitcoin_block import NULL_OUTPOINT, SEGWIT_MARKER, compact_size
 
 _WIDER = {0xFD: 2, 0xFE: 4, 0xFF: 8}
 """For a compact size above 252, maps its first byte to the number of bytes that follow."""
@@ -82,8 +82,6 @@ MAX_BRANCH = 64
 
 _HEADER_BYTES = 80
 _HASH_BYTES = 32
-_NULL_OUTPOINT = bytes(32) + b"\xff\xff\xff\xff"
-"""The outpoint of a coinbase's only input, which refers to no transaction."""
 
 
 def encode_auxpow(auxpow: AuxPow) -> bytes:
@@ -141,9 +139,9 @@ def decode_header(raw: bytes) -> BitcoinHeader:
 def _read_coinbase(reader: BitcoinReader) -> Coinbase:
     version = reader.take(4)
     # A transaction with witness has a zero in place of the number of inputs (BIP 144).
-    with_witness = reader.skip_if(b"\x00\x01")
+    with_witness = reader.skip_if(SEGWIT_MARKER)
     start = reader.at
-    if reader.count() != 1 or reader.take(36) != _NULL_OUTPOINT:
+    if reader.count() != 1 or reader.take(36) != NULL_OUTPOINT:
         raise Malformed("the transaction is not a coinbase: its only input must have the null outpoint")
     script_sig = reader.take(reader.count())
     reader.take(4)

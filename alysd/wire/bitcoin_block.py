@@ -39,8 +39,12 @@ def _level_above(level: Sequence[bytes]) -> list[bytes]:
 _VERSION = (2).to_bytes(4, "little")
 _LOCKTIME = bytes(4)
 _FINAL_SEQUENCE = b"\xff" * 4
-_NO_OUTPOINT = bytes(32) + b"\xff" * 4
-_SEGWIT_MARKER = b"\x00\x01"
+NULL_OUTPOINT = bytes(32) + b"\xff" * 4
+"""The outpoint of a coinbase's only input, which refers to no transaction."""
+
+SEGWIT_MARKER = b"\x00\x01"
+"""The two bytes in a transaction with witness where others have the number of inputs, which is not 0 (BIP-144)."""
+
 _WITNESS_NONCE = bytes(32)
 """The only stack item of a coinbase's witness (BIP-141 "Commitment structure"). BIP-141 allows any 32 bytes."""
 _WITNESS_COMMITMENT_HEADER = bytes.fromhex("6a24aa21a9ed")
@@ -78,7 +82,7 @@ def build_coinbase(
     outputs.append((Sat(0), _WITNESS_COMMITMENT_HEADER + witness_commitment(template.transactions)))
     body = (
         compact_size(1)
-        + _NO_OUTPOINT
+        + NULL_OUTPOINT
         + _with_size(script_sig)
         + _FINAL_SEQUENCE
         + compact_size(len(outputs))
@@ -87,7 +91,7 @@ def build_coinbase(
     witness = compact_size(1) + _with_size(_WITNESS_NONCE)
     return BuiltCoinbase(
         stripped=Coinbase(_VERSION + body + _LOCKTIME, script_sig, tuple(script for _, script in outputs)),
-        raw=_VERSION + _SEGWIT_MARKER + body + witness + _LOCKTIME,
+        raw=_VERSION + SEGWIT_MARKER + body + witness + _LOCKTIME,
     )
 
 

@@ -7,11 +7,9 @@ from typing import Any
 
 from alysd.errors import Malformed
 from alysd.types.hashes import BitcoinHash
-from alysd.types.units import MAX_SAT
+from alysd.types.units import MAX_SAT, SAT_PER_BTC
 from alysd.wire.bitcoin_chain import MAX_BLOCK_BYTES
 from alysd.wire.json_input import hex_field, integer_field, list_field, object_of
-
-_SAT_PER_BTC = 100_000_000
 
 
 def hash_from_json(value: Any) -> BitcoinHash:
@@ -32,9 +30,9 @@ def fee_rate_from_json(value: Any) -> int | None:
     rate = object_of(value, "fee estimate").get("feerate")
     if rate is None:
         return None
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate * _SAT_PER_BTC <= MAX_SAT:
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate * SAT_PER_BTC <= MAX_SAT:
         raise Malformed(f"feerate: {str(rate)[:40]} is not a fee rate in BTC per 1,000 virtual bytes")
-    return max(1, round(rate * _SAT_PER_BTC))
+    return max(1, round(rate * SAT_PER_BTC))
 
 
 def mempool_size_from_json(value: Any) -> int:

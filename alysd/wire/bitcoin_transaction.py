@@ -7,12 +7,10 @@ from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import OutPoint, Transaction, TransactionInput, TransactionOutput
 from alysd.types.units import MAX_SAT, Sat
 from alysd.wire.auxpow import BitcoinReader
-from alysd.wire.bitcoin_block import compact_size
+from alysd.wire.bitcoin_block import SEGWIT_MARKER, compact_size
 
 MAX_TRANSACTION_BYTES = 4_000_000
 """The maximum size of a transaction: a block has at most 4,000,000 weight units (BIP-141)."""
-
-SEGWIT_MARKER = b"\x00\x01"
 
 
 def make_transaction(

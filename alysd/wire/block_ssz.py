@@ -39,10 +39,10 @@ limit of at least 21,000 in 3 bytes, and 8 other fields of 1 byte."""
 MAX_AUTHORITIES = 2**10
 """The maximum number of bits in the list of approvals."""
 
-MAX_PROPOSAL_BYTES = 2**13
+MAX_PAYMENT_BYTES = 2**13
 """The maximum size of a proposed payment in bytes. One with 100 inputs and 65 outputs has 6,925."""
 
-MAX_SIGNED_BYTES = 2**18
+MAX_SIGNED_PAYMENT_BYTES = 2**18
 """The maximum size of a payment with its witnesses in bytes.
 
 100 inputs of a federation of 21 members, with 14 signatures each, have 171 KB.
@@ -92,7 +92,7 @@ _PEG_IN = Container(
 
 _PROPOSAL = Container(
     PegOutProposal,
-    transaction=Foreign(encode_transaction, decode_transaction, MAX_PROPOSAL_BYTES),
+    transaction=Foreign(encode_transaction, decode_transaction, MAX_PAYMENT_BYTES),
     reserve_fee=_UINT64,
     replaces=Option(_HASH),
 )
@@ -123,7 +123,7 @@ BLOCK = Container(
     peg_out_proposal=PEG_OUT_PROPOSAL,
     auxpow_header=Option(AUXPOW_HEADER),
     finalized_peg_outs=ListOf(
-        Foreign(encode_transaction, decode_transaction, MAX_SIGNED_BYTES), MAX_SIGNED_PAYMENTS
+        Foreign(encode_transaction, decode_transaction, MAX_SIGNED_PAYMENT_BYTES), MAX_SIGNED_PAYMENTS
     ),
     confirmed_peg_outs=CONFIRMED_PEG_OUTS,
 )

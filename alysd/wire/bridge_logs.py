@@ -9,20 +9,15 @@ from collections.abc import Iterator, Sequence
 from alysd.errors import Malformed
 from alysd.types.block import ExecutionPayload
 from alysd.types.hashes import EvmAddress, TransactionHash
-from alysd.types.peg import BRIDGE_ADDRESS, Burn
-from alysd.types.units import GWEI_PER_SAT, WEI_PER_GWEI, Sat
+from alysd.types.peg import BRIDGE_ADDRESS, MAX_ADDRESS_BYTES, Burn
+from alysd.types.units import WEI_PER_SAT, Sat
 from alysd.wire.keccak import keccak256
-from alysd.wire.rlp import RlpItem, as_bytes, as_list, decode
+from alysd.wire.rlp import FIRST_LIST_BYTE, RlpItem, as_bytes, as_list, decode
 
 REQUEST_TOPIC = keccak256(b"RequestPegOut(address,bytes,uint256)")
 """The first topic of the bridge's log. The second one is the sender."""
 
-MAX_ADDRESS_BYTES = 90
-"""The longest Bitcoin address that the contract accepts."""
-
 _WORD = 32
-_FIRST_LIST_BYTE = 0xC0
-_WEI_PER_SAT = GWEI_PER_SAT * WEI_PER_GWEI
 
 
 def burns_in(payload: ExecutionPayload, receipts: Sequence[bytes]) -> tuple[Burn, ...]:
@@ -47,7 +42,7 @@ def bloom_has(bloom: bytes, item: bytes) -> bool:
 
 def _burns_of(raw: bytes, receipt: bytes) -> Iterator[Burn]:
     """The burns of the signed transaction `raw`."""
-    body = receipt if receipt[0] >= _FIRST_LIST_BYTE else receipt[1:]
+    body = receipt if receipt[0] >= FIRST_LIST_BYTE else receipt[1:]
     transaction: TransactionHash | None = None
     for log in as_list(as_list(decode(body), 4)[3]):
         address, topics, data = as_list(log, 3)
@@ -68,4 +63,4 @@ def _burn(transaction: TransactionHash, topics: list[RlpItem], data: bytes) -> B
     if any(sender[:12]) or offset != 2 * _WORD or not 0 < length <= MAX_ADDRESS_BYTES or len(data) != whole:
         raise Malformed(f"a log of the bridge with {len(data)} bytes is not in the form of the contract")
     text = data[3 * _WORD : 3 * _WORD + length]
-    return Burn(transaction, EvmAddress(sender[12:]), text, Sat(value // _WEI_PER_SAT))
+    return Burn(transaction, EvmAddress(sender[12:]), text, Sat(value // WEI_PER_SAT))

@@ -10,7 +10,8 @@ from alysd.errors import Malformed
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate, TemplateTransaction
 from alysd.types.hashes import AuxHash, BitcoinHash
 from alysd.types.mining import AuxOffer
-from alysd.types.units import Height, Sat
+from alysd.types.units import MAX_SAT, Height, Sat
+from alysd.wire.bitcoin_transaction import MAX_TRANSACTION_BYTES
 from alysd.wire.json_input import displayed_hash, hex_field, integer_field, list_field, object_of, text_field
 
 MAX_TRANSACTIONS = 20_000
@@ -19,14 +20,8 @@ MAX_TRANSACTIONS = 20_000
 A block has at most 4,000,000 weight units, and a transaction at least 240, so at most 16,667 transactions fit.
 """
 
-MAX_TRANSACTION_BYTES = 4_000_000
-"""The maximum size of a transaction: the weight of a block, if all of it were witness."""
-
 MAX_SCRIPT_BYTES = 10_000
 """The maximum size of an output script that can be spent (Bitcoin's MAX_SCRIPT_SIZE)."""
-
-MAX_MONEY = 21_000_000 * 10**8
-"""The maximum number of satoshi that can ever exist."""
 
 
 def template_from_json(value: Any) -> BlockTemplate:
@@ -40,7 +35,7 @@ def template_from_json(value: Any) -> BlockTemplate:
         time=integer_field(fields, "curtime", 0, 2**32),
         bits=int.from_bytes(hex_field(fields, "bits", 4, 4), "big"),
         target=int.from_bytes(hex_field(fields, "target", 32, 32), "big"),
-        coinbase_value=Sat(integer_field(fields, "coinbasevalue", 0, MAX_MONEY + 1)),
+        coinbase_value=Sat(integer_field(fields, "coinbasevalue", 0, MAX_SAT + 1)),
         transactions=tuple(_transaction(item) for item in transactions),
     )
 

@@ -13,14 +13,22 @@ from alysd.types.hashes import PayloadHash
 from alysd.wire.block_ssz import MAX_TRANSACTIONS
 from alysd.wire.engine_json import MAX_TRANSACTION_BYTES
 from alysd.wire.json_input import bytes_field, data_field, list_field, object_of, quantity_field, text_field
-from alysd.wire.rlp import RlpInput, as_bytes, as_list, decode, decode_integer, encode, encode_integer
+from alysd.wire.rlp import (
+    FIRST_LIST_BYTE,
+    RlpInput,
+    as_bytes,
+    as_list,
+    decode,
+    decode_integer,
+    encode,
+    encode_integer,
+)
 from alysd.wire.trie import indexed_root
 
 MAX_LOGS = 262_144
 """The maximum number of logs in a receipt. 60 million gas pay for 160,000 (375 gas each, Yellow Paper)."""
 
 _MAX_TOPICS = 4
-_FIRST_LIST_BYTE = 0xC0
 
 
 def receipts_from_json(value: object, payload: ExecutionPayload) -> tuple[bytes, ...]:
@@ -88,5 +96,5 @@ def _log(value: Any, what: str) -> RlpInput:
 
 
 def _cumulative_gas(receipt: bytes) -> int:
-    body = receipt if receipt[0] >= _FIRST_LIST_BYTE else receipt[1:]
+    body = receipt if receipt[0] >= FIRST_LIST_BYTE else receipt[1:]
     return decode_integer(as_bytes(as_list(decode(body), 4)[1]), 64)

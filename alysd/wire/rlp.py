@@ -15,6 +15,9 @@ RlpItem: TypeAlias = "bytes | list[RlpItem]"
 RlpInput: TypeAlias = "bytes | Sequence[RlpInput]"
 """The argument of `encode`."""
 
+FIRST_LIST_BYTE = 0xC0
+"""The first byte of an empty list. Every list begins with this byte or a higher one, and byte strings do not."""
+
 _MAX_DEPTH = 16
 """The maximum nesting of lists, which protects the stack.
 
@@ -31,7 +34,7 @@ def encode(item: RlpInput) -> bytes:
         return bytes((0x80 + size,)) + item if size < 56 else _prefix(size, 0x80) + item
     body = b"".join([encode(part) for part in item])
     size = len(body)
-    return bytes((0xC0 + size,)) + body if size < 56 else _prefix(size, 0xC0) + body
+    return bytes((FIRST_LIST_BYTE + size,)) + body if size < 56 else _prefix(size, FIRST_LIST_BYTE) + body
 
 
 def rlp_size(payload: int) -> int:
@@ -95,7 +98,7 @@ def decode_bounded(data: bytes, most: int) -> RlpItem:
             at += 1
         elif first < 0xB8:
             at += first - 0x7F
-        elif first < 0xC0:
+        elif first < FIRST_LIST_BYTE:
             start = at + first - 0xB6
             at = start + int.from_bytes(data[at + 1 : start], "big")
         else:  # a list: its items are next
@@ -118,14 +121,14 @@ def _item(data: bytes, at: int, end: int, depth: int) -> tuple[RlpItem, int]:
     first = data[at]
     if first < 0x80:
         return data[at : at + 1], at + 1
-    if first < 0xC0:
+    if first < FIRST_LIST_BYTE:
         start, stop = _extent(data, at, end, first - 0x80)
         if stop - start == 1 and data[start] < 0x80:
             raise Malformed(f"rlp: the byte at {at} is below 0x80 and has a prefix, but must be encoded as itself")
         return data[start:stop], stop
     if depth == _MAX_DEPTH:
         raise Malformed(f"rlp: lists nested more than {_MAX_DEPTH} deep")
-    start, stop = _extent(data, at, end, first - 0xC0)
+    start, stop = _extent(data, at, end, first - FIRST_LIST_BYTE)
     items: list[RlpItem] = []
     while start < stop:
         if data[start] == 0xA0 and start + 33 <= stop:  # a fast path for hashes, which are most of a trie node

@@ -24,6 +24,7 @@ VERSION = 1
 """The version of this protocol. Both sides must have the same one."""
 
 LENGTH_BYTES = 4
+"""The width of the length at the start of a frame."""
 
 MAX_VIEWS = 4096
 """The maximum number of blocks in one message."""
@@ -32,6 +33,7 @@ MAX_REASON = 1024
 """The maximum length of a reason in bytes."""
 
 _MOST_HASHES = 2**20
+"""The limit of the SSZ list of hashes in a proof. `most_frame_bytes` is the lower bound of each chain."""
 
 
 class SignerRefusal(IntEnum):

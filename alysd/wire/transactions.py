@@ -3,7 +3,7 @@
 from alysd.errors import Malformed
 from alysd.types.fees import FeeFields
 from alysd.types.units import Wei
-from alysd.wire.rlp import RlpItem, as_list, decode_bounded, decode_integer
+from alysd.wire.rlp import FIRST_LIST_BYTE, RlpItem, as_list, decode_bounded, decode_integer
 
 _FEE_PLACES = {
     1: (2, 2, 3),  # EIP-2930: chain id, nonce, gas price, gas limit
@@ -15,7 +15,6 @@ _FEE_PLACES = {
 _LEGACY_PLACES = (1, 1, 2)
 """The indices for a legacy transaction: nonce, gas price, gas limit. The gas price serves as both fees."""
 
-_FIRST_LIST_BYTE = 0xC0
 
 _MOST_FIELDS = 16
 """The maximum number of items outside the access list: the list of fields, and 14 fields (EIP-4844)."""
@@ -38,7 +37,7 @@ def fee_fields(raw: bytes) -> FeeFields:
     """The fee fields of an encoded transaction. Raises `Malformed` for unknown types and missing fields."""
     if not raw:
         raise Malformed("the transaction is empty")
-    if raw[0] >= _FIRST_LIST_BYTE:
+    if raw[0] >= FIRST_LIST_BYTE:
         places, body = _LEGACY_PLACES, raw
     elif raw[0] in _FEE_PLACES:
         places, body = _FEE_PLACES[raw[0]], raw[1:]

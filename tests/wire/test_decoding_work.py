@@ -17,7 +17,7 @@ from alysd.types.peg import MAX_CONFIRMED_PAYMENTS, MAX_DEPOSIT_OUTPUTS, MAX_PEG
 from alysd.types.units import Sat, Slot
 from alysd.wire.bitcoin_transaction import make_transaction
 from alysd.wire.block_ssz import (
-    MAX_PROPOSAL_BYTES,
+    MAX_PAYMENT_BYTES,
     MAX_TRANSACTIONS,
     MIN_TRANSACTION_BYTES,
     block_hash,
@@ -141,7 +141,7 @@ def payment(inputs: int, outputs: int) -> Transaction:
 
 def test_the_largest_payment_fits() -> None:
     """Nobody could propose it otherwise."""
-    assert len(payment(100, 65).raw) <= MAX_PROPOSAL_BYTES
+    assert len(payment(100, 65).raw) <= MAX_PAYMENT_BYTES
 
 
 def test_full_lists_of_peg_operations_take_less_work_than_transactions() -> None:

@@ -37,7 +37,7 @@ HEALTH = 25
 CRASHED = 26
 ENDED = 27
 STATE, NO_STATE = 28, 29
-"""The state that the actor shows, as JSON, or the error for which it shows none."""
+"""The answer to `SHOW`: the state as JSON, or the error that prevents an answer."""
 
 LEAVE = 30
 """The actor has asked for its own stop, which the parent begins."""

@@ -74,5 +74,5 @@ class StateQuery(Check):
             self._send(frames.STATE, payload)
 
     def fail(self, error: BaseException | None) -> None:
-        """Send the error for which there is no state: never `None`, because the query has no deadline here."""
+        """Send the error that prevents an answer: never `None`, because the query has no deadline here."""
         self._send(frames.NO_STATE, pack_summary(cast(BaseException, error)))

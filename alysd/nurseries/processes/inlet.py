@@ -1,6 +1,6 @@
 """The receiving side in the process: delivers messages to the actor, and reports to the parent how each ended.
 
-The actor runs on the ordinary runtime. Each message, also a tell, has a receipt in the place of an asker.
+The actor runs on the ordinary runtime. Each message, including a tell, has a receipt in the place of an asker.
 """
 
 from time import perf_counter
@@ -55,7 +55,7 @@ class Inlet:
     _open: "dict[int, AskReceipt]" = attrs.field(factory=dict[int, "AskReceipt"])
 
     def deliver(self, frame: Frame) -> None:
-        """Queue a message. Raises what the codec raises: the parent's bytes are those of the same codec."""
+        """Queue a message. Raises any error of the codec, which is a bug: the parent has the same codec."""
         kind, _, number, payload = frame
         if kind == TELL:
             message, receipt = self.codec.decode(payload), TellReceipt(self, number)
@@ -143,7 +143,7 @@ class AskReceipt(Pending):
         self._begun = self._cancelled = False
         # Whether the parent has been told the end of the message, or need not be.
         self._over = False
-        # The deferred answer, from when the handler has returned it until it is given.
+        # The deferred answer, from the return of the handler until the answer is given.
         self._token: MailboxPlace | None = None
         self._deferred = False
 
