@@ -10,9 +10,14 @@ import trio
 
 from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.engine.pruning import KEPT_STATES
-from alysd.embedded.pool.transaction_pool import TransactionPool
+from alysd.embedded.pool.transaction_pool import Restored, TransactionPool
 from alysd.embedded.rpc.app import serve_ethereum
+from alysd.messages.log.base import log
+from alysd.messages.log.chain import PoolRestored
 from alysd.messages.metrics import PortCounts
+
+JOURNAL = "pool.journal"
+"""The name of the pool's journal in the folder of the engine's database."""
 
 
 @attrs.frozen
@@ -31,20 +36,32 @@ class EmbeddedExecution:
         build_seconds: float,
         keep_states: Literal["recent", "all"],
     ) -> "EmbeddedExecution":
-        """Open the engine's database in the folder `path`, with an empty pool.
+        """Open the engine's database in the folder `path`, with an empty pool, which `serve` fills.
 
         `keep_states` is the option `engine.keep_states`. Raises what `EmbeddedEngine.open` raises.
         """
-        pool = TransactionPool(chain_id)
+        pool = TransactionPool(chain_id, journal=path / JOURNAL)
         kept = None if keep_states == "all" else KEPT_STATES
         return cls(await EmbeddedEngine.open(path, execution_genesis, pool, build_seconds, kept), pool)
 
     async def serve(
         self, listeners: Sequence[trio.SocketListener], names: frozenset[str], counts: PortCounts
     ) -> None:
-        """Serve Ethereum's JSON-RPC until cancelled, and let the pool follow the engine's head.
+        """Fill the pool from its journal, then serve Ethereum's JSON-RPC until cancelled.
 
-        Clients may address the server by an IP address, by `localhost`, or by one of `names`.
+        The pool follows the head only in here. So it is filled here and not in `open`: in between, the node may
+        have set another head. Clients may address the server by an IP address, by `localhost`, or by one of
+        `names`.
         """
+        if not sum(self.pool.counts()):
+            await trio.to_thread.run_sync(self._restore, trio.current_time())
         gc.freeze()  # later collections do not examine the modules of the engine, which would take 30 ms
         await serve_ethereum(self.engine, self.pool, listeners, names, counts)
+
+    def _restore(self, now: float) -> None:
+        reader = self.engine.reader
+        restored = self.pool.restore(
+            lambda sender: reader.account(reader.head(), sender), reader.head().gas_limit, now
+        )
+        if restored != Restored(0, 0, 0):
+            log(PoolRestored(restored.waiting, restored.refused, restored.unreadable_bytes))

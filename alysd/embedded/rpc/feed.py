@@ -92,6 +92,7 @@ class ChainFeed:
         news, executable = await self._backend.read(lambda: self._look_into(change, now))
         self._publish(news)
         self.publish_pending(executable)
+        await self._backend.read(self._backend.pool.sync_journal)
 
     def _look_into(self, change: HeadChange, now: float) -> tuple[ChainNews, Transactions]:
         """Let the pool follow the head, and find the logs. For a worker thread."""

@@ -389,3 +389,37 @@ class TransactionDropped(LogEvent):
 
     def _line(self) -> tuple[str, str]:
         return "engine", f"transaction {self.hash[:8]}… dropped: {self.reason}"
+
+
+@attrs.frozen
+class PoolRestored(LogEvent):
+    """The embedded engine's pool has been filled from its journal.
+
+    `waiting` transactions wait again; `refused` ones do not, most of them because a block has included them.
+    `unreadable_bytes` are those at the end of the file that a crash left, or that are damaged.
+    """
+
+    name = "pool_restored"
+
+    waiting: int
+    refused: int
+    unreadable_bytes: int
+
+    def _line(self) -> tuple[str, str]:
+        words = f"{self.waiting} transactions wait again after the restart, {self.refused} do not"
+        tail = f"; {self.unreadable_bytes} bytes of the journal cannot be read" if self.unreadable_bytes else ""
+        return "engine", words + tail
+
+
+@attrs.frozen
+class PoolJournalFailed(LogEvent):
+    """The journal of the embedded engine's pool cannot be read or written; each new head tries it again."""
+
+    name = "pool_journal_failed"
+    level = logging.WARNING
+
+    file: str
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "engine", f"waiting transactions would not survive a restart: {self.file}: {self.reason}"

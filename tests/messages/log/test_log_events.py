@@ -130,6 +130,13 @@ EXAMPLES: dict[LogEvent, str] = {
     chain.EngineCaughtUp(Height(40)): "engine|the execution client has caught up with block 40",
     chain.EngineLags("no answer"): "engine|the execution client does not follow the head yet: no answer",
     chain.TransactionDropped("0x" + "ab" * 32, "slow"): "engine|transaction 0xababab… dropped: slow",
+    chain.PoolRestored(3, 1, 0): "engine|3 transactions wait again after the restart, 1 do not",
+    chain.PoolRestored(3, 1, 7): (
+        "engine|3 transactions wait again after the restart, 1 do not; 7 bytes of the journal cannot be read"
+    ),
+    chain.PoolJournalFailed("/d/pool.journal", "No space left on device"): (
+        "engine|waiting transactions would not survive a restart: /d/pool.journal: No space left on device"
+    ),
     clients.RequestFailed("alys", "KeyError: 1", ""): "alys|a request failed: KeyError: 1",
     clients.ClientsTurnedAway("alys", 1, 0, 2): (
         "alys|too many clients: closed 1 waiting connection and 2 slow clients, refused 0 requests"

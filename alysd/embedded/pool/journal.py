@@ -1,0 +1,150 @@
+"""The journal of the pool: a file of transactions, from which a restarted node fills its pool again.
+
+After a first line, the file has one record per transaction: the length in bytes (4, BE), the first 8 bytes of the
+transaction's hash, and the transaction. The hash shows whether a record is whole. A crash can leave a part of the
+last record; whatever follows the first record that is not whole is not read, and the next start removes it.
+
+Records of transactions that no longer wait stay in the file until it is written anew, with the waiting ones only.
+That happens at each start, and whenever the file has become twice as large as it was when it was written anew.
+
+What is promised: when `add` returns, the operating system has the records, and the end of this process, however
+sudden, does not lose them. After `sync` they are on disk, and survive a power cut too. If the disk fails, the
+promise is withdrawn with a warning, until a later `sync` has written the whole file.
+"""
+
+import os
+import struct
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import attrs
+
+from alysd.integrations.durable import replace_file
+from alysd.messages.log.base import log
+from alysd.messages.log.chain import PoolJournalFailed
+from alysd.wire.keccak import keccak256
+
+_FIRST_LINE = b"alysd pool journal 1\n"
+_HEAD = struct.Struct(">I8s")
+
+_SLACK_BYTES = 64 * 1024
+"""The file may grow by this much before it is written anew: some 500 transfers, which a start checks in 0.1 s."""
+
+_MOST_BYTES = 128 * 1024 * 1024
+"""The maximum number of bytes that a start reads. A full pool of 32 MiB and as much again are the most written."""
+
+
+@attrs.frozen
+class JournalContent:
+    """The transactions in the file, in order, and the number of bytes after them that are not whole records."""
+
+    transactions: tuple[bytes, ...]
+    unreadable_bytes: int
+
+
+class PoolJournal:
+    """The file at `path`, which need not exist. Threads may call all methods; each can take a disk's time.
+
+    `waiting` returns the transactions of the pool. The journal calls it while it holds its own lock, so the pool
+    must not hold a lock when it calls the journal.
+    """
+
+    def __init__(self, path: Path, waiting: Callable[[], Iterable[bytes]]) -> None:
+        self._path = path
+        self._waiting = waiting
+        self._lock = threading.Lock()
+        self._size = 0
+        self._most = 0  # the file is written anew above this size; at first, because it may have any content
+        self._unsynced = False
+        self._failed = False
+
+    def read(self) -> JournalContent:
+        """The transactions in the file; none if there is no file, or if it cannot be read, which is logged."""
+        try:
+            with self._path.open("rb") as file:
+                return _parse(file.read(_MOST_BYTES))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self._warn(error)
+        return JournalContent((), 0)
+
+    def add(self, transactions: Iterable[bytes]) -> None:
+        """Write transactions that are in the pool by now. Nothing is written after a failure, until `sync`."""
+        records = b"".join(_record(raw) for raw in transactions)
+        with self._lock:
+            if not records or self._failed:
+                return
+            try:
+                if self._size + len(records) > self._most:
+                    self._rewrite()
+                else:
+                    self._append(records)
+            except OSError as error:
+                self._warn(error)
+
+    def sync(self) -> None:
+        """Sync the file to the disk, if it has changed. After a failure, write the whole file again."""
+        try:
+            with self._lock:
+                if self._failed:
+                    self._rewrite()
+                    self._failed = False
+                changed, self._unsynced = self._unsynced, False
+            if changed:  # without the lock, because a sync can take a second, and senders wait for `add`
+                with self._path.open("rb") as file:
+                    os.fsync(file.fileno())
+        except OSError as error:
+            self._warn(error)
+
+    def renew(self) -> None:
+        """Write the file anew, with the waiting transactions only. It is on disk when this returns."""
+        with self._lock:
+            try:
+                self._rewrite()
+            except OSError as error:
+                self._warn(error)
+
+    def _append(self, records: bytes) -> None:
+        # The file is opened each time (20 µs), so that no owner has to close it.
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            written = os.write(descriptor, records)
+        finally:
+            os.close(descriptor)
+        if written != len(records):
+            raise OSError(f"{written} of {len(records)} bytes were written: the disk is full")
+        self._size += written
+        self._unsynced = True
+
+    def _rewrite(self) -> None:
+        content = b"".join([_FIRST_LINE, *(_record(raw) for raw in self._waiting())])
+        replace_file(self._path, content)
+        self._size = len(content)
+        self._most = 2 * self._size + _SLACK_BYTES
+        self._unsynced = False
+
+    def _warn(self, error: OSError) -> None:
+        if not self._failed:
+            log(PoolJournalFailed(str(self._path), error.strerror or str(error)))
+        self._failed = True
+
+
+def _record(raw: bytes) -> bytes:
+    return _HEAD.pack(len(raw), keccak256(raw)[:8]) + raw
+
+
+def _parse(content: bytes) -> JournalContent:
+    if not content.startswith(_FIRST_LINE):
+        return JournalContent((), len(content))
+    found: list[bytes] = []
+    at = len(_FIRST_LINE)
+    while at + _HEAD.size <= len(content):
+        length, check = _HEAD.unpack_from(content, at)
+        raw = content[at + _HEAD.size : at + _HEAD.size + length]
+        if len(raw) != length or keccak256(raw)[:8] != check:
+            break
+        found.append(raw)
+        at += _HEAD.size + length
+    return JournalContent(tuple(found), len(content) - at)

@@ -1,0 +1,148 @@
+"""A restarted node's pool has the transactions that waited, and no others."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from alysd.embedded.engine.transaction import SignedTransaction
+from alysd.embedded.engine.trie_state import EMPTY_STATE
+from alysd.embedded.engine.values import AccountState
+from alysd.embedded.pool.checks import PoolLimits
+from alysd.embedded.pool.transaction_pool import Restored, TransactionPool
+from alysd.types.hashes import EvmAddress
+from alysd.types.units import Wei
+from tests.embedded.engine.kit import CHAIN_ID, GWEI, OTHER, RICH, read, transfer
+
+GAS_LIMIT = 30_000_000
+Accounts = Callable[[EvmAddress], AccountState]
+
+
+def account(nonce: int = 0, balance: int = 10**20) -> AccountState:
+    return attrs.evolve(EMPTY_STATE, nonce=nonce, balance=Wei(balance))
+
+
+def everyone_at(nonce: int) -> Accounts:
+    return lambda _sender: account(nonce)
+
+
+class Place:
+    """A data folder, in which one pool after the other is opened."""
+
+    def __init__(self, folder: Path) -> None:
+        self.journal = folder / "pool.journal"
+        self.restored = Restored(0, 0, 0)
+
+    def open(self, accounts: Accounts = everyone_at(0), **limits: Any) -> TransactionPool:  # noqa: B008
+        """The pool after a start, restored from the journal."""
+        pool = TransactionPool(CHAIN_ID, PoolLimits(**limits), self.journal)
+        self.restored = pool.restore(accounts, GAS_LIMIT, 0.0)
+        return pool
+
+
+def add(pool: TransactionPool, *raw: bytes, accounts: Accounts = everyone_at(0)) -> list[SignedTransaction]:  # noqa: B008
+    added = [read(one) for one in raw]
+    for one in added:
+        pool.add(one, accounts, GAS_LIMIT, 0.0)
+    return added
+
+
+def test_what_waited_waits_again(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    pool = place.open()
+    assert place.restored == Restored(0, 0, 0)
+    first, second, later, other = add(
+        pool, transfer(RICH, 0), transfer(RICH, 1), transfer(RICH, 5), transfer(OTHER, 0)
+    )
+    again = place.open()
+    assert place.restored == Restored(4, 0, 0)
+    assert again.content().pending == {RICH.address: [first, second], OTHER.address: [other]}
+    assert again.content().queued == {RICH.address: [later]}
+
+
+def test_what_a_block_has_included_does_not_return(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    add(place.open(), transfer(RICH, 0), transfer(RICH, 1))
+    again = place.open(everyone_at(1))
+    assert place.restored == Restored(1, 1, 0)
+    assert again.next_nonce(RICH.address, 1) == 2
+    place.open(everyone_at(1))
+    assert place.restored == Restored(1, 0, 0), "the start before has removed the other one from the file"
+
+
+def test_every_transaction_is_checked_again(tmp_path: Path) -> None:
+    """The journal must not bring in what the pool would refuse today."""
+    place = Place(tmp_path)
+    add(place.open(), transfer(RICH, 0), transfer(OTHER, 0))
+    poor = {RICH.address: account(balance=1)}
+    place.open(lambda sender: poor.get(sender, account()))
+    assert place.restored == Restored(1, 1, 0)
+    place.open(minimum_tip=10**12)
+    assert place.restored == Restored(0, 1, 0)
+
+
+def test_a_transaction_of_another_chain_is_left_out(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    add(place.open(), transfer(RICH, 0))
+    pool = TransactionPool(CHAIN_ID + 1, journal=place.journal)
+    assert pool.restore(everyone_at(0), GAS_LIMIT, 0.0) == Restored(0, 1, 0)
+
+
+def test_a_replaced_transaction_does_not_return(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    _, better = add(place.open(), transfer(RICH, 0), transfer(RICH, 0, max_fee=200 * GWEI, tip=2 * GWEI))
+    again = place.open()
+    assert place.restored == Restored(1, 1, 0)
+    assert again.content().pending == {RICH.address: [better]}
+
+
+def test_a_long_line_returns_whole_whatever_its_order_in_the_file(tmp_path: Path) -> None:
+    """Only 64 transactions of a sender may wait for a nonce, but 100 were executable."""
+    place = Place(tmp_path)
+    pool = place.open()
+    add(pool, *(transfer(RICH, nonce) for nonce in range(100)))
+    add(pool, transfer(RICH, 0, max_fee=200 * GWEI, tip=2 * GWEI))
+    place.open()
+    assert place.restored.waiting == 100
+    place.open()
+    assert place.restored == Restored(100, 0, 0), "the replacement is now behind the 99 others in the file"
+
+
+def test_a_transaction_of_an_abandoned_block_is_in_the_journal_again(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    pool = place.open()
+    (one,) = add(pool, transfer(RICH, 0))
+    pool.follow([one], [], everyone_at(1), GAS_LIMIT, 0.0)
+    again = place.open(everyone_at(1))
+    assert place.restored == Restored(0, 1, 0), "the file has no transactions now"
+    again.follow([], [one], everyone_at(0), GAS_LIMIT, 0.0)
+    place.open()
+    assert place.restored == Restored(1, 0, 0)
+
+
+def test_a_torn_record_is_reported_and_removed(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    add(place.open(), transfer(RICH, 0), transfer(RICH, 1))
+    place.journal.write_bytes(place.journal.read_bytes()[:-1])
+    place.open()
+    assert place.restored.waiting == 1
+    assert place.restored.unreadable_bytes > 100
+    place.open()
+    assert place.restored == Restored(1, 0, 0)
+
+
+def test_a_full_pool_returns_within_its_limits(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    add(place.open(), *(transfer(RICH, nonce) for nonce in range(10)))
+    again = place.open(transactions=4)
+    assert again.counts() == (4, 0)
+    assert place.restored == Restored(4, 6, 0)
+
+
+def test_a_pool_without_a_journal_has_nothing_to_restore(tmp_path: Path) -> None:
+    pool = TransactionPool(CHAIN_ID)
+    add(pool, transfer(RICH, 0))
+    pool.sync_journal()
+    assert pool.restore(everyone_at(0), GAS_LIMIT, 0.0) == Restored(0, 0, 0)
+    assert list(tmp_path.iterdir()) == []
