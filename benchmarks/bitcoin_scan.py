@@ -26,7 +26,7 @@ from alysd.wire.bitcoin_chain import MAX_BLOCK_BYTES
 from alysd.wire.bitcoin_transaction import encode_transaction
 
 SPENDING = spending_of((bytes.fromhex("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"),))
-WATCHED = Watched.of((SPENDING,), Sat(1_000))
+WATCHED = Watched.of((SPENDING,), Sat(1_000), "regtest")
 DEPOSIT = (SPENDING.output_script, b"\x6a\x14" + b"\x11" * 20)
 TYPICAL = 4_000
 STEP = 0.001

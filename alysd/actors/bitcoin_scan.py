@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import attrs
 
@@ -13,6 +14,12 @@ from alysd.types.peg import PegIn, Transaction
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_chain import check_header, locate_transactions
 from alysd.wire.bitcoin_transaction import decode_transaction
+from alysd.wire.bitcoin_witnesses import check_witnesses
+
+SEGWIT_HEIGHTS: Mapping[str, int] = MappingProxyType(
+    {"mainnet": 481_824, "testnet": 834_624, "signet": 1, "regtest": 0}
+)
+"""The first block of each network to which BIP-141 applies. Older coinbases may seem to commit to witnesses."""
 
 _NO_BLOCK = BitcoinHash(bytes(32))
 
@@ -24,30 +31,36 @@ class Watched:
     `scripts` maps the output script of each federation to the federation's number. `spends` has the last two items
     of the witness of every input that spends an output of a federation: the script and the control block. No other
     valid input has both, because the control block proves that the script belongs to the output (BIP-341). A block
-    without any of the `needles`, the output scripts and the spending scripts, has nothing of the peg.
+    without any of the `needles`, the output scripts and the spending scripts, has nothing of the peg. `segwit` is
+    the height from which on the witnesses of blocks are checked.
     """
 
     scripts: Mapping[bytes, int]
     spends: frozenset[tuple[bytes, ...]]
     needles: tuple[bytes, ...]
     minimum: Sat
+    segwit: int
 
     @classmethod
-    def of(cls, federations: Sequence[Spending], minimum: Sat) -> "Watched":
-        """The values to watch for these federations."""
+    def of(cls, federations: Sequence[Spending], minimum: Sat, network: str) -> "Watched":
+        """The values to watch for these federations on the Bitcoin network `network`."""
         scripts = {one.output_script: number for number, one in enumerate(federations)}
         spends = frozenset((one.leaf_script, one.control_block) for one in federations)
-        return cls(scripts, spends, (*scripts, *(script for script, _ in spends)), minimum)
+        needles = (*scripts, *(script for script, _ in spends))
+        return cls(scripts, spends, needles, minimum, SEGWIT_HEIGHTS[network])
 
 
 def scan_block(height: int, block: BitcoinHash, data: bytes, watched: Watched) -> ReadBlock:
     """Find what concerns the peg in the block with the hash `block`. Call it in a thread.
 
-    Only transactions in which one of the needles begins are parsed. Raises `Malformed` if `data` is not the block
-    with this hash, if its header does not commit to its transactions, or if a parsed transaction is malformed.
+    Only the coinbase and transactions in which one of the needles begins are parsed. Raises `Malformed` if `data`
+    is not the block with this hash, if its header does not commit to its transactions or its coinbase to its
+    witnesses, or if a parsed transaction is malformed.
     """
     previous = check_header(data, block)
     located = locate_transactions(data)
+    if height >= watched.segwit:
+        check_witnesses(data, located)
     found = (
         read_finding(decode_transaction(data[start:end]), block, watched)
         for start, end in _concerned(data, located.borders, watched.needles)

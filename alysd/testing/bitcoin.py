@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from alysd.errors import BitcoinUnavailable, NotBroadcast
+from alysd.testing.bitcoin_blocks import coinbase_of
 from alysd.types.bitcoin import BitcoinChainInfo
 from alysd.types.hashes import BitcoinHash, sha256d
 from alysd.types.peg import OutPoint, Transaction, TransactionInput, TransactionOutput
@@ -112,7 +113,7 @@ class FakeBitcoin:
         script = height_push(len(self.blocks)) + self._branches.to_bytes(4, "little")
         outputs = [TransactionOutput(_SUBSIDY, _ANYONE)]
         outputs += [TransactionOutput(Sat(sat), out) for sat, out in coinbase]
-        first = make_transaction(2, [TransactionInput(_NO_OUTPOINT, script, _FINAL)], outputs, 0)
+        first = coinbase_of(TransactionInput(_NO_OUTPOINT, script, _FINAL), outputs, transactions)
         root = merkle_root([first.txid, *(one.txid for one in transactions)])
         previous = self.tip if self.blocks else bytes(32)
         header = b"".join(((4).to_bytes(4, "little"), previous, root, bytes(4), b"\xff\xff\x7f\x20", bytes(4)))

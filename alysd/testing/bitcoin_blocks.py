@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from random import Random
 
+import attrs
+
 from alysd.errors import Malformed
 from alysd.types.hashes import BitcoinHash, sha256d
 from alysd.types.peg import OutPoint, Transaction, TransactionInput, TransactionOutput
@@ -10,9 +12,12 @@ from alysd.types.units import Sat
 from alysd.wire.auxpow import BitcoinReader
 from alysd.wire.bitcoin_block import compact_size, merkle_root
 from alysd.wire.bitcoin_transaction import encode_transaction, make_transaction, read_transaction
+from alysd.wire.bitcoin_witnesses import COMMITMENT_HEADER
 
 _HEADER_BYTES = 80
 _FINAL = 0xFFFF_FFFD
+_COINBASE = TransactionInput(OutPoint(BitcoinHash(bytes(32)), 0xFFFF_FFFF), b"\x51\x51", 0xFFFF_FFFF)
+_RESERVED = bytes(32)
 _LEGACY, _TAPROOT = 0.15, 0.3
 """The share of transactions without witness, and that of transactions with a single signature as witness."""
 
@@ -32,9 +37,20 @@ def parse_block(block: bytes) -> tuple[Transaction, ...]:
 
 
 def block_of(transactions: Sequence[Transaction]) -> bytes:
-    """A block with these transactions and a header that commits to them, without work."""
-    body = compact_size(len(transactions)) + b"".join(encode_transaction(one) for one in transactions)
-    return _header(merkle_root([one.txid for one in transactions])) + body
+    """A block with these transactions after a coinbase, which commits to their witnesses, without work."""
+    every = (coinbase_of(_COINBASE, (), transactions), *transactions)
+    body = compact_size(len(every)) + b"".join(encode_transaction(one) for one in every)
+    return _header(merkle_root([one.txid for one in every])) + body
+
+
+def coinbase_of(
+    spent: TransactionInput, outputs: Sequence[TransactionOutput], others: Sequence[Transaction]
+) -> Transaction:
+    """A coinbase with this input, these outputs, and a commitment to the witnesses of the `others` (BIP-141)."""
+    root = merkle_root([bytes(32), *(sha256d(encode_transaction(one)) for one in others)])
+    commitment = TransactionOutput(Sat(0), COMMITMENT_HEADER + sha256d(root + _RESERVED))
+    made = make_transaction(2, [spent], [*outputs, commitment], 0)
+    return attrs.evolve(made, witness=((_RESERVED,),))
 
 
 def hash_of(block: bytes) -> BitcoinHash:

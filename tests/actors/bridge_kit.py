@@ -256,7 +256,7 @@ async def bridge_rig(
     states: Address[Chain] = Address("chain", capacity=64)
     federation: Address[PegSigning] = Address("federation", capacity=64)
     records = LmdbBitcoinRecords.open(folder / "bitcoin", "test")
-    watched = Watched.of(rig.spendings, spec.peg_in_minimum)
+    watched = Watched.of(rig.spendings, spec.peg_in_minimum, spec.bitcoin_network)
     reads = BridgeReads(hand.context, rig.watch, states, federation, Timing(2.0))
     tree = supervisor("BridgeSupervisor", OneForOne(), [
         actor(states, lambda: LedgerActor(ledger)),

@@ -40,7 +40,7 @@ from alysd.types.peg import PegIn, Transaction
 from alysd.types.units import Sat
 
 FEDERATION = spending_of((bytes.fromhex("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"),))
-WATCHED = Watched.of((FEDERATION,), minimum=Sat(1_000))
+WATCHED = Watched.of((FEDERATION,), minimum=Sat(1_000), network="regtest")
 CONFIRMATIONS = 3
 RECIPIENT = EvmAddress(b"\x11" * 20)
 pytestmark = pytest.mark.usefixtures("no_threads")

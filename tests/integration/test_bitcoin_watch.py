@@ -40,7 +40,7 @@ pytestmark = pytest.mark.component
 
 KEYS = (bytes.fromhex("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"),)
 ADDRESS = deposit_address(KEYS, "regtest")
-WATCHED = Watched.of((spending_of(KEYS),), minimum=Sat(1_000))
+WATCHED = Watched.of((spending_of(KEYS),), minimum=Sat(1_000), network="regtest")
 RECIPIENT = EvmAddress(bytes(range(1, 21)))
 SECONDS = 60.0
 REFUSALS = tuple(error for error, how in HANDLING.items() if how.refusal)

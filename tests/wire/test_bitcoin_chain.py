@@ -6,7 +6,7 @@ from alysd.errors import Malformed
 from alysd.testing.bitcoin import FakeBitcoin
 from alysd.testing.bitcoin_blocks import block_of, parse_block, typical_transaction
 from alysd.testing.virtual_time import seeded
-from alysd.types.hashes import BitcoinHash
+from alysd.types.hashes import BitcoinHash, sha256d
 from alysd.wire.bitcoin_chain import MAX_BLOCK_BYTES, check_header, locate_transactions
 from alysd.wire.bitcoin_transaction import decode_transaction, encode_transaction
 
@@ -44,9 +44,10 @@ def test_impossible_sizes_are_refused(data: bytes) -> None:
 
 
 def test_any_change_of_the_content_is_found() -> None:
-    """Every byte of every transaction is covered by the Merkle root, as there is no witness here."""
+    """Every byte without the coinbase's witness, of 36 bytes, is covered by the Merkle root."""
     block = made().blocks[1].data
-    for place in range(80, len(block)):
+    witness = block.index(b"\x01\x20" + bytes(36))
+    for place in [*range(80, witness), *range(witness + 34, len(block))]:
         with pytest.raises(Malformed):
             locate_transactions(block[:place] + bytes([block[place] ^ 1]) + block[place + 1 :])
     for cut in range(80, len(block)):
@@ -65,16 +66,18 @@ def test_a_block_of_every_kind_of_transaction_is_located() -> None:
     random = seeded(1)
     block = block_of([typical_transaction(random) for _ in range(300)])  # a count of three bytes
     located = locate_transactions(block)
-    assert [one.txid for one in parse_block(block)] == located.txids
+    parsed = parse_block(block)
+    assert [one.txid for one in parsed] == located.txids
+    assert [sha256d(encode_transaction(one)) for one in parsed] == located.wtxids
     assert located.borders[-1] == len(block)
 
 
 def test_a_transaction_twice_is_refused() -> None:
     """A Merkle tree with an odd level has the same root with its last leaf twice (CVE-2012-2459)."""
     random = seeded(2)
-    three = [typical_transaction(random) for _ in range(3)]
-    block = block_of(three)
-    twice = block[:80] + b"\x04" + block[81:] + encode_transaction(three[2])
+    two = [typical_transaction(random) for _ in range(2)]
+    block = block_of(two)
+    twice = block[:80] + b"\x04" + block[81:] + encode_transaction(two[1])
     assert len(parse_block(twice)) == 4
     with pytest.raises(Malformed, match="has a transaction twice"):
         locate_transactions(twice)
