@@ -14,18 +14,13 @@ import trio
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from alysd.cli import main
-from alysd.config.chain_spec import load_chain_spec
-from alysd.config.key_file import read_key_file
-from alysd.integrations.new_key_file import write_key_file
-from alysd.peg.federation import output_script
-from alysd.testing.chain import bitcoin_secret, member_keys
 from alysd.testing.components import RPC_PASSWORD, RPC_USER
-from alysd.testing.daemon import Daemon, daemon
+from alysd.testing.daemon import Daemon
 from alysd.types.peg import BRIDGE_ADDRESS
 from alysd.wire.evm_address import checksum_address
 from alysd.wire.keccak import keccak256
 from tests.integration.bitcoin_wallet import Wallet, data, wallet
+from tests.integration.peg_chain import peg_daemon, peg_files
 from tests.integration.signer_processes import SignerProcess, signer_file, signer_process
 
 pytestmark = pytest.mark.component
@@ -118,30 +113,19 @@ class Rig:
 @asynccontextmanager
 async def rig(folder: Path, *, signer: bool = False) -> AsyncGenerator[Rig]:
     """With `signer`, the key is that of an `alysd signer`, which the node reaches over a Unix socket."""
-    files = folder / "files"
-    assert main(["init", str(files), "--dev", "--peg"]) == 0
-    chain, key = files / "chains" / "dev.toml", files / "bitcoin.key"
-    spec = load_chain_spec(chain)
-    authority = read_key_file(files / "dev-authority.key", known_to_all=True).secret
-    member = member_keys(authority, bitcoin_secret(0), spec.chain_id)
-    text = chain.read_text().replace("peg_in_confirmations = 6", "peg_in_confirmations = 2")
-    text = text.replace(spec.federation_bitcoin_keys[0].hex(), member.bitcoin_key.hex())
-    chain.write_text(text.replace(spec.federation_bitcoin_proofs[0].hex(), member.bitcoin_proof.hex()))
-    write_key_file(key, "bitcoin", bitcoin_secret(0), member.bitcoin_key.hex())
-    script = output_script((member.bitcoin_key,))
+    files = peg_files(folder)
     async with wallet(folder) as funded:
-        url = funded.bitcoin.rpc_url.replace("://", f"://{RPC_USER}:{RPC_PASSWORD}@")
         if not signer:
-            settings = (f"bitcoin.url={url}", f"peg.key_file={key}")
-            async with daemon(folder, *settings, config=files / "alysd.toml") as node:
-                yield Rig(funded, node, script, spec.chain_id, chain)
+            async with peg_daemon(folder, files, funded.bitcoin) as node:
+                yield Rig(funded, node, files.script, files.chain_id, files.chain)
             return
         socket = folder / "signer.sock"
-        config = signer_file(folder, chain, key, f"unix:{socket}")
-        async with signer_process(folder, config) as process:
-            settings = (f"bitcoin.url={url}", f"peg.signer=unix:{socket}")
-            async with daemon(folder, *settings, config=files / "alysd.toml") as node:
-                yield Rig(funded, node, script, spec.chain_id, chain, process)
+        config = signer_file(folder, files.chain, files.key, f"unix:{socket}")
+        async with (
+            signer_process(folder, config) as process,
+            peg_daemon(folder, files, funded.bitcoin, [f"peg.signer=unix:{socket}"]) as node,
+        ):
+            yield Rig(funded, node, files.script, files.chain_id, files.chain, process)
 
 
 async def test_burns_are_paid_in_bitcoin(tmp_path: Path) -> None:

@@ -1,0 +1,140 @@
+"""A user moves bitcoin to a chain and back with the shipped commands alone, while the node is killed between."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+from alysd.testing.daemon import Daemon
+from tests.integration.bitcoin_wallet import Wallet, wallet
+from tests.integration.peg_chain import PegFiles, peg_daemon, peg_files
+
+pytestmark = pytest.mark.component
+
+SECONDS = 240.0
+
+
+@attrs.frozen
+class Rig:
+    """A user's wallet, and a daemon of the federation's only member."""
+
+    folder: Path
+    wallet: Wallet
+    node: Daemon
+    files: PegFiles
+
+    async def alysd(self, *words: str, status: int = 0) -> str:
+        """Run a command; its output. It must end with this exit status."""
+        command = [sys.executable, "-m", "alysd", *words]
+        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+        assert done.returncode == status, f"{words}: {done.stdout.decode()}{done.stderr.decode()}"
+        return done.stdout.decode()
+
+    async def state(self, name: str) -> str | None:
+        """The state of an operation, as the node has it now."""
+        one: dict[str, Any] | None = await self.node.call("getpegoperation", name)
+        return None if one is None else one["state"]
+
+    async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        while not await condition():  # noqa: ASYNC110  another process has no event to wait for
+            await trio.sleep(0.1)
+
+    async def in_state(self, name: str, *states: str) -> None:
+        """Wait until an operation is in one of these states."""
+
+        async def reached() -> bool:
+            return await self.state(name) in states
+
+        await self.until(reached)
+
+    @asynccontextmanager
+    async def watching(self, name: str) -> AsyncGenerator[list[str]]:
+        """Run `alysd peg watch` beside the block, and mine after it until the watch ends well. Its lines."""
+        lines: list[str] = []
+        command = [sys.executable, "-m", "alysd", "peg", "watch", name, "--url", self.node.url]
+        async with trio.open_nursery() as nursery:
+            process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+            try:
+                yield lines
+                nursery.start_soon(self._mine_slowly)
+                assert process.stdout is not None
+                async with process.stdout:
+                    text = b"".join([part async for part in process.stdout])
+                lines += text.decode().splitlines()
+                assert await process.wait() == 0, lines
+                nursery.cancel_scope.cancel()
+            finally:
+                process.kill()
+                with trio.CancelScope(shield=True):
+                    await process.wait()
+
+    async def _mine_slowly(self) -> None:
+        while True:
+            await self.wallet.mine()
+            await trio.sleep(1)
+
+
+@asynccontextmanager
+async def rig(folder: Path) -> AsyncGenerator[Rig]:
+    files = peg_files(folder)
+    async with wallet(folder) as funded, peg_daemon(folder, files, funded.bitcoin) as node:
+        yield Rig(folder, funded, node, files)
+
+
+async def killed(run: Rig) -> None:
+    """The node dies at once and comes back."""
+    await run.node.kill()
+    await run.node.start()
+
+
+async def test_a_user_goes_in_and_out_with_the_commands(tmp_path: Path) -> None:
+    """A kill -9 of the node, in the midst of each operation, costs no satoshi, and the watches go on."""
+    with trio.fail_after(SECONDS):
+        async with rig(tmp_path) as run:
+            bitcoin, url = run.wallet.bitcoin, ("--url", run.node.url)
+            key = tmp_path / "account.key"
+            account = (await run.alysd("keys", "new", "account", "--out", str(key))).splitlines()[-1]
+
+            # In, as `alysd peg in` says.
+            said = await run.alysd("peg", "in", "--to", account, "--amount", "0.02", "--no-qr", *url)
+            command = re.search(r"bitcoin-cli send '(.*)'", said)
+            assert command is not None
+            deposit: str = (await bitcoin.call("send", json.loads(command[1])))["txid"]
+            async with run.watching(deposit) as lines:
+                await run.in_state(deposit, "seen")
+                await run.wallet.mine()
+                await run.in_state(deposit, "waiting")
+                await killed(run)
+            assert lines[-1].startswith("block"), lines
+            assert "final: credited for good" in "\n".join(lines)
+            assert int(await run.node.eth("eth_getBalance", account, "latest"), 16) == 2 * 10**16
+
+            # And out.
+            address: str = await bitcoin.call("getnewaddress", "", "bech32m")
+            order = ("--to", address, "--amount", "0.005", "--key", str(key), "--yes")
+            chain = ("--chain-id", str(run.files.chain_id), "--ethereum", run.node.eth_url)
+            said = await run.alysd("peg", "out", *order, *chain, *url)
+            burn = said.split()[-1].strip("`")
+            async with run.watching(burn) as lines:
+                await run.in_state(burn, "requested", "proposed", "final", "signed", "broadcast")
+                await killed(run)
+                await run.in_state(burn, "broadcast")
+            assert "confirmed: paid" in "\n".join(lines)
+            assert any(line.startswith("broadcast: ") for line in lines), lines
+
+            paid = (await run.node.call("getpegoperation", burn))["paid"]
+            assert 490_000 < paid < 500_000, "less the Bitcoin fee"
+            assert round(await bitcoin.call("getreceivedbyaddress", address) * 10**8) == paid
+            rows = [line.split() for line in (await run.alysd("peg", "list", *url)).splitlines()]
+            assert [(row[1], row[2], row[4], row[5]) for row in rows] == [
+                ("peg-out", "0.00500000", "confirmed", burn),
+                ("peg-in", "0.02000000", "final", deposit),
+            ]
