@@ -80,6 +80,15 @@ def test_imports_point_down(path: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_the_table_of_layers_in_the_docs_has_these_floors() -> None:
+    """Otherwise a reader of docs/architecture.md learns other layers than those that this test enforces."""
+    page = (TESTS.parent / "docs" / "architecture.md").read_text()
+    layers: dict[int, set[str]] = {}
+    for number, names in re.findall(r"^\| (\d+) \| (.*?) \|", page, re.MULTILINE):
+        layers.setdefault(int(number), set()).update(re.findall(r"`(\w+)`", names))
+    assert [layers[number] for number in sorted(layers)] == list(FLOORS)
+
+
 EMBEDDED = ROOT / "embedded"
 OUTSIDE_EMBEDDED = sorted(
     path
