@@ -18,6 +18,15 @@ REFUND_DIVISOR = 10
 SMALLEST_CHANGE = 330
 """The smallest change of a payment, in sat (docs/protocol.md, "Proposal")."""
 
+MIN_CONSOLIDATED = 20
+"""The minimum number of inputs of a consolidation (docs/protocol.md, "Consolidation")."""
+
+MAX_CONSOLIDATION_BLOCKS = 2_016
+"""The number of Bitcoin blocks for which a consolidation may be in flight after its request was paid.
+
+It is the time after which Bitcoin Core drops a transaction that waits: two weeks.
+"""
+
 
 @attrs.frozen
 class Totals:
@@ -71,13 +80,35 @@ class _Request:
 
 @attrs.define
 class _Joined:
-    """The sum of the fees of consolidations that no request has borne yet (docs/protocol.md, "Consolidation").
+    """The consolidations that may explain charges (docs/protocol.md, "Consolidation").
 
-    The blocks say which request bears them, and the two chains do not. The first payee of a later payment may get
-    so much less than its request.
+    `fees` is the sum of the fees of the confirmed ones that no request has borne yet. The blocks say which request
+    bears them, and the two chains do not. The first payee of a later payment may get so much less than it is owed.
+
+    This payment can also be confirmed before the consolidation. `ahead` is the number of such payments. The two
+    chains do not show a consolidation in flight, so this bounds what it explains: the federation has `coins` coins
+    up to the Bitcoin block `height`, and a request that bears a consolidation is still owed `least` sat.
     """
 
     fees: int
+    coins: int
+    height: int
+    least: int
+    ahead: int = 0
+
+    def may_bear(self, request: _Request) -> int:
+        """The largest sum that a request can bear."""
+        return max(self.fees, request.owed - self.least)
+
+    def explains(self, payment: Paid, found: "_Match") -> bool:
+        """Whether the charge of the first payee is of consolidations, confirmed or in flight."""
+        if found.charge <= self.fees:
+            return True
+        return (
+            self.coins >= MIN_CONSOLIDATED
+            and self.height - payment.height <= MAX_CONSOLIDATION_BLOCKS
+            and found.requests[0].owed - found.charge >= self.least
+        )
 
 
 def reconcile(
@@ -97,7 +128,8 @@ def reconcile(
             reserve += burned.amount
         else:
             refused.append(burned)
-    joined = _Joined(sum(one.fee for one in bitcoin.payments if not one.payees))
+    fees = sum(one.fee for one in bitcoin.payments if not one.payees)
+    joined = _Joined(fees, len(bitcoin.coins), bitcoin.height, terms.peg_out_minimum - terms.service_fee)
     for payment in bitcoin.payments:
         reserve -= _take_payment(payment, requests, joined, problems)
     explained = _explain_withdrawals(bitcoin, alys, refused, problems)
@@ -106,7 +138,7 @@ def reconcile(
         problems.append(f"the bridge contract has {alys.bridge_sat} sat, and {totals.burned} sat were burned")
     if totals.reserve + min(joined.fees, totals.owed) < 0:
         problems.append(f"payments took {-totals.reserve} sat more from the reserve than it had")
-    waiting = sum(not one.paid for one in requests)
+    waiting = sum(not one.paid for one in requests) + joined.ahead
     return Report(totals, tuple(problems), explained.waiting_deposits + explained.waiting_refunds + waiting)
 
 
@@ -120,12 +152,14 @@ def _take_payment(payment: Paid, requests: Sequence[_Request], joined: _Joined, 
         return payment.fee
     name = f"Bitcoin transaction {payment.txid[::-1].hex()}"
     # Payments confirm in any order, so a later request to the same address may be paid first.
-    found = min(_matches(payment, requests, joined.fees), key=lambda one: one.charge > joined.fees, default=None)
+    found = min(_matches(payment, requests, joined), key=lambda one: one.charge > joined.fees, default=None)
     if found is None:
         problems.append(f"{name} pays {payment.spent - payment.change} sat that no request explains")
         return 0
-    if found.charge > joined.fees:
-        problems.append(f"the payees of {name} bear more than its fee and those of confirmed consolidations")
+    if not joined.explains(payment, found):
+        problems.append(f"the payees of {name} bear more than its fee and those of consolidations")
+    elif found.charge > joined.fees:
+        joined.ahead += 1
     for one in found.requests:
         one.paid = True
     joined.fees -= min(found.charge, joined.fees)
@@ -134,26 +168,29 @@ def _take_payment(payment: Paid, requests: Sequence[_Request], joined: _Joined, 
 
 @attrs.frozen
 class _Match:
-    """The requests that a payment may pay. They bear `borne`: the fee, and a `charge` for consolidations."""
+    """The requests that a payment may pay.
+
+    They bear `borne`: the fee, what a change that was raised lacks, and for consolidations at least `charge`.
+    """
 
     requests: Sequence[_Request]
     borne: int
     charge: int
 
 
-def _matches(payment: Paid, requests: Sequence[_Request], charged: int) -> Iterator[_Match]:
+def _matches(payment: Paid, requests: Sequence[_Request], joined: _Joined) -> Iterator[_Match]:
     """All requests that can be the first payee, each with the requests of the others."""
     for place, request in enumerate(requests):
         first = request.owed - payment.payees[0][1]
         if request.paid or request.script != payment.payees[0][0] or first < 0:
             continue
-        found = _others_of(payment, requests[place + 1 :], first, charged)
+        found = _others_of(payment, requests[place + 1 :], first, joined.may_bear(request))
         if found is None:
             continue
         share, others = found
         part = payment.fee - share * len(payment.payees)
-        raised = payment.change == SMALLEST_CHANGE and part > -SMALLEST_CHANGE
-        charge = first - share + (0 if raised else max(0, -part))
+        raised = SMALLEST_CHANGE - 1 if payment.change == SMALLEST_CHANGE else 0
+        charge = first - share + max(0, -part - raised)
         yield _Match((request, *others), first + share * len(others), charge)
 
 

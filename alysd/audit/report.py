@@ -61,7 +61,7 @@ def report_text(report: Report, bitcoin: BitcoinFindings, alys: AlysFindings) ->
     if report.equal:
         lines.append(
             "held + burned = minted + refunded + refunds due + owed + reserve, to the satoshi; "
-            f"{report.open} deposits, requests and refunds wait"
+            f"{report.open} deposits, requests, refunds and consolidations wait"
         )
     return "\n".join(lines) + "\n"
 
