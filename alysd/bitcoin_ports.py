@@ -1,4 +1,4 @@
-"""The ports to Bitcoin: its nodes, the records of what they have shown, the signers of payments, and work to mine.
+"""The ports to Bitcoin: its nodes, the records of their blocks, the signers of payments, and work to mine.
 
 The rules of `alysd.ports` apply: each method that calls another process has its own deadline.
 """

@@ -1,4 +1,4 @@
-"""Opens what the Bitcoin watch uses: the clients of the configured Bitcoin nodes, and the watch's database."""
+"""Opens the clients of the configured Bitcoin nodes, and the database of the Bitcoin watch."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager

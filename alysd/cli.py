@@ -134,7 +134,7 @@ def complain(line: str) -> None:
 
 
 def _open_missing_streams() -> None:
-    """Open /dev/null for each standard stream that is closed (`alysd run >&-`), and escape what it cannot encode.
+    """Open /dev/null for each closed standard stream (`alysd run >&-`). Escape characters that have no encoding.
 
     Otherwise the next file that the command opens would get the closed stream's file descriptor, and output to the
     stream would go into this file.

@@ -66,7 +66,7 @@ REBUILD_EXECUTION = (
 REBUILD_BITCOIN = (
     "stop the node and remove the folder `bitcoin` of its data folder; the node reads the Bitcoin chain again"
 )
-"""The advice in errors about a damaged database of what the node has found on Bitcoin."""
+"""The advice in errors about a damaged database of the node's findings on Bitcoin."""
 
 
 class AlysError(Exception):
@@ -281,7 +281,7 @@ class StoreError(AlysError):
 
 
 class Corrupt(AlysError):
-    """Stored data is damaged: it differs from what was written. The node stops, and a person has to restore it."""
+    """Stored data is damaged: it has changed on disk. The node stops, and a person has to restore it."""
 
 
 class UserError(AlysError):

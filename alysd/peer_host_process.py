@@ -35,7 +35,7 @@ FILES = 256
 """Open files: 64 handshakes, 64 strangers, 64 configured peers and some listeners and pipes are 200."""
 
 MESSAGE_BYTES = MAX_ANSWER_BYTES + (1 << 20)
-"""The largest message of the border: the largest answer, and what its encoding adds."""
+"""The largest message of the border: the largest answer, and the bytes that its encoding adds."""
 
 START_SECONDS = 60.0
 """Importing libp2p takes 1.1 s of processor time, and 5 s without compiled files; a busy machine is slower."""

@@ -283,7 +283,7 @@ class Signer(Protocol):
 
 
 class GossipSink(Protocol):
-    """Receives what peers do and send. Implemented by the node, called by `Gossip.run`."""
+    """Receives the messages and the connections of peers. Implemented by the node, called by `Gossip.run`."""
 
     async def connected(self, peer: str, address: str, *, inbound: bool) -> None:
         """`peer` has connected, or was connected to, from or at the network address `address`."""

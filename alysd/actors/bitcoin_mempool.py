@@ -1,4 +1,4 @@
-"""Polls the Bitcoin node's mempool for what concerns the peg: deposits, and payments by the federation.
+"""Polls the Bitcoin node's mempool for deposits, and for payments by the federation.
 
 Nothing in the peg depends on it: only users see it. So each poll is bounded, a failure has no consequence but
 the `problem` of the view, and a mempool that is too large is not read at all.

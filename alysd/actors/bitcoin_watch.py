@@ -177,7 +177,7 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
 
     @handles(GetUnconfirmed)
     async def get_unconfirmed(self, message: GetUnconfirmed) -> Unconfirmed:
-        """Return what the last poll has seen, without what the database has."""
+        """Return the findings of the last poll that the database does not have."""
         seen = self._mempool.view
         txids = (*(one.txid for one in seen.deposits), *seen.payments)
         found = await trio.to_thread.run_sync(self._records.find, txids)

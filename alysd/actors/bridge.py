@@ -147,7 +147,7 @@ class BridgeActor(Actor[Bridge]):
         await self._proposals.judge(proposal, made, parent, versions, contents.confirmed)
 
     async def _versions(self, parent: ChainState) -> Versions:
-        """The payments in flight after `parent`, and what Bitcoin shows of them."""
+        """The payments in flight after `parent`, and their transactions on Bitcoin."""
         payments = await self._reads.payments(parent)
         txids = [version.txid for payment in payments for version in payment.versions]
         versions = Versions(payments, await self._reads.confirmations(txids))

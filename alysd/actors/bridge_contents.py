@@ -1,4 +1,4 @@
-"""Makes the peg contents of a block from what Bitcoin shows and from the ledger after the block's parent.
+"""Makes the peg contents of a block from the transactions on Bitcoin and from the ledger after the block's parent.
 
 The deposits and confirmed payments in the contents have one confirmation more than the rules require, so that a
 member whose Bitcoin node is a block behind agrees too.
@@ -67,7 +67,7 @@ class BridgeMemory:
 
 @attrs.frozen
 class Versions:
-    """The payments in flight after a block, and what Bitcoin shows of their versions, by txid."""
+    """The payments in flight after a block, and the transactions on Bitcoin of their versions, by txid."""
 
     payments: Sequence[Payment]
     seen: Mapping[BitcoinHash, Confirmation]

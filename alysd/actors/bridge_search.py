@@ -40,7 +40,7 @@ class ProposalsBeside:
     _newest: PegOutProposal | None = None
 
     async def run(self) -> None:
-        """Make what `get` wants, for ever. Only the newest wish counts."""
+        """Make the proposal for the newest call of `get`, again and again until cancelled."""
         while True:
             await self._wake.wait()
             self._wake = trio.Event()

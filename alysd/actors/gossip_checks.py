@@ -1,4 +1,4 @@
-"""Has each message of gossip judged, and tells the actors that need it what is new and valid."""
+"""Has each message of gossip judged, and passes new and valid messages to the actors that need them."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -36,7 +36,7 @@ PeerJob = Callable[[str], Awaitable[None]]
 
 @attrs.frozen
 class GossipReaders:
-    """The actors that need what comes by gossip."""
+    """The actors that receive the messages of gossip."""
 
     approval: Address[ApprovalGathering]
     auxpow: Address[MergedMining]
@@ -44,7 +44,7 @@ class GossipReaders:
 
 
 class GossipChecks:
-    """Judges messages by `judge`, keeps what is valid in `memory`, and passes it on to the readers `to`.
+    """Judges messages by `judge`, keeps the valid ones in `memory`, and passes them on to the readers `to`.
 
     `start` starts work of a kind for a peer in the background, unless such work is open, and returns whether it
     did; `run` starts any work there.

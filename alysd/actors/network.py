@@ -98,7 +98,7 @@ class _Peer:
 
 
 class NetworkActor(Actor[Network]):
-    """Judges what peers send, tells the other actors what is new, and publishes what this node makes.
+    """Judges the messages of peers, passes new ones to the other actors, and publishes this node's own.
 
     It waits neither for a peer nor for the database while it handles a message: requests run in its background,
     and so do the checks of proposals. `configured` has the ids of the peers that the configuration names.

@@ -43,7 +43,7 @@ class _Job:
 
 
 class PeerHostActor(Actor[PeerHost]):
-    """Runs `gossip` in its background, forwards what peers send, and sends what this node wants to send."""
+    """Runs `gossip` in its background, forwards the messages of peers, and sends those of this node."""
 
     def __init__(self, gossip: Gossip, network: Address[Network], requests: Address[PeerRequests]) -> None:
         self._gossip = gossip

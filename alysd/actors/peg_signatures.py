@@ -1,4 +1,4 @@
-"""The federation actor: signs final payments, gathers the members' signatures, and broadcasts what is complete.
+"""The federation actor: signs final payments, gathers the members' signatures, and broadcasts complete payments.
 
 A payment can be signed once the block with its proposal is final. This node's signer signs it, gossip brings the
 signatures of the other members, and with a quorum the transaction is complete: a block can include its witnesses,
@@ -60,7 +60,7 @@ UNKNOWN_SECONDS = 30.0
 
 @attrs.define
 class _Gathered:
-    """A version of a payment in flight: its signatures by key, and what was done with it. Times are trio's."""
+    """A version of a payment in flight: its signatures by key, and the steps taken with it. Times are trio's."""
 
     open: OpenVersion
     signatures: dict[XOnlyKey, PegSignature] = attrs.field(factory=dict[XOnlyKey, PegSignature])
@@ -119,7 +119,7 @@ class FederationActor(Actor[PegSigning]):
         self.timers.every(self._timing.slot_seconds, ReviewPayments())
 
     async def background(self) -> None:
-        """Sign and broadcast what is due."""
+        """Sign and broadcast the payments that are due."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._sign_due)
             nursery.start_soon(self._broadcast_due)
@@ -260,7 +260,7 @@ class FederationActor(Actor[PegSigning]):
         return True
 
     async def _sign(self, signer: BitcoinSigner, gathered: _Gathered) -> None:
-        """Sign a version, check the result, and send it to the peers. The next review repeats what fails."""
+        """Sign a version, check the result, and send it to the peers. The next review repeats a failed step."""
         opened = gathered.open
         try:
             signature = await signer.sign(opened.payment, opened.txid)

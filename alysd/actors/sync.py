@@ -232,7 +232,7 @@ class SyncActor(Actor[Sync]):
         self._proven.set()
 
     async def _catch_up(self) -> bool:
-        """Download and import what the peers have. Returns False when there is nothing more to do."""
+        """Download and import the blocks of the peers. Returns False when there is nothing more to do."""
         tip, now = await self._tip(), trio.current_time()
         names = self._peers.ahead(tip.head, now)
         if not names:

@@ -1,4 +1,4 @@
-"""The peers of sync: what they claim, what they have proved, and which of them is asked for a range.
+"""The peers of sync: their claims, their proofs, and the choice of the peer that is asked for a range.
 
 A claim alone has no effect. Otherwise a peer that claims a great height would keep every node from making and
 approving blocks. A peer proves its head by sending the block, which a quorum has approved. A proof does not show
@@ -210,7 +210,7 @@ class SyncPeers:
         return max((self._peers[name].rate_at(now) or 0.0 for name in self.fresh(now)), default=0.0)
 
     def _preference(self, name: str) -> tuple[int, bytes]:
-        """As in fork choice: the highest slot, then the lowest hash."""
+        """The sort key of a peer, with the order of fork choice: the highest slot, then the lowest hash."""
         status = self._peers[name].status
         return (-status.head_slot, status.head)
 

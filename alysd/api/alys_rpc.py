@@ -70,7 +70,7 @@ class Asks(Generic[P]):
         self._limiter = trio.CapacityLimiter(ASKS)
 
     async def ask(self, question: Ask[P, R]) -> R:
-        """Ask the actor. Raises what `Address.ask` raises."""
+        """Ask the actor. Raises the errors of `Address.ask`."""
         async with self._limiter:
             return await self._actor.ask(question, seconds=self._seconds)
 

@@ -1,4 +1,4 @@
-"""Tells the service manager (systemd) that the node is ready, what it is doing, and that its event loop runs.
+"""Tells the service manager (systemd) that the node is ready, its present work, and that its event loop runs.
 
 READY is sent once the execution client follows the node's head, so that the node can make the next slot's block.
 systemd restarts a node that does not feed its watchdog. Therefore the watchdog shows only that the event loop
@@ -52,7 +52,7 @@ class ServiceManager(Protocol):
         ...
 
     def status(self, text: str) -> object:
-        """Set the status line, which says what the node is doing."""
+        """Set the status line, which describes the node's present work."""
         ...
 
 

@@ -75,7 +75,7 @@ class AlysSide:
         self._unpaid = frozenset(unpaid + fees for unpaid in self._unpaid)
 
     def _take_withdrawals(self, number: Height, block: dict[str, Any]) -> None:
-        """Separate the fees, which come first in a block with a proof of work, from what the peg mints.
+        """Separate the fees, which come first in a block with a proof of work, from the withdrawals of the peg.
 
         A block with a proof but without fees to pay looks like a block without a proof. Then both are possible,
         and `_unpaid` has the unpaid fees of both cases.

@@ -1,4 +1,4 @@
-"""Explains every mint, payment and refund of the peg, and sums up what is held, owed and minted.
+"""Explains every mint, payment and refund of the peg, and sums up the amounts held, owed and minted.
 
 All amounts are in sat. A problem is a sentence about something that no rule of docs/protocol.md explains.
 """
@@ -65,7 +65,7 @@ class Report:
 
     @property
     def equal(self) -> bool:
-        """Whether everything is explained, and the federation holds exactly what the equality requires."""
+        """Whether everything is explained, and the federation holds the amount that the equality requires."""
         return not self.problems and self.totals.missing == 0
 
 

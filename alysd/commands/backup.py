@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the backup and print what it contains. Raises `UserError`, and `Corrupt` for a damaged database."""
+    """Make the backup and print its content. Raises `UserError`, and `Corrupt` for a damaged database."""
     from alysd.integrations.backup import make_backup
 
     valid = load_configuration(args)

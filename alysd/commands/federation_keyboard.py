@@ -1,4 +1,4 @@
-"""The keyboard of `alysd federation`: the keys and what they do."""
+"""The keyboard of `alysd federation`: the keys and their effects."""
 
 import sys
 import termios
@@ -49,7 +49,7 @@ class Keyboard:
         return False
 
     def text(self) -> str:
-        """The lines below the table: the partition, if there is one, and what to type."""
+        """The lines below the table: the partition, if there is one, and the keys to type."""
         sides = " | ".join(" ".join(map(str, side)) for side in self._links.divided)
         return f"partition: {sides}\n{self.words}" if sides else self.words
 

@@ -97,7 +97,7 @@ class MemberLink:
                 nursery.start_soon(self._write, line, sink, nursery.cancel_scope)
 
     async def _read(self, source: trio.SocketStream, line: "trio.MemorySendChannel[tuple[float, bytes]]") -> None:
-        """Put what arrives on the line, with the time at which it leaves the line."""
+        """Put the bytes that arrive on the line, with the time at which it leaves the line."""
         free = leaves = trio.current_time()
         async with line:
             while data := await _received(source):
@@ -111,7 +111,7 @@ class MemberLink:
         sink: trio.SocketStream,
         connection: trio.CancelScope,
     ) -> None:
-        """Send what leaves the line. The end of one direction ends the connection."""
+        """Send the bytes that leave the line. The end of one direction ends the connection."""
         with suppress(trio.BrokenResourceError):  # the member has closed the connection
             async for leaves, data in line:
                 await trio.sleep_until(leaves)

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the files and print what to do next. Raises `ConfigError`; existing files are never overwritten."""
+    """Write the files and print the next steps. Raises `ConfigError`; existing files are never overwritten."""
     from alysd.errors import ConfigError
 
     folder: Path = args.folder.absolute()
@@ -115,7 +115,7 @@ def _files(mode: str, folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _next_steps(mode: str, folder: Path) -> str:
-    """Return the text that tells the operator what is left to do, with the commands for it."""
+    """Return the text with the steps that are left for the operator, and their commands."""
     config = folder / "alysd.toml"
     if mode == "dev":
         return f"start the node:  alysd run --config {config}\n"

@@ -254,7 +254,7 @@ class AlysConfig:
     development: DevelopmentConfig = DevelopmentConfig()
 
     def with_bootnodes(self, bootnodes: tuple[PeerAddress, ...]) -> Self:
-        """The same, with the chain's `bootnodes` as peers if the node has a network but names no peers."""
+        """This configuration, with the chain's `bootnodes` as peers if it has a network but names no peers."""
         if self.network.address is None or self.network.peers:
             return self
         return attrs.evolve(self, network=attrs.evolve(self.network, peers=bootnodes))

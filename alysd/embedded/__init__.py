@@ -53,7 +53,7 @@ def check_installed(packages: tuple[str, ...] = _EXTRA) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """Import one of the names in `__all__` at its first use. Raises what `check_installed` raises."""
+    """Import one of the names in `__all__` at its first use. Raises the errors of `check_installed`."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     check_installed()

@@ -38,7 +38,7 @@ class EmbeddedExecution:
     ) -> "EmbeddedExecution":
         """Open the engine's database in the folder `path`, with an empty pool, which `serve` fills.
 
-        `keep_states` is the option `engine.keep_states`. Raises what `EmbeddedEngine.open` raises.
+        `keep_states` is the option `engine.keep_states`. Raises the errors of `EmbeddedEngine.open`.
         """
         pool = TransactionPool(chain_id, journal=path / JOURNAL)
         kept = None if keep_states == "all" else KEPT_STATES

@@ -44,7 +44,7 @@ _RECORDS_PER_COMMIT = 20_000
 
 
 def make_backup(data: Path, target: Path, chain: str, genesis: BlockHash, *, embedded: bool) -> Manifest:
-    """Copy the databases in the data folder `data` to a new folder `target`, and return what they contain.
+    """Copy the databases in the data folder `data` to a new folder `target`, and return their description.
 
     `embedded` says that the node has an embedded engine. Everything is on disk when this returns. Raises
     `ConfigError` when the target exists or has too little space, `Corrupt` when a record is damaged.

@@ -1,7 +1,7 @@
 """The Bitcoin node that the peg follows: Bitcoin Core 28 or later, or a compatible node, over its JSON-RPC.
 
-The node's answers decide what is minted, so it must be the operator's own. Every answer is bounded and checked; an
-answer that is not as documented counts as no answer.
+The node's answers decide which deposits are minted, so it must be the operator's own. Every answer is bounded and
+checked; an answer that is not as documented counts as no answer.
 """
 
 from collections.abc import AsyncGenerator, Callable, Container, Mapping, Sequence

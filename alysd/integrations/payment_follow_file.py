@@ -1,4 +1,4 @@
-"""The file of what a signer of payments knows of the chain, which is replaced as a whole after every step.
+"""The file with a payment signer's knowledge of the chain, which is replaced as a whole after every step.
 
 It has a line of text, the hash of the genesis block, the knowledge in SSZ, and a checksum over all of these. It is
 no secret, and a lost or damaged one costs only time: without it, the signer follows the chain from the genesis

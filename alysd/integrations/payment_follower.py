@@ -52,7 +52,7 @@ class _Step:
 
 
 class PaymentFollower:
-    """Follows the chain. `save` writes what is known, synced, and may raise `StoreError`."""
+    """Follows the chain. `save` writes the knowledge, synced, and may raise `StoreError`."""
 
     def __init__(
         self,

@@ -6,10 +6,10 @@ The first lines name the key. Each further line was written and synced before a 
     key 8f31…
     signed <version> <payment> <Unix time> <sat> <outputs spent, with commas> <check>
 
-`version` is the txid of the signed transaction as Bitcoin displays it. `payment` is the digest of what all
-versions of the payment have in common (`peg.versions.payment_digest`). `check` is a checksum over the line and the
-check of the line before, so that a damaged or foreign line is noticed, and a missing one unless it was the last. A
-crash can leave an incomplete last line. No signature followed this line, so the next start removes it.
+`version` is the txid of the signed transaction as Bitcoin displays it. `payment` is the digest of the parts that
+all versions of the payment have in common (`peg.versions.payment_digest`). `check` is a checksum over the line and
+the check of the line before, so that a damaged or foreign line is noticed, and a missing one unless it was the
+last. A crash can leave an incomplete last line. No signature followed this line, so the next start removes it.
 """
 
 import os
@@ -152,7 +152,7 @@ class PaymentRecord:
         """Write a line. It is on disk when this returns.
 
         Raises `StoreError` when the disk fails. Then the record accepts no more lines until it is opened again,
-        because it is unknown what is on disk.
+        because the content on disk is unknown.
         """
         if self._broken:
             raise StoreError(f"the payment record {self._path} could not be written before: restart the process")

@@ -109,7 +109,7 @@ class RemoteSigner:
             return answer
         if not isinstance(answer, RefusedBySigner):
             raise self._unavailable(
-                f"it has answered with {type(answer).__name__}: it is no signer of this version"
+                f"it has answered with {type(answer).__name__}: it is not a signer of this version"
             )
         reason = plain(answer.reason.decode(errors="replace"))
         if answer.refusal == SignerRefusal.FORBIDDEN:
@@ -151,7 +151,9 @@ class RemoteSigner:
         self._stream = stream
         known = await self._talk(stream, AskKnown(VERSION, self._genesis))
         if not isinstance(known, Known) or known.version != VERSION:
-            raise self._unavailable(f"it does not speak version {VERSION} of the protocol: use the same alysd")
+            raise self._unavailable(
+                f"it does not use version {VERSION} of the protocol: install the same version of alysd"
+            )
         if known.genesis != self._genesis:
             raise self._unavailable(
                 f"it is of the chain with the genesis block {displayed(known.genesis)}, and this node's is "
@@ -169,7 +171,10 @@ class RemoteSigner:
                 if self._address.path is not None:
                     return await trio.open_unix_socket(str(self._address.path))
                 if self._tls is None:
-                    raise self._unavailable("there is no way without TLS over a network: set the certificates")
+                    raise self._unavailable(
+                        "a connection over a network needs TLS: set peg.signer_certificate, peg.signer_key and "
+                        "peg.signer_authority"
+                    )
                 tcp = await trio.open_tcp_stream(self._address.host, self._address.port)
                 host = self._address.host
                 secured = trio.SSLStream(tcp, self._tls, server_hostname=host, https_compatible=True)

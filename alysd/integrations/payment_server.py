@@ -59,7 +59,7 @@ class PaymentServer:
         self._one_at_a_time = trio.CapacityLimiter(1)
 
     async def serve(self, stream: Stream) -> None:
-        """Answer the requests of a connection until it is closed, slow, idle, or sends what is no request."""
+        """Answer the requests of a connection until it is closed, slow, idle, or sends an invalid request."""
         self._connections += 1
         try:
             async with stream:

@@ -100,8 +100,8 @@ class RecordedSigner:
         """The digest under which a version of this payment is recorded, otherwise the payment's own.
 
         The two differ after the key has moved between a node and a signer in another process, which cannot always
-        tell what the payees are owed (`peg.followed`). The transactions of all versions follow from one entry, so
-        a recorded transaction shows that the entry is of the recorded payment.
+        tell the amounts that the payees are owed (`peg.followed`). The transactions of all versions follow from
+        one entry, so a recorded transaction shows that the entry is of the recorded payment.
         """
         for version in payment.versions:
             recorded = self._record.digest_of(version.txid)

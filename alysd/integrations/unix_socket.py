@@ -26,7 +26,7 @@ _PEER_CREDENTIALS = struct.Struct("3i")  # struct ucred: process id, user id, gr
 def listening(path: Path) -> Generator[trio.SocketListener]:
     """Make the socket at `path`, and remove it afterwards. Replaces a socket that a killed process has left.
 
-    The caller has locked what it owns, so that no other process of its kind uses that socket. Raises `ConfigError`
+    The caller holds a lock, so that no other process of its kind uses that socket. Raises `ConfigError`
     when another kind of file is at `path`. At the end the socket is removed, unless another process has replaced
     it.
     """

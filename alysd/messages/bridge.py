@@ -32,7 +32,7 @@ class GetPegHealth(Ask[Bridge, PegHealth]):
 
 @attrs.frozen
 class GetPegContents(Ask[Bridge, PegContents]):
-    """Get what this node would put into a child of `parent`, from what its Bitcoin node sees now.
+    """Get the contents that this node would put into a child of `parent`, as its Bitcoin node shows them now.
 
     The contents satisfy the rules of `alysd.peg` after `parent`. Raises `NotNow` while the Bitcoin node does not
     answer.
@@ -43,7 +43,7 @@ class GetPegContents(Ask[Bridge, PegContents]):
 
 @attrs.frozen
 class JudgePegContents(Ask[Bridge, None]):
-    """Compare the peg's parts of a block with what this node's Bitcoin node sees, before this authority approves.
+    """Compare the peg's parts of a block with this node's view of Bitcoin, before this authority approves.
 
     Raises `NotSeenOnBitcoin` for a difference, `PaymentDeclined` for a proposed payment that this node judges
     wrong, and `NotNow` while the Bitcoin node does not answer; the authority then abstains.

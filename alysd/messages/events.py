@@ -83,7 +83,7 @@ class QuorumChanged(ChainEvent):
 
 @attrs.frozen
 class SlotOver:
-    """A slot is over: no authority approves its block any more. `record` has what the node knows of the slot."""
+    """A slot is over: no authority approves its block any more. `record` has the node's knowledge of the slot."""
 
     record: SlotRecord
 

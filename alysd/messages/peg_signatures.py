@@ -58,4 +58,4 @@ class GetFinalized(Ask[PegSigning, tuple[Transaction, ...]]):
 
 @attrs.frozen
 class ReviewPayments(Tell[PegSigning]):
-    """Read the payments in flight as of the last final block; sign, publish and broadcast what is due."""
+    """Read the payments in flight as of the last final block; sign, publish and broadcast those that are due."""

@@ -9,7 +9,7 @@ Each module can be read on its own:
 - `deferred`: answers that are given after their handler has returned.
 - `serve`: the loop of an actor. `threads`: calls into its trio run from other threads.
 - `signals`: messages of the runtime to one instance of an actor. `watch` sends them when instances of another
-  actor end, `timers` when a time has passed. `visible_state`: what an actor shows of itself.
+  actor end, `timers` when a time has passed. `visible_state`: the state that an actor shows.
 - `spec`: the tree as data. `restart`: policies, strategies and budgets, which decide whether a child restarts.
 - `dynamic`: children that are started at run time, one per operation.
 - `last_deadline`: the report of a child that cannot be ended.

@@ -287,7 +287,7 @@ class Address(Generic[P]):
         return CircuitOpen(self.name, "its circuit breaker is open", max(0.0, until - trio.current_time()))
 
     def resolve_current(self, error: Exception) -> None:
-        """Complete what the instance was handling when it ended: a message or health check, and deferred asks.
+        """Complete the work of an instance that has ended: its message or health check, and its deferred asks.
 
         The asker of an ask gets a `HandlerCrashed` that contains `error`, never `error` itself, which would crash
         the asker in turn. An `error` that is a `NotAnswered` is passed on unchanged. A tell is handled again or

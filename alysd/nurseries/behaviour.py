@@ -183,16 +183,16 @@ class Actor(Generic[P]):
         """Called when the actor is running. Messages wait until this hook returns."""
 
     async def pre_restart(self, error: Exception) -> None:
-        """Called when this instance crashed with `error`: save what the next instance needs."""
+        """Called when this instance crashed with `error`: save the state that the next instance needs."""
 
     async def post_restart(self) -> None:
-        """Called when this instance replaces an earlier one: load what the earlier one saved."""
+        """Called when this instance replaces an earlier one: load the state that the earlier one saved."""
 
     async def pre_stop(self) -> None:
         """Called when the actor was asked to stop. The messages left in the mailbox are handled afterwards."""
 
     async def stopped(self) -> None:
-        """Called when this instance ended, by request, crash or cancellation: close what the instance opened.
+        """Called when this instance ended, by request, crash or cancellation: close the resources that it opened.
 
         The hook is shielded from cancellation for at most the child's `stop_seconds`.
         """

@@ -153,7 +153,7 @@ class WithChildren(LivingChild):
     # The whole subtree
 
     def stop_budget(self) -> float:
-        """The spec's `stop_seconds` if they are finite, otherwise what the present children need and a second."""
+        """The spec's `stop_seconds` if finite, otherwise one second more than the present children need."""
         if self.spec.stop_seconds < math.inf:
             return self.spec.stop_seconds
         return self._order_of_all().seconds() + 1.0

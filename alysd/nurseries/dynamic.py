@@ -75,7 +75,7 @@ class Operation(Generic[T]):
     # Called by the child
 
     def returned(self, value: object) -> None:
-        """Record what the task returned."""
+        """Record the value that the task returned."""
         self._value = value
         self._ended.set()
 

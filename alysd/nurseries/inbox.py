@@ -48,7 +48,7 @@ class ReturnedMessage:
 
 
 def content(message: object) -> object:
-    """The message of the program inside what a queue holds: a message that returned, is traced, or is a signal."""
+    """The message of the program inside an entry of a queue: one that returned, is traced, or is a signal."""
     while isinstance(message, ReturnedMessage | TracedMessage | Signal):
         message = message.message
     return message

@@ -13,7 +13,7 @@
 2. When a child fails for good, the children that are linked to it stop for good, and handle the rest of their
    mailboxes first.
 3. A link has one direction: the failure of a linked child does not concern the child to which it is linked.
-4. Only failures count: what an operator stops, restarts or removes takes no other child along.
+4. Only failures count: a child that an operator stops, restarts or removes takes no other child along.
 5. A child also depends on the children to which it is linked (`depends_on`): it starts after them and stops before
    them.
 """

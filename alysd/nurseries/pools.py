@@ -56,7 +56,7 @@ answer, and `Never` would make the pool smaller with each crash.
 
 
 class WorkerAddress(Address[P]):
-    """The address of one worker, which only the runtime uses: it counts what this worker handles.
+    """The address of one worker, which only the runtime uses: it counts the messages that this worker handles.
 
     The mailbox is that of the pool. `shut` and `close` concern the mailbox only if no other worker needs it.
     """

@@ -260,7 +260,7 @@ def validate(spec: ChildSpec, running: Container[str] = (), siblings: Container[
 
 
 def _check_types(spec: ChildSpec) -> None:
-    """Check what pyright checks too: a wrong object would otherwise crash the child at each start."""
+    """Repeat checks of pyright: a wrong object would otherwise crash the child at each start."""
     if not isinstance(spec, ChildSpec):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise SpecError(f"{spec!r} is no child: use actor(), task() or supervisor()")
     _check_part(spec.name, "restart", spec.restart, RestartPolicy)

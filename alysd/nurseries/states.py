@@ -85,16 +85,16 @@ AWAITING_GROUP = frozenset({State.CRASHED, State.START_FAILED, State.BACKOFF})
 
 
 class Desired(Enum):
-    """The state in which the supervisor or an operator wants a child to be."""
+    """The state into which the supervisor or an operator has put a child."""
 
     UP = "up"
     """The supervisor starts the child whenever it has no task."""
     SUSPENDED = "suspended"
-    """As `UP`, but the present instance handles no messages. The value changes to `UP` when an instance starts."""
+    """Like `UP`, but the present instance handles no messages. When an instance starts, the value becomes `UP`."""
     DOWN = "down"
     """The supervisor does not start the child: it was stopped by an operator, has failed for good, or is done."""
     GONE = "gone"
-    """As `DOWN`, and the child is taken out of the tree when it has ended."""
+    """Like `DOWN`, and the child is taken out of the tree when it has ended."""
 
 
 WANTED = frozenset({Desired.UP, Desired.SUSPENDED})

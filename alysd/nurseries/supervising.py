@@ -29,7 +29,7 @@ logger = logging.getLogger("alysd.nurseries")
 
 
 class Supervising(WithChildren):
-    """The task of a supervisor, and its reactions to its children. `SupervisorChild` adds what operators do."""
+    """The task of a supervisor, and its reactions to its children. `SupervisorChild` adds the operators' part."""
 
     __slots__ = (
         "_arrived",

@@ -58,7 +58,7 @@ class System(RunningTree):
 
         The actor answers between two messages, ahead of the waiting ones. Raises `UnknownChild`; `WrongState` when
         the child is not an actor, or not running; `AskTimeout` when no handler ends within `seconds`; `ActorDown`
-        when the instance ends first; and what `visible_state` raises, such as `NotImplementedError`.
+        when the instance ends first; and the errors of `visible_state`, such as `NotImplementedError`.
         """
         child = self._actor(name, "get the state of")
         if child.state not in UP:
@@ -98,8 +98,8 @@ class System(RunningTree):
     async def start_child(self, parent: str, spec: ChildSpec, *, seconds: float = START_SECONDS) -> Any:
         """Add a child to the supervisor `parent` and wait until it is up, at most `seconds` (see `dynamic`).
 
-        Returns the address of an actor or a pool, and for a task its `Operation`, whose `result` waits for what it
-        returns. Raises `StartFailed`, `TooManyChildren` and `SpecError`, and `WrongState` when `parent` is not a
+        Returns the address of an actor or a pool, and for a task its `Operation`, whose `result` waits for its
+        value. Raises `StartFailed`, `TooManyChildren` and `SpecError`, and `WrongState` when `parent` is not a
         supervisor or not up.
         """
         child = await self._supervisor(parent).start_child(spec, seconds)
@@ -136,8 +136,8 @@ class System(RunningTree):
     def suspend(self, name: str) -> None:
         """Suspend the actor `name`: messages wait in its mailbox until `resume`, or until the actor restarts.
 
-        Of a pool, all workers that run are suspended. Raises `WrongState` when the child is neither an actor nor a
-        pool, when it is not running, and when a supervisor above it stops.
+        If it is a pool, all workers that run are suspended. Raises `WrongState` when the child is neither an actor
+        nor a pool, when it is not running, and when a supervisor above it stops.
         """
         actors = [child for child in self._actors(name, "suspend") if child.state is State.RUNNING]
         if not actors:

@@ -51,7 +51,7 @@ def show(actor: Actor[Any], query: Pending) -> None:
 async def ask_state(address: Address[Any], seconds: float) -> Mapping[str, object]:
     """The state of the running instance.
 
-    Raises `AskTimeout`, `ActorDown`, what `visible_state` raises, and `ValueError` or `TypeError` for `seconds`
+    Raises `AskTimeout`, `ActorDown`, the errors of `visible_state`, and `ValueError` or `TypeError` for `seconds`
     that `Address.ask` refuses.
     """
     if not isinstance(seconds, int | float) or not 0 <= seconds <= MOST_SECONDS:  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -133,7 +133,7 @@ def instance_ended(watched: WatchedAddress, error: Exception | None) -> None:
 
 
 def tell_watchers(watched: WatchedAddress) -> None:
-    """Tell every watcher what has been counted."""
+    """Tell every watcher the counted ends."""
     for watch in watched.watches or ():
         watch.tell()
 

@@ -41,7 +41,7 @@ from alysd.types.units import Sat
 
 @attrs.frozen
 class Wish:
-    """How an author wants its proposals: the fee rate, and the strategy that chooses the outputs.
+    """The preferences of an author for its proposals: the fee rate, and the strategy that chooses the outputs.
 
     `max_rate` is the chain's largest fee rate; both rates are in sat per 1,000 virtual bytes. With `consolidate`,
     a payment also spends small outputs that its payees do not need. The reserve pays the fee for these inputs.

@@ -31,7 +31,7 @@ class Waiting:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether the largest outputs that a payment can spend do not hold what is owed."""
+        """Whether the largest outputs that a payment can spend hold less than the amount owed."""
         amounts = sorted([*(coin.amount for coin in self.coins), *self.changes], reverse=True)
         return sum(amounts[:MAX_INPUTS]) < self.owed
 

@@ -74,8 +74,9 @@ def costs_of(
 ) -> Costs:
     """Compute the part of the fee for inputs that the payees do not need.
 
-    Inputs are unneeded, from the smallest on, as long as the remaining inputs hold exactly what is `owed`, or at
-    least `DUST_CHANGE` more. `scripts` are those of the outputs, `spendings` those of all federations, by number.
+    Inputs are unneeded, from the smallest on, as long as the remaining inputs hold exactly the amount `owed`, or
+    at least `DUST_CHANGE` more. `scripts` are those of the outputs, `spendings` those of all federations, by
+    number.
     """
     weight = signed_weight(scripts, [spendings[one.federation] for one in inputs])
     left = sum(one.amount for one in inputs)
@@ -253,7 +254,7 @@ def least_owed(rules: PegRules) -> Sat:
 
 
 def check_pledge(draft: Draft, amount: int) -> None:
-    """Check that the reserve can pay `amount` beside what is pledged. Raises `WrongReserveFee`."""
+    """Check that the reserve can pay `amount` beside the pledged amount. Raises `WrongReserveFee`."""
     if amount > free_reserve(draft.totals):
         raise WrongReserveFee(
             f"it is {amount} sat, and {free_reserve(draft.totals)} sat of the reserve are not pledged"

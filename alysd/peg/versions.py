@@ -70,7 +70,7 @@ def version_with(payment: Payment, txid: BitcoinHash) -> PaymentVersion | None:
 
 
 def payment_digest(payment: Payment) -> bytes:
-    """A digest of what all versions of a payment have in common, 32 bytes: all but each version's txid and fee.
+    """A digest of the common part of all versions of a payment, 32 bytes: all but each version's txid and fee.
 
     Two payments with one digest pay the same requests from the same outputs.
     """

@@ -38,7 +38,7 @@ Finding = PegIn | Uncredited | ConfirmedPayment
 
 @attrs.frozen
 class ReadBlock:
-    """A Bitcoin block that the watch has read, and what it found in it, in the order of the block.
+    """A Bitcoin block that the watch has read, and its findings, in the order of the block.
 
     `previous` is the hash of the block below.
     """

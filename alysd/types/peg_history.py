@@ -58,7 +58,7 @@ class Requested:
 class PaidRequest:
     """The payment of a request: the block at `height` says that the Bitcoin transaction `txid` is confirmed.
 
-    `amount` is what was owed, less the request's share of the Bitcoin fee.
+    `amount` is the amount owed, less the request's share of the Bitcoin fee.
     """
 
     txid: BitcoinHash

@@ -76,8 +76,8 @@ class PegOperation:
 
     `confirmations` of the `needed` ones are those of the deposit or of the payment on Bitcoin; None where they do
     not matter or are not known. `versions` are those of the payment in flight, `payment` is the txid of the
-    confirmed one, and `paid` what it pays. `ended` is the height of the block that says so, or that has the
-    refund. `refund` is the amount of a refused burn that comes back.
+    confirmed one, and `paid` the amount that it pays. `ended` is the height of the block that says so, or that has
+    the refund. `refund` is the amount of a refused burn that comes back.
     """
 
     state: OperationState

@@ -1,4 +1,4 @@
-"""A proposed block and the approvals of single authorities: what members exchange while a slot lasts.
+"""A proposed block and the approvals of single authorities, which members exchange during a slot.
 
 The rules are in docs/protocol.md, "Approvals and quorum" and "The approval rule".
 """

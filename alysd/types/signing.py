@@ -15,7 +15,8 @@ class SignedSlot:
 
     The record of a *recovering* key names no block, and its lock is its slot: the key may have signed up to this
     slot, and may have been locked at any block up to it, but the record of that is lost. `joins` says that the
-    operator lets it approve what all other members approve (docs/protocol.md, "Recovery", the second case).
+    operator lets it approve the blocks that all other members approve (docs/protocol.md, "Recovery", the second
+    case).
     """
 
     key: BlsPublicKey
@@ -26,5 +27,5 @@ class SignedSlot:
 
     @property
     def recovering(self) -> bool:
-        """Whether the record of what the key has signed is lost."""
+        """Whether the record of the key's signatures is lost."""
         return self.block == ZERO_HASH and self.lock == self.slot > 0

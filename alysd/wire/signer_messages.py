@@ -37,7 +37,7 @@ _MOST_HASHES = 2**20
 
 
 class SignerRefusal(IntEnum):
-    """The reason why the signer does not do what a request asks for."""
+    """The reason why the signer refuses a request."""
 
     MALFORMED = 1
     """The request cannot be parsed. The signer closes the connection."""
@@ -91,7 +91,7 @@ class Known:
 
 @attrs.frozen
 class RefusedBySigner:
-    """The signer does not do what was asked; `reason` is UTF-8 text."""
+    """The signer refuses the request; `reason` is UTF-8 text."""
 
     refusal: int
     reason: bytes

@@ -129,7 +129,7 @@ class OwnApproval:
 
 @attrs.frozen
 class ApprovalWithheld:
-    """The signer has refused to sign, or this node's Bitcoin node does not see what the block states."""
+    """The signer has refused to sign, or the block differs from the view of this node's Bitcoin node."""
 
 
 @attrs.frozen
@@ -294,7 +294,7 @@ class CandidateBook:
             kept.append((approval.block, approval.signature, present))
 
     def prune(self, present: Slot) -> Sequence[Candidate]:
-        """Remove what is too old at the slot `present`, and return the removed candidates."""
+        """Remove the candidates that are too old at the slot `present`, and return the removed candidates."""
         removed = [one for one in self if not present - KEPT_SLOTS < one.slot <= present + 1]
         for candidate in removed:
             del self._candidates[candidate.signed.hash]

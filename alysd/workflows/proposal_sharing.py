@@ -31,7 +31,7 @@ class ProposalSharing:
         self._timing = timing
 
     async def announce(self, candidate: Candidate) -> None:
-        """Send this node's own block with the approvals of its parent. Raises what an ask of *storage* raises."""
+        """Send this node's own block with its parent's approvals. Raises the errors of an ask of *storage*."""
         parent_hash = candidate.signed.block.parent_hash
         if parent_hash != self._genesis:
             parent = self._book.get(parent_hash)

@@ -56,7 +56,7 @@ class SignerFeed:
             return  # the reader restarts; the next slot goes on
 
     async def _next_step(self, known: Known) -> FinalityStep | None:
-        """The step from what the signer knows; None if there is none yet."""
+        """The next step for the signer; None if there is none yet."""
         tip = await self.reader.ask(ReadForkchoice(), seconds=self.timing.storage_read)
         if tip.finalized.height <= known.height:
             return None

@@ -114,7 +114,7 @@ class Port:
         self._log()
 
     def slow(self) -> None:
-        """Count a client that does not receive what is sent."""
+        """Count a client that does not receive its responses."""
         self.counts.slow += 1
         self._log()
 

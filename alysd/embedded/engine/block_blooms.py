@@ -56,7 +56,7 @@ class BlockBlooms:
     def search(self, first: int, last: int, wanted: tuple[tuple[int, ...], ...]) -> Iterator[bytes]:
         """The hashes of the canonical blocks `first` to `last` that can contain a log, in order.
 
-        `wanted` is what `LogFilter.blooms` returns. Numbers without a block are left out. Raises `Corrupt` when a
+        `wanted` is the result of `LogFilter.blooms`. Numbers without a block are left out. Raises `Corrupt` when a
         header is missing or damaged.
         """
         for number in range(first // _BLOCKS, last // _BLOCKS + 1):

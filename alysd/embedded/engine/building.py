@@ -1,4 +1,4 @@
-"""The builder of blocks: the frame of a block, and the limits of what is filled into it."""
+"""The builder of blocks: the frame of a block, and the limits of its transactions."""
 
 from collections.abc import Sequence
 

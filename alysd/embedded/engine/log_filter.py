@@ -65,7 +65,7 @@ def bloom_bits(value: bytes) -> int:
 def may_hold(bloom: int, wanted: tuple[tuple[int, ...], ...]) -> bool:
     """Whether a block with this bloom filter can contain a matching log. If false, it certainly does not.
 
-    `wanted` is what `LogFilter.blooms` returns, `bloom` the filter as a number.
+    `wanted` is the result of `LogFilter.blooms`, `bloom` the filter as a number.
     """
     for alternatives in wanted:  # loops, because `any` and `all` take three times as long
         for bits in alternatives:

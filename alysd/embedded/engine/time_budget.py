@@ -43,13 +43,13 @@ class TimeBudget:
         return self._end - self._clock()
 
     def check(self) -> None:
-        """Raise `OutOfTime` when the budget is used up, or whatever `interrupt` raises."""
+        """Raise `OutOfTime` when the budget is used up, or the error of `interrupt`."""
         self._interrupt()
         if self.left() < 0:
             raise OutOfTime
 
     def need(self, seconds: float) -> None:
-        """Raise what `check` raises, also if less than `seconds` are left for something that takes as long."""
+        """Raise the errors of `check`, and `OutOfTime` if less than `seconds` are left, which a step needs."""
         self._interrupt()
         if self.left() < seconds:
             raise OutOfTime

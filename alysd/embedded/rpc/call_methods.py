@@ -75,7 +75,7 @@ class CallMethods:
 
 @attrs.frozen
 class _Call:
-    """The parameters of a call: the message, the block, and what is changed before it."""
+    """The parameters of a call: the message, the block, and the overrides."""
 
     request: CallRequest
     at: BlockReference

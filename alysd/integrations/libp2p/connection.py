@@ -50,11 +50,11 @@ class PeerConnection:
 
     @property
     def muxed_conn(self) -> Yamux:
-        """The same as `muxed`: the name that libp2p's pubsub uses."""
+        """Another name of `muxed`, which libp2p's pubsub uses."""
         return self.muxed
 
     async def open_stream(self, protocol: str) -> "Stream":
-        """Open a stream and negotiate its protocol. Raises `NegotiationFailed`, or what `Stream` raises."""
+        """Open a stream and negotiate its protocol. Raises `NegotiationFailed`, or the errors of `Stream`."""
         try:
             stream = Stream(await self.muxed.open_stream(), self)
         except MuxedStreamError as error:

@@ -1,4 +1,4 @@
-"""The lines of this process in the node's log: news that an operator can use, and counts of strangers' acts."""
+"""The lines of this process in the node's log: news for operators, and counts of the actions of strangers."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from alysd.nurseries import isolated
 Arguments = TypeVarTuple("Arguments")
 
 SUMMARY_SECONDS = 60.0
-"""The interval of the summary of what strangers did: their number of attempts does not fill the log."""
+"""The interval of the summary of the actions of strangers: no number of attempts fills the log."""
 
 
 def say(line: str) -> None:
@@ -21,7 +21,7 @@ def say(line: str) -> None:
 
 
 class Notes:
-    """Counts what was refused, and contains the errors of code that reads the bytes of peers."""
+    """Counts refusals, and contains the errors of code that reads the bytes of peers."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -48,7 +48,7 @@ class Notes:
         self.count(f"{what}: {type(inner).__name__}")
 
     async def summarize(self) -> None:
-        """Say every minute what happened since the last summary, if anything did."""
+        """Log every minute the counts since the last summary, if there are any."""
         while True:
             await trio.sleep(SUMMARY_SECONDS)
             news = self.counts - self._said

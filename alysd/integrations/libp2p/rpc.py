@@ -1,6 +1,6 @@
 """The check of each gossip frame of a peer, before libp2p's gossipsub acts on it (libp2p/specs, gossipsub v1.1).
 
-gossipsub keeps what frames name, such as topics and message ids, in tables without bounds.
+gossipsub keeps the names in frames, such as topics and message ids, in tables without bounds.
 """
 
 from collections.abc import Container, Sequence
@@ -20,7 +20,7 @@ class BadFrame(IOException):
 
 
 def parse_frame(data: bytes, topics: Container[str]) -> rpc_pb2.RPC:
-    """Parse a frame, and remove what this node does not use. Raises `BadFrame`, or protobuf's `DecodeError`."""
+    """Parse a frame, and remove its unused fields. Raises `BadFrame`, or protobuf's `DecodeError`."""
     frame = rpc_pb2.RPC()
     frame.ParseFromString(data)
     frame.ClearField("senderRecord")

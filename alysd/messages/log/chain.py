@@ -75,7 +75,7 @@ class CandidateRefused(LogEvent):
 class CandidateDeclined(LogEvent):
     """This authority does not approve a valid proposal.
 
-    The reason is an earlier approval, a failed disk, or a difference from what its Bitcoin node sees.
+    The reason is an earlier approval, a failed disk, or a difference from the view of its Bitcoin node.
     """
 
     name = "candidate_declined"

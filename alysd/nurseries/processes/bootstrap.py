@@ -47,8 +47,8 @@ def main(options: dict[str, Any]) -> None:
 def give_up_rights(parent: int) -> list[tuple[str, str]]:
     """On Linux: end with the parent, gain no rights by exec, write no core dump, and enter the `sandbox`.
 
-    Returns the mechanisms that the kernel lacks, each with what it would prevent. On other systems nothing is
-    done: the process ends when it finds that the parent has closed the socket.
+    Returns the mechanisms that the kernel lacks, each with the actions that it would prevent. On other systems
+    nothing is done: the process ends when it finds that the parent has closed the socket.
     """
     if sys.platform != "linux":
         return []

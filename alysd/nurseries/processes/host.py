@@ -176,7 +176,7 @@ class Hosted:
         return runtime
 
     async def _drain(self) -> None:
-        """Wait until the parent has queued what the actor sent before it ended."""
+        """Wait until the parent has queued the messages that the actor sent before it ended."""
         try:
             with trio.move_on_after(math.inf if self._error is None else DRAIN_SECONDS):
                 for outlet in self._outlets:
@@ -196,7 +196,7 @@ class Hosted:
     # As the parent of the actor
 
     def child_failed(self, child: Child, error: Exception, *, stopping: bool) -> None:  # noqa: ARG002
-        """Keep the error for the real parent, which decides what happens."""
+        """Keep the error for the real parent, which decides about it."""
         self._error = error
         child.move(State.FAILED)
 

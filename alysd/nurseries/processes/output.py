@@ -21,7 +21,7 @@ _LEVELS = {name: getattr(logging, name) for name in ("DEBUG", "INFO", "WARNING",
 
 
 class Output:
-    """Logs what arrives at the descriptor `fd`, which it owns: at most `lines` in any 10 s."""
+    """Logs the lines that arrive at the descriptor `fd`, which it owns: at most `lines` in any 10 s."""
 
     def __init__(self, name: str, fd: int, lines: int) -> None:
         self._name = name

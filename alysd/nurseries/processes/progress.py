@@ -15,7 +15,7 @@ _BYTES = 16
 
 
 class Progress:
-    """A map of the file `fd`. The process may write any numbers: a reader has to bound them by what it sent."""
+    """A map of the file `fd`. The process may write any numbers, so a reader has to check their bounds."""
 
     __slots__ = ("_map", "_numbers")
 

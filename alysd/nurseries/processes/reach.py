@@ -1,4 +1,4 @@
-"""The receiving side in the parent: delivers what a process sends to one of the addresses that it may reach.
+"""The receiving side in the parent: delivers the messages of a process to one address that it may reach.
 
 The messages of a link are delivered in order. While the mailbox of the address is full, the link waits and gives
 no credit, so the process waits too. Everything received is checked: numbers, credit, encoding, permission.

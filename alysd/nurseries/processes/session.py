@@ -156,7 +156,7 @@ class Session:
             self._output.close()
 
     def settle(self, failure: Exception | None, unbegun: Unbegun) -> None:
-        """Deliver what the process has sent, and return messages that were not begun to the mailbox.
+        """Deliver the messages that the process has sent, and return those that were not begun to the mailbox.
 
         Asks that get no answer any more get an error.
         """

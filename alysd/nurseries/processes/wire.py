@@ -47,7 +47,7 @@ class Wire:
         self.waiting_bytes += len(payload) + HEAD.size
 
     def wake(self) -> None:
-        """Let the writing task send what is queued."""
+        """Let the writing task send the queued frames."""
         writer = self._writer
         if writer is not None:
             self._writer = None
@@ -59,7 +59,7 @@ class Wire:
         return self.waiting_bytes > HIGH_BYTES
 
     def flush(self) -> None:
-        """Send what is queued. If the socket takes only a part, the writing task sends the rest."""
+        """Send the queued frames. If the socket takes only a part, the writing task sends the rest."""
         if not self._left and (not self._send() or self._for_room):
             self.wake()
 
@@ -95,7 +95,7 @@ class Wire:
         return not self._out
 
     async def write(self) -> None:
-        """Send what is queued whenever `wake` was called, until cancelled."""
+        """Send the queued frames whenever `wake` was called, until cancelled."""
         while True:
             all_sent = self._send()
             if not self.full:

@@ -80,7 +80,7 @@ def run(scenario: FederationScenario | PegScenario, name: str, *, full: bool) ->
 
 
 def _run(scenario: FederationScenario | PegScenario) -> tuple[SimulatedFederation, str]:
-    """The federation after its end, and what its peg did."""
+    """The federation after its end, and the history of its peg."""
     if isinstance(scenario, FederationScenario):
         return run_scenario(scenario), ""
     result = run_peg_scenario(scenario)

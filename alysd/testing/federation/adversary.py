@@ -1,6 +1,6 @@
 """A Byzantine member: a whole node whose endpoint of the network lies with the member's key.
 
-The node itself follows the rules. Its endpoint changes what it sends: it proposes a second block in its slots,
+The node itself follows the rules. Its endpoint changes its messages: it proposes a second block in its slots,
 approves everything, holds back blocks and approvals, sends garbage, and gives false answers.
 """
 
@@ -53,7 +53,7 @@ class Habits:
 class Liar:
     """The means of a Byzantine member to lie: its key, its node's blocks, and a source of randomness.
 
-    `note` takes what it does, and `peg` lies about the peg, if there is one.
+    `note` takes descriptions of its lies, and `peg` lies about the peg, if there is one.
     """
 
     index: int

@@ -1,6 +1,6 @@
 """A disk whose machine can lose power between a write and its sync.
 
-A `SimulatedDisk` keeps what is durable: the commits to the node's database, oldest first, the signing guard, and
+A `SimulatedDisk` keeps the durable data: the commits to the node's database, oldest first, the signing guard, and
 journals, which only grow. A `DiskSession` is one process's use of the disk. A write is durable after `sync`. A
 crash ends the session at once. Of the commits that are not synced by then, a random number of the oldest are kept,
 and so for each journal; an unsynced guard is lost or kept at random.

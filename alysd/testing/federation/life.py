@@ -74,7 +74,7 @@ def begin_life(
     Without `secret` the node is a follower. `executed` are the blocks that the execution client has. `signed` is
     called with every signature that leaves the machine, and `watch` with every event of the node. `gossip` makes
     the node's endpoint of the network. `configured` has the peers that the configuration of the node names. `peg`
-    is what the node uses of the peg, None on a chain without a peg.
+    has the resources of the peg, None on a chain without a peg.
     """
     store = MemoryStore(hand.genesis, hand.genesis_state, machine.session)
     engine = attrs.evolve(hand.engine, blocks={**hand.engine.blocks, **executed})

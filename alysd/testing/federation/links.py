@@ -11,7 +11,7 @@ class LinkQuality:
 
     A message arrives after `latency` seconds and a random part of `jitter` seconds, so messages can overtake each
     other. `loss` and `duplication` are probabilities per gossip message. Requests are not lost, because a stream
-    repeats what the network loses. `bytes_per_second` is the bandwidth per direction; None is unlimited.
+    repeats lost packets. `bytes_per_second` is the bandwidth per direction; None is unlimited.
     """
 
     latency: float = 0.05

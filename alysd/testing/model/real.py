@@ -158,7 +158,7 @@ class BusyRecorder(Recorder):
 
 @attrs.frozen
 class RealChild:
-    """One actor of the real tree: its plan, its address, and what all its instances have done."""
+    """One actor of the real tree: its plan, its address, and the actions of all its instances."""
 
     plan: ChildPlan
     address: Address[RecorderProtocol]

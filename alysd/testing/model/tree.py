@@ -181,7 +181,7 @@ class TreeModel:
         return child
 
     def operate(self, operation: Operation, name: str) -> None:
-        """Do what an operator asks for the child `name`. An operation that the runtime refuses does nothing."""
+        """Execute an operator's command for a child. An operation that the runtime refuses has no effect."""
         if isinstance(operation, SpawnChild):
             self.spawn(operation.plan, name)
             return

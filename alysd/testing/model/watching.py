@@ -1,6 +1,6 @@
 """The watcher of a program: an actor that watches every child, and the rules of a death watch.
 
-The rules need no model of the watcher: they compare what it was told with the changes of state that were observed.
+The rules need no model of the watcher: they compare its messages with the changes of state that were observed.
 
 - While an address accepts messages, the instances told of are those that ended since the watch began. An instance
   that was asked to stop before it was up may count, because it may have handled the messages that waited.
@@ -82,7 +82,7 @@ class Watches:
             watcher.watch(self._children[name].address, ChildDown)
 
     def tell(self, down: Down) -> None:
-        """Note what the watcher was told."""
+        """Record a message to the watcher."""
         told = self._told[down.name]
         if told.gone:
             told.after_gone += 1
@@ -101,7 +101,7 @@ class Watches:
         return bool(names)
 
     def difference(self, system: System) -> str | None:
-        """Return what the watcher should have been told, or `None` if it was told that or handles no messages."""
+        """Return the news that the watcher lacks, or `None` if it lacks none or handles no messages."""
         (watcher,) = system.registry.find(WATCHER)
         if watcher.state is not State.RUNNING:
             return None

@@ -41,7 +41,7 @@ class Worlds:
 
     @property
     def any(self) -> TreeModel:
-        """One of the models, for what is the same in all of them: the plan, the time, the messages."""
+        """One of the models, for the parts that are the same in all of them: the plan, the time, the messages."""
         return self._models[0]
 
     def __iter__(self) -> Iterator[TreeModel]:

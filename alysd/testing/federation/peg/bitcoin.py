@@ -1,4 +1,4 @@
-"""One Bitcoin network that checks what the federation spends, and each member's view of it."""
+"""One Bitcoin network that checks the federation's payments, and each member's view of it."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -177,4 +177,4 @@ def _numbered(transaction: Transaction) -> "enumerate[TransactionOutput]":
 
 
 def _nothing(_: Transaction) -> None:
-    """A node that is cut off shows nobody what it accepts."""
+    """A node that is cut off shows nobody the transactions that it accepts."""

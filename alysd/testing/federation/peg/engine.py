@@ -101,7 +101,7 @@ class PegEngine(FakeEngine):
     accounts: dict[PayloadHash, Accounts] = attrs.field(kw_only=True, factory=dict[PayloadHash, Accounts])
 
     async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
-        """Also check the calls and the receipts root."""
+        """Check the calls and the receipts root, then the payload as `FakeEngine` does."""
         if payload.parent_hash in self.blocks and not self.down and not self.hang:
             after = self.after(payload)
             if after is None or payload.receipts_root != indexed_root(receipts_of(payload)):

@@ -1,6 +1,6 @@
 """The invariants of the peg: an oracle compares the committed blocks and Bitcoin with sums of its own.
 
-The oracle knows what the users did, and reads the committed blocks. It shares no rule with `alysd.peg`.
+The oracle knows the actions of the users, and reads the committed blocks. It shares no rule with `alysd.peg`.
 """
 
 from collections.abc import Callable, Mapping
@@ -207,7 +207,7 @@ class PegOracle:
         unspent: Mapping[OutPoint, TransactionOutput],
         totals: PegTotals,
     ) -> list[str]:
-        """The descriptions of what is unsettled after the faults; empty once everything has ended.
+        """The descriptions of unsettled operations after the faults; empty once everything has ended.
 
         `chain` has the transactions of Bitcoin's best chain, `confirmed` those with enough confirmations, and
         `unspent` the federation's outputs in it. `totals` are the ledger's sums after the head.

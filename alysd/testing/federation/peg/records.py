@@ -73,7 +73,7 @@ class MemoryBitcoinRecords:
         return self._blocks[place][0].hash if 0 <= place < len(self._blocks) else None
 
     def add(self, blocks: Sequence[ReadBlock], confirmations: int) -> None:
-        """Add blocks on top of the newest, and forget what is found again with this many confirmations."""
+        """Add blocks on top of the newest, and forget lost transactions that have enough confirmations again."""
         self._write(_Added(tuple(blocks), confirmations))
 
     def remove_newest(self) -> None:

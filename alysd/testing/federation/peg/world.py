@@ -65,7 +65,7 @@ class SimulatedPeg:
         self.oracle.check_chain(self._transactions())
 
     def unsettled(self, head: ChainState) -> list[str]:
-        """The descriptions of what is unsettled, as far as the ledger after `head` says."""
+        """The descriptions of unsettled operations, as far as the ledger after `head` says."""
         deep = {one.txid for block in self.bitcoin.blocks[:-CONFIRMATIONS] for one in block.transactions}
         return self.oracle.unsettled(self._transactions(), deep, self.bitcoin.unspent(), head.peg)
 
