@@ -169,7 +169,7 @@ class BridgeActor(Actor[Bridge]):
 
 def _halted(lost: Sequence[Expected]) -> NotSeenOnBitcoin:
     first = lost[0]
-    what = "minted deposit" if first.change is None else "confirmed payment"
+    what = "confirmed payment" if first.is_payment else "minted deposit"
     more = f", nor {len(lost) - 1} more" if len(lost) > 1 else ""
     return NotSeenOnBitcoin(
         f"the peg is halted: the {what} {displayed(first.txid)} is not on Bitcoin any more{more}"

@@ -1,4 +1,4 @@
-"""Compares everything on which the ledger relies with Bitcoin: minted deposits, and the change of payments.
+"""Compares everything on which the ledger relies with Bitcoin: minted deposits, and confirmed payments.
 
 A reorganisation of Bitcoin that is deeper than `peg_in_confirmations` can remove a minted deposit or a confirmed
 payment. The Bitcoin watch notices only the reorganisations that it follows. A node that has not followed one,
@@ -20,8 +20,8 @@ from alysd.messages.log.base import LogEvent
 from alysd.messages.log.peg import PegHalted, PegResumed
 from alysd.types.bitcoin_watch import Expected
 from alysd.types.hashes import BitcoinHash, BlockHash, displayed
-from alysd.types.peg import FederationOutput, Minted
-from alysd.types.tables import EntryPage, Table
+from alysd.types.peg import Minted, PaidOut
+from alysd.types.tables import Table
 from alysd.types.units import Sat
 
 PAGE = 1_000
@@ -42,8 +42,6 @@ SECOND_LOOK = 60.0
 A Bitcoin node that has just started does not know the newest blocks, nor that it lacks them."""
 
 NOT_COMPARED = "the deposits that blocks have minted have not been compared with Bitcoin since the start"
-
-_TXID_BYTES = 32
 
 
 @attrs.define
@@ -93,7 +91,7 @@ class LedgerAudit:
         end. Missing transactions are looked for a second time, because a Bitcoin node that was down may be behind.
         """
         found: list[Expected] = []
-        for table in (Table.MINTED, Table.OUTPUTS):
+        for table in (Table.MINTED, Table.CONFIRMED):
             after: bytes | None = b""
             while after is not None and len(found) < MAX_ITEMS:
                 missing, after = await answered(lambda table=table, after=after: self._page(table, after))
@@ -107,7 +105,7 @@ class LedgerAudit:
             f"may be behind; this node looks again after {SECOND_LOOK:.0f} s"
         )
         await trio.sleep(SECOND_LOOK)
-        return await answered(lambda: self._ask_missing(suspects))
+        return await answered(lambda: self._still_missing(suspects))
 
     async def _page(self, table: Table, after: bytes) -> tuple[tuple[Expected, ...], bytes | None]:
         """Compare the next entries of a table. Returns the missing ones, and where to go on."""
@@ -115,18 +113,24 @@ class LedgerAudit:
         page = await self.reads.chain.ask(
             ListEntries(table, after, PAGE, head.hash), seconds=self.reads.timing.chain_lookup
         )
-        expected = _deposits(page) if table is Table.MINTED else await self._changes(page, head.hash)
-        return await self._ask_missing(expected), page.next
+        entries = cast("Sequence[tuple[bytes, Minted | PaidOut]]", page.entries)
+        relied_on = {_expected(BitcoinHash(key), entry): entry for key, entry in entries}
+        missing = await self._ask_missing(tuple(relied_on))
+        return await self._lost_of([(one, relied_on[one]) for one in missing]), page.next
 
-    async def _changes(self, page: EntryPage, at: BlockHash) -> tuple[Expected, ...]:
-        """The outputs that are the change of payments; those of deposits are compared as deposits."""
-        txids = [BitcoinHash(key[:_TXID_BYTES]) for key, _ in page.entries]
-        minted = await self.reads.minted(txids, at)
-        return tuple(
-            Expected(txid, cast("FederationOutput", entry).amount, int.from_bytes(key[_TXID_BYTES:], "big"))
-            for txid, deposit, (key, entry) in zip(txids, minted, page.entries, strict=True)
-            if deposit is None
-        )
+    async def _still_missing(self, suspects: tuple[Expected, ...]) -> tuple[Expected, ...]:
+        """Those that Bitcoin does not have now either."""
+        missing, head = await self._ask_missing(suspects), await self.reads.head()
+        return await self._lost_of(await self.reads.relied_on(missing, head.hash))
+
+    async def _lost_of(self, missing: Sequence[tuple[Expected, Minted | PaidOut]]) -> tuple[Expected, ...]:
+        """Those of the missing transactions for which Bitcoin has no other version that would do as well."""
+        lost: list[Expected] = []
+        for one, entry in missing:
+            others = tuple(Expected(txid, None) for txid in entry.others) if isinstance(entry, PaidOut) else ()
+            if len(await self._ask_missing(others)) == len(others):
+                lost.append(one)
+        return tuple(lost)
 
     async def _ask_missing(self, expected: tuple[Expected, ...]) -> tuple[Expected, ...]:
         found: list[Expected] = []
@@ -147,7 +151,7 @@ class LedgerAudit:
         lost: list[Expected] = []
         after = b""
         while page := await self.reads.watch_ask(GetLost(self._confirmations, after)):
-            lost += await self.reads.relied_on(page, block)
+            lost += await self._lost_of(await self.reads.relied_on(page, block))
             after = page[-1].key
         if lost and not self.lost:
             self.report(_halted(lost))
@@ -161,11 +165,10 @@ class LedgerAudit:
         return self.reads.context.spec.peg_in_confirmations
 
 
-def _deposits(page: EntryPage) -> tuple[Expected, ...]:
-    return tuple(Expected(BitcoinHash(key), cast("Minted", entry).amount) for key, entry in page.entries)
+def _expected(txid: BitcoinHash, entry: Minted | PaidOut) -> Expected:
+    return Expected(txid, entry.amount if isinstance(entry, Minted) else None)
 
 
 def _halted(lost: Sequence[Expected]) -> PegHalted:
-    deposits = [one for one in lost if one.change is None]
-    amount = Sat(sum(one.amount for one in deposits))
-    return PegHalted(len(deposits), amount, len(lost) - len(deposits), lost[0].txid)
+    deposits = [one.amount for one in lost if one.amount is not None]
+    return PegHalted(len(deposits), Sat(sum(deposits)), len(lost) - len(deposits), lost[0].txid)

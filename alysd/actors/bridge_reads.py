@@ -27,7 +27,7 @@ from alysd.types.bitcoin_watch import Confirmation, Expected
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import BitcoinHash, BlockHash
-from alysd.types.peg import FreeOutput, Minted, Payment, Transaction, coin_of
+from alysd.types.peg import FreeOutput, Minted, PaidOut, Payment, Transaction, coin_of
 from alysd.types.tables import SHAPES, Entry, Table
 
 Reply = TypeVar("Reply")
@@ -118,12 +118,18 @@ class BridgeReads:
         found = await self.watch_ask(GetConfirmations(tuple(txids)))
         return {txid: one for txid, one in zip(txids, found, strict=True) if one is not None}
 
-    async def relied_on(self, lost: Sequence[Expected], at: BlockHash) -> tuple[Expected, ...]:
-        """Those transactions of which the ledger after the block `at` has the mint, or the change."""
-        tables = (Table.MINTED if one.change is None else Table.OUTPUTS for one in lost)
-        keys = tuple((table, one.key) for table, one in zip(tables, lost, strict=True))
+    async def relied_on(
+        self, lost: Sequence[Expected], at: BlockHash
+    ) -> tuple[tuple[Expected, Minted | PaidOut], ...]:
+        """Those transactions of which the ledger after the block `at` has the mint, or the confirmation."""
+        tables = (Table.CONFIRMED if one.is_payment else Table.MINTED for one in lost)
+        keys = tuple((table, one.txid) for table, one in zip(tables, lost, strict=True))
         entries = await self.chain.ask(GetEntries(keys, at), seconds=self.timing.chain_lookup)
-        return tuple(one for one, entry in zip(lost, entries, strict=True) if entry is not None)
+        return tuple(
+            (one, cast("Minted | PaidOut", entry))
+            for one, entry in zip(lost, entries, strict=True)
+            if entry is not None
+        )
 
     async def fee_rate(self) -> int | None:
         """The Bitcoin node's fee estimate."""

@@ -118,7 +118,7 @@ class NodeReport:
         reasons: list[str] = []
         if self.peg is not None and self.peg.lost:
             lost, count = self.peg.lost[0], len(self.peg.lost)
-            what = "deposit" if lost.change is None else "payment"
+            what = "payment" if lost.is_payment else "deposit"
             more = f" and {count - 1} more" if count > 1 else ""
             reasons.append(
                 f"the peg is halted: Bitcoin has lost the {what} {displayed(lost.txid)}{more}, on which the "

@@ -4,8 +4,10 @@
     deposits    number (8, BE)  -> height (4, BE) | the deposit
     uncredited  number (8, BE)  -> height (4, BE) | the payment that is not credited
     payments    number (8, BE)  -> height (4, BE) | the federation's own payment
-    places      txid            -> number (8, BE) | height (4, BE) | amount (8, BE) | the name of its table
-    lost        key (Expected)  -> amount (8, BE): transactions that the ledger may rely on and Bitcoin has lost
+    places      txid            -> number (8, BE) | height (4, BE) | amount (8, BE) | the name of its table; the
+                                   amount of a payment is 0
+    lost        key (Expected)  -> amount of a deposit (8, BE), or nothing: transactions that the ledger may rely
+                                   on and Bitcoin has lost
     signed      txid            -> height (4, BE): at which the watch was first told of a payment's witnesses
     meta        "identity", "next" (the next number)
 
@@ -49,7 +51,7 @@ KINDS: Mapping[type[Any], str] = MappingProxyType(
 
 TABLES = (*KINDS.values(), "blocks", "places", "lost", "signed", "meta")
 
-VERSION = 2
+VERSION = 3
 """The version of the tables' contents."""
 
 MAX_SIGNED = 1_024
@@ -250,8 +252,8 @@ class _Place:
 
 
 def _amount(finding: Finding) -> int:
-    """The amount by which a transaction is compared with the ledger: of a payment, that of its last output."""
-    return finding.transaction.outputs[-1].amount if isinstance(finding, ConfirmedPayment) else finding.amount
+    """The amount by which a transaction is compared with the ledger, which knows a payment by its txid alone."""
+    return 0 if isinstance(finding, ConfirmedPayment) else finding.amount
 
 
 def _is_missing(txn: RecordTransaction, expected: Expected, highest: int) -> bool:
@@ -259,20 +261,20 @@ def _is_missing(txn: RecordTransaction, expected: Expected, highest: int) -> boo
     if stored is None:
         return True
     place = _Place.of(stored)
-    table = KINDS[PegIn if expected.change is None else ConfirmedPayment]
-    return place.table != table or place.height > highest or place.amount != expected.amount
+    table = KINDS[ConfirmedPayment if expected.is_payment else PegIn]
+    return place.table != table or place.height > highest or place.amount != (expected.amount or 0)
 
 
 def _put_lost(txn: RecordTransaction, expected: Expected) -> None:
-    txn.put("lost", expected.key, expected.amount.to_bytes(_AMOUNT_BYTES, "big"))
+    amount = b"" if expected.amount is None else expected.amount.to_bytes(_AMOUNT_BYTES, "big")
+    txn.put("lost", expected.key, amount)
 
 
 def _scan_lost(txn: RecordTransaction, after: bytes) -> Iterator[Expected]:
     for key, value in txn.scan("lost", after):
         if key != after:
-            txid, index = BitcoinHash(key[:_TXID_BYTES]), key[_TXID_BYTES:]
-            change = int.from_bytes(index, "big") if index else None
-            yield Expected(txid, Sat(int.from_bytes(value, "big")), change)
+            amount = Sat(int.from_bytes(value, "big")) if value else None
+            yield Expected(BitcoinHash(key[:_TXID_BYTES]), amount)
 
 
 def _forget_found(txn: RecordTransaction, highest: int) -> None:

@@ -20,6 +20,7 @@ from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import (
     FederationOutput,
     OutPoint,
+    PaidOut,
     Payment,
     PaymentVersion,
     PegOutProposal,
@@ -133,6 +134,8 @@ def confirm(draft: Draft, txid: BitcoinHash, height: Height) -> None:
     for version in payment.versions:
         draft.delete(VersionOf, version.txid)
     draft.delete(Payment, payment.versions[0].txid)
+    others = () if payment.change else tuple(one.txid for one in payment.versions if one.txid != txid)
+    draft.put(txid, PaidOut(height, others))
     share = share_of(payment, confirmed.fee)
     for payee in payment.payees:
         draft.put(number_key(payee.request), PaidRequest(txid, height, Sat(payee.owed - share)))

@@ -7,7 +7,7 @@ reorganisation moves to another block gets a new, higher number.
 import attrs
 
 from alysd.types.hashes import BitcoinHash, EvmAddress
-from alysd.types.peg import OutPoint, PegIn, Transaction
+from alysd.types.peg import PegIn, Transaction
 from alysd.types.units import Sat
 
 
@@ -100,29 +100,29 @@ def txid_of(seen: Seen) -> BitcoinHash:
 class Expected:
     """A transaction on which the ledger relies: it must be in the best chain, with `peg_in_confirmations`.
 
-    It is a deposit of `amount` that a block has minted. Or, if `change` is not None, it is a confirmed payment by
-    the federation: its last output, which has the number `change`, pays `amount` back to the federation.
+    It is a deposit of `amount` that a block has minted. Or, if `amount` is None, it is a payment by the federation
+    that a block has confirmed; its txid says everything.
     """
 
     txid: BitcoinHash
-    amount: Sat
-    change: int | None = None
+    amount: Sat | None
+
+    @property
+    def is_payment(self) -> bool:
+        """Whether it is a payment by the federation, and no deposit."""
+        return self.amount is None
 
     @property
     def key(self) -> bytes:
-        """The key of its entry in the ledger: in the table of minted deposits, or in that of the outputs."""
-        return self.txid if self.change is None else OutPoint(self.txid, self.change).key
+        """A key that orders expected transactions, 33 bytes."""
+        return self.txid + bytes([self.is_payment])
 
 
 def expected_of(seen: Seen) -> Expected | None:
     """The transaction as the ledger may rely on it; None for one that is not credited."""
     if isinstance(seen, SeenDeposit):
         return Expected(seen.peg_in.txid, seen.peg_in.amount)
-    if isinstance(seen, SeenUncredited):
-        return None
-    transaction = seen.payment.transaction
-    last = len(transaction.outputs) - 1
-    return Expected(transaction.txid, transaction.outputs[last].amount, last)
+    return None if isinstance(seen, SeenUncredited) else Expected(txid_of(seen), None)
 
 
 @attrs.frozen

@@ -212,6 +212,18 @@ class Minted:
 
 
 @attrs.frozen
+class PaidOut:
+    """A payment that Bitcoin has confirmed, as the block at `height` says.
+
+    `others` are the txids of the versions that would leave the ledger the same if Bitcoin had confirmed one of
+    them instead: all other versions of a payment without change.
+    """
+
+    height: Height
+    others: tuple[BitcoinHash, ...]
+
+
+@attrs.frozen
 class PegOutRequest:
     """An accepted request for a payment of `owed` sat, less a share of the Bitcoin fee, to the output script."""
 

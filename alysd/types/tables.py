@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 import attrs
 
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, TransactionHash
-from alysd.types.peg import FederationOutput, FreeOutput, Minted, Payment, PegOutRequest, Refund, VersionOf
+from alysd.types.peg import (
+    FederationOutput,
+    FreeOutput,
+    Minted,
+    PaidOut,
+    Payment,
+    PegOutRequest,
+    Refund,
+    VersionOf,
+)
 from alysd.types.peg_history import BurnsOf, OperationRecord, PaidRequest, Refunded, Requested
 from alysd.types.units import Height
 
@@ -24,7 +33,7 @@ class Proof:
     aux_hash: AuxHash
 
 
-LedgerEntry = FederationOutput | FreeOutput | Minted | PegOutRequest | Refund | Payment | VersionOf
+LedgerEntry = FederationOutput | FreeOutput | Minted | PegOutRequest | Refund | Payment | VersionOf | PaidOut
 """The types of the values of the peg's ledger."""
 
 HistoryEntry = OperationRecord | BurnsOf | Requested | PaidRequest | Refunded
@@ -64,6 +73,9 @@ class Table(Enum):
     SPENDS = "spends"
     """Maps the txid of each version of a payment to the payment."""
 
+    CONFIRMED = "confirmed"
+    """Maps the txid of a confirmed payment to its confirmation. Entries are never deleted."""
+
     OPERATIONS = "operations"
     """Maps the number of an operation (8 bytes) to the operation. The entries of the history are never deleted."""
 
@@ -97,6 +109,7 @@ SHAPES: Mapping[Table, Shape] = {
     Table.REFUNDS: Shape(bytes, Refund),
     Table.PAYMENTS: Shape(BitcoinHash, Payment),
     Table.SPENDS: Shape(BitcoinHash, VersionOf),
+    Table.CONFIRMED: Shape(BitcoinHash, PaidOut),
     Table.OPERATIONS: Shape(bytes, OperationRecord),
     Table.BURNS: Shape(TransactionHash, BurnsOf),
     Table.REQUESTED: Shape(bytes, Requested),

@@ -1,5 +1,6 @@
 """The comparison of the whole ledger with Bitcoin, on nodes that did not see the reorganisation."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -11,6 +12,7 @@ from alysd.actors.bridge_audit import LEAST_REST, SECOND_LOOK
 from alysd.errors import NotNow, NotSeenOnBitcoin
 from alysd.messages.bridge import CheckNotHalted, GetPegHealth, PegHealth
 from alysd.messages.log.peg import PegHalted, PegResumed
+from alysd.peg.estimates import STUCK_BLOCKS
 from alysd.types.bitcoin_watch import Expected
 from alysd.types.hashes import BitcoinHash, sha256
 from alysd.types.peg import Minted, PegContents, Transaction
@@ -35,9 +37,9 @@ def mint(rig: BridgeRig, name: str, sat: int = 70_000) -> Expected:
     return Expected(txid, Sat(sat))
 
 
-async def with_confirmed_payment(rig: BridgeRig) -> Transaction:
-    """Have a payment confirmed, with change."""
-    rig.deposit(1_000_000)
+async def with_confirmed_payment(rig: BridgeRig, deposit: int = 1_000_000) -> Transaction:
+    """Have a payment of 300,000 sat less the service fee confirmed."""
+    rig.deposit(deposit)
     await rig.mine(CONFIRMATIONS + 1)
     await rig.step([burn(300_000)])
     proposal = (await rig.step()).proposal
@@ -161,7 +163,66 @@ async def test_a_confirmed_payment_that_is_gone_halts_the_peg(tmp_path: Path, au
         await rig.bridge.ask(CheckNotHalted())
 
 
-async def test_a_new_node_compares_the_change_of_payments(tmp_path: Path, autojump_clock: MockClock) -> None:
+async def test_a_confirmed_payment_without_change_that_is_gone_halts_the_peg(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """No output of the federation shows that it is gone."""
+    async with bridge_rig(tmp_path) as rig:
+        paid = await with_confirmed_payment(rig, deposit=300_000)
+        assert len(paid.outputs) == 1
+        assert rig.ledger.head.peg.outputs == 0
+        await rig.bridge.ask(CheckNotHalted())
+        rig.chain.reorganise(CONFIRMATIONS + 1, keep=False)
+        await rig.settled()
+        with pytest.raises(NotSeenOnBitcoin, match="the peg is halted: the confirmed payment"):
+            await rig.bridge.ask(CheckNotHalted())
+        assert halts(rig) == [PegHalted(0, Sat(0), 1, paid.txid)]
+        ledger, chain = rig.ledger, rig.chain
+    async with bridge_rig(tmp_path / "new", ledger, chain) as rig:
+        assert (await rig.bridge.ask(GetPegHealth())).lost == (Expected(paid.txid, None),)
+        rig.chain.mempool[paid.txid] = paid
+        await rig.mine(CONFIRMATIONS)
+        await rig.bridge.ask(CheckNotHalted())
+
+
+@pytest.mark.parametrize(("deposit", "halted"), [(300_000, False), (1_000_000, True)], ids=["no change", "change"])
+async def test_another_version_of_a_payment_without_change_does_as_well(
+    tmp_path: Path, autojump_clock: MockClock, deposit: int, halted: bool
+) -> None:
+    """The payees have their bitcoin. With change, the ledger knows an output that does not exist."""
+    async with bridge_rig(tmp_path) as rig:
+        rig.deposit(deposit)
+        await rig.mine(CONFIRMATIONS + 1)
+        await rig.step([burn(300_000)])
+        versions: list[Transaction] = []
+        for _ in range(2):
+            proposal = (await rig.step()).proposal
+            assert proposal is not None
+            versions.append(rig.sign_only(proposal.transaction))
+            rig.signed[:] = versions[-1:]
+            await rig.step()
+            await rig.contents()  # the wait begins when the node knows the witnesses
+            await rig.mine(STUCK_BLOCKS + 1)
+        first, newer = versions
+        rig.chain.mempool[first.txid] = first
+        await rig.mine(CONFIRMATIONS + 1)
+        assert [one.txid for one in (await rig.step()).confirmed] == [first.txid]
+        rig.chain.reorganise(CONFIRMATIONS + 1, keep=False)
+        rig.chain.mempool[newer.txid] = newer
+        await rig.mine(CONFIRMATIONS - 1)
+        with pytest.raises(NotSeenOnBitcoin, match="the peg is halted: the confirmed payment"):
+            await rig.bridge.ask(CheckNotHalted())
+        await rig.mine()
+        lost = (Expected(first.txid, None),) if halted else ()
+        with suppress(NotSeenOnBitcoin):
+            await rig.bridge.ask(CheckNotHalted())
+        assert (await rig.bridge.ask(GetPegHealth())).lost == lost
+        ledger, chain = rig.ledger, rig.chain
+    async with bridge_rig(tmp_path / "new", ledger, chain) as rig:
+        assert (await rig.bridge.ask(GetPegHealth())).lost == lost
+
+
+async def test_a_new_node_compares_the_payments(tmp_path: Path, autojump_clock: MockClock) -> None:
     async with bridge_rig(tmp_path) as rig:
         paid = await with_confirmed_payment(rig)
         ledger, chain = rig.ledger, rig.chain
@@ -169,7 +230,7 @@ async def test_a_new_node_compares_the_change_of_payments(tmp_path: Path, autoju
     async with bridge_rig(tmp_path / "new", ledger, chain) as rig:
         await rig.settled()
         (lost,) = (await rig.bridge.ask(GetPegHealth())).lost
-        assert (lost.txid, lost.change) == (paid.txid, 1)
+        assert lost == Expected(paid.txid, None)
 
 
 async def test_a_payment_in_flight_may_be_reorganised(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -105,7 +105,7 @@ def test_what_was_lost_is_forgotten_with_enough_confirmations_again(records: Lmd
 
 def test_a_transaction_is_missing_unless_it_is_there_as_expected(records: LmdbBitcoinRecords) -> None:
     records.add([block(1, uncredited("u")), block(2, deposit("a"))], 1)
-    wrong = [Expected(digest("a"), Sat(8)), Expected(digest("a"), Sat(7), 0), lost("u"), lost("none")]
+    wrong = [Expected(digest("a"), Sat(8)), Expected(digest("a"), None), lost("u"), lost("none")]
     assert records.missing([lost("a"), *wrong], 2) == tuple(wrong)
     assert records.missing([lost("a")], 1) == (lost("a"),)
 

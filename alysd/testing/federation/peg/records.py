@@ -151,9 +151,7 @@ class MemoryBitcoinRecords:
         seen = self._places.get(expected.txid)
         if seen is None or seen.height > highest:
             return True
-        found = expected_of(seen)
-        same = found is not None and (found.change is None) == (expected.change is None)
-        return not same or found is None or found.amount != expected.amount
+        return expected_of(seen) != expected
 
     def _seen(self) -> Iterator[Seen]:
         return (one for _, seen in self._blocks for one in seen)
