@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 import httpx
@@ -82,28 +82,32 @@ def find(name: str) -> Path | None:
         if not Path(chosen).is_file():
             raise FileNotFoundError(f"{variable}={chosen}: no such file")
         return Path(chosen)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    installed = Path(os.environ.get("ALYSD_COMPONENTS") or cache / "alysd" / "components") / "bin" / name
+    installed = folder() / "bin" / name
     if installed.is_file():
         return installed
     on_path = shutil.which(name)
     return Path(on_path) if on_path else None
 
 
-def require(name: str) -> Path:
-    """The path of the program `name`.
+def folder() -> Path:
+    """The folder into which `scripts/install-components` installs by default."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("ALYSD_COMPONENTS") or cache / "alysd" / "components")
 
-    If the program is missing, this skips the test, or fails it under `ALYSD_REQUIRE_COMPONENTS=1`.
-    """
+
+def require(name: str) -> Path:
+    """The path of the program `name`. If it is missing, this does what `missing` does."""
+    return find(name) or missing(name)
+
+
+def missing(name: str) -> NoReturn:
+    """Skip the test because a component is missing, or fail it under `ALYSD_REQUIRE_COMPONENTS=1`."""
     import pytest
 
-    found = find(name)
-    if found is None:
-        reason = f"{name} is not installed; run scripts/install-components --only {name}"
-        if os.environ.get("ALYSD_REQUIRE_COMPONENTS") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+    reason = f"{name} is not installed; run scripts/install-components --only {name}"
+    if os.environ.get("ALYSD_REQUIRE_COMPONENTS") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @attrs.define(eq=False, kw_only=True)

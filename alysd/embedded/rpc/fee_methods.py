@@ -11,6 +11,7 @@ from alysd.embedded.rpc.backend import EthBackend
 from alysd.embedded.rpc.requests import BlockReference, block_number
 from alysd.embedded.rpc.views import View
 from alysd.errors import Malformed
+from alysd.types.units import Wei
 
 MAX_HISTORY = 1024
 """The maximum number of blocks of a fee history, as in geth."""
@@ -59,7 +60,11 @@ class FeeMethods:
         return to_quantity(1)
 
     async def history(self, params: Params) -> View:
-        """For each block of a range: the base fee, the used fraction of the gas limit, percentiles of the tips."""
+        """For each block of a range: the base fee, the used fraction of the gas limit, percentiles of the tips.
+
+        The tips of a block without transactions are the pool's minimum; geth's are zero. Foundry suggests the
+        median of the tips that are not zero, or else 1 wei, which the pool refuses.
+        """
         count = min(params.required(0, _count), MAX_HISTORY)
         newest = params.required(1, block_number)
         percentiles = params.optional(2, _percentiles, ())
@@ -85,7 +90,12 @@ class FeeMethods:
         if newest is None:
             raise RpcError(SERVER_ERROR, f"request beyond head block: requested {at}, head {head.number}")
         count = min(count, newest.number + 1)
-        return reader.fee_history(count, newest.number, percentiles) if count else None
+        if not count:
+            return None
+        found = reader.fee_history(count, newest.number, percentiles)
+        least = tuple(Wei(self.minimum_tip) for _ in percentiles)
+        paid = zip(found.rewards, found.gas_used_ratios, strict=False)
+        return attrs.evolve(found, rewards=tuple(tips if used else least for tips, used in paid))
 
 
 def _history_view(found: FeeHistory) -> View:

@@ -17,7 +17,8 @@ async def test_the_history_covers_the_blocks_asked_for(tmp_path: Path) -> None:
         await chain.mine()
         history = await chain.rpc("eth_feeHistory", "0x2", "latest", [50])
         assert (history["oldestBlock"], len(history["baseFeePerGas"])) == ("0x1", 3)
-        assert history["reward"] == [[hex(2 * GWEI)], ["0x0"]]
+        least = hex(chain.pool.limits.minimum_tip)
+        assert history["reward"] == [[hex(2 * GWEI)], [least]], "forge would offer 1 wei, which the pool refuses"
         assert history["gasUsedRatio"] == [21_000 / 30_000_000, 0]
         heads = [await chain.rpc("eth_getBlockByNumber", number) for number in ("0x1", "0x2")]
         assert history["baseFeePerGas"][:2] == [head["baseFeePerGas"] for head in heads]
