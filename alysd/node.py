@@ -111,6 +111,7 @@ from alysd.workflows.finality import follow_finality
 from alysd.workflows.internal_miner import InternalMiner
 from alysd.workflows.own_key import OwnKey
 from alysd.workflows.peg_contents import PegAuthor
+from alysd.workflows.peg_operations import PegOperations
 from alysd.workflows.signer_feed import SignerFeed
 
 REFUSALS = (*(error for error, how in HANDLING.items() if how.refusal), NotAnswered)
@@ -288,6 +289,9 @@ def _bridge(node: Node) -> list[SupervisorSpec]:
                 to.chain, to.storage, to.network, None if bitcoin is None else to.bitcoin_watch,
                 None if bitcoin is None else to.bridge, resources.payment_signer, context, signatures, timing,
             ), restart=ExponentialBackoff()),
+            task("peg operations", PegOperations(
+                to.reader, node.bus, resources.clock, context, rules, timing,
+            ).run, restart=ExponentialBackoff(), priority=Priority.BACKGROUND),
             *([] if resources.following_signer is None else [
                 task("signer feed", SignerFeed(resources.following_signer, to.reader, timing).run,
                      restart=CircuitBreaker(failures=1, open_seconds=SIGNER_PAUSE), priority=Priority.BACKGROUND),

@@ -78,6 +78,7 @@ async def test_a_chain_with_a_peg_gathers_signatures_without_a_bitcoin_node(
         (supervised,) = [child for child in node.system.snapshot().walk() if child.name == "BridgeSupervisor"]
         assert [(child.name, child.restart) for child in supervised.children] == [
             ("federation", "ExponentialBackoff"),
+            ("peg operations", "ExponentialBackoff"),
         ]
         await node.slots(5)
         assert node.crashed() == set()
@@ -94,6 +95,7 @@ async def test_a_dead_bitcoin_node_stops_nothing(
             ("bitcoin watch", "ExponentialBackoff"),
             ("bridge", "ExponentialBackoff"),
             ("federation", "ExponentialBackoff"),
+            ("peg operations", "ExponentialBackoff"),
         ]
         await node.slots(30)
         assert (len(node.missed), node.crashed()) == (0, set())

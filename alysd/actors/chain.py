@@ -18,14 +18,14 @@ from alysd.messages.chain import (
     GetState,
     ListEntries,
 )
-from alysd.messages.events import HeadMoved
+from alysd.messages.events import ChainEvent, HeadMoved, OperationsChanged
 from alysd.messages.evidence import EvidenceKeeping, ReportRivals
 from alysd.messages.storage import CommitBlocks, GetFinalEntries, ListFinalEntries, LoadChain, Storage
 from alysd.nurseries import Actor, ActorDown, Address, MailboxFull, NotAnswered, handles
 from alysd.timing import Timing
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, ForkChoiceChange, HeadBundle, StoredBlock
 from alysd.types.hashes import displayed
-from alysd.types.tables import Entry, EntryPage
+from alysd.types.tables import MOVES, Entry, EntryPage
 
 
 class ChainActor(Actor[Chain]):
@@ -39,7 +39,7 @@ class ChainActor(Actor[Chain]):
         self,
         storage: Address[Storage],
         evidence: Address[EvidenceKeeping],
-        publish: Callable[[HeadMoved], object],
+        publish: Callable[[ChainEvent], object],
         timing: Timing,
     ) -> None:
         self._storage = storage
@@ -140,6 +140,9 @@ class ChainActor(Actor[Chain]):
             # Whether the blocks are on disk is unknown. The error restarts this actor.
             block = displayed(blocks[-1].state.hash)
             raise StoreError(f"storage did not confirm that block {block} was stored: {error}") from error
+        for executed in blocks:
+            if changes := tuple(one for one in executed.changes if one.table in MOVES):
+                self._publish(OperationsChanged(executed.state, changes))
         if self._tree.tip != before:
             removed = max(placement.removed for _, placement in placed)
             self._publish(HeadMoved(before, self._tree.tip, removed))

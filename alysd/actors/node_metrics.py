@@ -18,6 +18,7 @@ from alysd.messages.events import (
     BlockProduced,
     EvidenceFound,
     HeadMoved,
+    OperationsMoved,
     ProductionHalted,
     QuorumChanged,
     SlotMissed,
@@ -32,12 +33,14 @@ from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import Forkchoice
 from alysd.types.peers import ClockDifference
 from alysd.types.peg import PegTotals
+from alysd.types.peg_operation import PegSummary
 from alysd.types.sync import SyncProgress
 
 EVENTS = (
     BlockProduced,
     EvidenceFound,
     HeadMoved,
+    OperationsMoved,
     ProductionHalted,
     QuorumChanged,
     SlotMissed,
@@ -79,6 +82,9 @@ class EventCounts:
         self._evidence = counter("evidence", "Pieces of evidence against an authority.", ("authority",))
         self._works = counter("works_queued", "Valid proofs of work that were queued, also those of other nodes.")
         self._workflows = counter("workflow_changes", "States that workflows entered.", ("workflow", "state"))
+        self._moves = counter(
+            "peg_operation_moves", "States that operations of the peg entered by blocks.", ("kind", "state")
+        )
         self._workflow_children: dict[tuple[str, str], Counter] = {}
         self._federation = FederationMetrics(registry)
         self._blocks = self._misses = self._reorganisations = 0
@@ -119,6 +125,9 @@ class EventCounts:
                 self._federation.quorum_changed(event)
             case WorkQueued():
                 self._works.inc()
+            case OperationsMoved(moves):
+                for one in moves.moves:
+                    self._moves.labels(one.kind, one.state.value).inc()
             case WorkflowMoved(workflow, state):
                 self._workflow_child(workflow, state).inc()
             case _:
@@ -161,6 +170,8 @@ class SnapshotCollector(Collector):
             yield from _chain_metrics(self.scrape.head)
             if self.scrape.peg:
                 yield from _peg_metrics(self.scrape.head.head.peg)
+        if self.scrape.operations is not None:
+            yield from _operation_metrics(self.scrape.operations, self.scrape.now)
         if self.scrape.sync is not None:
             yield from _sync_metrics(self.scrape.sync)
         if self.scrape.peers is not None:
@@ -254,6 +265,18 @@ def _halt_metrics(health: PegHealth) -> Iterable[Metric]:
         "alysd_peg_compared",
         "1 once this node has compared the ledger with Bitcoin. Until then it takes no part in the peg.",
         health.doubt is None,
+    )
+
+
+def _operation_metrics(summary: PegSummary, now: float) -> Iterable[Metric]:
+    burns = GaugeMetricFamily("alysd_peg_open_burns", "Burns that have not ended, by state.", labels=["state"])
+    for state, count in summary.open:
+        burns.add_metric([state.value], count)
+    yield burns
+    yield GaugeMetricFamily(
+        "alysd_peg_oldest_burn_seconds",
+        "Age of the oldest accepted burn whose payment is not confirmed, 0 without one.",
+        0.0 if summary.since is None else max(0.0, now - summary.since),
     )
 
 

@@ -13,6 +13,7 @@ from alysd.messages.events import (
     ChainEvent,
     EvidenceFound,
     HeadMoved,
+    OperationsMoved,
     ProductionHalted,
     QuorumChanged,
     SlotMissed,
@@ -28,6 +29,7 @@ from alysd.messages.log.chain import (
     SlotsMissed,
     SlotsResumed,
 )
+from alysd.messages.log.peg import PegOperationMoved, PegOperationsNotLogged
 from alysd.messages.log.process import ChildFailed, ChildReturned
 from alysd.nurseries import Bus, Change, State
 from alysd.types.units import Slot
@@ -96,6 +98,11 @@ class EventLogger:
                 log(QuorumBack(event.slot, event.slots))
             case HeadMoved(_, new, removed) if removed:
                 log(ChainReorganised(removed, new.head.height))
+            case OperationsMoved(moves):
+                for one in moves.moves:
+                    log(PegOperationMoved.of(one, moves.height))
+                if moves.left_out:
+                    log(PegOperationsNotLogged(moves.height, moves.left_out))
             case _:
                 pass  # a head that moved forward, or a halt that is logged already
 

@@ -19,14 +19,16 @@ from alysd.messages.bitcoin_watch import BitcoinWatch, GetBitcoinStatus
 from alysd.messages.bridge import Bridge, GetPegHealth, PegHealth
 from alysd.messages.metrics import GetCounts, GetFederation, Metrics, PortCounts, Scrape
 from alysd.messages.network import GetPeers, Network
-from alysd.messages.reads import ReadEvidence, ReadForkchoice, Reads
+from alysd.messages.reads import ReadEvidence, ReadForkchoice, ReadLedger, Reads
 from alysd.messages.sync import GetSyncProgress, Sync
 from alysd.nurseries import Address, NotAnswered
+from alysd.peg.operations import Operations
 from alysd.ports import Clock
 from alysd.timing import Timing
 from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Role
+from alysd.types.peg_operation import PegSummary
 from alysd.workflows.clock_watch import ClockWatch
 
 Reply = TypeVar("Reply")
@@ -83,7 +85,9 @@ class OperatorPages:
         by_kind = {child.name: dict(failures.of(child.name).kinds) for child in tree.walk()}
         ports = tuple(map(attrs.evolve, self.ports.values()))
         step, peg = self.watch.look().step, self.context.peg is not None
-        scrape = Scrape(tree, tip, by_kind, ports, step, progress, bitcoin, peg, health, peers)
+        # A reader that does not answer would delay the page once more.
+        operations, now = None if tip is None else await self._operations(), self.clock.time()
+        scrape = Scrape(tree, tip, by_kind, ports, step, progress, bitcoin, peg, health, peers, operations, now)
         text = await _answer(self.metrics.ask(scrape, seconds=self.timing.page_ask))
         if text is None:
             return Response.text("the metrics actor does not answer", 503)
@@ -143,6 +147,14 @@ class OperatorPages:
             bitcoin,
             peg,
         )
+
+    async def _operations(self) -> PegSummary | None:
+        """The open operations of the peg; None without a peg, and while the reader does not answer."""
+        rules = self.context.peg
+        if rules is None:
+            return None
+        read = ReadLedger(lambda view: Operations(view, rules, ()).summary())
+        return await _answer(self.reader.ask(read, seconds=self.timing.page_ask))
 
     async def _peg(self) -> tuple[BitcoinStatus | None, PegHealth | None]:
         """The status of the Bitcoin watch and the health of the peg; None for an actor that does not answer."""

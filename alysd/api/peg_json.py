@@ -20,7 +20,7 @@ BITCOIN_SECONDS = 600
 def operation_json(one: PegOperation, network: str) -> dict[str, Any]:
     """An operation; `network` is the Bitcoin network, because blocks of regtest come on demand."""
     shared: dict[str, Any] = {
-        "kind": "peg-in" if one.transaction is None else "peg-out",
+        "kind": one.kind,
         "state": one.state.value,
         "over": one.is_over,
         "number": one.number,

@@ -4,10 +4,12 @@ import attrs
 
 from alysd.messages.auxpow import QueuedWork
 from alysd.types.block import SignedBlock
-from alysd.types.chain import Forkchoice
+from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.evidence import Evidence
 from alysd.types.federation import SlotRecord
 from alysd.types.hashes import BlsPublicKey
+from alysd.types.peg_operation import OperationMoves
+from alysd.types.tables import EntryChange
 from alysd.types.units import Slot
 
 
@@ -22,6 +24,24 @@ class HeadMoved(ChainEvent):
     old: Forkchoice
     new: Forkchoice
     removed: int
+
+
+@attrs.frozen
+class OperationsChanged(ChainEvent):
+    """A block that is on disk changes entries of the tables `types.tables.MOVES`; `state` is that after the block.
+
+    It is published once, before the `HeadMoved` of the block, and also if the block is on another branch.
+    """
+
+    state: ChainState
+    changes: tuple[EntryChange, ...]
+
+
+@attrs.frozen
+class OperationsMoved(ChainEvent):
+    """A block of the head's branch has moved operations of the peg to other states. Each block is named once."""
+
+    moves: OperationMoves
 
 
 @attrs.frozen

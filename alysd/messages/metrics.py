@@ -11,6 +11,7 @@ from alysd.nurseries import Ask, ChildSnapshot, FailureKind
 from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import Forkchoice
 from alysd.types.federation import SlotRecord
+from alysd.types.peg_operation import PegSummary
 from alysd.types.sync import SyncProgress
 
 
@@ -78,7 +79,9 @@ class Scrape(Ask[Metrics, bytes]):
     step of the machine's clock in seconds, 0 while the clock is trusted. `sync` is None for a node without peers,
     and while the sync actor does not answer. `bitcoin` is None on a node that follows no Bitcoin node. `peg` says
     whether the chain has a peg, `health` whether it is halted; None while the bridge does not answer. `peers` are
-    the connected peers, None for a node without peers, and while the network actor does not answer.
+    the connected peers, None for a node without peers, and while the network actor does not answer. `operations`
+    has the open operations of the peg, None without a peg, and while the reader does not answer; `now` is the Unix
+    time in seconds.
     """
 
     tree: ChildSnapshot
@@ -91,3 +94,5 @@ class Scrape(Ask[Metrics, bytes]):
     peg: bool = False
     health: PegHealth | None = None
     peers: tuple[PeerInfo, ...] | None = None
+    operations: PegSummary | None = None
+    now: float = 0.0

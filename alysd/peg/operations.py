@@ -3,6 +3,7 @@
 What Bitcoin knows of them beyond that is joined by the caller.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
@@ -12,7 +13,7 @@ from alysd.peg.ledger import number_key
 from alysd.peg.requests import REFUND_DIVISOR, refusal_of
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.hashes import BitcoinHash, EvmAddress, TransactionHash
-from alysd.types.peg import Minted, Payment, PegIn, PegRules
+from alysd.types.peg import Minted, Payment, PegIn, PegRules, PegTotals
 from alysd.types.peg_history import BurnRecord, BurnsOf, OperationRecord, PaidRequest, Refunded, Requested
 from alysd.types.peg_operation import OperationPage, OperationState, PegOperation, PegSummary
 from alysd.types.tables import Entry, Table
@@ -92,6 +93,27 @@ class Operations:
         found = self._shown(first + place, {})
         outputs = self.view.peg_ins(minted.height)[place].outputs
         return None if found is None else (found, tuple(output.index for output in outputs))
+
+    def without_payment(self, number: int) -> PegOperation | None:
+        """The operation with this number, or None. Its state is as if no payment of it were in flight."""
+        return self._shown(number, {})
+
+    def of_request(self, request: int) -> int | None:
+        """The number of the operation that made a request, or None."""
+        found = self._get(Requested, Table.REQUESTED, number_key(request))
+        return None if found is None else found.operation
+
+    def of_refund(self, refund: int, paid: Height) -> int | None:
+        """The number of the operation with a refund, which the block at the height `paid` has paid, or None.
+
+        Reads some 25 states of the chain, to find the block of the burn, and then the operations of this block.
+        """
+        block = bisect_left(range(paid), refund + 1, key=lambda height: self._totals(height).next_refund)
+        for number in range(self._totals(max(0, block - 1)).operations, self._totals(block).operations):
+            found = self._operation(number)
+            if found is not None and found.burn is not None and found.burn.refund == refund:
+                return number
+        return None
 
     def newest(self, before: int | None, limit: int, wanted: Wanted) -> OperationPage:
         """At most `limit` operations with numbers below `before`, the newest first.
@@ -196,6 +218,9 @@ class Operations:
     def _in_flight(self) -> dict[int, Payment]:
         """The payments in flight, by the requests that they pay."""
         return {payee.request: payment for payment in self.view.payments() for payee in payment.payees}
+
+    def _totals(self, height: int) -> PegTotals:
+        return self.view.state_at(Height(height)).peg
 
     def _operation(self, number: int) -> OperationRecord | None:
         return self._get(OperationRecord, Table.OPERATIONS, number_key(number))

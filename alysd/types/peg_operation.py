@@ -98,11 +98,28 @@ class PegOperation:
     ended: Height | None = None
 
     @property
+    def kind(self) -> str:
+        """Whether it is a deposit or a burn, as programs name them."""
+        return "peg-in" if self.transaction is None else "peg-out"
+
+    @property
     def is_over(self) -> bool:
         """Whether the state is the last one."""
         if self.state is OperationState.FINAL:
             return self.deposit is not None
         return self.state in ENDED or (self.state is OperationState.REFUSED and self.refund == 0)
+
+
+@attrs.frozen
+class OperationMoves:
+    """The operations that the block at `height` has moved to another state, in the order of its changes.
+
+    `left_out` more were not read, because the block has too many.
+    """
+
+    height: Height
+    moves: tuple[PegOperation, ...]
+    left_out: int
 
 
 @attrs.frozen

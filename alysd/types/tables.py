@@ -122,6 +122,9 @@ LEDGER: Mapping[type[Any], Table] = {
 }
 """The tables of the peg's ledger and history, by the class of their values."""
 
+MOVES = frozenset({Table.OPERATIONS, Table.PAYMENTS, Table.PAID, Table.REFUNDED})
+"""The tables whose changes move operations of the peg to another state."""
+
 EntryKey = tuple[Table, bytes]
 """A table, and the key of one of its entries."""
 

@@ -24,7 +24,7 @@ from alysd.messages.chain import (
     GetForkchoice,
     GetState,
 )
-from alysd.messages.events import HeadMoved
+from alysd.messages.events import ChainEvent, HeadMoved, OperationsChanged
 from alysd.messages.evidence import EvidenceKeeping
 from alysd.messages.storage import CommitBlocks, GetFinalEntries, LoadChain, Storage
 from alysd.node import REFUSALS
@@ -35,7 +35,8 @@ from alysd.testing.stand_in import RecordedAddress, StandIn
 from alysd.timing import Timing
 from alysd.types.chain import ChainState, ExecutedBlock, Forkchoice, StoredBlock, StoredChain
 from alysd.types.hashes import AuxHash, BlockHash
-from alysd.types.tables import EntryKey, Proof, Table
+from alysd.types.peg_history import Refunded
+from alysd.types.tables import EntryChange, EntryKey, Proof, Table
 from alysd.types.units import Slot, Wei
 
 SPEC = make_spec()
@@ -58,13 +59,13 @@ def block_on(
 
 @attrs.define
 class ChainOnTheHarness:
-    """A chain actor beside a scripted storage, and the moves of the head that it published.
+    """A chain actor beside a scripted storage, and the events that it published.
 
     At first, storage has the genesis block only and stores whatever it is given.
     """
 
     harness: ActorTestHarness = attrs.field(factory=lambda: ActorTestHarness(refusals=REFUSALS))
-    moved: list[HeadMoved] = attrs.field(factory=list[HeadMoved])
+    published: list[ChainEvent] = attrs.field(factory=list[ChainEvent])
     evidence: Address[EvidenceKeeping] = attrs.field(factory=lambda: Address("evidence"))
     storage: StandIn[Storage] = attrs.field(init=False)
     chain: RecordedAddress[Chain] = attrs.field(init=False)
@@ -75,13 +76,18 @@ class ChainOnTheHarness:
         self.storage.on(LoadChain).answers(StoredChain((GENESIS,), GENESIS.hash, {}))
         self.storage.on(CommitBlocks).computes(stored)
 
+    @property
+    def moved(self) -> list[HeadMoved]:
+        """The moves of the head that it published."""
+        return [event for event in self.published if isinstance(event, HeadMoved)]
+
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Run the actor while the block runs."""
         timing = Timing(SPEC.slot_seconds)
         child = actor(
             self.chain,
-            lambda: ChainActor(self.storage, self.evidence, self.moved.append, timing),
+            lambda: ChainActor(self.storage, self.evidence, self.published.append, timing),
             restart=Immediate(),
         )
         async with self.harness.running(child):
@@ -235,3 +241,22 @@ async def test_blocks_that_are_not_stored_leave_the_tree(autojump_clock: MockClo
             await world.chain.ask(AdoptBlocks(branch(2)), seconds=60)
         assert (await world.tip()).head == GENESIS
         assert not world.moved
+
+
+async def test_the_changes_of_operations_are_published_before_the_head(autojump_clock: MockClock) -> None:
+    """Only those: a block with a proof of work changes other tables too."""
+    world = ChainOnTheHarness()
+    async with world.running():
+        await world.grow(1)
+        await world.grow(2)
+        head = (await world.tip()).head
+        plain = block_on(head, 3, await world.chain.ask(GetAncestry(head.hash)), covers=1)
+        assert plain.changes
+        refunded = EntryChange(Table.REFUNDED, bytes(8), Refunded(plain.state.height))
+        executed = attrs.evolve(plain, changes=(*plain.changes, refunded))
+        await world.chain.ask(AdoptBlock(executed))
+        *earlier, changed, moved = world.published
+        assert [type(one) for one in earlier] == [HeadMoved, HeadMoved]
+        assert changed == OperationsChanged(executed.state, (refunded,))
+        assert isinstance(moved, HeadMoved)
+        assert moved.new.head == executed.state

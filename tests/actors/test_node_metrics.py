@@ -16,6 +16,7 @@ from alysd.messages.events import (
     BlockProduced,
     EvidenceFound,
     HeadMoved,
+    OperationsMoved,
     ProductionHalted,
     SlotMissed,
     SlotOver,
@@ -32,8 +33,9 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.bitcoin_watch import BitcoinStatus, Expected
 from alysd.types.chain import Forkchoice
 from alysd.types.federation import SlotRecord
-from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsPublicKey
+from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsPublicKey, TransactionHash
 from alysd.types.peg import PegTotals
+from alysd.types.peg_operation import OperationMoves, OperationState, PegOperation, PegSummary
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Sat, SatSum, Slot, Wei
 from tests.samples import BLOCK, CHAIN, child, evidence, tip
@@ -121,11 +123,13 @@ def scraped(
     bitcoin: BitcoinStatus | None = None,
     health: PegHealth | None = None,
     peers: tuple[PeerInfo, ...] | None = None,
+    operations: PegSummary | None = None,
+    now: float = 0.0,
 ) -> dict[str, float]:
     """The numbers of a scrape. With `bitcoin`, the chain has a peg."""
     collector, ports = SnapshotCollector(), (PortCounts("alys", opened=2, failed=1),)
     collector.scrape = Scrape(
-        tree, head, failures or {}, ports, 0.0, sync, bitcoin, bitcoin is not None, health, peers
+        tree, head, failures or {}, ports, 0.0, sync, bitcoin, bitcoin is not None, health, peers, operations, now
     )
     return samples(new_registry(collector))
 
@@ -240,6 +244,25 @@ def test_the_peg_is_shown_on_a_chain_that_has_one() -> None:
     assert not [name for name in scraped(child("AlysSystem"), tip) if "peg" in name or "bitcoin" in name]
 
 
+def test_the_open_burns_are_shown_with_the_age_of_the_oldest() -> None:
+    """Nobody would notice that payments wait for a quorum of signers."""
+    tip = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])
+    open_burns = ((OperationState.REQUESTED, 3), (OperationState.SIGNED, 1))
+    for since, now, age in ((1_000, 1_090.5, 90.5), (1_000, 900.0, 0.0), (None, 900.0, 0.0)):
+        found = scraped(child("AlysSystem"), operations=PegSummary(tip, open_burns, 7, since), now=now)
+        assert found["alysd_peg_oldest_burn_seconds{}"] == age
+        assert found["alysd_peg_open_burns{state=requested}"] == 3
+        assert found["alysd_peg_open_burns{state=signed}"] == 1
+
+
+def test_the_moves_of_operations_are_counted_by_state() -> None:
+    deposit = PegOperation(OperationState.MINTED, Sat(1), deposit=BitcoinHash(bytes(32)))
+    burn = PegOperation(OperationState.REFUSED, Sat(1), transaction=TransactionHash(bytes(32)))
+    found, _ = counted(OperationsMoved(OperationMoves(Height(9), (deposit, burn, burn), 0)))
+    assert found["alysd_peg_operation_moves_total{kind=peg-in,state=minted}"] == 1
+    assert found["alysd_peg_operation_moves_total{kind=peg-out,state=refused}"] == 2
+
+
 @pytest.mark.parametrize("name", ["conf/prometheus/alysd.rules.yml", "docs/operating.md"])
 def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> None:
     """An alert on a metric that does not exist never fires."""
@@ -247,13 +270,16 @@ def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> Non
     assert len(named) > 5
     accused = EvidenceFound(evidence(7, 0), ((0, BlsPublicKey(bytes(48))),))
     over = SlotOver(SlotRecord(Slot(7), 0, 0.1, (0,), quorum=True))
-    counts, _ = counted(WorkflowMoved("block production", "Building"), accused, over)
+    deposit = PegOperation(OperationState.MINTED, Sat(1), deposit=BitcoinHash(bytes(32)))
+    moved = OperationsMoved(OperationMoves(Height(9), (deposit,), 0))
+    counts, _ = counted(WorkflowMoved("block production", "Building"), accused, over, moved)
     head = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])
     sync = SyncProgress(Height(5), Height(2005), 20.0, 3)
     bitcoin = BitcoinStatus(800_000, 800_000, None)
     peers = (PeerInfo("peer", "", True, 0.0, None, 0.5),)
     failures, health = {"chain": {FailureKind.PANIC: 1}}, PegHealth((), None)
-    shown = scraped(child("chain"), head, failures, sync, bitcoin, health, peers)
+    open_burns = PegSummary(head, ((OperationState.REQUESTED, 1),), None, None)
+    shown = scraped(child("chain"), head, failures, sync, bitcoin, health, peers, open_burns)
     exposed = {key.partition("{")[0].removesuffix("_bucket") for key in (*counts, *shown)}
     assert named - {"alysd_events_uncounted_total"} <= exposed
 

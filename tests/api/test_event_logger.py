@@ -9,6 +9,7 @@ from alysd.messages.events import (
     BlockProduced,
     EvidenceFound,
     HeadMoved,
+    OperationsMoved,
     ProductionHalted,
     QuorumChanged,
     SlotMissed,
@@ -24,12 +25,14 @@ from alysd.messages.log.chain import (
     SlotsMissed,
     SlotsResumed,
 )
+from alysd.messages.log.peg import PegOperationMoved, PegOperationsNotLogged
 from alysd.messages.log.process import ChildFailed, ChildReturned
 from alysd.nurseries import Bus, Change, State
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.types.chain import Forkchoice
-from alysd.types.hashes import BlsPublicKey
-from alysd.types.units import Slot
+from alysd.types.hashes import BitcoinHash, BlsPublicKey
+from alysd.types.peg_operation import OperationMoves, OperationState, PegOperation
+from alysd.types.units import Height, Sat, Slot
 from tests.samples import evidence
 
 HAND = ChainHand.of(chain_spec())
@@ -124,3 +127,12 @@ async def test_a_lost_quorum_is_logged_with_the_silent_authorities(logged: list[
     await publish(QuorumChanged(Slot(8), 3, 2, ((1, Slot(5)), (3, None)), 0), QuorumChanged(Slot(11), 3, 4, (), 3))
     silent = "authority 1 (last heard in slot 5), 3 (not heard since this node's start)"
     assert logged == [QuorumLost(Slot(8), 2, 3, silent), QuorumBack(Slot(11), 3)]
+
+
+async def test_each_operation_that_a_block_moves_is_one_line(logged: list[LogEvent]) -> None:
+    """Nobody could say when a deposit was credited, or why a burn was not paid."""
+    one = PegOperation(OperationState.MINTED, Sat(70_000), None, 4, Height(9), deposit=BitcoinHash(b"\x07" * 32))
+    await publish(OperationsMoved(OperationMoves(Height(9), (one, one), 3)))
+    assert logged == [PegOperationMoved.of(one, Height(9))] * 2 + [PegOperationsNotLogged(Height(9), 3)]
+    await publish(OperationsMoved(OperationMoves(Height(9), (one,), 0)))
+    assert len(logged) == 4

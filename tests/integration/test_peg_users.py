@@ -133,6 +133,13 @@ async def test_a_user_goes_in_and_out_with_the_commands(tmp_path: Path) -> None:
             paid = (await run.node.call("getpegoperation", burn))["paid"]
             assert 490_000 < paid < 500_000, "less the Bitcoin fee"
             assert round(await bitcoin.call("getreceivedbyaddress", address) * 10**8) == paid
+            moves = [one["state"] for one in run.node.events("peg_operation") if one["id"] in (deposit, burn)]
+            states = ["minted", "requested", "proposed", "signed", "confirmed"]
+            assert moves == [one for one in states if one in moves], "each once, and in order"
+            assert {"minted", "confirmed"} <= set(moves), "the kill may have cost the lines of its moment"
+            metrics: str = (await run.node.client.get(f"{run.node.url}/metrics")).text
+            assert 'alysd_peg_operation_moves_total{kind="peg-out",state="confirmed"} 1.0' in metrics
+            assert "alysd_peg_oldest_burn_seconds 0.0" in metrics
             rows = [line.split() for line in (await run.alysd("peg", "list", *url)).splitlines()]
             assert [(row[1], row[2], row[4], row[5]) for row in rows] == [
                 ("peg-out", "0.00500000", "confirmed", burn),

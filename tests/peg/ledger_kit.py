@@ -30,6 +30,7 @@ from alysd.types.peg import (
     VersionOf,
     coin_of,
 )
+from alysd.types.tables import LEDGER, EntryChange
 from alysd.types.units import Gwei, Height, Sat
 from alysd.wire.bitcoin_transaction import make_transaction
 
@@ -69,7 +70,8 @@ def make_burn(amount: int, address: bytes = PAYABLE[1], sender: EvmAddress = USE
 class LedgerBook:
     """The sums and entries of a ledger, changed by `block`.
 
-    `followed` is what a signer without a node knows of it. After each block the two must agree.
+    `changes` are those of the last block. `followed` is what a signer without a node knows of it, and must agree
+    with the ledger after each block.
     """
 
     def __init__(self) -> None:
@@ -78,6 +80,7 @@ class LedgerBook:
         self.entries: dict[Key, Value] = {}
         self.height = 0
         self.past: list[tuple[PegTotals, tuple[PegIn, ...]]] = [(self.totals, ())]
+        self.changes: tuple[EntryChange, ...] = ()
         self.deposits = 0
         self.followed = FollowedLedger()
 
@@ -93,6 +96,7 @@ class LedgerBook:
         apply_burns(draft, burns, height, RULES, SPENDINGS)
         self.totals, self.height = draft.totals, height
         self.past.append((draft.totals, contents.peg_ins))
+        self.changes = tuple(EntryChange(LEDGER[kind], key, value) for (kind, key), value in draft.changes.items())
         for key, value in draft.changes.items():
             if value is None:
                 self.entries.pop(key, None)

@@ -2,58 +2,19 @@
 
 from collections.abc import Sequence
 
-import attrs
 import pytest
 
 from alysd.peg.authoring import Wish, make_proposal, make_replacement
-from alysd.peg.ledger import Key, Value
 from alysd.peg.operations import MAX_SCANNED, Operations, Wanted
-from alysd.testing.chain import ChainHand, peg_chain_spec
-from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.hashes import EvmAddress
-from alysd.types.peg import RESERVE, Burn, Payment, PegContents, PegIn, PegOutProposal, PegTotals
+from alysd.types.peg import RESERVE, Burn, PegContents, PegIn, PegOutProposal, PegTotals
 from alysd.types.peg_operation import OperationState, PegOperation
-from alysd.types.tables import SHAPES, Entry, Table
-from alysd.types.units import Height
 from alysd.wire.bitcoin_transaction import make_transaction
+from tests.peg.book_view import BookView
 from tests.peg.ledger_kit import PAYABLE, RULES, SPENDINGS, USER, LedgerBook, make_burn
 
-GENESIS = ChainHand.of(peg_chain_spec()).genesis_state
 OTHER = EvmAddress(b"\x04" * 20)
 OWN = (SPENDINGS[0].output_script,)
-
-
-class BookView:
-    """A `LedgerView` of a ledger whose newest final block is at the height of the last call of `finalize`."""
-
-    def __init__(self, book: LedgerBook) -> None:
-        self.book = book
-        self.finalize()
-
-    def finalize(self) -> None:
-        """Make the head final."""
-        self.final_height = self.book.height
-        self.final_entries: dict[Key, Value] = dict(self.book.entries)
-
-    @property
-    def tip(self) -> Forkchoice:
-        final = self.state_at(Height(self.final_height))
-        return Forkchoice(self.state_at(Height(self.book.height)), final, final)
-
-    def get(self, table: Table, key: bytes) -> Entry | None:
-        return self.book.entries.get((SHAPES[table].value, key))
-
-    def get_final(self, table: Table, key: bytes) -> Entry | None:
-        return self.final_entries.get((SHAPES[table].value, key))
-
-    def payments(self) -> Sequence[Payment]:
-        return self.book.payments()
-
-    def state_at(self, height: Height) -> ChainState:
-        return attrs.evolve(GENESIS, height=height, timestamp=1_000 * height, peg=self.book.past[height][0])
-
-    def peg_ins(self, height: Height) -> Sequence[PegIn]:
-        return self.book.past[height][1]
 
 
 class World:

@@ -5,8 +5,13 @@ import logging
 import attrs
 
 from alysd.messages.log.base import LogEvent, counted, short_hash
-from alysd.types.hashes import BitcoinHash
-from alysd.types.units import Sat
+from alysd.types.hashes import BitcoinHash, EvmAddress, displayed
+from alysd.types.peg import RESERVE
+from alysd.types.peg_operation import PegOperation
+from alysd.types.units import Height, Sat
+from alysd.wire.evm_address import checksum_address
+from alysd.wire.hex import to_hex
+from alysd.wire.plain_text import plain
 
 
 @attrs.frozen
@@ -55,3 +60,68 @@ class PegResumed(LogEvent):
 
     def _line(self) -> tuple[str, str]:
         return "peg", "goes on: all minted deposits and confirmed payments are on Bitcoin again"
+
+
+@attrs.frozen
+class PegOperationMoved(LogEvent):
+    """The block at `height` has moved an operation of the peg to another state.
+
+    `id` is the txid of a deposit or the transaction of a burn, as `alysd peg show` takes it. `payment` is the txid
+    of the payment that the block proposes, signs or confirms, and `paid` what the operation gets of it. `reason`
+    is that of a refusal.
+    """
+
+    name = "peg_operation"
+
+    number: int | None
+    kind: str
+    state: str
+    id: str
+    amount: Sat
+    account: str
+    height: Height
+    payment: BitcoinHash | None
+    paid: Sat | None
+    reason: str | None
+
+    @staticmethod
+    def of(one: PegOperation, height: Height) -> "PegOperationMoved":
+        """The log line of an operation that the block at `height` has moved to its state."""
+        return PegOperationMoved(
+            number=one.number,
+            kind=one.kind,
+            state=one.state.value,
+            id=displayed(one.deposit) if one.deposit is not None else to_hex(one.transaction or b""),
+            amount=one.amount,
+            account=_account(one.account),
+            height=height,
+            payment=one.payment,
+            paid=one.paid,
+            reason=None if one.reason is None else plain(one.reason),
+        )
+
+    def _line(self) -> tuple[str, str]:
+        payment = "" if self.payment is None else f", payment {short_hash(self.payment)}"
+        reason = "" if self.reason is None else f": {self.reason}"
+        return (
+            "peg",
+            f"{self.kind} {self.number}, {self.id[:8]}…, {self.amount} sat, {self.state}{payment}{reason}",
+        )
+
+
+@attrs.frozen
+class PegOperationsNotLogged(LogEvent):
+    """The block at `height` has moved `count` more operations of the peg, too many to log."""
+
+    name = "peg_operations_not_logged"
+    level = logging.WARNING
+
+    height: Height
+    count: int
+
+    def _line(self) -> tuple[str, str]:
+        return "peg", f"{counted(self.count, 'more operation')} moved by block {self.height}, too many to log"
+
+
+def _account(account: EvmAddress | None) -> str:
+    return "reserve" if account in (None, RESERVE) else checksum_address(account)

@@ -15,7 +15,8 @@ import alysd
 import alysd.messages.log
 from alysd.messages.log import bitcoin, chain, clients, miner, network, payments, peg, process, signer
 from alysd.messages.log.base import Bits, LogEvent, counted, log
-from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, EvmAddress
+from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, EvmAddress, TransactionHash
+from alysd.types.peg_operation import OperationState, PegOperation
 from alysd.types.units import Height, Sat, Slot, Wei
 
 ROOT = Path(alysd.__file__).parent
@@ -44,6 +45,18 @@ STARTING = process.NodeStarting(
     account_wei=Wei(10**21),
     account_key_file="conf/dev-account.key",
 )
+
+MINTED = PegOperation(OperationState.MINTED, Sat(70_000), None, 4, Height(9), deposit=PARENT)
+REFUSED = PegOperation(
+    OperationState.REFUSED,
+    Sat(9),
+    ADDRESS,
+    5,
+    Height(9),
+    transaction=TransactionHash(bytes(range(32))),
+    reason="the address is not 1 to 90 letters and digits",
+)
+SIGNED = attrs.evolve(REFUSED, state=OperationState.SIGNED, reason=None, payment=PARENT)
 
 EXAMPLES: dict[LogEvent, str] = {
     signer.SignerReady("unix:/run/signer.sock", "alys-dev", "8f31aa" + "00" * 29, Height(1234)): (
@@ -183,6 +196,14 @@ EXAMPLES: dict[LogEvent, str] = {
         "not on Bitcoin any more"
     ),
     peg.PegResumed(): "peg|goes on: all minted deposits and confirmed payments are on Bitcoin again",
+    peg.PegOperationMoved.of(MINTED, Height(9)): "peg|peg-in 4, 1f1e1d1c…, 70000 sat, minted",
+    peg.PegOperationMoved.of(REFUSED, Height(9)): (
+        "peg|peg-out 5, 0x000102…, 9 sat, refused: the address is not 1 to 90 letters and digits"
+    ),
+    peg.PegOperationMoved.of(SIGNED, Height(9)): (
+        "peg|peg-out 5, 0x000102…, 9 sat, signed, payment 1f1e1d…"
+    ),
+    peg.PegOperationsNotLogged(Height(9), 1): "peg|1 more operation moved by block 9, too many to log",
     miner.MinedBlockAccepted(111, 6, PARENT): "bitcoin|block 111 accepted   6 tx   1f1e1d…",
     miner.MinedBlockRefused(111, "bad-txns"): "bitcoin|block 111 refused: bad-txns",
     miner.ProofAccepted(Height(57), Sat(800), WORK): "alys|proof accepted for blocks up to 57   800 sat   1f1e1d…",
