@@ -195,7 +195,7 @@ class BitcoinRecords(Protocol):
     def note_signed(self, txids: Sequence[BitcoinHash], height: int) -> tuple[int, ...]:
         """The heights of Bitcoin that are noted for these payments, in order.
 
-        For a payment without one, `height` is noted and returned.
+        For a payment without a noted height, `height` is noted and returned.
         """
         ...
 

@@ -31,7 +31,7 @@ BANNED = {
     rf"\b(one|once|twice) an? {UNIT}\b": "per",
     rf"\b(task|scope|lock|bit|entry|line|row|handler|class|module|thread|checkpoint) an? {UNIT}\b": "per",
     r"(^|[.:] |\"\"\")(Whoever|Whatever|Who|Whom) [a-z]+(?![^.]*\?)": "a subject: a client that …",
-    r"(^\"\"\"|[.:] )(What|Which) (?!follows)[a-z]+(?![^.]*\?)": "a subject: the deposits that …",
+    r"(^|[.:] |\"\"\")(What|Which) +(?!follows)[a-z]+(?![^.]*\?)": "a subject: the deposits that …",
 }
 """Regular expressions of phrases, with what to write instead."""
 

@@ -1,4 +1,4 @@
-"""Finds what concerns the peg in a Bitcoin block: deposits, other payments to a federation, and payments by it."""
+"""Finds the transactions of a Bitcoin block that concern the peg: payments to a federation, and by it."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ class Watched:
 
 
 def scan_block(height: int, block: BitcoinHash, data: bytes, watched: Watched) -> ReadBlock:
-    """Find what concerns the peg in the block with the hash `block`. Call it in a thread.
+    """Find the transactions that concern the peg in the block with the hash `block`. Call it in a thread.
 
     Only the coinbase and transactions in which one of the needles begins are parsed. Raises `Malformed` if `data`
     is not the block with this hash, if its header does not commit to its transactions or its coinbase to its

@@ -1,4 +1,4 @@
-"""The Bitcoin watch reads the Bitcoin chain for the peg, and answers the questions of other actors about it.
+"""The Bitcoin watch reads the Bitcoin chain for the peg, and answers the requests of other actors about it.
 
 A background task reads the chain (`bitcoin_follower`) into a database of the watch, and the handlers answer from
 this database. No other part of the daemon uses the Bitcoin node.
@@ -133,7 +133,7 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
 
     @handles(GetLost)
     async def get_lost(self, message: GetLost) -> tuple[Expected, ...]:
-        """Read them from the database."""
+        """Read the lost transactions from the database."""
         self._follower.require()
         highest = self._follower.height - message.confirmations + 1
         found = await trio.to_thread.run_sync(self._records.lost, message.after, highest, MAX_ITEMS)
@@ -142,7 +142,7 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
 
     @handles(NoteSigned)
     async def note_signed(self, message: NoteSigned) -> tuple[int, ...]:
-        """Read the heights from the database, and write those that it lacks."""
+        """Read the noted heights from the database, and note the present height for the other payments."""
         self._follower.require()
         txids = message.txids[:MAX_ITEMS]
         return await trio.to_thread.run_sync(self._records.note_signed, txids, self._follower.height)

@@ -81,7 +81,7 @@ class Versions:
         return ((payment, version) for payment in self.payments for version in payment.versions)
 
     def without(self, confirmed: Container[BitcoinHash]) -> "Versions":
-        """The payments none of whose versions is confirmed."""
+        """The payments without a confirmed version."""
         ended = [payment for payment, version in self.each() if version.txid in confirmed]
         return Versions([payment for payment in self.payments if payment not in ended], self.seen)
 
@@ -116,7 +116,7 @@ class ContentsMaker:
         return tuple(found[:MAX_PEG_INS])
 
     async def follow_final(self) -> None:
-        """Raise `BridgeMemory.final` past the deposits that are minted in final blocks, for ever.
+        """Raise `BridgeMemory.final` past the deposits that are minted in final blocks, until cancelled.
 
         After a start, it goes through all deposits since the first one. No block waits for this: until it is done,
         this node makes fewer peg-ins, and judges the peg-ins of other nodes as always.

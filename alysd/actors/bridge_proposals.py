@@ -48,7 +48,7 @@ from alysd.types.units import Sat
 from alysd.wire.bitcoin_transaction import make_transaction
 
 MARGIN = 50
-"""Added to the least rate of a replacement, and subtracted from the largest rate: a share is rounded up."""
+"""The distance of a proposal's fee rate from the bounds, in sat per 1,000 virtual bytes: shares are rounded up."""
 
 
 @attrs.define
@@ -117,10 +117,9 @@ class Proposals:
         judge_consolidation(made, Waiting(first.owed, coins, _changes(versions.without(names))))
 
     async def note_signed(self, versions: Versions) -> None:
-        """Remember since which height of Bitcoin each version has its witnesses.
+        """Remember the height of Bitcoin since which each version has its witnesses.
 
-        The block after which `versions` are in flight may be older than the one with the witnesses, and that must
-        not start the time again.
+        A version keeps its height even if the parent block is on a branch without the witnesses.
         """
         every = [one for payment in versions.payments for one in payment.versions]
         known = {one.txid: self.memory.signed[one.txid] for one in every if one.txid in self.memory.signed}

@@ -1,4 +1,4 @@
-"""The bridge's questions to the other actors: the Bitcoin watch, the chain and the federation's signatures."""
+"""The bridge's requests to the other actors: the Bitcoin watch, the chain and the federation's signatures."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, cast
@@ -36,7 +36,7 @@ PAGE = 1_000
 """The number of entries that are listed in one step: some milliseconds of the chain and storage actors."""
 
 RETRY_SECONDS = 1.0
-"""The pause after a question that was not answered, such as while the watch reads a new Bitcoin block."""
+"""The pause after a request without an answer, such as while the watch reads a new Bitcoin block."""
 
 MAX_COINS = 2_000
 """The number of outputs of the federation from which a payment chooses, the largest ones: reading takes 10 ms."""
@@ -121,7 +121,7 @@ class BridgeReads:
     async def relied_on(
         self, lost: Sequence[Expected], at: BlockHash
     ) -> tuple[tuple[Expected, Minted | PaidOut], ...]:
-        """Those transactions of which the ledger after the block `at` has the mint, or the confirmation."""
+        """The `lost` transactions whose mint or confirmation is in the ledger after the block `at`, with this entry."""
         tables = (Table.CONFIRMED if one.is_payment else Table.MINTED for one in lost)
         keys = tuple((table, one.txid) for table, one in zip(tables, lost, strict=True))
         entries = await self.chain.ask(GetEntries(keys, at), seconds=self.timing.chain_lookup)
@@ -149,7 +149,7 @@ class BridgeReads:
 
 
 async def answered(question: Callable[[], Awaitable[Reply]]) -> Reply:
-    """Ask until there is an answer: actors restart, the Bitcoin node may be down, a block may be abandoned."""
+    """Repeat a request until it is answered: an actor may restart, or the Bitcoin node may be down."""
     while True:
         try:
             return await question()

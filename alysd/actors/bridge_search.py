@@ -1,7 +1,7 @@
 """Makes proposals beside the bridge's handlers, because a block waits for its contents for a short time only.
 
 A proposal takes the reading of up to 2,000 outputs, and a search for the right ones among them. A block whose
-proposal is not ready in time has the rest of its contents; the proposal goes into a later block.
+proposal is not ready in time has only its other contents; the proposal goes into a later block.
 """
 
 from collections.abc import Awaitable, Callable
@@ -56,8 +56,9 @@ class ProposalsBeside:
     async def get(self, parent: ChainState, versions: Versions) -> PegOutProposal | None:
         """A proposal for a child of `parent`.
 
-        If it is not ready within `seconds`, it is the newest one that is, which was made for another parent, if
-        that one `fits`. A newer version of a payment is not used then: Bitcoin may have confirmed the payment.
+        If it is not ready within `seconds`, the result is the newest proposal, made for another parent, if it
+        `fits`, otherwise None. A newer version of a payment is not used then: Bitcoin may have confirmed the
+        payment.
         """
         self._next = wanted = _Wanted(parent, versions)
         self._wake.set()

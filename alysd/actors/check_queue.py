@@ -16,7 +16,7 @@ class CheckQueue:
     _turn: trio.Lock = attrs.field(factory=trio.Lock)
 
     def take(self) -> bool:
-        """Take a place, if there is one. `turn` returns it."""
+        """Take a place, which `turn` gives back. Returns whether there was one."""
         if self._taken > self.waiting:
             return False
         self._taken += 1
@@ -24,7 +24,7 @@ class CheckQueue:
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[None]:
-        """Wait for the turn of the place that was taken, and return the place at the end of the `with` block."""
+        """Wait for the turn of the place that was taken, and give it back at the end of the `with` block."""
         try:
             async with self._turn:
                 yield

@@ -54,7 +54,7 @@ class ReaderActor(Actor[Reads]):
 
     @handles(ReadLedger)
     async def ledger(self, message: ReadLedger) -> Any:
-        """What `read` finds in the ledger and history."""
+        """The result of `read` for the ledger and its history."""
         return await trio.to_thread.run_sync(self._store.read_ledger, message.read)
 
     @handles(ReadEvidence)

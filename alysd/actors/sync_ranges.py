@@ -29,7 +29,7 @@ AT_ONCE = 4
 The import takes one piece at a time. While it is slower than the peers, nothing more is requested.
 """
 
-PATIENCE_SECONDS = 1.0
+FURTHER_PEER_SECONDS = 1.0
 """The least seconds after which a further peer is asked for a piece. If twice the time that the fastest peer needs
 for the piece is longer, the download waits that long."""
 
@@ -174,7 +174,7 @@ class RangeDownload:
     def _patience(self, piece: Piece, now: float) -> float:
         """The time after which a further peer is asked for the piece."""
         fastest = self._peers.fastest(now)
-        return max(PATIENCE_SECONDS, 2 * piece.count / fastest if fastest else 0.0)
+        return max(FURTHER_PEER_SECONDS, 2 * piece.count / fastest if fastest else 0.0)
 
     def _note_late(self, piece: Piece, now: float) -> None:
         """Set the rates of peers that have not sent the piece yet to the highest possible ones."""

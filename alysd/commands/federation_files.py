@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 ACCOUNT = "0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
-"""The account with money; its key is conf/dev-account.key."""
+"""The account with a balance; its key is conf/dev-account.key."""
 
 FEE_ADDRESS = "0x405C18B7D44EAF0d01F8f07Dc4B4375D663DB88e"
 FIRST_CHAIN_ID = 121_300

@@ -1,8 +1,8 @@
 """The links between members of a federation on one machine: TCP forwarders that delay, throttle, stall and cut.
 
 A member dials another one at the port of a `MemberRoute`, and the forwarder behind this port dials the other
-member. The two routes of a pair share one `MemberLink`, so what happens to a pair happens to both directions and
-to all connections.
+member. The two routes of a pair share one `MemberLink`, so a fault of a pair affects both directions and all
+connections.
 """
 
 import math

@@ -19,7 +19,7 @@ from alysd.commands.peg_text import (
 )
 
 POLL_SECONDS = 2.0
-"""The pause between two questions to the node: as long as a slot of most chains."""
+"""The pause between two requests to the node: as long as a slot of most chains."""
 
 
 def list_operations(args: argparse.Namespace) -> int:

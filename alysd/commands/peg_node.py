@@ -1,4 +1,4 @@
-"""The questions of `alysd peg` to a node of the chain."""
+"""The requests of `alysd peg` to a node of the chain."""
 
 from collections.abc import Sequence
 from typing import Any, cast

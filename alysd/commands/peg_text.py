@@ -1,4 +1,4 @@
-"""The words in which `alysd peg` shows an operation, from the JSON of a node. Nothing in it is trusted."""
+"""The words in which `alysd peg` shows an operation, from the JSON of a node. No part of the JSON is trusted."""
 
 import re
 from collections.abc import Mapping

@@ -17,7 +17,7 @@ class SignerConfig:
 
     `chain` is the chain specification. `key_file` is the member's Bitcoin key, and the first line of
     `passphrase_file` the passphrase of an encrypted one. `record` is the record of the payments that the key has
-    signed, and `followed` the file of what the signer knows of the chain. A node connects to `listen`. The
+    signed, and `followed` the file with the signer's knowledge of the chain. A node connects to `listen`. The
     payments that the key first signs within an hour pay at most `hourly_limit_sat` together; None for no limit.
 
     With TLS, the signer shows the certificate `certificate`, whose key is `key`, and accepts nodes whose

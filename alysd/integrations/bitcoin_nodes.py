@@ -67,11 +67,11 @@ class BitcoinNodes:
         return await self._first(lambda node: node.fee_rate(blocks))
 
     async def mempool(self, most: int) -> frozenset[BitcoinHash] | None:
-        """The txids of the mempool. A node that fails here still gets the other calls."""
+        """The txids of the mempool. A node that fails to answer still gets calls of the other methods."""
         return await self._first(lambda node: node.mempool(most), counts=False)
 
     async def transactions(self, txids: Sequence[BitcoinHash]) -> tuple[bytes | None, ...]:
-        """Transactions of the mempool. A node that fails here still gets the other calls."""
+        """Transactions of the mempool. A node that fails to answer still gets calls of the other methods."""
         return await self._first(lambda node: node.transactions(txids), counts=False)
 
     async def broadcast(self, transaction: bytes) -> None:

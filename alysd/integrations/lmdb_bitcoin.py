@@ -200,7 +200,7 @@ class LmdbBitcoinRecords:
         return self._records.read(read)
 
     def note_signed(self, txids: Sequence[BitcoinHash], height: int) -> tuple[int, ...]:
-        """The noted heights of these payments; `height`, which is noted, for one without."""
+        """The noted heights of these payments. For a payment without a noted height, note `height`."""
 
         def read(txn: RecordTransaction) -> dict[BitcoinHash, int]:
             stored = ((txid, txn.get("signed", txid)) for txid in txids)

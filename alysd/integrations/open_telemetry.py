@@ -118,7 +118,7 @@ class ReportingExporter(SpanExporter):
         self._inner.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Wait until all spans are exported."""
+        """Wait until all spans are exported. Returns whether they are."""
         return self._inner.force_flush(timeout_millis)
 
 

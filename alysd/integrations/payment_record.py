@@ -65,7 +65,7 @@ class PaymentRecord:
 
     @staticmethod
     def create(path: Path, key: XOnlyKey) -> None:
-        """Write an empty record. It is safe only for a key none of whose payments can be in flight.
+        """Write an empty record. It is safe only if no payment of the key can be in flight.
 
         Raises `ConfigError` if the file exists or its folder is missing, `StoreError` when the disk fails.
         """

@@ -63,7 +63,7 @@ class GetCandidates(Ask[ApprovalGathering, tuple[Proposal, ...]]):
 
 @attrs.frozen
 class BlockImported(Tell[ApprovalGathering]):
-    """Report that `block` was imported by another way, such as sync: candidates may have waited for it."""
+    """Report that `block` was imported in another way, such as by sync: candidates may have waited for it."""
 
     block: BlockHash
 

@@ -22,7 +22,7 @@ from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import PegIn, Transaction
 
 MAX_ITEMS = 1_024
-"""The maximum number of items in a question or an answer. A block has at most 64 peg-ins."""
+"""The maximum number of items in a request or an answer. A block has at most 64 peg-ins."""
 
 
 class BitcoinWatch:
@@ -93,7 +93,7 @@ class GetLost(Ask[BitcoinWatch, tuple[Expected, ...]]):
 class NoteSigned(Ask[BitcoinWatch, tuple[int, ...]]):
     """Get for each payment the height of Bitcoin at which the watch was first told that it has its witnesses.
 
-    The watch keeps the heights in its database. For a payment of which it was not told before, it is the present
+    The watch keeps the heights in its database. For a payment that is new to the watch, this is the present
     height. At most `MAX_ITEMS` payments.
     """
 
@@ -118,7 +118,7 @@ class Broadcast(Ask[BitcoinWatch, None]):
 
 @attrs.frozen
 class FindOnBitcoin(Ask[BitcoinWatch, Seen | None]):
-    """Get the watch's finding in the transaction `txid`; None if the watch has read none there."""
+    """Get the watch's finding in the transaction `txid`, or None."""
 
     txid: BitcoinHash
 

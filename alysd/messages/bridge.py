@@ -54,7 +54,7 @@ class JudgePegContents(Ask[Bridge, None]):
 
 @attrs.frozen
 class CheckNotHalted(Ask[Bridge, None]):
-    """Check that Bitcoin has all on which the ledger of the head relies, before this member signs a payment.
+    """Check that Bitcoin has all transactions on which the ledger relies, before this member signs a payment.
 
     Raises `NotSeenOnBitcoin` while the peg is halted, and `NotNow` while the Bitcoin node does not answer.
     """

@@ -16,7 +16,7 @@ class Network:
 class PeerRequests:
     """Protocol of the request server, which answers the requests of peers from the database.
 
-    It is an actor of its own, so that a peer that asks for much does not delay gossip.
+    It is a separate actor, so that a peer that sends many requests does not delay gossip.
     """
 
 

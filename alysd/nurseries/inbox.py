@@ -48,7 +48,7 @@ class ReturnedMessage:
 
 
 def content(message: object) -> object:
-    """The message of the program inside an entry of a queue: one that returned, is traced, or is a signal."""
+    """The program's message in a queue, without the wrapper of a returned message, a trace or a signal."""
     while isinstance(message, ReturnedMessage | TracedMessage | Signal):
         message = message.message
     return message

@@ -31,7 +31,7 @@ from alysd.nurseries.wakeups import WOKEN
 
 
 class Overflow(Enum):
-    """The overflow policies without parameters, for one more message in a full mailbox. See `Backoff`."""
+    """The overflow policies without parameters, for a message that arrives at a full mailbox. See `Backoff`."""
 
     BLOCK = "block"
     """`send` and `ask` wait for space, first come, first served. `tell` never waits; it raises `MailboxFull`."""

@@ -158,11 +158,11 @@ class Aligned(RestartPolicy):
         return max(0.0, self.next_allowed(0.0))
 
     def proved(self, seconds_up: float, handled: int) -> bool:
-        """As the inner policy."""
+        """Whether an instance has ended the row of failures, by the inner policy."""
         return self.policy.proved(seconds_up, handled)
 
     def opens(self, failures: int) -> bool:
-        """As the inner policy."""
+        """Whether asks fail at once after this number of failures, by the inner policy."""
         return self.policy.opens(failures)
 
 

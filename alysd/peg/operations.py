@@ -1,6 +1,6 @@
 """The operations of the peg, derived from the ledger and its history as of one moment.
 
-What Bitcoin knows of them beyond that is joined by the caller.
+The caller adds the data from Bitcoin.
 """
 
 from bisect import bisect_left

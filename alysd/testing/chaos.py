@@ -33,7 +33,7 @@ class SteadyState:
     holds: Callable[[], Awaitable[bool]]
 
     async def is_met(self) -> bool:
-        """Check the condition once."""
+        """Whether the condition is met now."""
         try:
             return await self.holds()
         except NotAnswered:

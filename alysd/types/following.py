@@ -18,7 +18,7 @@ from alysd.types.units import Height, Slot
 class PegView:
     """A block of which only the peg's parts are known that a signer needs.
 
-    Of the other fields it has the roots, so the block's hash follows from it (`wire.following.view_hash`).
+    Of the other fields it has the roots, so the block's hash follows from it (`wire.following.peg_view_hash`).
     """
 
     parent_hash: BlockHash

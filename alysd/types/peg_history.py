@@ -1,4 +1,4 @@
-"""The history of the peg: what the ledger forgets, and a person who follows an operation needs.
+"""The history of the peg: facts that the ledger forgets, for people who follow an operation.
 
 It is written with the ledger and undone with it, and no rule of the protocol reads it. Deposits that blocks have
 credited and burns are the operations. They are numbered from 0 in the order of the chain, and within a block

@@ -1,6 +1,6 @@
 """An operation of the peg as a person follows it: a deposit or a burn, and how far it has come.
 
-Most of it follows from the chain and from Bitcoin at the moment of the question (docs/peg.md, "Following an
+Most of it follows from the chain and from Bitcoin at the moment of the request (docs/peg.md, "Following an
 operation").
 """
 
@@ -15,7 +15,7 @@ from alysd.types.units import Height, Sat
 
 
 class OperationState(Enum):
-    """The states of an operation. `FINAL` is one of deposits and of burns: see there."""
+    """The states of an operation. `FINAL` is a state both of deposits and of burns."""
 
     SEEN = "seen"
     """Deposit: it is in the mempool of the Bitcoin node, and waits for a Bitcoin block."""

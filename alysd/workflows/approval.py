@@ -150,7 +150,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
 
     @handles(ConsiderProposal)
     async def consider(self, message: ConsiderProposal) -> None:
-        """Add a candidate, unless it is known, too old, or one too many of its slot."""
+        """Add a candidate, unless it is known, too old, or above the limit of its slot."""
         proposal = message.proposal
         slot = proposal.signed.block.slot
         if self._book.get(proposal.signed.hash) is None and self._book.has_room(slot, self._present_slot()):

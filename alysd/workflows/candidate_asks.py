@@ -13,7 +13,7 @@ class CandidateAsks:
         self._ends: list[Deferred[None]] = []
 
     def until_imported(self) -> Deferred[Forkchoice]:
-        """An ask that is answered when the block is imported, and fails when it is given up."""
+        """An ask that is answered when the block is imported, and fails when the block is given up."""
         answer = Deferred[Forkchoice]()
         self._imports.append(answer)
         return answer

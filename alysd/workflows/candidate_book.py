@@ -266,7 +266,7 @@ class CandidateBook:
         return [candidate for candidate in self if candidate.signed.block.parent_hash == block]
 
     def doubles(self, candidate: Candidate, authority: int) -> Iterator[tuple[SignedBlock, SignedBlock]]:
-        """The candidate, with each other candidate of its slot, if the authority has approved both."""
+        """Pairs of the candidate and another candidate of its slot, if the authority has approved both."""
         one = candidate.approved_by(authority)
         for other in self.of_slot(candidate.slot):
             double = None if other is candidate else other.approved_by(authority)

@@ -13,7 +13,7 @@ from alysd.validation import ValidNode, validate_node
 
 
 def validate(config: Path) -> ValidNode:
-    """What `alysd check` does."""
+    """Make the checks of `alysd check`."""
     loaded = load(config)
     return validate_node(loaded, load_chain_spec(loaded.chain.spec))
 

@@ -136,7 +136,7 @@ def test_the_affected_children_in_start_order(strategy: Strategy, affected: str)
 
 @attrs.define
 class FailedChild:
-    """What `decide` looks at."""
+    """The attributes of a child that `decide` reads."""
 
     policy: RestartPolicy = attrs.field(factory=Immediate)
     failures: int = 1

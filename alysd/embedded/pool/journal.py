@@ -7,9 +7,9 @@ last record; whatever follows the first record that is not whole is not read, an
 Records of transactions that no longer wait stay in the file until it is written anew, with the waiting ones only.
 That happens at each start, and whenever the file has become twice as large as it was when it was written anew.
 
-What is promised: when `add` returns, the operating system has the records, and the end of this process, however
+The guarantee: when `add` returns, the operating system has the records, and the end of this process, however
 sudden, does not lose them. After `sync` they are on disk, and survive a power cut too. If the disk fails, the
-promise is withdrawn with a warning, until a later `sync` has written the whole file.
+guarantee ends with a warning, until a later `sync` has written the whole file.
 """
 
 import os
@@ -44,7 +44,7 @@ class JournalContent:
 
 
 class PoolJournal:
-    """The file at `path`, which need not exist. Threads may call all methods; each can take a disk's time.
+    """The file at `path`, which need not exist. Threads may call all methods; each may wait for the disk.
 
     `waiting` returns the transactions of the pool. The journal calls it while it holds its own lock, so the pool
     must not hold a lock when it calls the journal.

@@ -26,7 +26,7 @@ class Doors:
         self._banned: OrderedDict[str, float] = OrderedDict()
 
     def enter(self, network: str) -> bool:
-        """Take a place for a handshake of a connection from `network` (`network_of`), if there is one."""
+        """Take a place for a handshake from `network` (`network_of`). Returns whether there was one."""
         if self._handshakes[network] >= limits.HANDSHAKES_PER_ADDRESS:
             return False
         reserved = {*self._configured.values(), *self._last.values()}

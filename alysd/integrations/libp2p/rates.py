@@ -21,7 +21,7 @@ class TokenBucket:
             await trio.sleep(-self._level / self._rate)
 
     def try_take(self, tokens: float) -> bool:
-        """Take tokens if there are enough."""
+        """Take tokens if there are enough. Returns whether there were."""
         self._flow()
         if self._level < tokens:
             return False

@@ -210,7 +210,7 @@ class Session:
         elif link == 0:
             self._answered(kind, number, payload)
         else:
-            raise MalformedFrame(f"a frame of kind {kind} on link {link}")
+            raise MalformedFrame(f"a frame of kind {kind} on link {link}: no such frame is expected there")
 
     def _check_ended(self, kind: int, number: int, payload: bytes) -> None:
         if number not in self._checks:

@@ -183,16 +183,16 @@ class WorkingActor(Actor[Working]):
         self._hook_seconds = hook_steps * GRID
 
     async def health_check(self) -> Health:
-        """Take a while."""
+        """Wait for the time that the test has set."""
         await trio.sleep(self._hook_seconds)
         return Health.HEALTHY
 
     async def pre_stop(self) -> None:
-        """Take a while."""
+        """Wait for the time that the test has set."""
         await trio.sleep(self._hook_seconds)
 
     async def stopped(self) -> None:
-        """Take a while."""
+        """Wait for the time that the test has set."""
         self._log.closing += 1
         try:
             await trio.sleep(self._hook_seconds)

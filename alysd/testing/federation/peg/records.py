@@ -91,7 +91,7 @@ class MemoryBitcoinRecords:
         return tuple(one for one in found if one.number > after)[:limit]
 
     def find(self, txids: Sequence[BitcoinHash]) -> tuple[Seen | None, ...]:
-        """The findings in these transactions, in order; None for one without."""
+        """The findings in these transactions, in order; None for a transaction without a finding."""
         return tuple(self._places.get(txid) for txid in txids)
 
     def missing(self, expected: Sequence[Expected], highest: int) -> tuple[Expected, ...]:
@@ -108,7 +108,7 @@ class MemoryBitcoinRecords:
         return tuple(one for one in found if self._is_missing(one, highest))[:limit]
 
     def note_signed(self, txids: Sequence[BitcoinHash], height: int) -> tuple[int, ...]:
-        """The noted heights of these payments; `height`, which is noted, for one without."""
+        """The noted heights of these payments. For a payment without a noted height, note `height`."""
         unknown = tuple(txid for txid in txids if txid not in self._signed)
         if unknown:
             self._write(_SignedSince(unknown, height))
