@@ -286,11 +286,11 @@ class GossipSink(Protocol):
     """Receives the messages and the connections of peers. Implemented by the node, called by `Gossip.run`."""
 
     async def connected(self, peer: str, address: str, *, inbound: bool) -> None:
-        """`peer` has connected, or was connected to, from or at the network address `address`."""
+        """Note an open connection to `peer`, in either direction. `address` is the network address of the peer."""
         ...
 
     async def lost(self, peer: str) -> None:
-        """The last connection to `peer` was closed."""
+        """Note that the last connection to `peer` was closed."""
         ...
 
     async def judge(self, peer: str, topic: Topic, data: bytes) -> GossipVerdict:

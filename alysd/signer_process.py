@@ -103,7 +103,7 @@ async def run_signer(ready: ReadySigner) -> None:
     elif ready.tls is not None:
         socket = partial(_serve_port, ready, address, ready.tls)
     else:
-        raise ConfigError(f"listen = {address} needs certificates: there is no way without TLS over a network")
+        raise ConfigError(f"listen = {address} needs TLS: set certificate, key and authority")
     refusals = tuple(error for error, how in HANDLING.items() if how.refusal)
     fatal = tuple(error for error, how in HANDLING.items() if how.fatal)
     tree = supervisor("Signer", OneForOne(), [task("socket", socket, restart=ExponentialBackoff())])

@@ -99,7 +99,7 @@ async def test_an_encrypted_key_needs_its_passphrase(tmp_path: Path, monkeypatch
     valid = validated(tmp_path, with_peg(), key, f"peg.passphrase_file={phrase}")
     set_up(valid)
     assert await opened(valid)
-    with pytest.raises(ConfigError, match="encrypted, and no passphrase is given"):
+    with pytest.raises(ConfigError, match="encrypted, and nothing names its passphrase"):
         validated(tmp_path, with_peg(), key)
 
 

@@ -121,7 +121,7 @@ class BridgeReads:
     async def relied_on(
         self, lost: Sequence[Expected], at: BlockHash
     ) -> tuple[tuple[Expected, Minted | PaidOut], ...]:
-        """The `lost` transactions whose mint or confirmation is in the ledger after the block `at`, with this entry."""
+        """The `lost` transactions that are minted or confirmed in the ledger after the block `at`."""
         tables = (Table.CONFIRMED if one.is_payment else Table.MINTED for one in lost)
         keys = tuple((table, one.txid) for table, one in zip(tables, lost, strict=True))
         entries = await self.chain.ask(GetEntries(keys, at), seconds=self.timing.chain_lookup)

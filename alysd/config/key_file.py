@@ -79,7 +79,9 @@ def read_key_file(
 
 def _decrypted(path: Path, line: str, passphrase: Callable[[], str] | None) -> bytes:
     if passphrase is None:
-        raise ConfigError(f"{path}: the key is encrypted, and no passphrase is given here")
+        raise ConfigError(
+            f"{path}: the key is encrypted, and nothing names its passphrase\nname a passphrase file"
+        )
     try:
         return decrypt_secret(line, passphrase())
     except WrongPassphrase as error:

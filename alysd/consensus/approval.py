@@ -42,7 +42,7 @@ def check_approval(
         raise WouldBreakLock(
             f"slot {slot}: the signing guard of this key was lost, and the parent has slot {parent_slot}: this "
             f"key approves only children of blocks from slot {last.lock} on"
-            + (", or what all other members approve" if last.joins else "")
+            + (", or blocks that all other members approve" if last.joins else "")
         )
     if parent_slot < last.lock and not last.recovering:
         raise WouldBreakLock(

@@ -49,9 +49,9 @@ class EmbeddedExecution:
     ) -> None:
         """Fill the pool from its journal, then serve Ethereum's JSON-RPC until cancelled.
 
-        The pool follows the head only in here. So it is filled here and not in `open`: in between, the node may
-        have set another head. Clients may address the server by an IP address, by `localhost`, or by one of
-        `names`.
+        The pool follows the head only during this call. So it is filled here and not in `open`: between the two,
+        the node may set another head. Clients may address the server by an IP address, by `localhost`, or by one
+        of `names`.
         """
         if not sum(self.pool.counts()):
             await trio.to_thread.run_sync(self._restore, trio.current_time())

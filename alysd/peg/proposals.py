@@ -128,7 +128,7 @@ def propose(draft: Draft, proposal: PegOutProposal, rules: PegRules, spendings: 
     if payment.payees:
         weight = payment_weight(payment, spendings)
         if too_small_beside_others(payment.payees, weight, rules.peg_out_max_fee_rate):
-            raise WrongPayees("one could not bear its share at the largest fee rate, and must be paid alone")
+            raise WrongPayees("one payee could not bear its share at the largest fee rate: pay it alone")
         _check_reserve(draft, payment, transaction, spendings)
     else:
         _take_consolidation(draft, payment, rules)
@@ -217,7 +217,7 @@ def check_payees(transaction: Transaction, payees: Sequence[Payee], share: int) 
                 f"found {output.amount} sat to {output.script.hex()}"
             )
     if pays_dust(payees, share):
-        raise WrongPayees(f"one would be dust after its share of the fee, {share} sat")
+        raise WrongPayees(f"one would be dust after the payee's share of the fee, {share} sat")
 
 
 def check_rate(payment: Payment, fee: int, rules: PegRules, spendings: Sequence[Spending]) -> int:

@@ -73,8 +73,8 @@ class SignerFeed:
             return None
         if proof is None or proof.hashes[0] != first.hash:
             raise NotFollowed(
-                f"the signer follows the block {displayed(known.hash)} at height {known.height}, in the midst of "
-                "what one proof of work has made final: remove the signer's file of the followed chain"
+                f"the signer follows the block {displayed(known.hash)} at height {known.height}, inside "
+                "the range of one proof of work: remove the signer's file of the followed chain"
             )
         ask_carrier = ReadBlockByHash(proof.proof.block)
         carrier = await self.reader.ask(ask_carrier, seconds=self.timing.storage_read)

@@ -227,7 +227,7 @@ def test_a_key_to_money_can_be_encrypted(
     passphrase_file(tmp_path, "open barley\n")
     assert main(["keys", "show", str(path), *with_phrase]) == 2
     assert "the passphrase is wrong" in capsys.readouterr().err
-    with pytest.raises(ConfigError, match="no passphrase is given here"):
+    with pytest.raises(ConfigError, match="nothing names its passphrase"):
         read_key_file(path, kind=kind)
 
 

@@ -110,7 +110,7 @@ def test_an_author_cannot_put_a_small_request_beside_a_large_one() -> None:
     made = make_proposal(book.draft(), book.free_coins(), wish, SPENDINGS, make_transaction)
     assert made is not None
     assert len(made.transaction.outputs) == 3
-    with pytest.raises(WrongPayees, match="must be paid alone"):
+    with pytest.raises(WrongPayees, match="pay it alone"):
         book.propose(made)
 
 

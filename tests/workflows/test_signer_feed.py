@@ -191,7 +191,7 @@ async def test_a_signer_in_the_midst_of_a_range_is_told() -> None:
     assert block_hash(other.blocks[0]) == made.step.hashes[0]
     await other.feed.feed()
     world.feed = SignerFeed(other.signer, world.reader, Timing(2))
-    with pytest.raises(NotFollowed, match="in the midst of what one proof"):
+    with pytest.raises(NotFollowed, match="inside the range of one proof"):
         await world.feed.feed()
 
 

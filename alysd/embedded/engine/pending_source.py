@@ -1,4 +1,4 @@
-"""Where the transactions of a block come from."""
+"""The source of the transactions of a block."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -22,8 +22,8 @@ class PendingSource(Protocol):
     def best(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:
         """The transactions that pay `base_fee` (wei per gas), best first; those of one sender ordered by nonce.
 
-        Without those of the senders that were set back. The engine checks each of them again, and stops reading
-        when the block is full or its time is used up.
+        It leaves out those of the senders that were set back. The engine checks each of them again, and stops
+        reading when the block is full or its time is used up.
         """
         ...
 
@@ -35,7 +35,7 @@ class PendingSource(Protocol):
         ...
 
     def set_back(self, transaction: SignedTransaction) -> None:
-        """Offer the transactions of this sender in `slow` from now on, after those of all others there.
+        """Offer the transactions of this sender in `slow` from now on, after those of the other senders.
 
         The engine calls it when a transaction needs more time than it gets at first, and after each turn.
         """
