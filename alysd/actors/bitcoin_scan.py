@@ -84,7 +84,8 @@ def scan_unconfirmed(transaction: Transaction, watched: Watched) -> UnconfirmedD
     """The deposit in a transaction of the mempool, or the txid of a federation's payment, or None."""
     found = read_finding(transaction, _NO_BLOCK, watched)
     if isinstance(found, PegIn):
-        return UnconfirmedDeposit(found.txid, found.amount, found.recipient, None)
+        counted = tuple(output.index for output in found.outputs)
+        return UnconfirmedDeposit(found.txid, found.amount, found.recipient, None, counted)
     if isinstance(found, Uncredited):
         return UnconfirmedDeposit(found.txid, found.amount, None, found.reason)
     return None if found is None else transaction.txid

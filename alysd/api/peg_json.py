@@ -78,10 +78,15 @@ def peg_json(
         "operations": totals.operations,
         "open": {state.value: count for state, count in summary.open},
         "oldest": None if summary.oldest is None else {"number": summary.oldest, "time": summary.since},
-        "halted": None if health is None or health.doubt is not None else bool(health.lost),
+        "halted": halted_json(health),
         "bitcoin": None if bitcoin is None else {"read": bitcoin.read, "tip": bitcoin.tip},
         "problem": _problem(bitcoin, health),
     }
+
+
+def halted_json(health: PegHealth | None) -> bool | None:
+    """Whether the peg is halted; None if this node does not know."""
+    return None if health is None or health.doubt is not None else bool(health.lost)
 
 
 def contents_json(block: Block) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from alysd.api.alys_rpc import Asks
 from alysd.api.hex_values import address as account_of
 from alysd.api.hex_values import text
 from alysd.api.jsonrpc import Method, Params, RpcError
-from alysd.api.peg_json import operation_json, peg_json
+from alysd.api.peg_json import halted_json, operation_json, peg_json
 from alysd.consensus.federation import federation_at
 from alysd.consensus.peg_ledger import spendings_at
 from alysd.errors import Malformed, NoPeg, Refused, RpcCode
@@ -107,7 +107,10 @@ class PegRpc:
             found = await self._deposit(wanted)
         else:
             found = await self._burn(TransactionHash(wanted))
-        return None if found is None else self._json(await self._with_bitcoin(found))
+        if found is None:
+            return None
+        shown = self._json(await self._with_bitcoin(found))
+        return shown | {"halted": halted_json(await self._health())}
 
     async def _burn(self, transaction: TransactionHash) -> PegOperation | None:
         found = await self._read(lambda operations: operations.of_transaction(transaction))
@@ -120,22 +123,31 @@ class PegRpc:
         return found[0] if found else None
 
     async def _deposit(self, wanted: DepositId) -> PegOperation | None:
-        """A deposit that a block has credited, or that a Bitcoin block or the mempool has."""
-        credited = await self._read(lambda operations: operations.of_deposit(wanted.txid))
-        known = credited or await self._on_bitcoin(wanted.txid)
-        if known is None:
-            return await self._in_mempool(wanted.txid)
-        found, outputs = known
-        return found if wanted.output is None or wanted.output in outputs else None
+        """A deposit that a block has credited, or that a Bitcoin block or the mempool has.
 
-    async def _in_mempool(self, txid: BitcoinHash) -> PegOperation | None:
-        """The deposit that the Bitcoin node's mempool has, as of the watch's last look."""
+        The number of an output must be one that counts. A payment that is not credited has none that counts, so it
+        is the answer for every number.
+        """
+        known = (
+            await self._read(lambda operations: operations.of_deposit(wanted.txid))
+            or await self._on_bitcoin(wanted.txid)
+            or await self._in_mempool(wanted.txid)
+        )
+        if known is None:
+            return None
+        found, outputs = known
+        refused = found.state is OperationState.NOT_CREDITABLE
+        return found if refused or wanted.output is None or wanted.output in outputs else None
+
+    async def _in_mempool(self, txid: BitcoinHash) -> tuple[PegOperation, tuple[int, ...]] | None:
+        """The deposit that the mempool has, as of the watch's last look, and the outputs that count."""
         unconfirmed = None if self._watch is None else await self._watch.ask(GetUnconfirmed())
         for one in () if unconfirmed is None else unconfirmed.deposits:
             if one.txid == txid and one.reason is not None:
-                return PegOperation(OperationState.NOT_CREDITABLE, one.amount, deposit=txid, reason=one.reason)
+                state = OperationState.NOT_CREDITABLE
+                return PegOperation(state, one.amount, deposit=txid, reason=one.reason), ()
             if one.txid == txid:
-                return PegOperation(
+                seen = PegOperation(
                     OperationState.SEEN,
                     one.amount,
                     one.recipient,
@@ -143,6 +155,7 @@ class PegRpc:
                     confirmations=0,
                     needed=self._needed,
                 )
+                return seen, one.outputs
         return None
 
     async def _on_bitcoin(self, txid: BitcoinHash) -> tuple[PegOperation, tuple[int, ...]] | None:

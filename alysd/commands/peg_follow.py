@@ -60,7 +60,7 @@ async def _watch(url: str, name: str, seconds: float | None, screen: "_Screen") 
     with trio.move_on_after(float("inf") if seconds is None else seconds):
         while True:
             try:
-                one, peg = await ask_node(url, ("getpegoperation", (name,)), ("getpeg", ()))
+                (one,) = await ask_node(url, ("getpegoperation", (name,)))
             except NodeUnavailable as error:
                 screen.show(f"the node does not answer, asking again: {word(error)}")
             else:
@@ -68,9 +68,7 @@ async def _watch(url: str, name: str, seconds: float | None, screen: "_Screen") 
                     screen.show(state_line(one))
                     screen.end(details(one))
                     return exit_status(one)
-                halted = "; the peg is halted: no deposit is credited and no payment signed"
-                shown = state_line(one) if one else _unknown(name)
-                screen.show(shown + (halted if peg.get("halted") is True else ""))
+                screen.show(state_line(one) if one else _unknown(name))
             await trio.sleep(POLL_SECONDS)
     screen.end(f"still under way after {seconds:g} s\n")
     return status

@@ -72,7 +72,10 @@ def state_line(one: Mapping[str, Any]) -> str:
         parts.append(f"about {max(1, left // 60)} min left")
     if one.get("reason") is not None:
         parts.append(word(one["reason"]))
-    return ", ".join(parts)
+    halted = one.get("halted") is True and not is_over(one)
+    return ", ".join(parts) + (
+        "; the peg is halted: no deposit is credited and no payment signed" if halted else ""
+    )
 
 
 def identity(one: Mapping[str, Any]) -> str:
@@ -120,9 +123,9 @@ _PEG_OUT = {
     "requested": "waits for a payment",
     "proposed": "a payment is proposed and waits for a proof of work",
     "final": "the members sign the payment",
-    "signed": "the payment is signed",
+    "signed": "a block has the signed payment, and every node broadcasts it",
     "replaced": "a payment with a higher fee is being signed",
-    "broadcast": "the payment is on Bitcoin",
+    "broadcast": "the Bitcoin node shows the payment",
     "confirmed": "paid",
     "refused": "cannot be paid",
     "refunded": "could not be paid, and came back",

@@ -111,19 +111,37 @@ def canonical_of(txn: RecordTransaction, height: Height) -> SignedBlock | None:
 def proof_of(txn: RecordTransaction, table: Table, key: bytes, final: Height) -> Proof | None:
     """The entry under `key` of `table`, one of the two with proofs, as of the head.
 
-    `final` is the height of the last final block. Takes one lookup for each block above `final` that changes
-    entries: only blocks with a proof or with a part in the peg do.
+    `final` is the height of the last final block.
     """
-    name = table.value.encode() + b"|" + key
-    found, start = None, height_key(Height(final + 1))
+    record = changed_entry(txn, table, key, changed_blocks(txn, final))
+    return ENTRIES[table].decode(record) if record else None
+
+
+def changed_blocks(txn: RecordTransaction, final: Height) -> tuple[bytes, ...]:
+    """The state keys of the canonical blocks above the height `final` that change entries, the newest first.
+
+    Takes one lookup per such block: only blocks with a proof or with a part in the peg change entries.
+    """
+    found: list[bytes] = []
+    start = height_key(Height(final + 1))
     while (change := next(txn.scan("changes", start), None)) is not None:
         block = change[0][:BLOCK_KEY_BYTES]
         if txn.get("canonical", block[:8]) == block[8:]:
-            value = txn.get("changes", block + name)
-            found = found if value is None else value
+            found.append(block)
         start = (int.from_bytes(block, "big") + 1).to_bytes(BLOCK_KEY_BYTES, "big")
-    record = txn.get(table.value, key) if found is None else found
-    return ENTRIES[table].decode(record) if record else None
+    return tuple(reversed(found))
+
+
+def changed_entry(txn: RecordTransaction, table: Table, key: bytes, blocks: Iterable[bytes]) -> bytes | None:
+    """The record of an entry after the first of the `blocks`; None or no bytes without an entry.
+
+    The blocks are those of `changed_blocks`. Takes at most one lookup per block.
+    """
+    name = table.value.encode() + b"|" + key
+    for block in blocks:
+        if (value := txn.get("changes", block + name)) is not None:
+            return value
+    return txn.get(table.value, key)
 
 
 def placed(txn: RecordTransaction, signed: SignedBlock, tip: Forkchoice) -> PlacedBlock:

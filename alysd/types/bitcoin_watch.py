@@ -147,14 +147,15 @@ class Confirmation:
 class UnconfirmedDeposit:
     """A transaction in the mempool that pays a federation `amount`.
 
-    `recipient` is the account that a block would credit, or `RESERVE`. It is None for a transaction that would not
-    be credited, and `reason` says why.
+    `recipient` is the account that a block would credit, or `RESERVE`, and `outputs` are the outputs that count.
+    `recipient` is None for a transaction that would not be credited, and `reason` says why.
     """
 
     txid: BitcoinHash
     amount: Sat
     recipient: EvmAddress | None
     reason: str | None
+    outputs: tuple[int, ...] = ()
 
 
 @attrs.frozen

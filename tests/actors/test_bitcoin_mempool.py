@@ -78,7 +78,7 @@ async def test_what_concerns_the_peg_is_seen_before_a_block_has_it(
         world.chain.pay([(7_000, b"\x51")])  # of no concern
         seen = await world.polled()
         assert set(seen.deposits) == {
-            UnconfirmedDeposit(good.txid, Sat(5_000), RECIPIENT, None),
+            UnconfirmedDeposit(good.txid, Sat(5_000), RECIPIENT, None, (0,)),
             UnconfirmedDeposit(small.txid, Sat(1), None, "no output has the minimum of 1000 sat"),
         }
         assert (seen.payments, seen.unread, seen.problem) == ((payment.txid,), 0, None)
@@ -190,4 +190,4 @@ def test_what_is_not_the_transaction_is_left_out() -> None:
     data = encode_transaction(paid)
     other = BitcoinHash(b"\x01" * 32)
     found = read_unconfirmed([paid.txid, other, other, other], [data, data, data[:-1], None], WATCHED)
-    assert found == (UnconfirmedDeposit(paid.txid, Sat(5_000), RECIPIENT, None),)
+    assert found == (UnconfirmedDeposit(paid.txid, Sat(5_000), RECIPIENT, None, (0,)),)

@@ -84,13 +84,16 @@ async def test_a_deposit_is_followed_from_the_mempool_to_its_block(
     async with peg_world(tmp_path) as world:
         rpc = Rpc(world)
         assert await rpc.state(shown) is None
-        there = UnconfirmedDeposit(DEPOSIT.txid, Sat(700_000), RICH.address, None)
+        there = UnconfirmedDeposit(DEPOSIT.txid, Sat(700_000), RICH.address, None, (0, 1))
         rpc.watch.on(GetUnconfirmed).answers(Unconfirmed((there,), (), 0, None))
         seen = await rpc.call("getpegoperation", shown)
         assert (seen["state"], seen["confirmations"], seen["kind"], seen["txid"]) == ("seen", 0, "peg-in", shown)
+        assert await rpc.state(f"{shown}:1") == "seen"
+        assert await rpc.state(f"{shown}:2") is None, "this output does not pay the federation"
         wrong = UnconfirmedDeposit(DEPOSIT.txid, Sat(700_000), None, "it names no recipient")
         rpc.watch.on(GetUnconfirmed).answers(Unconfirmed((wrong,), (), 0, None))
         assert await rpc.state(shown) == "not-creditable"
+        assert await rpc.state(f"{shown}:7") == "not-creditable", "a user must learn that the payment is lost"
         needed = world.spec.peg_in_confirmations + 1
         for confirmations, state in ((1, "waiting"), (needed - 1, "waiting"), (needed, "mintable")):
             rpc.watch.on(FindOnBitcoin).answers(SeenDeposit(1, 103 - confirmations, DEPOSIT))
@@ -107,6 +110,10 @@ async def test_a_deposit_is_followed_from_the_mempool_to_its_block(
             "it names two recipients",
             True,
         )
+        assert await rpc.state(f"{shown}:0") == "not-creditable"
+        assert (await rpc.call("getpegoperation", shown))["halted"] is False
+        rpc.bridge.on(GetPegHealth).answers(PegHealth((Expected(DEPOSIT.txid, Sat(5)),), None))
+        assert (await rpc.call("getpegoperation", shown))["halted"] is True
         state = await world.block(PegContents(peg_ins=(DEPOSIT,)))
         for name in (shown, f"{shown}:0", 0, "0"):
             minted = await rpc.call("getpegoperation", name)

@@ -101,9 +101,12 @@ async def test_an_operation_is_followed_to_its_end(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(peg_follow, "POLL_SECONDS", 0.0)
-    seen = [None, DEPOSIT, DEPOSIT, {**DEPOSIT, "confirmations": 4}, {**DEPOSIT, "state": "final", "over": True}]
-    answers = {"getpegoperation": seen, "getpeg": [{"halted": False}, {"halted": True}, {"halted": False}]}
-    assert (await run(answers, "watch", TXID))[0] == 0
+    halted = {**DEPOSIT, "halted": True}
+    over = {**DEPOSIT, "state": "final", "over": True, "halted": True}
+    code, requests = await run(
+        {"getpegoperation": [None, halted, DEPOSIT, {**DEPOSIT, "confirmations": 4}, over]}, "watch", TXID
+    )
+    assert (code, len(requests)) == (0, 5), "one question for each look"
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("the node knows no operation")
     assert said[1] == (
@@ -112,11 +115,11 @@ async def test_an_operation_is_followed_to_its_end(
     )
     assert said[2] == "waiting: waits for confirmations, 3 of 7 confirmations, about 40 min left"
     assert said[3].startswith("waiting: waits for confirmations, 4 of 7")
-    assert said[4].startswith("final: credited for good")
+    assert said[4] == "final: credited for good, 3 of 7 confirmations, about 40 min left"
 
 
 async def test_a_watch_ends_at_its_timeout(capsys: pytest.CaptureFixture[str]) -> None:
-    answers: dict[str, list[Any]] = {"getpegoperation": [DEPOSIT], "getpeg": [{}]}
+    answers: dict[str, list[Any]] = {"getpegoperation": [DEPOSIT]}
     assert (await run(answers, "watch", TXID, "--timeout", "0.5"))[0] == 4
     assert "still under way after 0.5 s" in capsys.readouterr().out
 

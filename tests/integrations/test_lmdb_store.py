@@ -1,6 +1,6 @@
 """The node's database: it has exactly the committed data, and reports damage."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -9,11 +9,13 @@ import pytest
 
 from alysd.errors import ConfigError, Corrupt, StoreError, WrongChain
 from alysd.integrations import lmdb_store
+from alysd.integrations.lmdb_records import RecordTransaction
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ExecutedBlock
 from alysd.types.hashes import AuxHash
+from alysd.types.peg_history import Refunded
 from alysd.types.tables import EntryChange, Proof, Table
 from alysd.types.units import Height
 from alysd.wire.records import seal
@@ -173,3 +175,24 @@ def test_a_database_of_another_format_is_refused_with_what_to_do(tmp_path: Path,
         ConfigError, match=f"has format {record[:1].decode()}, .* uses format 2-.*: .*storage.path"
     ):
         LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)
+
+
+def test_a_read_of_the_ledger_does_not_read_the_changes_of_a_block(
+    store: LmdbStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks full of burns, while finality stands still, would make each request take seconds."""
+    signed, state = child(HAND.genesis_state, 5)
+    changes = [EntryChange(Table.REFUNDED, at.to_bytes(8, "big"), Refunded(Height(at))) for at in range(2_000)]
+    store.commit_blocks([(ExecutedBlock(signed, state, tuple(changes)), placement(state, state))])
+    read, scan = 0, RecordTransaction.scan
+
+    def counting(self: RecordTransaction, table: str, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        nonlocal read
+        for record in scan(self, table, start):
+            read += 1
+            yield record
+
+    monkeypatch.setattr(RecordTransaction, "scan", counting)
+    found = store.read_ledger(lambda view: (view.get(Table.REFUNDED, changes[7].key), view.payments()))
+    assert found == (Refunded(Height(7)), [])
+    assert read < 10

@@ -16,10 +16,11 @@ from alysd.testing.chain import chain_spec
 from alysd.testing.federation.disk import SimulatedDisk
 from alysd.testing.federation.memory_store import MemoryStore
 from alysd.types.chain import ChainState, ExecutedBlock, FinalityProof, Forkchoice, PlacedBlock
-from alysd.types.hashes import AuxHash, BlockHash
-from alysd.types.peg_history import Refunded
+from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash
+from alysd.types.peg import Payment, PaymentVersion
+from alysd.types.peg_history import PaidRequest, Refunded
 from alysd.types.tables import EntryChange, Proof, Table
-from alysd.types.units import Height, Slot
+from alysd.types.units import Height, Sat, Slot
 from alysd.wire.block_ssz import block_hash, encode_block
 from tests.integrations.stored_blocks import HAND, child, placement
 from tests.samples import evidence
@@ -239,3 +240,27 @@ def test_the_ledger_is_read_as_of_the_head_and_of_the_final_block(store: Store) 
         return (*found, view.get_final(Table.REFUNDED, other), view.payments(), view.state_at(Height(1)))
 
     assert store.read_ledger(read) == (None, Refunded(Height(2)), None, [], state_one)
+
+
+def test_the_payments_are_those_of_the_heads_branch(store: Store) -> None:
+    """One that a block has confirmed would be shown as on its way, and one of another branch as proposed."""
+
+    def payment(name: int, *, gone: bool = False) -> EntryChange:
+        txid = BitcoinHash(bytes([name]) * 32)
+        made = Payment((), (), Sat(0), 0, Sat(0), (PaymentVersion(txid, Sat(name), None),))
+        return EntryChange(Table.PAYMENTS, txid, None if gone else made)
+
+    one, state_one = child(HAND.genesis_state, 5)
+    # The names of the tables around it, whose entries are no payments.
+    beside = (
+        EntryChange(Table.PAID, bytes(8), PaidRequest(BitcoinHash(bytes(32)), Height(1), Sat(1))),
+        EntryChange(Table.PROOFS, bytes(32), Proof(state_one.hash, Height(1), AuxHash(bytes(32)))),
+    )
+    store.commit_blocks([(ExecutedBlock(one, state_one, (payment(3), payment(1), *beside)), placement(state_one))])
+    two, state_two = child(state_one, 6)
+    changed = (payment(1, gone=True), payment(2))
+    store.commit_blocks([(ExecutedBlock(two, state_two, changed), placement(state_two, state_one, state_two))])
+    aside, state_aside = child(state_one, 9)
+    store.commit_blocks([(ExecutedBlock(aside, state_aside, (payment(4),)), placement(state_two))])
+    fees = store.read_ledger(lambda view: [payment.versions[0].fee for payment in view.payments()])
+    assert fees == [2, 3]
