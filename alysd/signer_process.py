@@ -15,9 +15,9 @@ from pathlib import Path
 import attrs
 import trio
 
+from alysd.config.addresses import SignerAddress
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.key_file import read_key_file
-from alysd.config.model import SignerAddress
 from alysd.config.signer_file import SignerConfig
 from alysd.consensus.federation import federation_at
 from alysd.consensus.following import first_followed

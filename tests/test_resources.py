@@ -7,9 +7,10 @@ from pathlib import Path
 import attrs
 import pytest
 
+from alysd.config.addresses import ListenAddress
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.load import load_config
-from alysd.config.model import AlysConfig, ListenAddress
+from alysd.config.model import AlysConfig
 from alysd.errors import ConfigError, WrongChain
 from alysd.integrations.bls import public_key
 from alysd.integrations.clock_step import StepFile

@@ -10,7 +10,8 @@ from alysd.api.http.server import listen, serve
 from alysd.api.http.site import Site
 from alysd.api.jsonrpc import Dispatcher, Method, rpc_route
 from alysd.api.operator import OperatorPages
-from alysd.config.model import ApiConfig, ListenAddress
+from alysd.config.addresses import ListenAddress
+from alysd.config.model import ApiConfig
 from alysd.messages.metrics import PortCounts
 from alysd.nurseries import ChildSpec, Priority, task
 from alysd.timing import Timing

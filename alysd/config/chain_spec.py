@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeVar, cast
 import attrs
 
 from alysd.config.bridge import check_bridge
-from alysd.config.model import INPUT_FILE
+from alysd.config.options import INPUT_FILE, between
 from alysd.config.problems import InvalidConfig, Setting, Source, problem
-from alysd.config.structure import between, structure_fields, unknown_key
+from alysd.config.structure import structure_fields, unknown_key
 from alysd.config.toml_file import read_bounded, read_settings
 from alysd.consensus.auxpow import target_of
 from alysd.errors import ConfigError, InvalidWork

@@ -6,167 +6,250 @@ Paths marked `INPUT_FILE` or `LATER_FILE` are files to read, relative to the fol
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NewType, Self
+from typing import Any, Literal, Self
 
 import attrs
 
+from alysd.config.addresses import HostName, HttpUrl, ListenAddress, SignerAddress
+from alysd.config.options import INPUT_FILE, LATER_FILE, ConfigOption, between, option
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import EvmAddress
 from alysd.types.peers import PeerAddress
 from alysd.types.units import MAX_SAT, Sat
 
-INPUT_FILE: Mapping[str, Any] = {"input_file": True}
-"""Metadata of an option that names a file to read: it must exist and be readable."""
-
-LATER_FILE: Mapping[str, Any] = {"later_file": True}
-"""Metadata of an option that names a file which another program may write later."""
-
-
-HostName = NewType("HostName", str)
-"""A host name in lower case, without port."""
-
-
-@attrs.frozen
-class ListenAddress:
-    """The address of a server: an IP address or `localhost`, and a port from 1 to 65535."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def url(self) -> str:
-        """The URL of the server for a browser on the same machine."""
-        return f"http://{self}"
-
-
-@attrs.frozen
-class HttpUrl:
-    """An http or https URL. `text` is the complete URL; `str()` omits user and password."""
-
-    text: str = attrs.field(repr=False)
-
-    def __str__(self) -> str:
-        scheme, _, rest = self.text.partition("://")
-        authority, slash, path = rest.partition("/")
-        return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
-
-
-@attrs.frozen
-class SignerAddress:
-    """The address of a signer of payments: the path of a Unix socket, or a host and a port for TLS."""
-
-    path: Path | None = None
-    host: str = ""
-    port: int = 0
-
-    def __str__(self) -> str:
-        return f"tls://{ListenAddress(self.host, self.port)}" if self.path is None else f"unix:{self.path}"
-
 
 @attrs.frozen
 class ChainConfig:
-    """The chain, and this node's role in it.
+    """The chain, and this node's role in it. A node without `authority_key_file` is a follower."""
 
-    `spec` is the chain specification, `authority_key_file` the BLS key with which this node signs as an authority.
-    A node without a key is a follower.
-    """
-
-    spec: Path = attrs.field(metadata=INPUT_FILE)
-    authority_key_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
+    spec: Path = attrs.field(
+        metadata=option('the chain specification (docs/configuration.md, "Chain specification")', INPUT_FILE)
+    )
+    authority_key_file: Path | None = attrs.field(
+        default=None,
+        metadata=option(
+            "the file with the BLS key of this node's authority (`alysd keys new bls` makes one). The file must "
+            "have mode 0600, or mode 0440 and the owner root, as Kubernetes mounts secrets with an `fsGroup`. If "
+            "this option is not set, the node is a follower: it checks and keeps blocks, and makes none",
+            INPUT_FILE,
+        ),
+    )
 
 
 @attrs.frozen
 class EngineConfig:
-    """The execution client: the embedded engine, or a separate client over the Engine API.
+    """The execution client: the embedded engine, or a separate client over the Engine API."""
 
-    `engine_url` is the client's authenticated Engine API and `jwt_secret_file` the secret shared with it. `url` is
-    the client's public RPC, which the node prints at start. `keep_states` selects the states that the embedded
-    engine keeps. With `recent` these are the states after the last final block, after the 128 blocks below it, and
-    after all blocks above it.
-    """
-
-    mode: Literal["embedded", "engine-api"] = "embedded"
-    url: HttpUrl | None = None
-    engine_url: HttpUrl | None = None
-    jwt_secret_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
-    keep_states: Literal["recent", "all"] = "recent"
+    mode: Literal["embedded", "engine-api"] = attrs.field(
+        default="embedded",
+        metadata=option(
+            '`"embedded"`: an execution engine inside the node, for development; needs `alysd[embedded]`. '
+            '`"engine-api"`: geth, Reth or another client over the Engine API'
+        ),
+    )
+    url: HttpUrl | None = attrs.field(
+        default=None, metadata=option('the URL of the client\'s public RPC; required with `"engine-api"`')
+    )
+    engine_url: HttpUrl | None = attrs.field(
+        default=None,
+        metadata=option('the URL of the client\'s authenticated port; required with `"engine-api"`'),
+    )
+    jwt_secret_file: Path | None = attrs.field(
+        default=None,
+        metadata=option(
+            'the file with the secret that node and client share: 32 bytes in hex; required with `"engine-api"`',
+            INPUT_FILE,
+        ),
+    )
+    keep_states: Literal["recent", "all"] = attrs.field(
+        default="recent",
+        metadata=option(
+            'which states the embedded engine keeps. `"recent"`: the states after the last final block, after the '
+            '128 blocks below it, and after all blocks above it. `"all"`: every state '
+            """(docs/operating.md, "The embedded engine's database")"""
+        ),
+    )
 
 
 @attrs.frozen
 class ApiConfig:
-    """The addresses of the node's servers.
+    """The addresses of the node's servers, and the names by which clients may call them."""
 
-    `address` serves the JSON-RPC of Alys, `ethereum_address` the Ethereum RPC of the embedded engine, and
-    `operator_address` the operator's pages (/metrics, /health/status, /status), which are on `address` by default.
-    `allowed_hosts` are the names by which clients may call these servers, besides IP addresses and `localhost`.
-    """
-
-    address: ListenAddress = ListenAddress("127.0.0.1", 3000)
-    ethereum_address: ListenAddress = ListenAddress("127.0.0.1", 8545)
-    operator_address: ListenAddress | None = None
-    allowed_hosts: tuple[HostName, ...] = ()
+    address: ListenAddress = attrs.field(
+        default=ListenAddress("127.0.0.1", 3000), metadata=option("JSON-RPC of Alys (docs/json-rpc.md)")
+    )
+    ethereum_address: ListenAddress = attrs.field(
+        default=ListenAddress("127.0.0.1", 8545),
+        metadata=option("Ethereum RPC of the embedded engine, HTTP and WebSocket"),
+    )
+    operator_address: ListenAddress | None = attrs.field(
+        default=None,
+        metadata=option(
+            "a separate address for /metrics, /health, /status and /supervision; if not set, they are on "
+            "`api.address`"
+        ),
+    )
+    allowed_hosts: tuple[HostName, ...] = attrs.field(
+        default=(),
+        metadata=option(
+            "host names by which clients call these servers, such as the name of a proxy or a Kubernetes service. "
+            "IP addresses and `localhost` are always allowed. Requests for other names get status 421, because a "
+            "web page can bind its own name to this machine's address (DNS rebinding). Pages of these hosts may "
+            "also send requests; those of other origins get status 403",
+            unset="`[]`",
+        ),
+    )
 
 
 @attrs.frozen
 class NetworkConfig:
     """The peer-to-peer network, which is used if `address` is set. It needs `alysd[network]`.
 
-    `address` is where peers connect to this node, `peers` are those that it connects to: by default the chain's
-    bootnodes (`AlysConfig.with_bootnodes`). `key_file` is the key that identifies the node to its peers. By
-    default the node makes one in its data folder. At most `max_inbound` peers that are not in `peers` may connect.
-    Only the chain that contains the `checkpoint` is synced.
+    By default `peers` are the chain's bootnodes (`AlysConfig.with_bootnodes`).
     """
 
-    address: ListenAddress | None = None
-    peers: tuple[PeerAddress, ...] = ()
-    key_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
-    max_inbound: int = attrs.field(default=32, metadata={"between": (0, 64)})
-    checkpoint: Checkpoint | None = None
+    address: ListenAddress | None = attrs.field(
+        default=None,
+        metadata=option('the address at which this node listens for peers, such as `"0.0.0.0:9333"`'),
+    )
+    peers: tuple[PeerAddress, ...] = attrs.field(
+        default=(),
+        metadata=option(
+            "the peers to which the node keeps a connection: multiaddresses such as "
+            "`/ip4/192.0.2.7/tcp/9333/p2p/16Uiu2HA…`, with `ip4`, `ip6` or `dns`. `alysd keys show network.key` "
+            "prints the id of a peer. Name all members of the federation here; a node leaves out its own entry. "
+            "These peers can always connect, at most 64",
+            unset="`bootnodes` of the chain",
+        ),
+    )
+    key_file: Path | None = attrs.field(
+        default=None,
+        metadata=option(
+            "the key that identifies this node to its peers (`alysd keys new network`), with the file mode of "
+            "`chain.authority_key_file`. If not set, the node makes `network.key` in its data folder",
+            INPUT_FILE,
+        ),
+    )
+    max_inbound: int = attrs.field(
+        default=32,
+        metadata=option(
+            "the number of other peers that may connect. Each takes up to 6 MiB of memory",
+            between(0, 64),
+            unit="peers",
+        ),
+    )
+    checkpoint: Checkpoint | None = attrs.field(
+        default=None,
+        metadata=option(
+            "a final block that you trust, as `getblockbyheight` of a node that you trust shows it. Only the "
+            "chain that contains it is synced, and the node is not synced before it has it "
+            '(docs/operating.md, "A checkpoint")'
+        ),
+    )
 
 
 @attrs.frozen
 class BitcoinConfig:
-    """The Bitcoin nodes that the peg uses, of which the second is used while the first does not answer.
+    """The Bitcoin nodes that the peg uses, of which the second is used while the first does not answer."""
 
-    A URL may have a user and a password. A cookie file is read before each call instead: the Bitcoin node writes
-    it at each start. It may also be a file of the operator's own; its content is `user:password`.
-    """
-
-    url: HttpUrl | None = None
-    cookie_file: Path | None = attrs.field(default=None, metadata=LATER_FILE)
-    second_url: HttpUrl | None = None
-    second_cookie_file: Path | None = attrs.field(default=None, metadata=LATER_FILE)
+    url: HttpUrl | None = attrs.field(
+        default=None,
+        metadata=option(
+            "the URL of the Bitcoin node's JSON-RPC, such as `http://127.0.0.1:8332`. The URL may have a user and "
+            "a password, which `alysd` never shows"
+        ),
+    )
+    cookie_file: Path | None = attrs.field(
+        default=None,
+        metadata=option(
+            "the `.cookie` file in the data folder of the Bitcoin node. `alysd` reads it before each call, "
+            "because the Bitcoin node writes another one at each start. A file of your own with `user:password` "
+            "works too",
+            LATER_FILE,
+        ),
+    )
+    second_url: HttpUrl | None = attrs.field(
+        default=None,
+        metadata=option(
+            "as `bitcoin.url`, for a second Bitcoin node, which is used while the first does not answer"
+        ),
+    )
+    second_cookie_file: Path | None = attrs.field(
+        default=None, metadata=option("as `bitcoin.cookie_file`, for the second Bitcoin node", LATER_FILE)
+    )
 
 
 @attrs.frozen
 class PegConfig:
     """The key with which this member of the federation signs payments of bitcoin, or the signer that has the key.
 
-    `key_file` is its Bitcoin key. The first line of `passphrase_file` is the passphrase of an encrypted key. A
-    node without a key gathers the signatures of others. The payments that the key first signs within an hour pay
-    at most `hourly_limit_sat` together; None for no limit.
-
-    `signer` is the address of an `alysd signer`. With TLS, this node shows the certificate `signer_certificate`,
-    whose key is `signer_key`, and accepts a signer whose certificate leads to one in `signer_authority`.
+    A node without a key gathers the signatures of others.
     """
 
-    key_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
-    passphrase_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
-    hourly_limit_sat: Sat | None = attrs.field(default=None, metadata={"between": (1, MAX_SAT)})
-    signer: SignerAddress | None = None
-    signer_certificate: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
-    signer_key: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
-    signer_authority: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
+    key_file: Path | None = attrs.field(
+        default=None,
+        metadata=option(
+            'the member\'s Bitcoin key (see "Key files"). It needs `bitcoin.url`: without a Bitcoin node, the '
+            "member would not see that the peg is halted",
+            INPUT_FILE,
+        ),
+    )
+    passphrase_file: Path | None = attrs.field(
+        default=None,
+        metadata=option(
+            "a file with mode 0600 whose first line is the passphrase of an encrypted `peg.key_file`", INPUT_FILE
+        ),
+    )
+    hourly_limit_sat: Sat | None = attrs.field(
+        default=None,
+        metadata=option(
+            "the sum that the payments signed within an hour may pay together, Bitcoin fees included; a newer "
+            "version of a payment does not count again. A payment above it is signed later, or never if it "
+            "exceeds the limit alone: then raise the limit. Choose a value above what the whole chain pays in a "
+            "busy hour",
+            between(1, MAX_SAT),
+            unit="satoshi",
+            unset="no limit",
+        ),
+    )
+    signer: SignerAddress | None = attrs.field(
+        default=None,
+        metadata=option(
+            "the address of an `alysd signer`, which has the member's Bitcoin key in place of `peg.key_file`: "
+            '`unix:` and an absolute path, or `tls://host:port` (docs/peg.md, "A signer on another machine"). It '
+            "needs `bitcoin.url` and `chain.authority_key_file`"
+        ),
+    )
+    signer_certificate: Path | None = attrs.field(
+        default=None,
+        metadata=option(
+            "with a TLS address: the certificate (PEM) that this node shows to its signer", INPUT_FILE
+        ),
+    )
+    signer_key: Path | None = attrs.field(
+        default=None,
+        metadata=option(
+            "with a TLS address: the key of this certificate, in a file with mode 0600 and without a password",
+            INPUT_FILE,
+        ),
+    )
+    signer_authority: Path | None = attrs.field(
+        default=None,
+        metadata=option(
+            "with a TLS address: the certificate of the authority that has signed the signer's, or the signer's "
+            "own self-signed one. The signer's certificate must name the host of `peg.signer`",
+            INPUT_FILE,
+        ),
+    )
 
 
 @attrs.frozen
 class StorageConfig:
-    """The location of the database. `path` is the data folder; each node and each chain needs its own."""
+    """The location of the database."""
 
-    path: Path = Path("data")
+    path: Path = attrs.field(
+        default=Path("data"), metadata=option("the data folder: one node and one chain per folder")
+    )
 
     @property
     def control_socket(self) -> Path:
@@ -186,46 +269,60 @@ class StorageConfig:
 
 @attrs.frozen
 class MiningConfig:
-    """Merged mining: the address that is paid, and the internal miner.
+    """Merged mining: the internal miner, and the address that is paid."""
 
-    `internal` runs a miner inside the node, which is only fast enough for the target of a development chain.
-    `fee_recipient` receives the miner's share of the fees for proofs by the internal miner, and for work that was
-    requested by `getauxblock` without arguments.
-    """
-
-    internal: bool = False
-    fee_recipient: EvmAddress | None = None
+    internal: bool = attrs.field(
+        default=False,
+        metadata=option("mine inside the node; only for a development chain with an easy target"),
+    )
+    fee_recipient: EvmAddress | None = attrs.field(
+        default=None,
+        metadata=option(
+            "the EVM address that receives the miner's fees of the internal miner and of `getauxblock` without "
+            "arguments; required by the internal miner"
+        ),
+    )
 
 
 @attrs.frozen
 class LoggingConfig:
-    """The log: its minimum level and its format. `auto` is text on a terminal and JSON lines otherwise."""
+    """The log: its minimum level and its format."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "text", "json"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = attrs.field(
+        default="info", metadata=option("the lowest level that is written")
+    )
+    format: Literal["auto", "text", "json"] = attrs.field(
+        default="auto",
+        metadata=option('`"auto"`: text on a terminal, JSON lines otherwise. `NO_COLOR` is respected'),
+    )
 
 
 @attrs.frozen
 class TracingConfig:
     """The destination of OpenTelemetry traces of the node's slots; by default none are recorded.
 
-    `endpoint` is a collector for OTLP over HTTP; `console` writes to standard error. Both need `alysd[traces]`.
+    Both options need `alysd[traces]`.
     """
 
-    endpoint: HttpUrl | None = None
-    console: bool = False
+    endpoint: HttpUrl | None = attrs.field(
+        default=None,
+        metadata=option("a collector's URL for OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`"),
+    )
+    console: bool = attrs.field(default=False, metadata=option("every span as JSON on standard error"))
 
 
 @attrs.frozen
 class DevelopmentConfig:
-    """Options for development chains.
+    """Options for development chains."""
 
-    `account_key_file` holds the key of a funded account, which the node prints at start. `keys_known_to_all` means
-    that the key files are published; their file mode is then not checked.
-    """
-
-    account_key_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
-    keys_known_to_all: bool = False
+    keys_known_to_all: bool = attrs.field(
+        default=False,
+        metadata=option("the key files are published ones: their mode is not checked"),
+    )
+    account_key_file: Path | None = attrs.field(
+        default=None,
+        metadata=option("the key of an account with a balance, which the node shows at start", INPUT_FILE),
+    )
 
 
 @attrs.frozen
@@ -264,3 +361,12 @@ SECTIONS: Mapping[str, type[Any]] = {
     field.name: field.type for field in attrs.fields(AlysConfig) if field.type is not None
 }
 """The class of each section, by the section's name in the file."""
+
+
+def all_options() -> list[ConfigOption]:
+    """Return all options, in the order of the documentation."""
+    return [
+        ConfigOption.of(f"{name}.{field.name}", field)
+        for name, cls in SECTIONS.items()
+        for field in attrs.fields(cls)
+    ]

@@ -8,7 +8,8 @@ import stat
 import tempfile
 from pathlib import Path
 
-from alysd.config.model import ListenAddress, StorageConfig
+from alysd.config.addresses import ListenAddress
+from alysd.config.model import StorageConfig
 
 LOOPBACK = ("127.0.0.1", "::1")
 """The addresses of `localhost`."""

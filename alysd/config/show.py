@@ -5,7 +5,8 @@ from typing import Any, cast
 
 import attrs
 
-from alysd.config.model import AlysConfig, HttpUrl, ListenAddress, SignerAddress
+from alysd.config.addresses import HttpUrl, ListenAddress, SignerAddress
+from alysd.config.model import AlysConfig
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.peers import PeerAddress
 
@@ -20,18 +21,18 @@ def show_config(config: AlysConfig) -> str:
     sections: dict[str, dict[str, Any]] = {}
     for section in attrs.fields(AlysConfig):
         values: dict[str, object] = attrs.asdict(getattr(config, section.name), recurse=False)
-        sections[section.name] = {key: _plain(value) for key, value in values.items() if value is not None}
+        sections[section.name] = {key: plain_value(value) for key, value in values.items() if value is not None}
     return tomli_w.dumps(sections)
 
 
-def _plain(value: object) -> object:
+def plain_value(value: object) -> object:
     """Convert a value to a TOML type. Paths become absolute, so that they are valid in any folder."""
     if isinstance(value, Path):
         return str(value.absolute())
     if isinstance(value, Checkpoint | HttpUrl | ListenAddress | PeerAddress | SignerAddress):
         return str(value)
     if isinstance(value, tuple):
-        return [_plain(item) for item in cast("tuple[object, ...]", value)]
+        return [plain_value(item) for item in cast("tuple[object, ...]", value)]
     if isinstance(value, bytes):
         return "0x" + value.hex()
     return value

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import attrs
 
-from alysd.config.model import INPUT_FILE, LATER_FILE, SignerAddress
+from alysd.config.addresses import SignerAddress
+from alysd.config.options import INPUT_FILE, LATER_FILE
 from alysd.config.problems import InvalidConfig, Source
 from alysd.config.structure import structure_fields, unknown_key
 from alysd.config.toml_file import read_settings

@@ -14,11 +14,6 @@ from alysd.config.problems import Setting, Source, problem
 from alysd.config.values import CONVERTER
 
 
-def between(low: int, high: int) -> Mapping[str, Any]:
-    """Return metadata for a field whose value must be a whole number of at least `low` and at most `high`."""
-    return {"between": (low, high)}
-
-
 def structure_fields(
     cls: type[Any], settings: Mapping[str, Setting], *, prefix: str, source: Source, problems: list[str]
 ) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import cattrs
 
-from alysd.config.model import HostName, HttpUrl, ListenAddress, SignerAddress
+from alysd.config.addresses import HostName, HttpUrl, ListenAddress, SignerAddress
 from alysd.config.problems import Text
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey

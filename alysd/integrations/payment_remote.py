@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import trio
 
-from alysd.config.model import SignerAddress
+from alysd.config.addresses import SignerAddress
 from alysd.errors import Malformed, NotFollowed, PaymentForbidden, SignerUnavailable, StoreError
 from alysd.integrations.payment_link import HANDSHAKE_SECONDS, Slow, Stream, receive_frame, send_frame
 from alysd.types.chain_spec import ChainContext

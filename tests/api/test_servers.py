@@ -8,7 +8,8 @@ from alysd.api.alys_rpc import AlysRpc
 from alysd.api.operator import OperatorPages
 from alysd.api.servers import server_tasks
 from alysd.api.system_handle import SystemHandle
-from alysd.config.model import ApiConfig, ListenAddress
+from alysd.config.addresses import ListenAddress
+from alysd.config.model import ApiConfig
 from alysd.errors import AddressInUse
 from alysd.integrations.clock import SystemClock
 from alysd.node import FATAL, Addresses

@@ -5,9 +5,9 @@ from pathlib import Path
 import attrs
 import pytest
 
+from alysd.config.addresses import SignerAddress
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.checks import check_with_chain
-from alysd.config.model import SignerAddress
 from alysd.config.problems import InvalidConfig
 from alysd.config.show import show_config
 from alysd.testing.config_files import folder_with, load, problems_of

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from alysd.config.addresses import HttpUrl, ListenAddress
 from alysd.config.load import known_keys, load_config
-from alysd.config.model import HttpUrl, ListenAddress
 from alysd.config.problems import InvalidConfig
 from alysd.errors import ConfigError
 from alysd.testing.config_files import RIGHT, folder_with, load, problems_of

@@ -3,9 +3,10 @@
 import attrs
 import pytest
 
+from alysd.config.addresses import HttpUrl, ListenAddress
 from alysd.config.chain_spec import ChainParameters
 from alysd.config.load import known_keys
-from alysd.config.model import SECTIONS, HttpUrl, ListenAddress
+from alysd.config.model import SECTIONS
 from alysd.testing.config_files import CONF
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from alysd.config.model import SignerAddress
+from alysd.config.addresses import SignerAddress
 from alysd.config.problems import InvalidConfig
 from alysd.config.signer_file import read_signer_config
 

@@ -7,9 +7,9 @@ from typing import Any
 import attrs
 import pytest
 
-from alysd.config.model import INPUT_FILE
+from alysd.config.options import INPUT_FILE, between
 from alysd.config.problems import Setting, Source
-from alysd.config.structure import between, check_readable, structure_fields, unknown_key, user_name
+from alysd.config.structure import check_readable, structure_fields, unknown_key, user_name
 
 HERE = Source("somewhere:1")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alysd.config.model import HostName, HttpUrl, ListenAddress
+from alysd.config.addresses import HostName, HttpUrl, ListenAddress
 from alysd.config.problems import Text
 from alysd.config.values import CONVERTER
 from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from alysd.cli import main
+from alysd.config.addresses import SignerAddress
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.key_file import read_key_file
-from alysd.config.model import SignerAddress
 from alysd.errors import ConfigError, NotFollowed, PaymentForbidden, SignerUnavailable
 from alysd.integrations import payment_remote
 from alysd.integrations.new_key_file import write_key_file

@@ -15,7 +15,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 from trio.testing import MockClock
 
-from alysd.config.model import HttpUrl, TracingConfig
+from alysd.config.addresses import HttpUrl
+from alysd.config.model import TracingConfig
 from alysd.integrations.open_telemetry import CLOSE_SECONDS, OpenTelemetryTracing, ReportingExporter
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.process import TracesLost, TracesResumed

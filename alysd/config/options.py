@@ -1,0 +1,75 @@
+"""The facts about an option beside its type and default: its meaning, unit, bounds, and the effect of a change.
+
+It is metadata of the option's field (`attrs.field(metadata=option(…))`). The tables of docs/configuration.md and
+the JSON Schema for editors are made from it.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from types import MappingProxyType
+from typing import Any, Self
+
+import attrs
+
+INPUT_FILE: Mapping[str, Any] = MappingProxyType({"input_file": True})
+"""Metadata of an option that names a file to read: it must exist and be readable."""
+
+LATER_FILE: Mapping[str, Any] = MappingProxyType({"later_file": True})
+"""Metadata of an option that names a file which another program may write later."""
+
+NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
+
+
+class Applies(Enum):
+    """The condition under which a change of an option takes effect in a running node."""
+
+    RESTART = "needs a restart"
+
+
+def between(low: int, high: int) -> Mapping[str, Any]:
+    """Return metadata for a field whose value must be a whole number of at least `low` and at most `high`."""
+    return {"between": (low, high)}
+
+
+def option(
+    about: str,
+    more: Mapping[str, Any] = NOTHING_MORE,
+    *,
+    unit: str = "",
+    unset: str = "not set",
+    applies: Applies = Applies.RESTART,
+) -> Mapping[str, Any]:
+    """Return the metadata of an option.
+
+    `about` is its meaning, in Markdown of one line. `more` is `between(…)`, `INPUT_FILE` or `LATER_FILE`. `unit`
+    is the unit of a number, in the plural. `unset` describes, in Markdown, the node's behaviour if the default is
+    None or an empty list.
+    """
+    return {**more, "about": about, "unit": unit, "unset": unset, "applies": applies}
+
+
+@attrs.frozen
+class ConfigOption:
+    """An option: its key, the type and default of its field, and its metadata.
+
+    A required option has the default `attrs.NOTHING`.
+    """
+
+    key: str
+    kind: Any
+    default: Any
+    about: str
+    unit: str
+    unset: str
+    bounds: tuple[int, int] | None
+    applies: Applies
+    is_file: bool
+
+    @classmethod
+    def of(cls, key: str, field: "attrs.Attribute[Any]") -> Self:
+        """Read the metadata of a field. Raises `KeyError` for a field without that of `option`."""
+        known = field.metadata
+        return cls(
+            key, field.type, field.default, known["about"], known["unit"], known["unset"], known.get("between"),
+            known["applies"], bool(known.keys() & {"input_file", "later_file"}),
+        )  # fmt: skip
