@@ -1,5 +1,7 @@
-"""Shows what the real programs of a test wrote when it fails."""
+"""Fixtures of the integration tests. Shows what the real programs of a test wrote when it fails."""
 
+import os
+import secrets
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -24,3 +26,11 @@ def pytest_runtest_makereport(
             if lines:
                 report.sections.append((f"end of {log}", "\n".join(lines[-LAST_LINES:])))
     return report
+
+
+@pytest.fixture
+def seed() -> int:
+    """A seed for random transactions, printed so that a failure can be repeated with `ALYSD_SEED`."""
+    chosen = int(os.environ.get("ALYSD_SEED") or secrets.randbits(32))
+    print(f"ALYSD_SEED={chosen}")
+    return chosen

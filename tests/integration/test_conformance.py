@@ -4,8 +4,6 @@ Each round one of them builds a block of random transactions, and all judge it; 
 place, and all refuse it. A failure prints the seed: `ALYSD_SEED=… pytest …` runs the same transactions again.
 """
 
-import os
-import secrets
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,33 +14,22 @@ import attrs
 import pytest
 
 from alysd.embedded import AccountReader, EmbeddedEngine, SignedTransaction, read_transaction
-from alysd.integrations.clock import SystemClock
-from alysd.integrations.execution.engine_api import EngineApiClient
 from alysd.testing import components
-from alysd.testing.components import CANCUN_GENESIS, CHAIN_ID, JWT, ExecutionProcess
-from alysd.timing import Timing
+from alysd.testing.components import CHAIN_ID, JWT
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash, sha256
 from alysd.types.units import Wei
 from alysd.types.verdict import Invalid, Valid
 from alysd.wire.execution_header import block_hash_of
 from alysd.wire.receipts import proven_gas
-from tests.integration.random_transactions import RandomTransactions, address_of
+from tests.integration.random_transactions import RandomTransactions
+from tests.integration.rival_clients import GENESIS, SENDERS, External, external
 
 pytestmark = pytest.mark.component
 
-SENDERS = 8
 ROUNDS = 12
 TRANSACTIONS = 25
 """A block: 12 million gas at most, so that all fit, and far below the 200 that EthereumJS does not execute."""
-
-GENESIS: dict[str, Any] = {
-    **CANCUN_GENESIS,
-    "alloc": {
-        **CANCUN_GENESIS["alloc"],
-        **{f"0x{address_of(sender).hex()}": {"balance": hex(10**24)} for sender in range(SENDERS)},
-    },
-}
 
 
 @attrs.define
@@ -76,19 +63,6 @@ class Embedded:
         self.source.pending = [read_transaction(raw, CHAIN_ID) for raw in transactions]
 
 
-@attrs.frozen
-class External:
-    """A real client with its transaction pool."""
-
-    engine: EngineApiClient
-    process: ExecutionProcess
-    name: str
-
-    async def offer(self, transactions: Sequence[bytes]) -> None:
-        for raw in transactions:
-            await self.process.eth("eth_sendRawTransaction", f"0x{raw.hex()}")
-
-
 Participant = Embedded | External
 
 
@@ -100,26 +74,6 @@ async def embedded(path: Path) -> AsyncGenerator[Embedded]:
         yield Embedded(engine, source)
     finally:
         await engine.aclose()
-
-
-@asynccontextmanager
-async def external(process: ExecutionProcess) -> AsyncGenerator[External]:
-    client = EngineApiClient.connect(
-        process.engine_url, JWT, SystemClock(), Timing(2).engine_catching_up, process.eth_url
-    )
-    try:
-        # Slow machines fail no slot here: only the verdicts count.
-        deadlines = attrs.evolve(Timing(2).engine_catching_up, build=8.0)
-        yield External(client.with_deadlines(deadlines), process, process.name)
-    finally:
-        await client.aclose()
-
-
-@pytest.fixture
-def seed() -> int:
-    chosen = int(os.environ.get("ALYSD_SEED") or secrets.randbits(32))
-    print(f"ALYSD_SEED={chosen}")
-    return chosen
 
 
 async def agree(

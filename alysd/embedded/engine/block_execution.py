@@ -27,6 +27,7 @@ from alysd.embedded.engine.specification import (
     RLPException,
     Uint,
     blocks,
+    compute_contract_address,
     fork,
     rlp,
     transactions,
@@ -34,6 +35,7 @@ from alysd.embedded.engine.specification import (
     vm,
 )
 from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
+from alysd.embedded.engine.tracing.tracer import EvmTracer, TraceStart
 from alysd.embedded.engine.transaction import ACCESS_LIST, BLOB, LEGACY, SignedTransaction
 from alysd.embedded.engine.trie_state import StateChanges
 from alysd.embedded.engine.values import AccountState
@@ -104,6 +106,16 @@ class BlockExecution:
         """The block's number."""
         return self._frame.number
 
+    @property
+    def state(self) -> EelsState:
+        """The state after the transactions so far."""
+        return self._state
+
+    @property
+    def log_count(self) -> int:
+        """The number of logs of the transactions so far."""
+        return len(self._output.block_logs)
+
     def nonce_of(self, address: EvmAddress) -> int:
         """The account's nonce after the transactions so far."""
         return int(self._state.get_account(Address(address)).nonce)
@@ -141,6 +153,28 @@ class BlockExecution:
             raise BrokenRule(words(error)) from error
         self._transactions.append(signed.raw)
         self._receipts.append(encode_receipt(trie.trie_get(self._output.receipts_trie, rlp.encode(Uint(index)))))
+
+    def trace(self, signed: SignedTransaction, tracer: EvmTracer) -> None:
+        """Execute a transaction with a tracer. Raises what `add` raises."""
+        sender, used = Address(signed.sender), int(self._output.block_gas_used)
+        created = compute_contract_address(sender, Uint(signed.nonce))
+        tracer.first_log = self.log_count
+        tracer.begin(
+            TraceStart(
+                self._state,
+                sender,
+                created if signed.to is None else Address(signed.to),
+                signed.to is None,
+                self._environment.coinbase,
+                signed.gas,
+            )
+        )
+        self._environment.tracer = tracer
+        try:
+            self.add(signed)
+        finally:
+            self._environment.tracer = None
+        tracer.end(int(self._output.block_gas_used) - used)
 
     def finish(self, withdrawals: Sequence[Withdrawal]) -> ExecutedPayload:
         """Pay the withdrawals, compute the tries of the new state and the header. Raises `BrokenRule`."""

@@ -12,12 +12,13 @@ import attrs
 from alysd.embedded.engine.block_execution import environment_of
 from alysd.embedded.engine.chain_store import ChainStore
 from alysd.embedded.engine.eels import EelsState
-from alysd.embedded.engine.environment import AncestorHashes
-from alysd.embedded.engine.message import MessageOutcome, intrinsic_gas, run_message
+from alysd.embedded.engine.environment import AncestorHashes, Environment
+from alysd.embedded.engine.message import MessageOutcome, intrinsic_gas, run_message, trace_message
 from alysd.embedded.engine.overrides import NO_OVERRIDES, HashesAt, Overrides, override_state
 from alysd.embedded.engine.reader import Reader
 from alysd.embedded.engine.specification import Address, Bytes32
 from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
+from alysd.embedded.engine.tracing.tracer import EvmTracer
 from alysd.embedded.engine.values import CallRequest, CallResult
 from alysd.errors import Refused
 from alysd.types.execution import ExecutionHeader
@@ -64,7 +65,7 @@ class Calls:
     """Executes messages without keeping their effects. Several threads may use it at the same time."""
 
     def __init__(self, store: ChainStore, reader: Reader, chain_id: int) -> None:
-        self._world = CallSource(store, reader, chain_id)
+        self.source = self._world = CallSource(store, reader, chain_id)
         self._reader = reader
 
     def call(
@@ -130,7 +131,11 @@ class Execution:
         overrides: Overrides,
         request: CallRequest,
         budget: TimeBudget,
+        *,
+        follows: bool = False,
     ) -> None:
+        """With `follows`, a call in the next block sees the hash of this block, as in geth's traces."""
+        self._follows = follows
         self._world = world
         self._original = header
         self._header = overrides.block.applied(header)
@@ -142,10 +147,16 @@ class Execution:
         """Execute the message with so much gas. Raises `CallRefused` and `OutOfTime`."""
         state = self._state()
         self._check(state, gas)
-        # Without a price the base fee is zero, as in geth, so that a message without a price is not refused.
-        frame = self._header if self._request.max_fee else attrs.evolve(self._header, base_fee=Wei(0))
-        environment = environment_of(frame, state, self._ancestors(), self._world.chain_id, self._budget)
-        return run_message(environment, self._request, gas)
+        return run_message(self._environment(state), self._request, gas)
+
+    def trace(self, gas: int, tracer: EvmTracer, state: EelsState | None = None) -> None:
+        """Execute the message as a transaction, with a tracer, on `state` or else on that after the block.
+
+        Raises `CallRefused` and `OutOfTime`.
+        """
+        state = self._state(state)
+        self._check(state, gas)
+        trace_message(self._environment(state), self._request, gas, tracer)
 
     def least_gas(self, gas_cap: int) -> int:
         """The least gas with which the message succeeds, by bisection, or up to 1.5 % more."""
@@ -193,13 +204,20 @@ class Execution:
             most = min(most, (balance - request.value) // request.max_fee)
         return min(most, gas_cap)
 
-    def _state(self) -> EelsState:
-        state = EelsState(self._world.store, self._original.state_root)
+    def _state(self, before: EelsState | None = None) -> EelsState:
+        state = before or EelsState(self._world.store, self._original.state_root)
         override_state(state, self._overrides.accounts)
         return state
 
+    def _environment(self, state: EelsState) -> Environment:
+        # Without a price the base fee is zero, as in geth, so that a message without a price is not refused.
+        frame = self._header if self._request.max_fee else attrs.evolve(self._header, base_fee=Wei(0))
+        return environment_of(frame, state, self._ancestors(), self._world.chain_id, self._budget)
+
     def _ancestors(self) -> Sequence[Bytes32]:
         header, needed = self._original, self._world.reader.needed_header
+        if self._follows and self._header.number == header.number + 1:
+            return AncestorHashes(header, needed)
         parent = needed(header.parent_hash) if header.number else header
         found = AncestorHashes(parent, needed)
         return found if self._header.number == header.number else HashesAt(found, self._header.number)

@@ -30,6 +30,7 @@ from alysd.embedded.engine.specification import (
     transactions,
     vm,
 )
+from alysd.embedded.engine.tracing import interpreter as tracing
 from alysd.embedded.engine.trie_state import TrieState
 
 _STATE_METHODS: dict[str, Callable[..., Any]] = {
@@ -93,6 +94,9 @@ def _install() -> None:
         stock = getattr(state, name)
         replacements[id(stock)] = _routed_transaction(stock, method)
     replacements[id(interpreter.process_message)] = _process_message(interpreter.process_message)
+    replacements[id(interpreter.process_create_message)] = _process_create_message(
+        interpreter.process_create_message
+    )
     replacements[id(transactions.calculate_intrinsic_cost)] = intrinsic_cost
     replacements[id(transactions.recover_sender)] = _recover_sender(transactions.recover_sender)
     replacements[id(transactions.encode_transaction)] = _encode_transaction(transactions.encode_transaction)
@@ -143,8 +147,20 @@ def _routed_transaction(stock: Callable[..., Any], method: Callable[[TrieState],
 
 def _process_message(stock: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def routed(message: Any) -> Any:
-        if type(message.block_env) is Environment and not getattr(_current, "specified", False):
-            return process_message(message)
+        environment = message.block_env
+        if type(environment) is Environment and not getattr(_current, "specified", False):
+            traced = environment.tracer is not None
+            return tracing.process_message(message) if traced else process_message(message)
+        return stock(message)
+
+    return routed
+
+
+def _process_create_message(stock: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def routed(message: Any) -> Any:
+        environment = message.block_env
+        if type(environment) is Environment and environment.tracer is not None:
+            return tracing.process_create_message(stock, message)
         return stock(message)
 
     return routed

@@ -12,6 +12,7 @@ from alysd.embedded.engine.execution_chain import ExecutionChain
 from alysd.embedded.engine.pending_source import PendingSource
 from alysd.embedded.engine.pruning import KEPT_STATES
 from alysd.embedded.engine.reader import Reader
+from alysd.embedded.engine.tracing.traces import EvmTraces
 from alysd.embedded.engine.values import HeadChange
 from alysd.errors import EngineBehind
 from alysd.types.block import ExecutionPayload, PayloadAttributes
@@ -33,6 +34,7 @@ class EmbeddedEngine:
         self._watchers: list[Callable[[HeadChange], None]] = []
         self.reader: Reader = chain.reader
         self.calls = calls
+        self.traces = EvmTraces(calls.source)
         self.chain_id = chain.chain_id
 
     @classmethod

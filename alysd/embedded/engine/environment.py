@@ -6,6 +6,7 @@ from typing import Any, overload
 
 from alysd.embedded.engine.specification import U64, U256, Address, Bytes32, Uint, state, vm
 from alysd.embedded.engine.time_budget import TimeBudget
+from alysd.embedded.engine.tracing.tracer import EvmTracer
 from alysd.embedded.engine.trie_state import TrieState
 from alysd.types.execution import ExecutionHeader
 
@@ -23,9 +24,10 @@ class EelsState(TrieState):
 
 @dataclass
 class Environment(vm.BlockEnvironment):
-    """A block's environment, with a time budget."""
+    """A block's environment, with a time budget, and the tracer of what is executed, if any."""
 
     budget: TimeBudget
+    tracer: EvmTracer | None = None
 
 
 def environment_of(

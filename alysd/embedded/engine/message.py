@@ -1,8 +1,11 @@
 """The execution of a message without a transaction: the specification's steps between checks and receipt."""
 
+from typing import Any
+
 import attrs
 
 from alysd.embedded.engine.eels import Environment
+from alysd.embedded.engine.error_words import COLLISION, words_of
 from alysd.embedded.engine.specification import (
     U64,
     U256,
@@ -10,8 +13,8 @@ from alysd.embedded.engine.specification import (
     Bytes,
     Bytes0,
     Bytes32,
-    EthereumException,
     Uint,
+    compute_contract_address,
     exceptions,
     interpreter,
     prepare_message,
@@ -19,24 +22,11 @@ from alysd.embedded.engine.specification import (
     transactions,
     vm,
 )
+from alysd.embedded.engine.tracing.tracer import EvmTracer, TraceStart
 from alysd.embedded.engine.values import CallRequest, CallResult
 
 _REFUND_DIVISOR = 5
 """The refund is at most one fifth of the gas used (EIP-3529)."""
-
-_WORDS: dict[type[EthereumException], str] = {
-    exceptions.Revert: "execution reverted",
-    exceptions.OutOfGasError: "out of gas",
-    exceptions.StackUnderflowError: "stack underflow",
-    exceptions.StackOverflowError: "stack limit reached 1024 (1023)",
-    exceptions.InvalidJumpDestError: "invalid jump destination",
-    exceptions.WriteInStaticContext: "write protection",
-    exceptions.OutOfBoundsRead: "return data out of bounds",
-    exceptions.InvalidContractPrefix: "invalid code: must not begin with 0xef",
-    exceptions.AddressCollision: "contract address collision",
-    exceptions.StackDepthLimitError: "max call depth exceeded",
-}
-"""The texts of geth for the specification's errors (core/vm/errors.go)."""
 
 
 @attrs.frozen
@@ -46,6 +36,9 @@ class MessageOutcome:
     result: CallResult
     refund: int
     out_of_gas: bool
+    logs: tuple[Any, ...] = ()
+    destroyed: frozenset[Address] = frozenset()
+    """The contracts that are deleted at the end of the transaction."""
 
 
 def intrinsic_gas(request: CallRequest) -> int:
@@ -59,8 +52,7 @@ def run_message(environment: Environment, request: CallRequest, gas: int) -> Mes
     Raises `OutOfTime` when the environment's time budget is used up.
     """
     world, sender = environment.state, Address(request.sender)
-    base_fee = int(environment.base_fee_per_gas)
-    price = min(request.max_fee, base_fee + request.max_priority_fee)
+    price = _price(environment, request)
     account = state.get_account(world, sender)
     transaction = _transaction(request, gas, int(account.nonce), int(environment.chain_id))
     state.increment_nonce(world, sender)
@@ -82,9 +74,7 @@ def run_message(environment: Environment, request: CallRequest, gas: int) -> Mes
     if not isinstance(message.target, Bytes0):
         evm = interpreter.process_message(message)
     elif _collides(world, message.current_target):
-        return MessageOutcome(
-            CallResult(False, gas, b"", _WORDS[exceptions.AddressCollision]), 0, out_of_gas=False
-        )
+        return MessageOutcome(CallResult(False, gas, b"", COLLISION), 0, out_of_gas=False)
     else:
         evm = interpreter.process_create_message(message)
     used = gas - int(evm.gas_left)
@@ -94,11 +84,48 @@ def run_message(environment: Environment, request: CallRequest, gas: int) -> Mes
             succeeded=evm.error is None,
             gas_used=used - refund,
             output=bytes(evm.output),
-            error=None if evm.error is None else _words(evm.error),
+            error=None if evm.error is None else words_of(evm.error),
         ),
         refund,
         isinstance(evm.error, exceptions.OutOfGasError),
+        logs=() if evm.error else evm.logs,
+        destroyed=frozenset() if evm.error else frozenset(evm.accounts_to_delete),
     )
+
+
+def settle_message(environment: Environment, request: CallRequest, gas: int, outcome: MessageOutcome) -> None:
+    """Do what follows on a message at the end of a transaction.
+
+    The sender gets the gas that is left, the fee is paid, and destroyed contracts are deleted.
+    """
+    world, sender, coinbase = environment.state, Address(request.sender), environment.coinbase
+    price, used = _price(environment, request), outcome.result.gas_used
+    balance = state.get_account(world, sender).balance + U256((gas - used) * price)
+    state.set_account_balance(world, sender, balance)
+    fee = used * max(0, price - int(environment.base_fee_per_gas))
+    state.set_account_balance(world, coinbase, state.get_account(world, coinbase).balance + U256(fee))
+    for address in outcome.destroyed:
+        state.destroy_account(world, address)
+
+
+def trace_message(environment: Environment, request: CallRequest, gas: int, tracer: EvmTracer) -> None:
+    """Execute the message as a transaction, with a tracer. Raises `OutOfTime`."""
+    sender = Address(request.sender)
+    nonce = state.get_account(environment.state, sender).nonce
+    to = compute_contract_address(sender, nonce) if request.to is None else Address(request.to)
+    tracer.begin(TraceStart(environment.state, sender, to, request.to is None, environment.coinbase, gas))
+    environment.tracer = tracer
+    try:
+        outcome = run_message(environment, request, gas)
+    finally:
+        environment.tracer = None
+    settle_message(environment, request, gas, outcome)
+    tracer.end(outcome.result.gas_used)
+
+
+def _price(environment: Environment, request: CallRequest) -> int:
+    """The price that the message pays for a unit of gas, in wei (EIP-1559)."""
+    return min(request.max_fee, int(environment.base_fee_per_gas) + request.max_priority_fee)
 
 
 def _transaction(request: CallRequest, gas: int, nonce: int, chain_id: int) -> transactions.FeeMarketTransaction:
@@ -125,9 +152,3 @@ def _transaction(request: CallRequest, gas: int, nonce: int, chain_id: int) -> t
 def _collides(world: state.State, address: Address) -> bool:
     """Whether a contract cannot be created at the address (EIP-684, EIP-7610)."""
     return state.account_has_code_or_nonce(world, address) or state.account_has_storage(world, address)
-
-
-def _words(error: EthereumException) -> str:
-    if isinstance(error, exceptions.InvalidOpcode):
-        return f"invalid opcode: opcode 0x{error.code:x} not defined"
-    return _WORDS.get(type(error), type(error).__name__)

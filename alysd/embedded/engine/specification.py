@@ -15,12 +15,13 @@ from ethereum import EVM_RECURSION_LIMIT
 from ethereum.exceptions import EthereumException
 from ethereum.forks.cancun import blocks, fork, state, transactions, trie, vm
 from ethereum.forks.cancun.fork_types import EMPTY_ACCOUNT, Account, Address
+from ethereum.forks.cancun.utils.address import compute_contract_address
 from ethereum.forks.cancun.utils.message import prepare_message
 from ethereum.forks.cancun.vm import exceptions, interpreter
 from ethereum.forks.cancun.vm import instructions as _instructions
 from ethereum.forks.cancun.vm.instructions import Ops
 from ethereum.forks.cancun.vm.precompiled_contracts import mapping as _mapping
-from ethereum.trace import OpStart, PrecompileStart, set_evm_trace
+from ethereum.trace import GasAndRefund, set_evm_trace
 from ethereum_rlp import rlp
 from ethereum_rlp.exceptions import RLPException
 from ethereum_types.bytes import Bytes, Bytes0, Bytes32
@@ -52,12 +53,12 @@ __all__ = [
     "Bytes0",
     "Bytes32",
     "EthereumException",
-    "OpStart",
+    "GasAndRefund",
     "Ops",
-    "PrecompileStart",
     "RLPException",
     "Uint",
     "blocks",
+    "compute_contract_address",
     "exceptions",
     "fork",
     "interpreter",

@@ -17,6 +17,7 @@ from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.backend import EthBackend, RpcLimits
 from alysd.embedded.rpc.call_methods import CallMethods
 from alysd.embedded.rpc.chain_methods import AccountMethods, BlockMethods
+from alysd.embedded.rpc.debug_methods import DebugMethods
 from alysd.embedded.rpc.fee_methods import FeeMethods
 from alysd.embedded.rpc.feed import ChainFeed
 from alysd.embedded.rpc.log_methods import FilterMethods, LogMethods
@@ -66,6 +67,7 @@ def eth_methods(backend: EthBackend, feed: ChainFeed) -> dict[str, Method]:
         **AccountMethods(backend).table(),
         **BlockMethods(backend).table(),
         **CallMethods(backend).table(),
+        **DebugMethods(backend).table(),
         **FeeMethods(backend, backend.pool.limits.minimum_tip).table(),
         **TransactionMethods(backend, feed).table(),
         **logs.table(),
@@ -128,7 +130,7 @@ class IdentityMethods:
 
     async def modules(self, _params: Params) -> dict[str, str]:
         """The namespaces and their versions, as geth has them."""
-        return dict.fromkeys(("eth", "net", "rpc", "txpool", "web3"), "1.0")
+        return dict.fromkeys(("debug", "eth", "net", "rpc", "txpool", "web3"), "1.0")
 
     async def peers(self, _params: Params) -> str:
         """Always 0: the engine has no peers, only the node has."""

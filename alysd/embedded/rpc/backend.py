@@ -35,6 +35,9 @@ class RpcLimits:
     call_seconds: float = CALL_SECONDS
     """The maximum time of an execution, in seconds."""
 
+    trace_bytes: int = 16 * 1024 * 1024
+    """The maximum size of the traces of a request, in bytes of JSON: 100,000 lines with 10 values on the stack."""
+
     log_blocks: int = 50_000
     """The maximum number of blocks of a log query: more than a day of slots.
 

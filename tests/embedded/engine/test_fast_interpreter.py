@@ -34,7 +34,7 @@ SELF, CALLER = Address(b"\x51" * 20), Address(b"\x52" * 20)
 def environments(code: bytes) -> tuple[Environment, Any]:
     """An environment of ours and one of the specification, in which the contract `SELF` has the code."""
     ours = environment_of(HEADER, EelsState(Memory(), EMPTY_ROOT), [Bytes32(bytes(32))], 7, TimeBudget())
-    fields: dict[str, Any] = {name: getattr(ours, name) for name in vars(ours) if name != "budget"}
+    fields: dict[str, Any] = {name: getattr(ours, name) for name in vars(ours) if name not in ("budget", "tracer")}
     fields["state"] = state.State()
     stock = vm.BlockEnvironment(**fields)
     for environment in (ours, stock):

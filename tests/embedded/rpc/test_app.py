@@ -16,6 +16,7 @@ from alysd.embedded.rpc.backend import EthBackend
 from tests.embedded.rpc.chain import CHAIN_ID, GENESIS, eth_chain
 
 EXPECTED = """
+    debug_traceBlockByHash debug_traceBlockByNumber debug_traceCall debug_traceTransaction
     eth_accounts eth_baseFee eth_blobBaseFee eth_blockNumber eth_call eth_chainId eth_estimateGas
     eth_feeHistory eth_gasPrice eth_getBalance eth_getBlockByHash eth_getBlockByNumber eth_getBlockReceipts
     eth_getBlockTransactionCountByHash eth_getBlockTransactionCountByNumber eth_getCode eth_getFilterChanges

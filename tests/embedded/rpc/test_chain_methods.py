@@ -241,7 +241,9 @@ async def test_headers_raw_transactions_and_uncles_as_geth_has_them(tmp_path: Pa
         assert await chain.rpc("eth_getHeaderByHash", nowhere) is None
         assert await chain.rpc("eth_getUncleByBlockNumberAndIndex", "latest", "0x0") is None
         assert await chain.rpc("eth_getUncleByBlockHashAndIndex", block, "0x0") is None
-        assert await chain.rpc("rpc_modules") == dict.fromkeys(("eth", "net", "rpc", "txpool", "web3"), "1.0")
+        assert await chain.rpc("rpc_modules") == dict.fromkeys(
+            ("debug", "eth", "net", "rpc", "txpool", "web3"), "1.0"
+        )
         base_fee = await chain.rpc("eth_baseFee")
         following = await chain.mine()
         assert (await chain.rpc("eth_getHeaderByHash", "0x" + following.hex()))["baseFeePerGas"] == base_fee

@@ -1,0 +1,1 @@
+"""Traces of executed messages, with the results of geth's tracers."""
