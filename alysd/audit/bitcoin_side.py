@@ -173,7 +173,7 @@ def _output(value: Any) -> tuple[bytes, Sat]:
     fields = object_of(value, "output")
     amount = fields.get("value")
     if not isinstance(amount, int | float) or not 0 <= amount <= 21_000_000:
-        raise Malformed("value: not an amount of bitcoin")
+        raise Malformed(f"value: {str(amount)[:40]} is not an amount of bitcoin")
     script = hex_field(object_of(fields.get("scriptPubKey"), "scriptPubKey"), "hex", 0, _MAX_SCRIPT)
     return script, Sat(round(amount * _SAT_PER_BTC))  # exact: 2.1e15 is far below 2**53
 

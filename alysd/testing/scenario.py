@@ -1,7 +1,7 @@
 """Scenarios: initial conditions, steps, and final conditions, each with a time limit.
 
     Scenario(
-        "a crash costs nobody his money",
+        "no money is lost in a crash",
         given=[running("till")],
         steps=[
             Step("withdraw", withdraw_three),

@@ -94,17 +94,18 @@ class FrameGuard:
         if version != 0 or kind > _GO_AWAY:
             raise ConnectionClosedError(f"not a yamux frame: it has version {version} and type {kind}")
         if not self._frames.try_take(1):
-            raise ConnectionClosedError(f"more than {limits.FRAMES_PER_SECOND} frames per second")
+            raise ConnectionClosedError(f"the peer sends more than {limits.FRAMES_PER_SECOND} frames per second")
         opens = flags & _SYN and kind <= _WINDOW_UPDATE
         if opens and (len(self.muxed.streams) >= limits.STREAMS or not self._streams.try_take(1)):
             raise ConnectionClosedError(
-                f"more than {limits.STREAMS} open streams, or {limits.STREAMS_PER_SECOND} new ones per second"
+                f"the peer has more than {limits.STREAMS} open streams, or opens more than "
+                f"{limits.STREAMS_PER_SECOND} per second"
             )
         if kind == _DATA:
             unread = sum(map(len, self.muxed.stream_buffers.values()))
             if length > limits.FRAME_BYTES or unread + length > limits.CONNECTION_UNREAD:
                 raise ConnectionClosedError(
-                    f"{length} bytes for stream {stream}, beside {unread} unread: at most {limits.FRAME_BYTES} "
-                    f"per frame and {limits.CONNECTION_UNREAD} unread are accepted"
+                    f"the peer sends {length} bytes for stream {stream}, beside {unread} unread: at most "
+                    f"{limits.FRAME_BYTES} per frame and {limits.CONNECTION_UNREAD} unread are accepted"
                 )
             self._body = length

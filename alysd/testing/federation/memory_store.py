@@ -192,7 +192,7 @@ class MemoryStore:
         return self._blocks[self._canonical[height]].block.peg_ins
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
     def _apply(self, commit: Commit) -> None:
         for executed, placement in commit.placed:

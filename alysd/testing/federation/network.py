@@ -5,7 +5,8 @@
         network.add(name)
     network.link("a", "b", LinkQuality(latency=0.1))
 
-`SimulatedNetwork.run` makes things happen when they are due. All random choices are made with one generator.
+`SimulatedNetwork.run` makes the scheduled deliveries and connections. All random choices are made with one
+generator.
 """
 
 from collections.abc import Collection, Iterable
@@ -105,7 +106,7 @@ class SimulatedNetwork:
             self.dial(link)
 
     async def run(self) -> None:
-        """Make things happen when they are due. Never returns."""
+        """Make the scheduled deliveries and connections. Never returns."""
         with self.agenda.kept():
             await trio.sleep_forever()
 

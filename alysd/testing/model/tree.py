@@ -61,7 +61,7 @@ class ChildModel:
     wakes_at: float | None = None
     handled_before: int = 0
     timers: list[tuple[float, Message]] = attrs.field(factory=list[tuple[float, Message]])
-    """When each timer of the present instance is due, and its message."""
+    """The due time and the message of each timer of the present instance."""
 
     @property
     def up(self) -> bool:

@@ -32,7 +32,7 @@ class WatchChild(Tell[Watching]):
 
 @attrs.frozen
 class ChildDown(Tell[Watching]):
-    """A watched child has something to tell."""
+    """An instance of a watched child has ended, or its address accepts no more messages."""
 
     down: Down
 
@@ -101,7 +101,7 @@ class Watches:
         return bool(names)
 
     def difference(self, system: System) -> str | None:
-        """Return the news that the watcher lacks, or `None` if it lacks none or handles no messages."""
+        """Return how the messages to the watcher differ from the expected ones, or `None`."""
         (watcher,) = system.registry.find(WATCHER)
         if watcher.state is not State.RUNNING:
             return None

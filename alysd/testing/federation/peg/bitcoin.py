@@ -24,7 +24,7 @@ class CheckedBitcoin(FakeBitcoin):
 
     Users' coins come from nowhere, but each can be spent once too. `mined_rate` is the smallest fee rate of the
     federation's payments that miners include. `seen` is called with every payment of the federation that a node
-    accepts, and `payments` has them all. `places` has the transactions of every block that ever was.
+    accepts, and `payments` has them all. `places` has the transactions of every block that was ever mined.
     """
 
     spending: Spending = attrs.field(kw_only=True)
@@ -163,7 +163,7 @@ class MemberBitcoin(FakeBitcoinNode):
     extra: int = 0
 
     async def fee_rate(self, blocks: int) -> int | None:
-        """The chain's estimate, with this node's error."""
+        """The chain's estimate, plus the error of this node (`extra`)."""
         found = await FakeBitcoinNode.fee_rate(self, blocks)
         return None if found is None else max(found + self.extra, LEAST_RATE)
 

@@ -95,7 +95,7 @@ class MemoryBitcoinRecords:
         return tuple(self._places.get(txid) for txid in txids)
 
     def missing(self, expected: Sequence[Expected], highest: int) -> tuple[Expected, ...]:
-        """Those that no block up to the height `highest` has."""
+        """The expected transactions that no block up to the height `highest` has."""
         return tuple(one for one in expected if self._is_missing(one, highest))
 
     def note_lost(self, expected: Sequence[Expected]) -> None:
@@ -115,7 +115,7 @@ class MemoryBitcoinRecords:
         return tuple(self._signed[txid] for txid in txids)
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
     def _write(self, change: _Change) -> None:
         self._session.append(_BITCOIN, change)
