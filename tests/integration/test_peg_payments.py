@@ -16,7 +16,10 @@ from eth_account.signers.local import LocalAccount
 
 from alysd.testing.components import RPC_PASSWORD, RPC_USER
 from alysd.testing.daemon import Daemon
-from alysd.types.peg import BRIDGE_ADDRESS
+from alysd.types.hashes import BitcoinHash
+from alysd.types.peg import BRIDGE_ADDRESS, OutPoint, TransactionInput, TransactionOutput
+from alysd.types.units import Sat
+from alysd.wire.bitcoin_transaction import make_transaction
 from alysd.wire.evm_address import checksum_address
 from alysd.wire.keccak import keccak256
 from tests.integration.bitcoin_wallet import Wallet, data, wallet
@@ -188,3 +191,55 @@ async def test_a_signer_in_another_process_pays(tmp_path: Path) -> None:
         assert (audit["equal"], audit["missing"], audit["totals"]["burned"]) == (True, 0, 480_000)
         record = (run.signer.folder / "record").read_text().splitlines()
         assert len(record) == 2 + 3
+
+
+async def test_a_payee_can_pin_a_payment_and_it_is_paid_nevertheless(tmp_path: Path) -> None:
+    """A large transaction that spends the payee's output keeps every replacement out of the mempool (BIP-125).
+
+    The node goes on to offer the newest version, and the version that Bitcoin confirms counts.
+    """
+    async with rig(tmp_path) as run:
+        call = run.wallet.bitcoin.call
+        await run.deposit(1_000_000)
+        address = await call("getnewaddress", "", "bech32")
+        await run.burn(150_000, address)
+        await run.until(lambda: _found(call("listunspent", 0, 0, [address])))
+        (paid,) = await call("listunspent", 0, 0, [address])
+        pin = await call("sendrawtransaction", await _large_child(run.wallet, paid), 0)
+        assert (await call("getmempoolentry", pin))["vsize"] > 90_000
+
+        async def refused() -> bool:
+            if len(run.node.events("payment_signed")) < 2:
+                await run.wallet.mine_only()
+            reasons = [one["reason"] for one in run.node.events("payment_not_broadcast")]
+            return any("less fees than conflicting txs" in reason for reason in reasons)
+
+        await run.until(refused)
+        assert paid["txid"] in await call("getrawmempool")
+        await run.until(lambda: _settled(run), mining=True)
+        audit = await run.audited()
+        assert (audit["equal"], audit["missing"], audit["totals"]["burned"]) == (True, 0, 150_000)
+        assert await run.received(address) == round(paid["amount"] * 10**8)
+
+
+async def _found(answer: Awaitable[list[Any]]) -> bool:
+    return bool(await answer)
+
+
+async def _settled(run: Rig) -> bool:
+    """Whether the ledger owes nothing."""
+    return (await run.node.call("getpeg"))["owed"] == 0
+
+
+async def _large_child(wallet: Wallet, parent: dict[str, Any]) -> str:
+    """A transaction of 92,000 virtual bytes, at a little more than 1 sat each, that spends a payee's output."""
+    coin = (await wallet.bitcoin.call("listunspent", 1))[0]
+    spent = [
+        TransactionInput(OutPoint(BitcoinHash(bytes.fromhex(one["txid"])[::-1]), one["vout"]), b"", 0xFFFFFFFD)
+        for one in (parent, coin)
+    ]
+    outputs = [TransactionOutput(Sat(1_000), b"\x00\x14" + place.to_bytes(20, "big")) for place in range(2_950)]
+    rest = round((parent["amount"] + coin["amount"]) * 10**8) - 1_000 * len(outputs) - 100_000
+    outputs.append(TransactionOutput(Sat(rest), bytes.fromhex(coin["scriptPubKey"])))
+    made = make_transaction(2, spent, outputs, 0)
+    return (await wallet.bitcoin.call("signrawtransactionwithwallet", made.raw.hex()))["hex"]
