@@ -73,15 +73,34 @@ async def answer(rpc: BitcoinWatchRpc, method: str, *params: Any) -> Any:
 async def test_payments_that_are_not_credited_are_listed_with_the_reason() -> None:
     world = World()
     assert (await world.answer("listuncreditedpayments"))["result"] == [UNCREDITED]
-    await world.answer("listuncreditedpayments", 7, 1_024)
-    assert world.asked == [GetUncredited(0, 100), GetUncredited(7, 1_024)]
+    await world.answer("listuncreditedpayments", 2**63 - 1, 1_024)
+    assert world.asked == [GetUncredited(0, 100), GetUncredited(2**63 - 1, 1_024)]
 
 
-@pytest.mark.parametrize("params", [(-1,), (True,), ("7",), (0, 0), (0, 1_025), (0, 1, 2)])
-async def test_wrong_parameters_are_refused(params: tuple[Any, ...]) -> None:
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ((-1,), "a number must be an integer from 0 to 9223372036854775807, got -1"),
+        ((2**63,), "got 9223372036854775808"),
+        ((True,), "got True"),
+        (("7" * 50,), f"got {'7' * 40}"),
+        ((0, 0), "the limit must be an integer from 1 to 1024, got 0"),
+        ((0, 1_025), "got 1025"),
+        ((0, 1, 2), "want at most 2"),
+    ],
+)
+async def test_wrong_parameters_are_refused(params: tuple[Any, ...], message: str) -> None:
     world = World()
-    assert (await world.answer("listuncreditedpayments", *params))["error"]["code"] == -32602
+    error = (await world.answer("listuncreditedpayments", *params))["error"]
+    assert error["code"] == -32602
+    assert error["message"].endswith(message)
     assert world.asked == []
+
+
+async def test_a_transaction_is_asked_for_by_its_txid_alone() -> None:
+    world = World()
+    error = (await world.answer("getbitcointransaction", displayed(TXID), 1))["error"]
+    assert error["code"] == -32602
 
 
 @pytest.mark.parametrize(
@@ -119,6 +138,19 @@ UNCONFIRMED = {"number": None, "txid": displayed(TXID), "blockhash": None, "bloc
         ),
         (
             Unconfirmed((UnconfirmedDeposit(TXID, Sat(9), None, "too little"),), (), 0, None),
+            {"kind": "uncredited", **UNCONFIRMED, "amount": 9, "reason": "too little"},
+        ),
+        (
+            Unconfirmed(
+                (
+                    UnconfirmedDeposit(BLOCK, Sat(1), USER, None),
+                    UnconfirmedDeposit(BLOCK, Sat(2), None, "another"),
+                    UnconfirmedDeposit(TXID, Sat(9), None, "too little"),
+                ),
+                (BLOCK,),
+                0,
+                None,
+            ),
             {"kind": "uncredited", **UNCONFIRMED, "amount": 9, "reason": "too little"},
         ),
     ],
