@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -13,26 +14,38 @@ from alysd.config.key_file import read_key_file
 from alysd.consensus.aura import slot_at
 from alysd.consensus.federation import approval_message
 from alysd.consensus.fork_choice import Tree
-from alysd.consensus.payload import payload_attributes
+from alysd.consensus.payload import payload_attributes, priority_fees
 from alysd.consensus.validity import apply_block
+from alysd.embedded import read_transaction
 from alysd.integrations import bls
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.resources import NodeResources, open_resources
 from alysd.testing.chain import ChainHand, chain_spec
-from alysd.types.block import Approvals, Block, SignedBlock
+from alysd.testing.daemon import Daemon
+from alysd.types.block import Approvals, Block, ExecutionPayload, SignedBlock
 from alysd.types.chain import ChainState, ExecutedBlock
 from alysd.types.hashes import AuxHash, BlockHash, sha256
 from alysd.types.tables import EntryChange, Proof, Table
-from alysd.types.units import Height, Slot, Wei
+from alysd.types.units import Height, Slot
 from alysd.types.verdict import Valid
 from alysd.validation import validate_node
 from alysd.wire.block_ssz import block_hash
+from alysd.wire.receipts import proven_gas
+from alysd.wire.transactions import fee_fields
 from benchmarks.node.daemon import fresh, start
 from benchmarks.node.figures import Figure, Show
 from benchmarks.node.own_share import development
 
 MARGIN_SLOTS = 2
 """Slots between the last block built and the first block that the daemon may make."""
+
+
+@attrs.frozen
+class Given:
+    """A payload as an execution client is given it: with the hash of the parent's block."""
+
+    payload: ExecutionPayload
+    parent: BlockHash
 
 
 @attrs.frozen
@@ -43,15 +56,18 @@ class Hand:
     secret: bytes
     tree: Tree
 
-    async def add(self, slot: Slot) -> None:
-        """Make an empty block on the head, in a past slot."""
+    async def add(self, slot: Slot) -> Given:
+        """Make a block on the head, in a past slot, from the transactions in the engine's pool."""
         parts, tip = self.parts, self.tree.tip
         attributes = payload_attributes(tip.head, slot, None, parts.context)
         payload = await parts.engine.build_payload(*tip.payload_hashes, attributes)
         verdict = await parts.engine.new_payload(payload, tip.head.hash)
         assert verdict == Valid(), verdict
         signed = self._sign(Block(tip.head.hash, slot, payload))
-        self._store(apply_block(tip.head, signed, Wei(0), ()))
+        gas_used = proven_gas(await parts.engine.receipts(payload), payload)
+        fees = priority_fees(payload, [fee_fields(raw) for raw in payload.transactions], gas_used)
+        self._store(apply_block(tip.head, signed, fees, ()))
+        return Given(payload, tip.head.hash)
 
     def _sign(self, block: Block) -> SignedBlock:
         identity = block_hash(block)
@@ -63,8 +79,11 @@ class Hand:
         self.tree.adopt(executed.state, executed.changes)
 
 
-async def build(data: Path, blocks: int) -> None:
-    """Fill a data folder of the development chain with empty blocks that are not final."""
+async def build(data: Path, blocks: int, transactions: Sequence[bytes] = ()) -> list[Given]:
+    """Fill a data folder of the development chain with blocks that are not final, and return their payloads.
+
+    The first block has the `transactions`, the others are empty.
+    """
     config, spec = development(data)
     assert config.chain.authority_key_file is not None
     key = read_key_file(config.chain.authority_key_file, kind="bls", known_to_all=True)
@@ -72,9 +91,22 @@ async def build(data: Path, blocks: int) -> None:
         stored = parts.store.load_chain()
         hand = Hand(parts, key.secret, Tree(stored.states, stored.final, stored.changes))
         first = slot_at(time.time(), spec.slot_seconds) - MARGIN_SLOTS - blocks
-        for number in range(blocks):
-            await hand.add(Slot(first + number))
+        if parts.embedded is not None:
+            reader = parts.embedded.engine.reader
+            for raw in transactions:
+                transaction = read_transaction(raw, spec.chain_id)
+                parts.embedded.pool.add(
+                    transaction, lambda sender: reader.account(reader.head(), sender), reader.head().gas_limit, 0.0
+                )
+        given = [await hand.add(Slot(first + number)) for number in range(blocks)]
         await parts.engine.set_forkchoice(*hand.tree.tip.payload_hashes)
+        return given
+
+
+async def recover(node: Daemon) -> None:
+    """Make a signing guard. The blocks were signed without one, and a node refuses a database without a guard."""
+    command = ["recover" if word == "run" else word for word in node.command]
+    await trio.run_process([*command, "--yes"], capture_stdout=True)
 
 
 async def measure(folder: Path, show: Show, blocks: int) -> None:
@@ -84,9 +116,7 @@ async def measure(folder: Path, show: Show, blocks: int) -> None:
         await build(node.data, blocks)
         building = trio.current_time() - begun
         show(Figure(f"building a database of {blocks:,} blocks, for the next", building, "s"))
-        # The blocks were signed without a signing guard, and a node refuses a database without one.
-        recover = ["recover" if word == "run" else word for word in node.command]
-        await trio.run_process([*recover, "--yes"], capture_stdout=True)
+        await recover(node)
         for figure in await start(node, f"{blocks:,} blocks"):
             show(figure)
 

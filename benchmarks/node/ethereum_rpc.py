@@ -1,72 +1,206 @@
-"""Compares the embedded engine's JSON-RPC with geth's, with one connection to each.
+"""Compares the embedded engine's JSON-RPC with geth's, with one connection to each and with sixteen.
 
-Both serve a chain with the same genesis and answer in turns, a tenth of a second each, so that a busy machine
-slows both. The rate is the median of all turns, and the ratio the median of the ratios.
+Both have the same chain of `BLOCKS` blocks, the first of which creates a token and gives money to the senders.
+They answer in turns, a tenth of a second each, so that a busy machine slows both. The rate is the median of all
+turns, and the ratio the median of the ratios.
 """
 
+import hashlib
 import json
 import statistics
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 from urllib.parse import urlsplit
 
+import attrs
 import pytest
 import trio
+from eth_account import Account
+from eth_utils.address import to_checksum_address
 
+from alysd.integrations.clock import SystemClock
+from alysd.integrations.execution.engine_api import EngineApiClient
 from alysd.testing import components
-from alysd.testing.daemon import DEVELOPMENT, daemon
+from alysd.testing.daemon import DEVELOPMENT, Daemon, daemon
+from alysd.timing import Timing
+from alysd.types.verdict import Valid
+from alysd.wire.keccak import keccak256
+from alysd.wire.rlp import encode
+from benchmarks.node.database import Given, build, recover
 from benchmarks.node.figures import Figure, Show
-from benchmarks.node.requests import Client
+from benchmarks.node.requests import Connection, encode_request
+from benchmarks.node.transfers import CHAIN_ID, GWEI, Sender
 
 TURNS = 20
 TURN_SECONDS = 0.1
+CONNECTIONS = (1, 16)
+BLOCKS = 1_000
+
+SENDERS = 40
+"""The accounts that send transactions, one each per turn."""
 
 _ACCOUNT = "0x" + "11" * 20
-_IDENTITY = {"to": "0x" + "00" * 19 + "04", "data": "0x" + "ab" * 32}
-"""A call to the identity precompile, which returns its input."""
+_JWT = bytes(32)
+_DEVELOPER = Sender.of_development()
+_DEVELOPER_ADDRESS: str = Account.from_key(_DEVELOPER.key).address
+_TOKEN = to_checksum_address(keccak256(encode([bytes.fromhex(_DEVELOPER_ADDRESS[2:]), b""]))[12:])
+"""The contract that the account of the development chain creates with its first transaction."""
+
+_BALANCE_OF = {"to": _TOKEN, "data": "0x70a08231" + _DEVELOPER_ADDRESS[2:].lower().rjust(64, "0")}
+_NO_LOGS = {"fromBlock": "0x1", "toBlock": hex(BLOCKS), "address": _ACCOUNT}
 
 METHODS: tuple[tuple[str, tuple[object, ...], float], ...] = (
     ("eth_chainId", (), 0.6),
     ("eth_getBalance", (_ACCOUNT, "latest"), 0.5),
-    ("eth_call", (_IDENTITY, "latest"), 0.15),
+    ("eth_call", (_BALANCE_OF, "latest"), 0.15),
+    ("eth_getLogs", (_NO_LOGS,), 0.1),
 )
-"""Each method, its parameters, and the goal: the share of geth's rate."""
+"""Each method, its parameters, and the goal: the share of geth's rate. The call reads a balance of an ERC-20."""
+
+SEND_GOAL = 0.3
+
+
+@attrs.frozen
+class Peer:
+    """A server of the Ethereum JSON-RPC, and the open connections to it."""
+
+    port: int
+    connections: Sequence[Connection]
+
+    async def ask(self, method: str, *params: object) -> Any:
+        """Return the result of one request. Raises `ValueError` if it is an error."""
+        return _result(await self.connections[0].send(encode_request(self.port, method, *params)))
+
+    async def repeat(self, connections: int, method: str, *params: object) -> float:
+        """Return the answers per second during one turn."""
+        request = encode_request(self.port, method, *params)
+        end = perf_counter() + TURN_SECONDS
+
+        def requests() -> Iterator[bytes]:
+            while perf_counter() < end:
+                yield request
+
+        return await self._rate(connections, requests())
+
+    async def send(self, connections: int, transactions: Sequence[bytes]) -> float:
+        """Send raw transactions, and return the answers per second."""
+        requests = [encode_request(self.port, "eth_sendRawTransaction", f"0x{raw.hex()}") for raw in transactions]
+        return await self._rate(connections, iter(requests))
+
+    async def _rate(self, connections: int, requests: Iterator[bytes]) -> float:
+        count = 0
+
+        async def work(connection: Connection) -> None:
+            nonlocal count
+            for request in requests:
+                _result(await connection.send(request))
+                count += 1
+
+        begun = perf_counter()
+        async with trio.open_nursery() as nursery:
+            for connection in self.connections[:connections]:
+                nursery.start_soon(work, connection)
+        return count / (perf_counter() - begun)
 
 
 async def measure(folder: Path, show: Show) -> None:
     """Start both, and measure each method. Prints the reason and measures nothing where geth is missing."""
-    genesis = json.loads((DEVELOPMENT.parent / "chains" / "dev.genesis.json").read_text())
+    senders = [Sender(hashlib.sha256(b"sender %d" % number).hexdigest()) for number in range(SENDERS)]
     async with AsyncExitStack() as stack:
+        node = await stack.enter_async_context(daemon(folder, start=False))
+        given = await build(node.data, BLOCKS, _first_transactions(senders))
+        await recover(node)
         try:
-            geth = await stack.enter_async_context(components.geth(folder, genesis, bytes(32)))
+            theirs = await stack.enter_async_context(_geth(folder, given))
         except pytest.skip.Exception as missing:
             print(f"without geth: {missing}")
             return
-        node = await stack.enter_async_context(daemon(folder))
+        ours = await stack.enter_async_context(_started(node))
         for method, params, goal in METHODS:
-            ours = await _client(stack, node.eth_url, method, *params)
-            theirs = await _client(stack, geth.eth_url, method, *params)
-            if (found := await ours.ask()) != (expected := await theirs.ask()) and method != "eth_getBalance":
+            if (found := await ours.ask(method, *params)) != (expected := await theirs.ask(method, *params)):
                 raise ValueError(f"{method}: the node answered {found!r}, geth {expected!r}")
-            rates = [(await _rate(ours), await _rate(theirs)) for _ in range(TURNS)]
-            show(Figure(f"{method}, one client", statistics.median(own for own, _ in rates), "/s"))
-            show(Figure(f"{method}, one client, geth", statistics.median(peer for _, peer in rates), "/s"))
-            ratio = statistics.median(own / peer for own, peer in rates)
-            show(Figure(f"{method}, of geth's rate", ratio, "×", at_least=goal))
+            for connections in CONNECTIONS:
+                rates = [
+                    (
+                        await ours.repeat(connections, method, *params),
+                        await theirs.repeat(connections, method, *params),
+                    )
+                    for _ in range(TURNS)
+                ]
+                _show(show, method, connections, rates, goal)
+        for connections in CONNECTIONS:
+            rates: list[tuple[float, float]] = []
+            for _ in range(TURNS):
+                transactions = [raw for sender in senders for raw in sender.transfers(1)]
+                rates.append(
+                    (await ours.send(connections, transactions), await theirs.send(connections, transactions))
+                )
+            _show(show, "eth_sendRawTransaction", connections, rates, SEND_GOAL)
 
 
-async def _client(stack: AsyncExitStack, url: str, method: str, *params: object) -> Client:
+def _show(show: Show, method: str, connections: int, rates: Sequence[tuple[float, float]], goal: float) -> None:
+    what = f"{method}, {connections} connection{'s' if connections > 1 else ''}"
+    show(Figure(what, statistics.median(own for own, _ in rates), "/s"))
+    show(Figure(f"{what}, geth", statistics.median(peer for _, peer in rates), "/s"))
+    show(
+        Figure(f"{what}, of geth's rate", statistics.median(own / peer for own, peer in rates), "×", at_least=goal)
+    )
+
+
+def _first_transactions(senders: Sequence[Sender]) -> list[bytes]:
+    """The transactions of the first block: the token, and a coin for each sender."""
+    bytecode = json.loads(Path(__file__).with_name("token.json").read_text())["bytecode"]
+    calls: list[dict[str, Any]] = [{"data": bytecode + f"{10**24:064x}", "gas": 1_000_000, "value": 0}]
+    calls += [{"to": Account.from_key(sender.key).address, "gas": 21_000, "value": 10**18} for sender in senders]
+    fees = {"chainId": CHAIN_ID, "maxFeePerGas": 3 * GWEI, "maxPriorityFeePerGas": GWEI}
+    signed: list[Any] = [
+        Account.sign_transaction({**call, **fees, "nonce": nonce}, _DEVELOPER.key)
+        for nonce, call in enumerate(calls)
+    ]
+    return [bytes(one.raw_transaction) for one in signed]
+
+
+@asynccontextmanager
+async def _geth(folder: Path, given: Sequence[Given]) -> AsyncGenerator[Peer]:
+    """A geth that has these blocks."""
+    genesis = json.loads((DEVELOPMENT.parent / "chains" / "dev.genesis.json").read_text())
+    async with components.geth(folder, genesis, _JWT) as geth:
+        engine = EngineApiClient.connect(geth.engine_url, _JWT, SystemClock(), Timing(2).engine_catching_up)
+        for one in given:
+            verdict = await engine.new_payload(one.payload, one.parent)
+            if verdict != Valid():
+                raise ValueError(f"geth refuses block {one.payload.block_number}: {verdict}")
+        first, head = await engine.genesis_hash(), given[-1].payload.block_hash
+        await engine.set_forkchoice(head, first, first)
+        await engine.aclose()
+        async with _connected(geth.eth_url) as peer:
+            yield peer
+
+
+@asynccontextmanager
+async def _started(node: Daemon) -> AsyncGenerator[Peer]:
+    await node.start()
+    async with _connected(node.eth_url) as peer:
+        yield peer
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncGenerator[Peer]:
     port = urlsplit(url).port
     assert port is not None
-    stream = await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", port))
-    return Client(stream, port, method, *params)
+    async with AsyncExitStack() as stack:
+        streams = [
+            await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", port))
+            for _ in range(max(CONNECTIONS))
+        ]
+        yield Peer(port, [Connection(stream) for stream in streams])
 
 
-async def _rate(client: Client) -> float:
-    """Answers per second during one turn."""
-    count, begun = 0, perf_counter()
-    while perf_counter() < begun + TURN_SECONDS:
-        await client.ask()
-        count += 1
-    return count / (perf_counter() - begun)
+def _result(body: bytes) -> Any:
+    answer = json.loads(body)
+    if "result" not in answer:
+        raise ValueError(f"the answer has no result: {body[:200]!r}")
+    return answer["result"]

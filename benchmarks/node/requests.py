@@ -20,22 +20,26 @@ class Load:
     times: list[float] = attrs.Factory(list[float])
 
 
-class Client:
-    """A client with one persistent connection, which sends one request at a time."""
+def encode_request(port: int, method: str, *params: object) -> bytes:
+    """Return the bytes of a request."""
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
-    def __init__(self, stream: trio.SocketStream, port: int, method: str, *params: object) -> None:
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-        head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-        self._request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+class Connection:
+    """A persistent connection, which carries one request at a time."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
 
-    async def ask(self) -> bytes:
-        """Send the request, wait for the whole answer, and return its body.
+    async def send(self, request: bytes) -> bytes:
+        """Send a request, wait for the whole answer, and return its body.
 
         Raises `ValueError` for an invalid answer, `trio.TooSlowError` after the deadline.
         """
         with trio.fail_after(ANSWER_SECONDS):
-            await self._stream.send_all(self._request)
+            await self._stream.send_all(request)
             received = b""
             while b"\r\n\r\n" not in received:
                 received += await self._receive()
@@ -50,6 +54,18 @@ class Client:
         if not data:
             raise ValueError("the daemon closed the connection")
         return data
+
+
+class Client:
+    """A client with one persistent connection, which repeats one request."""
+
+    def __init__(self, stream: trio.SocketStream, port: int, method: str, *params: object) -> None:
+        self._connection = Connection(stream)
+        self._request = encode_request(port, method, *params)
+
+    async def ask(self) -> bytes:
+        """Send the request and return the body of the answer. Raises what `Connection.send` raises."""
+        return await self._connection.send(self._request)
 
 
 def content_length(head: bytes) -> int:

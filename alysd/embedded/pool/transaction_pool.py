@@ -330,6 +330,8 @@ class TransactionPool:
         limits = self.limits
         if len(self._known) > limits.transactions or self._bytes > limits.total_bytes:
             return False
+        if len(self._known) <= limits.queued:
+            return None  # the usual case, without a look at every sender
         return True if self._queued() > limits.queued else None
 
     def _cheapest_tail(self, *, queued_only: bool) -> SignedTransaction:
