@@ -149,14 +149,14 @@ class Execution:
         self._check(state, gas)
         return run_message(self._environment(state), self._request, gas)
 
-    def trace(self, gas: int, tracer: EvmTracer, state: EelsState | None = None) -> None:
+    def trace(self, gas: int, tracer: EvmTracer, state: EelsState | None = None) -> int:
         """Execute the message as a transaction, with a tracer, on `state` or else on that after the block.
 
-        Raises `CallRefused` and `OutOfTime`.
+        Returns the gas used. Raises `CallRefused` and `OutOfTime`.
         """
         state = self._state(state)
         self._check(state, gas)
-        trace_message(self._environment(state), self._request, gas, tracer)
+        return trace_message(self._environment(state), self._request, gas, tracer)
 
     def least_gas(self, gas_cap: int) -> int:
         """The least gas with which the message succeeds, by bisection, or up to 1.5 % more."""

@@ -108,8 +108,8 @@ def settle_message(environment: Environment, request: CallRequest, gas: int, out
         state.destroy_account(world, address)
 
 
-def trace_message(environment: Environment, request: CallRequest, gas: int, tracer: EvmTracer) -> None:
-    """Execute the message as a transaction, with a tracer. Raises `OutOfTime`."""
+def trace_message(environment: Environment, request: CallRequest, gas: int, tracer: EvmTracer) -> int:
+    """Execute the message as a transaction, with a tracer. Return the gas that it used. Raises `OutOfTime`."""
     sender = Address(request.sender)
     nonce = state.get_account(environment.state, sender).nonce
     to = compute_contract_address(sender, nonce) if request.to is None else Address(request.to)
@@ -121,6 +121,7 @@ def trace_message(environment: Environment, request: CallRequest, gas: int, trac
         environment.tracer = None
     settle_message(environment, request, gas, outcome)
     tracer.end(outcome.result.gas_used)
+    return outcome.result.gas_used
 
 
 def _price(environment: Environment, request: CallRequest) -> int:

@@ -27,20 +27,23 @@ from alysd.embedded.engine.records import (
 )
 from alysd.embedded.engine.rules import next_base_fee
 from alysd.embedded.engine.transaction import SignedTransaction, read_transaction
-from alysd.embedded.engine.trie_state import EMPTY_STATE, read_account, read_slot
+from alysd.embedded.engine.trie_state import EMPTY_STATE, RecordedNodes, read_account, read_slot
 from alysd.embedded.engine.values import (
+    AccountProof,
     AccountState,
     ExecutionBlock,
     ExecutionReceipt,
     FeeHistory,
     FoundLog,
     IncludedTransaction,
+    StorageProof,
 )
 from alysd.errors import Corrupt, Refused
 from alysd.types.execution import ExecutionHeader
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Wei
 from alysd.wire.execution_genesis import EMPTY_CODE_HASH
+from alysd.wire.trie import EMPTY_ROOT
 
 _BLOCKS_CACHED = 64
 """The number of decoded blocks in memory: 25 MB if each has 200 transactions of 1 kB, usually far less."""
@@ -209,6 +212,18 @@ class Reader:
         with self.state_of(header):
             root = self.account(header, address).storage_root
             return read_slot(self._store, root, slot.to_bytes(32, "big")).to_bytes(32, "big")
+
+    def proof(self, header: ExecutionHeader, address: EvmAddress, keys: Sequence[bytes]) -> AccountProof:
+        """An account and slots of it after a stored block, with Merkle proofs (EIP-1186). Raises `StatePruned`."""
+        with self.state_of(header):
+            path = RecordedNodes(self._store)
+            state = read_account(path, header.state_root, address)
+            slots: list[StorageProof] = []
+            for key in keys:
+                below = RecordedNodes(self._store)
+                root = EMPTY_ROOT if state is None else state.storage_root
+                slots.append(StorageProof(read_slot(below, root, key), tuple(below.nodes)))
+            return AccountProof(state, tuple(path.nodes), tuple(slots))
 
     def next_base_fee(self, header: ExecutionHeader) -> Wei:
         """The base fee of the block's child, in wei per gas (EIP-1559); cheap."""

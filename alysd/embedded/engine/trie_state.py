@@ -51,6 +51,24 @@ class TrieSource(Protocol):
         ...
 
 
+class RecordedNodes:
+    """A source that keeps the trie nodes which are read from it: those of a path are its Merkle proof."""
+
+    def __init__(self, source: TrieSource) -> None:
+        self._source = source
+        self.nodes: list[bytes] = []
+
+    def node(self, digest: bytes) -> bytes:
+        """A trie node's RLP."""
+        found = self._source.node(digest)
+        self.nodes.append(found)
+        return found
+
+    def code(self, digest: bytes) -> bytes:
+        """A contract's code."""
+        return self._source.code(digest)
+
+
 @attrs.frozen
 class StateChanges:
     """The changes of a block to the state: the new root, and the nodes and codes that it adds, by hash."""

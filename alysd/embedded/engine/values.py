@@ -26,6 +26,23 @@ class AccountState:
 
 
 @attrs.frozen
+class StorageProof:
+    """A storage slot, with the trie nodes from the storage root to it, or to where it would be."""
+
+    value: int
+    nodes: tuple[bytes, ...]
+
+
+@attrs.frozen
+class AccountProof:
+    """An account, or None if it does not exist, with the trie nodes from the state root, and some of its slots."""
+
+    state: AccountState | None
+    nodes: tuple[bytes, ...]
+    slots: tuple[StorageProof, ...]
+
+
+@attrs.frozen
 class EvmLog:
     """A log that a contract wrote."""
 

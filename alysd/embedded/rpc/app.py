@@ -17,11 +17,14 @@ from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.backend import EthBackend, RpcLimits
 from alysd.embedded.rpc.call_methods import CallMethods
 from alysd.embedded.rpc.chain_methods import AccountMethods, BlockMethods
+from alysd.embedded.rpc.config_methods import ConfigMethods
 from alysd.embedded.rpc.debug_methods import DebugMethods
 from alysd.embedded.rpc.fee_methods import FeeMethods
 from alysd.embedded.rpc.feed import ChainFeed
 from alysd.embedded.rpc.log_methods import FilterMethods, LogMethods
 from alysd.embedded.rpc.pool_methods import TransactionMethods
+from alysd.embedded.rpc.proof_methods import ProofMethods
+from alysd.embedded.rpc.sending_methods import SyncMethods
 from alysd.embedded.rpc.websocket import EthSocket
 from alysd.errors import Refused
 from alysd.messages.metrics import PortCounts
@@ -61,7 +64,7 @@ def eth_site(
 
 def eth_methods(backend: EthBackend, feed: ChainFeed) -> dict[str, Method]:
     """All methods by name, except those that need a WebSocket."""
-    logs = LogMethods(backend)
+    logs, sending = LogMethods(backend), TransactionMethods(backend, feed)
     return {
         **IdentityMethods(backend.engine.chain_id).table(),
         **AccountMethods(backend).table(),
@@ -69,7 +72,10 @@ def eth_methods(backend: EthBackend, feed: ChainFeed) -> dict[str, Method]:
         **CallMethods(backend).table(),
         **DebugMethods(backend).table(),
         **FeeMethods(backend, backend.pool.limits.minimum_tip).table(),
-        **TransactionMethods(backend, feed).table(),
+        **ConfigMethods(backend).table(),
+        **ProofMethods(backend).table(),
+        **sending.table(),
+        **SyncMethods(backend, feed, sending).table(),
         **logs.table(),
         **FilterMethods(feed.listen, logs.find, backend.limits).table(),
     }

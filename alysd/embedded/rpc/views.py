@@ -3,7 +3,7 @@
 from typing import Any
 
 from alysd.api.hex_values import to_data, to_quantity
-from alysd.embedded.engine.transaction import BLOB, FEE_MARKET, LEGACY, SignedTransaction
+from alysd.embedded.engine.transaction import BLOB, FEE_MARKET, LEGACY, AccessList, SignedTransaction
 from alysd.embedded.engine.values import (
     ExecutionBlock,
     ExecutionReceipt,
@@ -99,7 +99,7 @@ def _typed_fields(transaction: SignedTransaction) -> View:
     """The fields of the typed transactions (EIP-2930, EIP-1559, EIP-4844)."""
     view: View = {}
     if transaction.type > LEGACY:
-        view["accessList"] = [_access_view(address, keys) for address, keys in transaction.access_list]
+        view["accessList"] = access_list_view(transaction.access_list)
         view["yParity"] = to_quantity(transaction.v)
     if transaction.type >= FEE_MARKET:
         view["maxFeePerGas"] = to_quantity(transaction.max_fee)
@@ -110,8 +110,11 @@ def _typed_fields(transaction: SignedTransaction) -> View:
     return view
 
 
-def _access_view(address: bytes, keys: tuple[bytes, ...]) -> View:
-    return {"address": to_data(address), "storageKeys": [to_data(key) for key in keys]}
+def access_list_view(entries: AccessList) -> list[View]:
+    """An access list (EIP-2930)."""
+    return [
+        {"address": to_data(address), "storageKeys": [to_data(key) for key in keys]} for address, keys in entries
+    ]
 
 
 def receipt_view(found: IncludedTransaction) -> View:

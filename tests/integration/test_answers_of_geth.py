@@ -1,4 +1,4 @@
-"""Traces of the embedded engine are those of geth, on the same chain of random transactions.
+"""The answers of the embedded engine are those of geth, on the same chain of random transactions.
 
 A failure prints the seed: `ALYSD_SEED=… pytest …` makes the same transactions again.
 """
@@ -177,3 +177,22 @@ async def test_traces_of_calls_are_those_of_geth(pair_and_blocks: tuple[Pair, li
             for config in CONFIGS.values():
                 await pair.same("debug_traceCall", call, "latest", config)
                 await pair.same("debug_traceCall", call, block, {**config, "txIndex": hex(index)})
+
+
+async def test_access_lists_and_proofs_are_those_of_geth(
+    pair_and_blocks: tuple[Pair, list[str], Random],
+) -> None:
+    pair, blocks, random = pair_and_blocks
+    await pair.same("eth_config")
+    slots = [hex(slot) for slot in range(5)] + [f"0x{3:064x}", "0x00ff"]
+    for block in blocks:
+        found = await pair.own("eth_getBlockByHash", block, True)
+        for sent in found["transactions"]:
+            receipt = await pair.own("eth_getTransactionReceipt", sent["hash"])
+            for account in {sent["to"], receipt["contractAddress"], "0x" + "12" * 20} - {None}:
+                await pair.same("eth_getProof", account, slots, "latest")
+                await pair.same("eth_getProof", account, [], block)
+            call = {name: sent[name] for name in ("from", "to", "value", "input", "gas") if sent[name] is not None}
+            call["gas"] = hex(random.choice((int(sent["gas"], 16), 100_000, 400_000)))
+            await pair.same("eth_createAccessList", call, "latest")
+            await pair.same("eth_createAccessList", call | {"accessList": sent.get("accessList", [])}, block)

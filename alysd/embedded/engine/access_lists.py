@@ -1,0 +1,75 @@
+"""The access list with which a message pays the least for its storage (eth_createAccessList, EIP-2930)."""
+
+import attrs
+
+from alysd.embedded.engine.calls import CallRefused, CallSource, CallTimeout, Execution
+from alysd.embedded.engine.overrides import Overrides
+from alysd.embedded.engine.specification import PRECOMPILED, Address, Uint, compute_contract_address
+from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
+from alysd.embedded.engine.tracing.access_list_tracer import AccessListTracer
+from alysd.embedded.engine.transaction import AccessList
+from alysd.embedded.engine.values import CallRequest
+from alysd.types.execution import ExecutionHeader
+
+
+@attrs.frozen
+class FoundAccessList:
+    """The list, the gas that the message uses with it, and geth's words if the message fails."""
+
+    entries: AccessList
+    gas_used: int
+    error: str | None
+
+
+def find_access_list(
+    source: CallSource,
+    header: ExecutionHeader,
+    request: CallRequest,
+    overrides: Overrides,
+    gas: int,
+    seconds: float,
+) -> FoundAccessList:
+    """Execute the message after a block until its access list no longer changes, as geth does.
+
+    Raises `CallRefused`, `CallTimeout` and `StatePruned`.
+    """
+    budget = TimeBudget(seconds)
+    try:
+        with source.reader.state_of(header):
+            return _search(source, header, request, overrides, gas, budget)
+    except OutOfTime as error:
+        raise CallTimeout(seconds) from error
+    except CallRefused as error:
+        words = str(error).removeprefix("err: ").partition(" (supplied gas")[0]
+        raise CallRefused(f"failed to apply transaction: {words}") from error
+
+
+def _search(
+    source: CallSource,
+    header: ExecutionHeader,
+    request: CallRequest,
+    overrides: Overrides,
+    gas: int,
+    budget: TimeBudget,
+) -> FoundAccessList:
+    known = {*PRECOMPILED, request.sender, _recipient(source, header, request, overrides)}
+    entries = AccessListTracer(request.access_list, known).list()
+    while True:
+        budget.check()
+        tracer = AccessListTracer(entries, known)
+        listed = attrs.evolve(request, access_list=entries)
+        used = Execution(source, header, overrides, listed, budget).trace(gas, tracer)
+        found = tracer.list()
+        if found == entries:
+            return FoundAccessList(entries, used, tracer.error)
+        entries = found
+
+
+def _recipient(source: CallSource, header: ExecutionHeader, request: CallRequest, overrides: Overrides) -> bytes:
+    if request.to is not None:
+        return request.to
+    override = overrides.accounts.get(request.sender)
+    nonce = None if override is None else override.nonce
+    if nonce is None:
+        nonce = source.reader.account(header, request.sender).nonce
+    return compute_contract_address(Address(request.sender), Uint(nonce))

@@ -1,0 +1,94 @@
+"""eth_getProof and eth_createAccessList: what a state contains, and what a message uses of it."""
+
+from functools import partial
+from typing import Any, cast
+
+import attrs
+
+from alysd.api.hex_values import address, storage_key, text, to_data, to_quantity
+from alysd.api.jsonrpc import Method, Params
+from alysd.embedded.engine.access_lists import find_access_list
+from alysd.embedded.engine.overrides import AccountOverride, Overrides
+from alysd.embedded.engine.values import AccountProof
+from alysd.embedded.rpc.backend import EthBackend
+from alysd.embedded.rpc.call_methods import check_chain, request_of
+from alysd.embedded.rpc.override_requests import state_overrides
+from alysd.embedded.rpc.requests import BlockReference, CallArguments, block_reference, call_arguments
+from alysd.embedded.rpc.views import View, access_list_view
+from alysd.errors import Malformed
+from alysd.types.hashes import EvmAddress
+
+MAX_PROOF_KEYS = 1024
+"""The maximum number of storage keys of a proof, as in geth."""
+
+
+@attrs.frozen
+class ProofMethods:
+    """Methods that read a state as verifiers and signers need it."""
+
+    backend: EthBackend
+
+    def table(self) -> dict[str, Method]:
+        """The methods by name."""
+        return {
+            "eth_getProof": Method(self.proof, 3, large=True),
+            "eth_createAccessList": Method(self.access_list, 3, large=True),
+        }
+
+    async def proof(self, params: Params) -> View:
+        """An account and some of its slots, with Merkle proofs (EIP-1186)."""
+        account, keys = params.required(0, address), params.required(1, _keys)
+        at = params.optional(2, block_reference, "latest")
+        found = await self.backend.read(partial(self._proof, at, account, [key for key, _ in keys]))
+        return _proof_view(account, found, [shown for _, shown in keys])
+
+    async def access_list(self, params: Params) -> View:
+        """The accounts and slots that a message uses, and its gas if it names them."""
+        arguments = params.required(0, call_arguments)
+        at = params.optional(1, block_reference, "latest")
+        accounts = params.optional(2, state_overrides, dict[EvmAddress, AccountOverride]())
+        check_chain(arguments, self.backend.engine.chain_id)
+        return await self.backend.execute(partial(self._access_list, arguments, at, Overrides(accounts)))
+
+    def _proof(self, at: BlockReference, account: EvmAddress, keys: list[bytes]) -> AccountProof:
+        return self.backend.engine.reader.proof(self.backend.state_at(at), account, keys)
+
+    def _access_list(self, arguments: CallArguments, at: BlockReference, overrides: Overrides) -> View:
+        request, limits = request_of(arguments), self.backend.limits
+        gas = limits.call_gas if request.gas is None else min(request.gas, limits.call_gas)
+        source = self.backend.engine.calls.source
+        header = self.backend.state_at(at)
+        found = find_access_list(source, header, request, overrides, gas, limits.call_seconds)
+        view: View = {"accessList": access_list_view(found.entries), "gasUsed": to_quantity(found.gas_used)}
+        return view if found.error is None else {**view, "error": found.error}
+
+
+def _keys(value: Any) -> list[tuple[bytes, str]]:
+    """Decode storage keys, each with the form in which the answer shows it, as geth does."""
+    if not isinstance(value, list):
+        raise Malformed("must be an array")
+    given = cast("list[Any]", value)
+    if len(given) > MAX_PROOF_KEYS:
+        raise Malformed(f"too many storage keys requested (max {MAX_PROOF_KEYS}, got {len(given)})")
+    return [(key := storage_key(one), _shown_key(key, text(one))) for one in given]
+
+
+def _shown_key(key: bytes, written: str) -> str:
+    return to_data(key) if len(written) >= 65 else to_quantity(int.from_bytes(key, "big"))
+
+
+def _proof_view(account: EvmAddress, found: AccountProof, keys: list[str]) -> View:
+    state = found.state
+    missing = to_data(bytes(32))  # geth shows zeros for the hashes of an account that does not exist
+    return {
+        "address": to_data(account),
+        "accountProof": [to_data(node) for node in found.nodes],
+        "balance": to_quantity(0 if state is None else state.balance),
+        "codeHash": missing if state is None else to_data(state.code_hash),
+        "nonce": to_quantity(0 if state is None else state.nonce),
+        "storageHash": missing if state is None else to_data(state.storage_root),
+        "storageProof": [
+            {"key": key, "value": to_quantity(slot.value), "proof": [to_data(node) for node in slot.nodes]}
+            for key, slot in zip(keys, found.slots, strict=True)
+        ],
+    }
