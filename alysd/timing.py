@@ -65,7 +65,8 @@ class Timing:
     def proposal_search(self) -> float:
         """The time for which the bridge waits for a proposal: 5 % of `pace`, a third of `bridge_ask`.
 
-        Then it compares an older one with the ledger for as long, and the rest is left for the other contents.
+        The bridge then compares an older proposal with the ledger, for as long again. The last third of `bridge_ask`
+        is for the other contents.
         """
         return 0.05 * self.pace
 
@@ -116,7 +117,8 @@ class Timing:
     def sync_import(self) -> float:
         """Deadline of sync's `ImportRange`.
 
-        A piece of time, an execution that begins at its end, a write, three lookups and a change of the head.
+        Block import begins executions for `feed_piece`, and the last may take `execution`. A write, three lookups and
+        a change of the head follow.
         """
         return self.feed_piece + self.execution + self.chain_write + 3 * self.chain_lookup + self.head_update
 

@@ -1,7 +1,6 @@
 """The messages of gossip as bytes (docs/protocol.md, "Network").
 
-All functions that decode raise `Malformed` unless the function that encodes made the bytes. They check the size
-before anything else.
+Each decoder raises `Malformed` for bytes that its encoder would not make. It checks the size before anything else.
 """
 
 import attrs

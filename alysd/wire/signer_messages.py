@@ -1,7 +1,7 @@
 """The messages between a node and a signer in another process, in SSZ (docs/protocol.md, "Signer").
 
-A frame is its length in 4 bytes (little-endian), a byte that names the kind of message, and the message. All
-functions that decode raise `Malformed` unless the function that encodes made the bytes.
+A frame is its length in 4 bytes (little-endian), a byte that names the kind of message, and the message. Each
+decoder raises `Malformed` for bytes that its encoder would not make.
 """
 
 from enum import IntEnum

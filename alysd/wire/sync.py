@@ -1,11 +1,11 @@
 """The requests of peers and their answers as bytes (docs/protocol.md, "Network").
 
-All functions that decode raise `Malformed` unless the function that encodes made the bytes. They check sizes and
-counts before anything else.
+Each decoder raises `Malformed` for bytes that its encoder would not make. It checks sizes and counts before
+anything else.
 
-The functions that decode answers do not compute the hashes of blocks, and leave proposals encoded. A hash takes up
-to 0.14 s, and an answer can contain 60 such blocks. So the receiver computes the hashes one by one,
-and stops at the first block that it has not asked for.
+The decoders of answers do not compute the hashes of blocks, and leave proposals encoded. A hash takes up to
+0.14 s, and an answer can contain 60 such blocks. So the receiver computes the hashes one by one, and stops at the
+first block that it has not asked for.
 """
 
 from collections.abc import Sequence
