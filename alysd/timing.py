@@ -65,8 +65,8 @@ class Timing:
     def proposal_search(self) -> float:
         """The time for which the bridge waits for a proposal: 5 % of `pace`, a third of `bridge_ask`.
 
-        The bridge then compares an older proposal with the ledger, for as long again. The last third of `bridge_ask`
-        is for the other contents.
+        The bridge then compares an older proposal with the ledger, for as long again. The last third of
+        `bridge_ask` is for the other contents.
         """
         return 0.05 * self.pace
 
@@ -117,8 +117,8 @@ class Timing:
     def sync_import(self) -> float:
         """Deadline of sync's `ImportRange`.
 
-        Block import begins executions for `feed_piece`, and the last may take `execution`. A write, three lookups and
-        a change of the head follow.
+        Block import begins executions for `feed_piece`, and the last may take `execution`. A write, three lookups
+        and a change of the head follow.
         """
         return self.feed_piece + self.execution + self.chain_write + 3 * self.chain_lookup + self.head_update
 

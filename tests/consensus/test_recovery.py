@@ -81,7 +81,7 @@ def test_only_a_record_without_a_block_is_lost() -> None:
 
 def test_a_recovering_member_approves_what_the_others_built_without_it() -> None:
     check_approval(Slot(8), BLOCK, Slot(7), LOST)
-    with pytest.raises(WouldBreakLock, match="only children of blocks from slot 7 on, or what all other"):
+    with pytest.raises(WouldBreakLock, match="only children of blocks from slot 7 on, or blocks that all other"):
         check_approval(Slot(8), BLOCK, Slot(6), LOST)
 
 
