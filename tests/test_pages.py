@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import attrs
 import pytest
 
 import alysd.testing
@@ -10,6 +11,7 @@ from alysd.integrations.lmdb_layout import TABLES
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.config_files import CONF
+from alysd.types.chain_spec import ChainSpec
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -18,6 +20,21 @@ def first_cells(page: str, heading: str) -> list[set[str]]:
     """The names in backticks in the first cell of each row of the first table after `heading`."""
     table = (DOCS / page).read_text().partition(heading)[2].partition("\n|")[2].partition("\n\n")[0]
     return [set(re.findall(r"`([^`]+)`", row.strip("|").split(" | ")[0])) for row in table.split("\n")]
+
+
+def test_the_protocol_has_every_parameter_with_its_default_and_bounds() -> None:
+    """Another implementation would refuse a chain that this one accepts, or compute another genesis hash."""
+    table = (DOCS / "protocol.md").read_text().partition("| parameter | default | allowed | meaning |\n")[2]
+    rows = table.partition("\n\n")[0].split("\n")[1:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    found = {name.strip("`"): (default, allowed) for name, default, allowed, _ in cells}
+    fields = attrs.fields(ChainSpec)
+    assert list(found) == [field.name for field in fields]
+    for field in fields:
+        default, allowed = found[field.name]
+        assert default == ("" if field.default is attrs.NOTHING else f"{field.default:,}"), field.name
+        if (bounds := field.metadata.get("between")) and field.name not in ("bits", "pow_limit"):
+            assert re.match(rf"{bounds[0]:,} to {bounds[1]:,}(?![\d,]*\d)", allowed), field.name
 
 
 def test_every_file_in_conf_is_described() -> None:

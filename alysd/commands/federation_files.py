@@ -145,10 +145,10 @@ def _chain_files(members: int, *, peg: bool) -> dict[str, str]:
     """The chain specification and the execution genesis, by name."""
     import json
 
-    from alysd.config.chain_spec import ChainParameters
     from alysd.config.genesis import ShortGenesis, chain_toml, execution_genesis
     from alysd.integrations.bls import prove_possession, public_key
     from alysd.integrations.possession import prove_bitcoin_key, x_only_key
+    from alysd.types.chain_spec import ChainParameters
     from alysd.types.units import Sat, Wei
     from alysd.wire.evm_address import parse_address
 

@@ -138,8 +138,8 @@ def _show(args: argparse.Namespace) -> int:
 
 def _check_chain_id(chain_id: int) -> None:
     """Raise `ConfigError` for a chain id that no chain specification may have."""
-    from alysd.config.chain_spec import BIP9_VERSIONS, MAX_CHAIN_ID
     from alysd.errors import ConfigError
+    from alysd.types.chain_spec import BIP9_VERSIONS, MAX_CHAIN_ID
 
     if not 1 <= chain_id <= MAX_CHAIN_ID or chain_id in BIP9_VERSIONS:
         raise ConfigError(f"--chain-id {chain_id}: must be 1 to {MAX_CHAIN_ID}, but not 8192 to 16383")

@@ -3,68 +3,24 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import attrs
 
 from alysd.config.bridge import check_bridge
-from alysd.config.options import INPUT_FILE, between
+from alysd.config.options import INPUT_FILE
 from alysd.config.problems import InvalidConfig, Setting, Source, problem
 from alysd.config.structure import structure_fields, unknown_key
 from alysd.config.toml_file import read_bounded, read_settings
 from alysd.consensus.auxpow import target_of
 from alysd.errors import ConfigError, InvalidWork
-from alysd.types.chain_spec import ChainSpec, has_peg
-from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
+from alysd.types.chain_spec import BIP9_VERSIONS, ChainParameters, ChainSpec, has_peg
 from alysd.types.peers import PeerAddress
-from alysd.types.units import MAX_SAT, Sat
 from alysd.wire.block_ssz import MAX_AUTHORITIES
 from alysd.wire.execution_genesis import genesis_gas_limit
 from alysd.wire.json_input import parse_json
 
-MAX_CHAIN_ID = 2**32 - 1
-"""The largest chain id: the index arithmetic of merged mining uses 32 bits (docs/protocol.md, "Commitment")."""
-
-BIP9_VERSIONS = range(0x2000, 0x4000)
-"""The chain ids that would make almost all proofs invalid.
-
-A Bitcoin block version under BIP-9 begins with the bits 001, so its upper 16 bits are in this range. These upper
-bits of a parent block must not be the chain's id (docs/protocol.md, "Proof").
-"""
-
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
-
-
-@attrs.frozen
-class ChainParameters:
-    """The parameters in the file of a chain specification; docs/protocol.md defines each of them.
-
-    Bounds that are not in the protocol reject typing mistakes that would make a chain unusable.
-    """
-
-    name: str
-    chain_id: int = attrs.field(metadata=between(1, MAX_CHAIN_ID))
-    authorities: tuple[BlsPublicKey, ...]
-    authority_proofs: tuple[BlsSignature, ...]
-    federation_fee_addresses: tuple[EvmAddress, ...]
-    federation_bitcoin_keys: tuple[XOnlyKey, ...]
-    federation_bitcoin_proofs: tuple[SchnorrSignature, ...]
-    bitcoin_network: Literal["mainnet", "testnet", "signet", "regtest"]
-    peg_in_minimum: Sat = attrs.field(metadata=between(1, MAX_SAT))
-    peg_out_minimum: Sat = attrs.field(metadata=between(1, MAX_SAT))
-    bits: int = attrs.field(metadata=between(0, 2**32 - 1))
-    pow_limit: int = attrs.field(metadata=between(0, 2**32 - 1))
-    peg_out_service_fee: Sat = attrs.field(default=Sat(0), metadata=between(0, MAX_SAT))
-    peg_out_max_fee_rate: int = attrs.field(default=500_000, metadata=between(1_000, 10_000_000))
-    peg_out_fallback_fee_rate: int = attrs.field(default=2_000, metadata=between(1_000, 10_000_000))
-    slot_seconds: int = attrs.field(default=2, metadata=between(1, 60))
-    bitcoin_start_height: int = attrs.field(default=0, metadata=between(0, 2**31 - 1))
-    peg_in_confirmations: int = attrs.field(default=6, metadata=between(1, 1_000))
-    auxpow_spacing_slots: int = attrs.field(default=30, metadata=between(1, 100_000))
-    auxpow_max_adjustment_percent: int = attrs.field(default=20, metadata=between(1, 99))
-    max_blocks_without_auxpow: int = attrs.field(default=10_000, metadata=between(1, 1_000_000))
-    max_withdrawals: int = attrs.field(default=16, metadata=between(1, 16))  # Cancun's limit per payload
-    max_block_bytes: int = attrs.field(default=8 * 1024**2, metadata=between(64 * 1024, 16 * 1024**2))
 
 
 _CHEAPEST_BYTE_GAS = 4

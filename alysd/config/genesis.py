@@ -9,10 +9,11 @@ from typing import Any, cast
 import attrs
 
 from alysd.config.bridge import bridge_account
-from alysd.config.chain_spec import ChainParameters, structure_whole
+from alysd.config.chain_spec import structure_whole
 from alysd.config.member_file import MemberFile, federation_settings
 from alysd.config.problems import InvalidConfig, Setting, Source, problem
 from alysd.config.toml_file import read_settings
+from alysd.types.chain_spec import ChainParameters
 from alysd.types.hashes import EvmAddress
 from alysd.types.peers import PeerAddress
 from alysd.types.peg import BRIDGE_ADDRESS

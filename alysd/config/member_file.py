@@ -8,11 +8,11 @@ from pathlib import Path
 
 import attrs
 
-from alysd.config.chain_spec import MAX_CHAIN_ID
-from alysd.config.options import between
 from alysd.config.problems import InvalidConfig, Setting, Source
 from alysd.config.structure import structure_fields, unknown_key
 from alysd.config.toml_file import read_settings
+from alysd.types.bounds import between
+from alysd.types.chain_spec import MAX_CHAIN_ID
 from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.peers import PeerAddress
 

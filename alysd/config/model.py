@@ -11,7 +11,8 @@ from typing import Any, Literal, Self
 import attrs
 
 from alysd.config.addresses import HostName, HttpUrl, ListenAddress, SignerAddress
-from alysd.config.options import INPUT_FILE, LATER_FILE, ConfigOption, between, option
+from alysd.config.options import INPUT_FILE, LATER_FILE, ConfigOption, option
+from alysd.types.bounds import between
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import EvmAddress
 from alysd.types.peers import PeerAddress

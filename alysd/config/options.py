@@ -26,11 +26,6 @@ class Applies(Enum):
     RESTART = "needs a restart"
 
 
-def between(low: int, high: int) -> Mapping[str, Any]:
-    """Return metadata for a field whose value must be a whole number of at least `low` and at most `high`."""
-    return {"between": (low, high)}
-
-
 def option(
     about: str,
     more: Mapping[str, Any] = NOTHING_MORE,

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from alysd.config.bridge import bridge_account
-from alysd.config.chain_spec import ChainParameters, make_spec
+from alysd.config.chain_spec import make_spec
 from alysd.consensus.federation import approval_message, federation_at
 from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
 from alysd.consensus.payload import payload_attributes
@@ -18,7 +18,7 @@ from alysd.testing.engine import FakeEngine
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState
-from alysd.types.chain_spec import ChainContext, ChainSpec
+from alysd.types.chain_spec import ChainContext, ChainParameters, ChainSpec
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.peg import BRIDGE_ADDRESS
 from alysd.types.units import Sat, Slot

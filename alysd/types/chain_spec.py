@@ -1,49 +1,66 @@
 """The parameters that all nodes of a chain have in common (docs/protocol.md, "Chain specification")."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import attrs
 
+from alysd.types.bounds import between
 from alysd.types.federation import Federation
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.peg import BRIDGE_ADDRESS, PegRules
-from alysd.types.units import Sat
+from alysd.types.units import MAX_SAT, Sat
+
+MAX_CHAIN_ID = 2**32 - 1
+"""The largest chain id: the index arithmetic of merged mining uses 32 bits (docs/protocol.md, "Commitment")."""
+
+BIP9_VERSIONS = range(0x2000, 0x4000)
+"""The chain ids that would make almost all proofs invalid.
+
+A Bitcoin block version under BIP-9 begins with the bits 001, so its upper 16 bits are in this range. These upper
+bits of a parent block must not be the chain's id (docs/protocol.md, "Proof").
+"""
 
 
 @attrs.frozen
-class ChainSpec:
-    """A chain's parameters; `execution_genesis` is a genesis file in geth's format, parsed from JSON.
+class ChainParameters:
+    """The parameters in the file of a chain specification; docs/protocol.md defines each of them.
 
-    The fee rates are in sat per 1,000 virtual bytes. `authorities`, `federation_bitcoin_keys` and
-    `federation_fee_addresses` are those of the chain's first federation, in order. The proofs show that the
-    members have the secrets of their keys.
+    `authorities`, `federation_bitcoin_keys` and `federation_fee_addresses` are those of the chain's first
+    federation, in order. The proofs show that the members have the secrets of their keys. The fee rates are in sat
+    per 1,000 virtual bytes.
     """
 
     name: str
-    chain_id: int
-    slot_seconds: int
+    chain_id: int = attrs.field(metadata=between(1, MAX_CHAIN_ID))
     authorities: tuple[BlsPublicKey, ...]
     authority_proofs: tuple[BlsSignature, ...]
     federation_fee_addresses: tuple[EvmAddress, ...]
     federation_bitcoin_keys: tuple[XOnlyKey, ...]
     federation_bitcoin_proofs: tuple[SchnorrSignature, ...]
-    bitcoin_network: str
-    bitcoin_start_height: int
-    peg_in_confirmations: int
-    peg_in_minimum: Sat
-    peg_out_minimum: Sat
-    peg_out_service_fee: Sat
-    peg_out_max_fee_rate: int
-    peg_out_fallback_fee_rate: int
-    bits: int
-    pow_limit: int
-    auxpow_spacing_slots: int
-    auxpow_max_adjustment_percent: int
-    max_blocks_without_auxpow: int
-    max_withdrawals: int
-    max_block_bytes: int
-    execution_genesis: Mapping[str, Any]
+    bitcoin_network: Literal["mainnet", "testnet", "signet", "regtest"]
+    peg_in_minimum: Sat = attrs.field(metadata=between(1, MAX_SAT))
+    peg_out_minimum: Sat = attrs.field(metadata=between(1, MAX_SAT))
+    bits: int = attrs.field(metadata=between(0, 2**32 - 1))
+    pow_limit: int = attrs.field(metadata=between(0, 2**32 - 1))
+    peg_out_service_fee: Sat = attrs.field(default=Sat(0), metadata=between(0, MAX_SAT))
+    peg_out_max_fee_rate: int = attrs.field(default=500_000, metadata=between(1_000, 10_000_000))
+    peg_out_fallback_fee_rate: int = attrs.field(default=2_000, metadata=between(1_000, 10_000_000))
+    slot_seconds: int = attrs.field(default=2, metadata=between(1, 60))
+    bitcoin_start_height: int = attrs.field(default=0, metadata=between(0, 2**31 - 1))
+    peg_in_confirmations: int = attrs.field(default=6, metadata=between(1, 1_000))
+    auxpow_spacing_slots: int = attrs.field(default=30, metadata=between(1, 100_000))
+    auxpow_max_adjustment_percent: int = attrs.field(default=20, metadata=between(1, 99))
+    max_blocks_without_auxpow: int = attrs.field(default=10_000, metadata=between(1, 1_000_000))
+    max_withdrawals: int = attrs.field(default=16, metadata=between(1, 16))  # Cancun's limit per payload
+    max_block_bytes: int = attrs.field(default=8 * 1024**2, metadata=between(64 * 1024, 16 * 1024**2))
+
+
+@attrs.frozen
+class ChainSpec(ChainParameters):
+    """A chain's parameters; `execution_genesis` is a genesis file in geth's format, parsed from JSON."""
+
+    execution_genesis: Mapping[str, Any] = attrs.field(kw_only=True)
 
 
 @attrs.frozen

@@ -8,12 +8,12 @@ import attrs
 import pytest
 
 from alysd.config.bridge import bridge_account
-from alysd.config.chain_spec import ChainParameters, check_genesis, load_chain_files, load_chain_spec
+from alysd.config.chain_spec import check_genesis, load_chain_files, load_chain_spec
 from alysd.errors import ConfigError
 from alysd.integrations.key_kinds import public_text
 from alysd.testing.chain import chain_spec
 from alysd.testing.config_files import CHAIN, CONF, GENESIS, folder_with, problems_of
-from alysd.types.chain_spec import ChainSpec
+from alysd.types.chain_spec import ChainParameters, ChainSpec
 from alysd.types.hashes import BlsPublicKey, EvmAddress
 from alysd.types.peg import BRIDGE_ADDRESS
 from alysd.wire.block_ssz import MAX_TRANSACTIONS

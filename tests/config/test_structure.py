@@ -7,9 +7,10 @@ from typing import Any
 import attrs
 import pytest
 
-from alysd.config.options import INPUT_FILE, between
+from alysd.config.options import INPUT_FILE
 from alysd.config.problems import Setting, Source
 from alysd.config.structure import check_readable, structure_fields, unknown_key, user_name
+from alysd.types.bounds import between
 
 HERE = Source("somewhere:1")
 
