@@ -18,7 +18,10 @@ BITCOIN_SECONDS = 600
 
 
 def operation_json(one: PegOperation, network: str) -> dict[str, Any]:
-    """An operation; `network` is the Bitcoin network, because blocks of regtest come on demand."""
+    """The JSON of an operation.
+
+    `network` is Bitcoin's network. On regtest the JSON has no estimate of the time, because blocks come on demand.
+    """
     shared: dict[str, Any] = {
         "kind": one.kind,
         "state": one.state.value,

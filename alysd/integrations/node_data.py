@@ -124,8 +124,9 @@ class NodeData:
             claim(self.folder, self.chain, self.genesis.hash)
 
     def check_unused(self) -> None:
-        """Check that `write_first_guard` may be safe: only the key's owner knows whether a node has used the key.
+        """Check that the folder shows no use of the key.
 
+        Only the key's owner knows whether another node has used it.
         Raises `DataMismatch` if the folder has a guard, or if its chain has begun. In the second case, `accept`
         makes a guard that is safe for every key. Raises `ConfigError` for a follower. Changes nothing.
         """

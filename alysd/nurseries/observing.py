@@ -12,7 +12,7 @@ logger = logging.getLogger("alysd.nurseries")
 
 
 class Named(Protocol):
-    """An observed change: it concerns the child `name`."""
+    """An observed change of the child `name`."""
 
     @property
     def name(self) -> str:

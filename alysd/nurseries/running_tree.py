@@ -30,7 +30,7 @@ class RunningTree:
 
     @property
     def stop_reason(self) -> str | None:
-        """Why the system was asked to stop, or `None` if it was not."""
+        """The reason for which the system was asked to stop, or `None` if it was not."""
         return self._stop_reason
 
     @property

@@ -48,7 +48,7 @@ class Down:
     error: Exception | None
     """The failure of the newest instance that ended; `None` if it ended as it was asked to."""
     gone: str | None
-    """Why the address accepts no messages any more; `None` if another instance follows."""
+    """The reason for which the address accepts no more messages; `None` if another instance follows."""
     instances: int
     """Instances that ended since the previous `Down` of this watch: 1, unless the watcher was slow.
 

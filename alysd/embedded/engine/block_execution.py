@@ -155,7 +155,7 @@ class BlockExecution:
         self._receipts.append(encode_receipt(trie.trie_get(self._output.receipts_trie, rlp.encode(Uint(index)))))
 
     def trace(self, signed: SignedTransaction, tracer: EvmTracer) -> None:
-        """Execute a transaction with a tracer. Raises what `add` raises."""
+        """Execute a transaction with a tracer. Raises the same errors as `add`."""
         sender, used = Address(signed.sender), int(self._output.block_gas_used)
         created = compute_contract_address(sender, Uint(signed.nonce))
         tracer.first_log = self.log_count

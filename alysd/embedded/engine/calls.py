@@ -144,15 +144,16 @@ class Execution:
         self._budget = budget
 
     def run(self, gas: int) -> MessageOutcome:
-        """Execute the message with so much gas. Raises `CallRefused` and `OutOfTime`."""
+        """Execute the message with this much gas. Raises `CallRefused` and `OutOfTime`."""
         state = self._state()
         self._check(state, gas)
         return run_message(self._environment(state), self._request, gas)
 
     def trace(self, gas: int, tracer: EvmTracer, state: EelsState | None = None) -> int:
-        """Execute the message as a transaction, with a tracer, on `state` or else on that after the block.
+        """Execute the message as a transaction, with a tracer. Returns the gas used.
 
-        Returns the gas used. Raises `CallRefused` and `OutOfTime`.
+        The message is executed on `state`, by default the state after the block. Raises `CallRefused` and
+        `OutOfTime`.
         """
         state = self._state(state)
         self._check(state, gas)

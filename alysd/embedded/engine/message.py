@@ -94,7 +94,7 @@ def run_message(environment: Environment, request: CallRequest, gas: int) -> Mes
 
 
 def settle_message(environment: Environment, request: CallRequest, gas: int, outcome: MessageOutcome) -> None:
-    """Do what follows on a message at the end of a transaction.
+    """Settle a message, as at the end of a transaction.
 
     The sender gets the gas that is left, the fee is paid, and destroyed contracts are deleted.
     """

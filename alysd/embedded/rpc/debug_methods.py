@@ -32,7 +32,7 @@ from alysd.embedded.rpc.trace_requests import (
 
 @attrs.frozen
 class DebugMethods:
-    """The traces, limited in time, size and number. They run where calls run."""
+    """Methods that trace, limited in time, size and number. They run in the same threads as eth_call."""
 
     backend: EthBackend
 
@@ -64,7 +64,7 @@ class DebugMethods:
         return Encoded(await self.backend.execute(partial(self._block, at, how)))
 
     async def call(self, params: Params) -> Encoded:
-        """The trace of a call after a block, or before the block's transaction with an index."""
+        """The trace of a call after a block, or before the transaction of the block that `txIndex` names."""
         arguments = params.required(0, call_arguments)
         at = params.optional(1, block_reference, "latest")
         how = params.optional(2, call_trace_request, None) or call_trace_request({})

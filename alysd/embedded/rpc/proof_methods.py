@@ -1,4 +1,4 @@
-"""eth_getProof and eth_createAccessList: what a state contains, and what a message uses of it."""
+"""eth_getProof and eth_createAccessList: proofs of a state, and the part of it that a message uses."""
 
 from functools import partial
 from typing import Any, cast
@@ -24,7 +24,7 @@ MAX_PROOF_KEYS = 1024
 
 @attrs.frozen
 class ProofMethods:
-    """Methods that read a state as verifiers and signers need it."""
+    """eth_getProof, for verifiers of a state, and eth_createAccessList, for signers of transactions."""
 
     backend: EthBackend
 
@@ -43,7 +43,7 @@ class ProofMethods:
         return _proof_view(account, found, [shown for _, shown in keys])
 
     async def access_list(self, params: Params) -> View:
-        """The accounts and slots that a message uses, and its gas if it names them."""
+        """The accounts and slots that a message uses, and its gas with an access list of these."""
         arguments = params.required(0, call_arguments)
         at = params.optional(1, block_reference, "latest")
         accounts = params.optional(2, state_overrides, dict[EvmAddress, AccountOverride]())

@@ -1,4 +1,4 @@
-"""The parameters of traces, decoded from JSON: which tracer, with which options, in which time."""
+"""The parameters of traces, decoded from JSON: the tracer, its options, and its time."""
 
 import re
 from typing import Any
@@ -23,7 +23,7 @@ _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ns|us|µs|ms|s|m|h)")
 
 @attrs.frozen
 class TraceRequest:
-    """How to trace. `seconds` is the time that the caller allows, or None."""
+    """The tracer of a request: `new` makes it. `seconds` is the time that the caller allows, or None."""
 
     new: NewTracer
     seconds: float | None = None
@@ -31,7 +31,10 @@ class TraceRequest:
 
 @attrs.frozen
 class CallTraceRequest:
-    """How to trace a call, what to change before it, and before which transaction of its block."""
+    """The tracer of a call, and the changes of the state and the block before the call.
+
+    The call is made before the transaction `index` of the block, or after the block if that is None.
+    """
 
     trace: TraceRequest
     accounts: dict[EvmAddress, AccountOverride]
@@ -70,7 +73,7 @@ def call_trace_request(value: Any) -> CallTraceRequest:
 def _tracer(value: Any) -> str | None:
     name = text(value)
     if name and name not in _TRACERS:
-        raise Malformed(f"{name[:40]!r} is not supported here: {' or '.join(_TRACERS)}, or none for each step")
+        raise Malformed(f"{name[:40]!r} is not supported here: name {' or '.join(_TRACERS)}, or no tracer")
     return name or None
 
 

@@ -176,7 +176,7 @@ class Log:
 
 
 class WorkingActor(Actor[Working]):
-    """Does jobs, and writes them into the common log."""
+    """A worker: it does jobs, and writes them into the common log."""
 
     def __init__(self, log: Log, hook_steps: int) -> None:
         self._log = log

@@ -45,7 +45,7 @@ async def test_a_call_is_traced_with_overrides(tmp_path: Path) -> None:
         assert trace["post"][NOBODY] == {"balance": "0x5"}
 
 
-ONLY = "callTracer or prestateTracer, or none for each step"
+ONLY = "name callTracer or prestateTracer, or no tracer"
 
 WRONG: list[tuple[str, tuple[Any, ...], str]] = [
     ("debug_traceTransaction", ("0x" + "77" * 32,), "-32000: transaction not found"),

@@ -1,6 +1,6 @@
-"""Why a precompiled contract fails, in geth's words (go-ethereum 1.17, core/vm/contracts.go).
+"""The reasons for which precompiled contracts fail, in geth's words (go-ethereum 1.17, core/vm/contracts.go).
 
-The specification's errors do not tell invalid input from too little gas.
+The specification's errors do not distinguish invalid input and too little gas.
 """
 
 from alysd.embedded.engine.precompiled import bn128, kzg

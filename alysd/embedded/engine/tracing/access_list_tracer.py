@@ -16,7 +16,10 @@ _PLACES = {
 
 
 class AccessListTracer(EvmTracer):
-    """Adds to the list `before`. Leaves out the addresses in `known`, unless one of their slots is used."""
+    """Collects the accounts and slots, beginning with those of the list `before`.
+
+    An address in `known` is left out, unless one of its slots is used.
+    """
 
     def __init__(self, before: AccessList, known: Collection[bytes]) -> None:
         self._known = known
@@ -42,5 +45,5 @@ class AccessListTracer(EvmTracer):
             self.error = end.error
 
     def list(self) -> AccessList:
-        """All that was found, sorted."""
+        """The accounts and slots found, sorted."""
         return tuple((EvmAddress(address), tuple(sorted(keys))) for address, keys in sorted(self._found.items()))

@@ -1,4 +1,4 @@
-"""Why an instruction fails before its execution, in geth's words, and the cost that geth shows for it.
+"""The faults of instructions before their execution, in geth's words, with the cost that geth shows.
 
 The specification finds the same instructions invalid, but in another order of checks: an instruction can lack gas
 and write where it must not. This module has geth's order (go-ethereum 1.17, core/vm/interpreter.go, gas_table.go,
@@ -123,7 +123,10 @@ def _memory_size(attempt: Attempt) -> int | None:
 
 
 def _fault_of_gas(attempt: Attempt, size: int, gas: int) -> str | None:
-    """Why geth cannot compute the variable part of the cost; `gas` is left after the constant part."""
+    """The reason for which geth cannot compute the variable part of the cost.
+
+    `gas` is left after the constant part.
+    """
     special = _SPECIAL.get(attempt.op)
     if special is not None:
         return special(attempt, size, gas)

@@ -1,8 +1,8 @@
 # pyright: reportPrivateUsage=false
-"""The execution of a message with a tracer: the specification's own instructions, and geth's moments.
+"""The execution of a message with a tracer, by the specification's own instructions.
 
-A tracer sees an instruction when its cost is known and nothing has changed yet. The specification reports each
-cost before it is charged; that is this moment.
+As in geth, a tracer is told of an instruction when its cost is known and nothing has changed yet. This is the
+moment at which the specification reports the cost, before it charges it.
 """
 
 from collections.abc import Callable
@@ -76,7 +76,7 @@ class TracedEvm(vm.Evm):
     """Whether the current instruction has begun a message."""
 
     words: str | None = None
-    """Why the frame failed, in geth's words."""
+    """The reason of the frame's failure, in geth's words."""
 
 
 def _on_event(evm: Any, event: Any) -> None:
@@ -139,7 +139,7 @@ def process_message(message: Any) -> Any:
 
 
 def _contract_words(evm: TracedEvm) -> str:
-    """Why a precompiled contract failed."""
+    """The reason of a precompiled contract's failure."""
     number = int.from_bytes(evm.message.code_address or b"", "big")
     return contract_fault(number, bytes(evm.message.data), int(evm.message.gas), affordable=evm.affordable)
 
@@ -154,7 +154,7 @@ def process_create_message(stock: Callable[[Any], Any], message: Any) -> Any:
 
 
 def _deposit_words(evm: TracedEvm) -> str:
-    """Why the code of a new contract cannot be stored."""
+    """The reason for which the code of a new contract cannot be stored."""
     if isinstance(evm.error, exceptions.InvalidContractPrefix):
         return words_of(evm.error)
     if evm.affordable:  # the specification's error is the same
@@ -312,7 +312,7 @@ def _tell_refused(evm: TracedEvm, step: TracedStep) -> None:
 
 
 def _refusal(evm: TracedEvm, op: int, value: int) -> str:
-    """Why a message does not begin: the checks of geth's `Call` and `create`."""
+    """The reason for which a message does not begin, by the checks of geth's `Call` and `create`."""
     if int(evm.message.depth) >= _DEPTH_LIMIT:
         return "max call depth exceeded"
     if op not in (DELEGATECALL, STATICCALL) and _balance(evm) < value:

@@ -1,4 +1,4 @@
-"""The instructions of the Cancun fork as geth knows them: name, constant gas, and needs of the stack."""
+"""The instructions of the Cancun fork as geth knows them: the name, the constant gas, and the use of the stack."""
 
 import attrs
 
@@ -47,7 +47,7 @@ def _read() -> list[Opcode]:
 
 
 OPCODES = _read()
-"""All 256, by number."""
+"""All 256 instructions, by number."""
 
 SSTORE, CREATE, CALL, CALLCODE, DELEGATECALL, CREATE2, STATICCALL, SELFDESTRUCT = (
     *(0x55, 0xF0, 0xF1, 0xF2),

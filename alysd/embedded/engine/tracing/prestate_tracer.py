@@ -31,7 +31,11 @@ _MOST_PADDING = 2**20
 
 @attrs.frozen
 class PrestateOptions:
-    """With `diff`, what the transaction changes, before and after it. With `empty`, also empty accounts."""
+    """The content of a trace.
+
+    With `diff`, it has the values that the transaction changes, before and after it. With `empty`, it also has
+    empty accounts.
+    """
 
     diff: bool = False
     code: bool = True
@@ -97,7 +101,7 @@ class PrestateTracer(EvmTracer):
                 self._look_up_new(keccak256(b"\xff" + own + salt + keccak256(code))[12:])
 
     def end(self, gas_used: int) -> None:  # noqa: ARG002
-        """Compare with the state after the transaction, if the difference is wanted."""
+        """Make the result: the accounts before the transaction or, with `diff`, the changes by it."""
         before = self._before
         if not self._options.diff:
             shown = {address: self._view(one) for address, one in before.items() if self._shows(one)}

@@ -14,7 +14,7 @@ _SLOAD = 0x54
 
 @attrs.frozen
 class LoggerOptions:
-    """The content of each line. Above `limit` bytes, further lines are left out; 0 is no limit."""
+    """The content of each line. After `limit` bytes, further lines are left out; 0 means no limit."""
 
     memory: bool = False
     stack: bool = True
@@ -24,7 +24,7 @@ class LoggerOptions:
 
 
 class StructLogger(EvmTracer):
-    """Collects the lines, already encoded: they are most of an answer, and need less memory so."""
+    """Collects the lines, which are most of an answer, in encoded form: they need less memory than objects."""
 
     def __init__(self, room: Room, options: LoggerOptions) -> None:
         self._room = room

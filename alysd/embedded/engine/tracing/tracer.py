@@ -1,4 +1,4 @@
-"""The events of an execution that a tracer is told of. The moments are those of geth's hooks (core/tracing)."""
+"""The events of an execution of which a tracer is told, as by geth's hooks (core/tracing)."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ class CallEnd:
 
 @attrs.define
 class TracedStep:
-    """An instruction: everything as it is before its execution, and its cost.
+    """An instruction before its execution, with its cost.
 
     `stack` has the top at its end. `frame` is the specification's `Evm`, which has memory and return data.
     `error` has geth's words, if the instruction fails before its execution.
@@ -83,7 +83,7 @@ class TracedLog:
 
 
 class EvmTracer:
-    """Is told of one transaction. This one ignores everything; the others override what they need."""
+    """A tracer of one transaction. This base class ignores all events, and a subclass those it does not need."""
 
     first_log = 0
     """The number of logs in the block before the transaction."""
