@@ -87,6 +87,11 @@ async def run(command: Sequence[str], folder: Path, home: Path, url: str, **vari
     return output
 
 
+async def test_results_match_the_openrpc_specification(tmp_path: Path, project: Path) -> None:
+    async with daemon(tmp_path) as node:
+        assert "all passed" in await run(("node", "openrpc.mjs"), project, tmp_path, node.eth_url)
+
+
 @pytest.mark.parametrize("tool", ["ethers", "viem", "web3"])
 async def test_a_library_works_as_it_is(tmp_path: Path, project: Path, tool: str) -> None:
     async with daemon(tmp_path) as node:

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import trio
 
-from alysd.api.hex_values import text, to_data
+from alysd.api.hex_values import text, to_data, to_quantity
 from alysd.api.jsonrpc import INVALID_PARAMS, SERVER_ERROR, Method, Params, RpcError
 from alysd.embedded.engine.log_filter import TooManyLogs
 from alysd.embedded.engine.values import FoundLog
@@ -171,8 +171,8 @@ class FilterMethods:
 
 
 def new_id() -> str:
-    """A random id for a filter or a subscription."""
-    return "0x" + secrets.token_hex(16)
+    """A random id for a filter or a subscription: a quantity, so without leading zeros, as in geth."""
+    return to_quantity(secrets.randbits(128))
 
 
 def new_logs(query: LogQuery, news: News) -> list[View]:

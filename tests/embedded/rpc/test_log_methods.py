@@ -206,6 +206,11 @@ async def test_filters_are_bounded_until_some_expire(autojump_clock: trio.testin
 
 
 def test_ids_cannot_be_guessed() -> None:
-    names = {new_id() for _ in range(100)}
-    assert len(names) == 100
-    assert all(len(name) == 34 for name in names)
+    names = {new_id() for _ in range(1000)}
+    assert len(names) == 1000
+    assert all(int(name, 16) > 2**64 for name in names)
+
+
+def test_ids_are_quantities() -> None:
+    """The specification's are; one of sixteen ids had a leading zero, which a strict client refuses."""
+    assert all(new_id()[2] != "0" for _ in range(1000))
