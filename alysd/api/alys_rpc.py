@@ -26,6 +26,7 @@ from alysd.types.auxpow import AuxPow
 from alysd.types.chain import PlacedBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
+from alysd.types.peg import BRIDGE_ADDRESS, RESERVE
 from alysd.types.units import Height
 from alysd.wire.auxpow import MAX_AUXPOW_BYTES, decode_auxpow
 from alysd.wire.block_ssz import encode_block
@@ -153,7 +154,7 @@ class AlysRpc:
                 f"the chain {self._context.spec.name} has no peg: do not send bitcoin to its federation, "
                 "nothing is credited"
             )
-        recipient = params.optional(0, address, None)
+        recipient = params.optional(0, _recipient, None)
         tip = await self._reader.ask(ReadForkchoice())
         keys, network = federation_at(tip.head, self._context).bitcoin_keys, self._context.spec.bitcoin_network
         to = await trio.to_thread.run_sync(deposit_address, keys, network)
@@ -222,6 +223,18 @@ def _found(block: PlacedBlock | None, reason: str = "no block has this hash") ->
     if block is None:
         raise RpcError(RpcCode.BLOCK_NOT_FOUND, f"block not found: {reason}")
     return block
+
+
+def _recipient(value: Any) -> EvmAddress:
+    """Read the recipient of a deposit: an account for which the BTC is not lost."""
+    found = address(value)
+    if found == RESERVE:
+        raise Malformed("a deposit to the zero address would not be credited: name the account that gets the BTC")
+    if found == BRIDGE_ADDRESS:
+        raise Malformed(
+            "the bridge contract cannot pay out what is credited to it: name the account that gets the BTC"
+        )
+    return found
 
 
 def _hash(value: Any) -> bytes:

@@ -6,7 +6,7 @@ import attrs
 
 from alysd.commands.peg_text import btc
 from alysd.config.bridge import bridge_code
-from alysd.errors import ConfigError, Malformed, NodeUnavailable
+from alysd.errors import ConfigError, EngineUnavailable, Malformed, UserError
 from alysd.integrations.json_rpc_client import JsonRpcClient
 from alysd.types.hashes import EvmAddress
 from alysd.types.peg import BRIDGE_ADDRESS
@@ -41,7 +41,7 @@ class BurnOrder:
 
 
 class EthereumNode:
-    """The Ethereum JSON-RPC at `url`. An invalid answer raises `NodeUnavailable`, an error `ComponentError`."""
+    """The Ethereum JSON-RPC at `url`. An invalid answer raises `EngineUnavailable`, an error `ComponentError`."""
 
     def __init__(self, client: JsonRpcClient, url: str) -> None:
         self._client = client
@@ -94,6 +94,30 @@ class EthereumNode:
         answer = await self._call("eth_getTransactionByHash", name)
         return isinstance(answer, dict) and cast("dict[str, Any]", answer).get("hash") == name
 
+    async def outcome(self, name: str, made: FeeMarketTransaction, sender: EvmAddress) -> bool | None:
+        """Whether a block has executed the call without failure; None while no block has it.
+
+        Raises `UserError` if another transaction with the same nonce was executed instead.
+        """
+        succeeded = await self._succeeded(name)
+        if succeeded is not None:
+            return succeeded
+        if await self._quantity("eth_getTransactionCount", to_hex(sender), "latest") <= made.nonce:
+            return None
+        if (succeeded := await self._succeeded(name)) is None:  # asked again, for a block that came between
+            raise UserError(
+                f"another transaction of the account with the number {made.nonce} was executed instead of {name}: "
+                "this one burns nothing any more"
+            )
+        return succeeded
+
+    async def _succeeded(self, name: str) -> bool | None:
+        receipt = await self._call("eth_getTransactionReceipt", name)
+        if receipt is None:
+            return None
+        fields = cast("dict[str, Any]", receipt) if isinstance(receipt, dict) else {}
+        return self._read(fields, "status", "eth_getTransactionReceipt", 64) == 1
+
     async def _nonce(self, burn: BurnOrder) -> int:
         """The nonce to use: only one transaction of a nonce can be executed, so no burn is made twice with it."""
         used = await self._quantity("eth_getTransactionCount", to_hex(burn.sender), "latest")
@@ -143,8 +167,8 @@ class EthereumNode:
     async def _call(self, method: str, *params: Any) -> Any:
         return await self._client.call(method, *params, seconds=CALL_SECONDS)
 
-    def _wrong(self, method: str, reason: str) -> NodeUnavailable:
-        return NodeUnavailable(self._url, f"the answer to {method} is not that of an Ethereum node: {reason}")
+    def _wrong(self, method: str, reason: str) -> EngineUnavailable:
+        return EngineUnavailable(self._url, f"the answer to {method} is not that of an Ethereum node: {reason}")
 
 
 def _btc_of(wei: Wei, *, up: bool = False) -> str:

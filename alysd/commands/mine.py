@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import httpx
+from alysd.commands.http_url import http_url
 
+if TYPE_CHECKING:
     from alysd.integrations.json_rpc_client import Credentials
     from alysd.types.hashes import EvmAddress
 
@@ -77,7 +77,7 @@ async def _mine(args: argparse.Namespace) -> int:
 
     recipient = None if args.address is None else _evm_address(args.address)
     url, credentials = bitcoin_access(args.bitcoin_url, args.bitcoin_cookie)
-    node_url = str(_http_url("--node-url", args.node_url))
+    node_url = str(http_url("--node-url", args.node_url))
     exit_code = 0
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async with (
@@ -116,20 +116,6 @@ def _evm_address(text: str) -> "EvmAddress":
         raise UserError(f"--address {text}: {error}") from error
 
 
-def _http_url(option: str, text: str) -> "httpx.URL":
-    import httpx
-
-    from alysd.errors import UserError
-
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL as error:
-        raise UserError(f"{option} {text}: {error}") from error
-    if url.scheme not in ("http", "https") or not url.host:
-        raise UserError(f"{option} {text}: must be a URL that begins with http:// or https://")
-    return url
-
-
 def bitcoin_access(url: str, cookie: Path | None, option: str = "--bitcoin-url") -> "tuple[str, Credentials]":
     """Return the URL without user and password, and the credentials from the cookie file or from the URL.
 
@@ -137,4 +123,4 @@ def bitcoin_access(url: str, cookie: Path | None, option: str = "--bitcoin-url")
     """
     from alysd.integrations.bitcoin import access
 
-    return access(str(_http_url(option, url)), cookie)
+    return access(str(http_url(option, url)), cookie)

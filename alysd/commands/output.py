@@ -3,10 +3,15 @@
 import sys
 
 
-def say(text: str) -> None:
-    """Write `text` to standard output. Raises `BrokenPipeError` if the reader has gone, else `UserError`."""
+def say(text: str, *, now: bool = False) -> None:
+    """Write `text` to standard output; with `now` also empty its buffer, as if the command were killed next.
+
+    Raises `BrokenPipeError` if the reader has gone, else `UserError`.
+    """
     try:
         sys.stdout.write(text)
+        if now:
+            sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:

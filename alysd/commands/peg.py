@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from alysd.commands.http_url import http_url
 from alysd.commands.output import say
 from alysd.commands.passphrase import add_passphrase_argument
 from alysd.commands.peg_node import ask_once
@@ -33,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown = actions.add_parser("show", help="show one operation")
     shown.set_defaults(action=_show)
     watched = actions.add_parser("watch", help="follow one operation to its end")
-    watched.add_argument("--timeout", type=float, metavar="SECONDS", help="stop after this time (default: never)")
+    watched.add_argument(
+        "--timeout", type=_seconds, metavar="SECONDS", help="stop after this time (default: never)"
+    )
     watched.set_defaults(action=_watch)
     for action in (shown, watched):
         action.add_argument(
@@ -63,20 +66,38 @@ def _add_out(burn: argparse.ArgumentParser) -> None:
     )
     burn.add_argument(
         "--nonce",
-        type=int,
+        type=_count,
         metavar="N",
         help="the number of the transaction (default: that of the account's next)",
     )
     burn.add_argument("--yes", action="store_true", help="do not ask for a confirmation")
     burn.add_argument("--watch", action="store_true", help="follow the burn to its end, as `alysd peg watch` does")
     burn.add_argument(
-        "--timeout", type=float, metavar="SECONDS", help="with --watch, stop after this time (default: never)"
+        "--timeout", type=_seconds, metavar="SECONDS", help="with --watch, stop after this time (default: never)"
     )
     burn.set_defaults(action=_out)
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise ValueError
+    return seconds
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+_seconds.__name__, _count.__name__ = "number of seconds", "number"  # as argparse names them in errors
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the action. Raises `UserError`, and `NodeUnavailable` if no node answers."""
+    http_url("--url", args.url)
     code: int = args.action(args)
     return code
 
@@ -106,8 +127,10 @@ def _out(args: argparse.Namespace) -> int:
 
 
 def _in(args: argparse.Namespace) -> int:
-    from alysd.errors import ConfigError, NodeUnavailable
+    from alysd.errors import ConfigError, Malformed, NodeUnavailable
+    from alysd.types.units import MAX_SAT
     from alysd.wire.evm_address import parse_address
+    from alysd.wire.json_input import integer_field
 
     try:
         recipient = parse_address(args.to)
@@ -115,8 +138,12 @@ def _in(args: argparse.Namespace) -> int:
         raise ConfigError(f"--to {args.to}: {error}") from None
     answer = ask_once(args.url, "getdepositaddress", f"0x{recipient.hex()}")
     address, network = (_word(answer.get(key)) for key in ("address", "network"))
-    minimum, confirmations = answer.get("minimum"), answer.get("confirmations")
-    if not (address and network and isinstance(minimum, int) and isinstance(confirmations, int)):
+    try:
+        minimum = integer_field(answer, "minimum", 1, MAX_SAT + 1)
+        confirmations = integer_field(answer, "confirmations", 1, 10_000)
+    except Malformed:
+        minimum = confirmations = 0
+    if not (address and network and minimum):
         raise NodeUnavailable(args.url, "the answer to getdepositaddress is not that of an Alys node")
     sat = minimum if args.amount is None else sat_of(args.amount)
     if sat < minimum:

@@ -21,15 +21,18 @@ from alysd.commands.peg_text import (
 POLL_SECONDS = 2.0
 """The pause between two requests to the node: as long as a slot of most chains."""
 
+_ASKED_AGAIN = frozenset({-32603, -32606, -32002})
+"""The codes of errors that pass: a part of the node restarts, cannot answer now, or is busy (docs/json-rpc.md)."""
+
 
 def list_operations(args: argparse.Namespace) -> int:
     """Print one line for each operation, the newest first."""
     filters = [args.limit, args.before, args.state, args.account]
     answer = ask_once(args.url, "listpegoperations", *filters)
     for one in objects(answer.get("operations")):
-        say(_row(one))
-    if isinstance(answer.get("next"), int):
-        say(f"more: --before {answer['next']}\n")
+        say(row(one))
+    if answer.get("next") is not None:
+        say(f"more: --before {word(answer['next'])}\n")
     return 0
 
 
@@ -48,20 +51,22 @@ def watch(args: argparse.Namespace) -> int:
     """Follow an operation to its end, or for `--timeout` seconds."""
     import trio
 
-    return trio.run(_watch, args.url, args.id, args.timeout, _Screen())
+    return trio.run(_watch, args.url, args.id, args.timeout, Screen())
 
 
-async def _watch(url: str, name: str, seconds: float | None, screen: "_Screen") -> int:
+async def _watch(url: str, name: str, seconds: float | None, screen: "Screen") -> int:
     import trio
 
-    from alysd.errors import NodeUnavailable
+    from alysd.errors import ComponentError, NodeUnavailable
 
     status = UNDER_WAY
     with trio.move_on_after(float("inf") if seconds is None else seconds):
         while True:
             try:
                 (one,) = await ask_node(url, ("getpegoperation", (name,)))
-            except NodeUnavailable as error:
+            except (NodeUnavailable, ComponentError) as error:
+                if isinstance(error, ComponentError) and error.code not in _ASKED_AGAIN:
+                    raise
                 screen.show(f"the node does not answer, asking again: {word(error)}")
             else:
                 if one and is_over(one):
@@ -74,7 +79,7 @@ async def _watch(url: str, name: str, seconds: float | None, screen: "_Screen") 
     return status
 
 
-class _Screen:
+class Screen:
     """Shows one line at a time: in place on a terminal, else a line for each change."""
 
     def __init__(self) -> None:
@@ -84,8 +89,7 @@ class _Screen:
     def show(self, line: str) -> None:
         """Show a line instead of the last one."""
         if line != self._shown:
-            say(f"\r\x1b[K{line}" if self._in_place else f"{line}\n")
-            sys.stdout.flush()
+            say(f"\r\x1b[K{line}" if self._in_place else f"{line}\n", now=True)
         self._shown = line
 
     def end(self, text: str) -> None:
@@ -93,13 +97,16 @@ class _Screen:
         say(f"\n{text}" if self._in_place and self._shown else text)
 
 
-def _row(one: dict[str, Any]) -> str:
+def row(one: dict[str, Any]) -> str:
+    """An operation as a line of the list."""
     number, kind, state = (word(one.get(name)) for name in ("number", "kind", "state"))
     return f"{number:>6}  {kind:<7}  {amount(one.get('amount')):>22}  {state:<10}  {identity(one)}\n"
 
 
 def _unknown(name: str) -> str:
+    if name.startswith("0x"):
+        return f"the node knows no burn {word(name)}: no block has it, or the call has failed"
     return (
         f"the node knows no operation {word(name)}: no block has it, and its Bitcoin node shows no such payment "
-        "to the federation"
+        "to the federation; the id of a burn begins with 0x"
     )

@@ -1,7 +1,6 @@
 """`alysd peg out`: burns BTC with a call of the bridge contract, to be paid out in bitcoin."""
 
 import argparse
-import sys
 from functools import partial
 
 import attrs
@@ -10,13 +9,14 @@ import trio
 from alysd.cli import complain
 from alysd.commands.burn_call import WEI_PER_SAT, BurnOrder, EthereumNode
 from alysd.commands.burn_terms import BurnTerms, burn_terms
+from alysd.commands.http_url import http_url
 from alysd.commands.output import confirm, say
 from alysd.commands.passphrase import passphrase_of
-from alysd.commands.peg_follow import watch
+from alysd.commands.peg_follow import POLL_SECONDS, Screen, watch
 from alysd.commands.peg_node import ask_once
-from alysd.commands.peg_text import btc, sat_of
+from alysd.commands.peg_text import btc, sat_of, word
 from alysd.config.key_file import read_key_file
-from alysd.errors import ComponentError, ConfigError, NodeUnavailable
+from alysd.errors import ComponentError, ConfigError, EngineUnavailable, UserError
 from alysd.integrations.json_rpc_client import JsonRpcClient
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Sat
@@ -34,29 +34,58 @@ class _Account:
 def peg_out(args: argparse.Namespace) -> int:
     """Burn after a confirmation. Returns 0 once the transaction is sent, or with `--watch` the status of `watch`.
 
-    Raises `UserError` before anything is sent, and `NodeUnavailable` or `ComponentError` if a node fails.
+    Raises `UserError` before anything is sent or if the call fails, and `Unavailable` or `ComponentError` if a
+    node fails.
     """
     sat, most_fee = Sat(sat_of(args.amount)), Sat(sat_of(args.max_fee, "--max-fee"))
+    http_url("--ethereum", args.ethereum)
     account = _account(args)
     terms = burn_terms(ask_once(args.url, "getpeg"), args.url)
     if args.chain_id not in (None, terms.chain_id):
         raise ConfigError(f"--chain-id {args.chain_id}: the node at {args.url} is of the chain {terms.chain_id}")
     terms.script_of(args.to, sat)
-    burn = BurnOrder(terms.chain_id, account.address, args.to, sat, most_fee, args.nonce)
-    made = trio.run(_prepare, args.ethereum, burn)
+    order = BurnOrder(terms.chain_id, account.address, args.to, sat, most_fee, args.nonce)
+    made = trio.run(_prepare, args.ethereum, order)
     raw = made.signed(account.secret)
     name = to_hex(transaction_hash(raw))
-    say(_summary(burn, terms, made, name))
+    # Past the buffer: whatever happens to this command from here on, the user knows the hash.
+    say(_summary(order, terms, made, name), now=True)
     if not args.yes:
-        say(f"\nThis cannot be undone. Type the amount, {args.amount}, to send it: ")
-        sys.stdout.flush()
+        say(f"\nThis cannot be undone. Type the amount, {args.amount}, to send it: ", now=True)
     confirm(args.amount, yes=args.yes, what="the amount")
-    trio.run(_send, args, raw, name, made.nonce)
-    say(f"sent; follow it with `alysd peg watch {name}`\n")
-    if not args.watch:
-        return 0
-    sys.stdout.flush()
-    return watch(argparse.Namespace(url=args.url, id=name, timeout=args.timeout))
+    trio.run(_send, args.ethereum, raw, name, made.nonce)
+    say(f"sent; follow it with `alysd peg watch {name}`\n", now=True)
+    return _watch(args, name, made, account.address) if args.watch else 0
+
+
+def _watch(args: argparse.Namespace, name: str, made: FeeMarketTransaction, sender: EvmAddress) -> int:
+    """Follow the burn; first until a block has it, because the peg knows nothing of a call that fails."""
+    seconds = float("inf") if args.timeout is None else args.timeout
+    succeeded, took = trio.run(_outcome, args.ethereum, seconds, name, made, sender)
+    if succeeded is False:
+        raise UserError(f"the call {name} has failed: the gas is paid, and nothing is burned")
+    left = None if args.timeout is None else max(0.0, args.timeout - took)
+    return watch(argparse.Namespace(url=args.url, id=name, timeout=left))
+
+
+async def _outcome(
+    url: str, seconds: float, name: str, made: FeeMarketTransaction, sender: EvmAddress
+) -> tuple[bool | None, float]:
+    """Whether a block has executed the call, None if it is not known after `seconds`; and how long that took."""
+    began, found, screen = trio.current_time(), None, Screen()
+    with trio.move_on_after(seconds):
+        async with _client(url) as client:
+            node = EthereumNode(client, url)
+            while found is None:
+                try:
+                    found = await node.outcome(name, made, sender)
+                except (EngineUnavailable, ComponentError) as error:
+                    screen.show(f"no answer, asking again: {word(error)}")
+                else:
+                    screen.show("the call waits for a block" if found is None else "a block has the call")
+                await trio.sleep(POLL_SECONDS if found is None else 0)
+    screen.end("")
+    return found, trio.current_time() - began
 
 
 def _account(args: argparse.Namespace) -> _Account:
@@ -84,7 +113,7 @@ def _summary(burn: BurnOrder, terms: BurnTerms, made: FeeMarketTransaction, name
 
 
 def _client(url: str) -> JsonRpcClient:
-    return JsonRpcClient("Ethereum node", url, NodeUnavailable, version="2.0")
+    return JsonRpcClient("execution client", url, EngineUnavailable, version="2.0")
 
 
 async def _prepare(url: str, burn: BurnOrder) -> FeeMarketTransaction:
@@ -92,16 +121,16 @@ async def _prepare(url: str, burn: BurnOrder) -> FeeMarketTransaction:
         return await EthereumNode(client, url).prepare(burn)
 
 
-async def _send(args: argparse.Namespace, raw: bytes, name: str, nonce: int) -> None:
+async def _send(url: str, raw: bytes, name: str, nonce: int) -> None:
     """Send the transaction, whose hash the user has been shown. An unclear answer is not a failure.
 
-    Raises `NodeUnavailable` or `ComponentError` if the node does not show that it has the transaction.
+    Raises `EngineUnavailable` or `ComponentError` if the node does not show that it has the transaction.
     """
-    async with _client(args.ethereum) as client:
-        node = EthereumNode(client, args.ethereum)
+    async with _client(url) as client:
+        node = EthereumNode(client, url)
         try:
             await node.send(raw, name)
-        except (NodeUnavailable, ComponentError):
+        except (EngineUnavailable, ComponentError):
             if await _has(node, name):
                 return
             complain(
@@ -115,5 +144,5 @@ async def _send(args: argparse.Namespace, raw: bytes, name: str, nonce: int) -> 
 async def _has(node: EthereumNode, name: str) -> bool:
     try:
         return await node.has(name)
-    except (NodeUnavailable, ComponentError):
+    except (EngineUnavailable, ComponentError):
         return False

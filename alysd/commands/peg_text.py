@@ -6,6 +6,9 @@ from typing import Any, cast
 
 SAT_PER_BTC = 10**8
 
+MOST_OBJECTS = 100
+"""The maximum number of operations in an answer (docs/json-rpc.md), far above the versions of a payment."""
+
 ENDED_WELL, ENDED_BADLY, UNDER_WAY = 0, 3, 4
 """The exit statuses of `alysd peg watch` beside 1 for an error."""
 
@@ -32,7 +35,7 @@ def sat_of(amount: str, option: str = "--amount") -> int:
 
 
 def word(value: object) -> str:
-    """A value of an answer as one printable line."""
+    """A value of an answer as one printable line of bounded length."""
     from alysd.wire.plain_text import plain
 
     return "-" if value is None else plain(str(value)).replace("\n", " ")
@@ -40,13 +43,15 @@ def word(value: object) -> str:
 
 def amount(value: object) -> str:
     """An amount of an answer in BTC."""
-    return f"{btc(value)} BTC" if isinstance(value, int) and value >= 0 else word(value)
+    from alysd.types.units import MAX_SAT
+
+    return f"{btc(value)} BTC" if isinstance(value, int) and 0 <= value <= MAX_SAT else word(value)
 
 
 def objects(value: object) -> list[dict[str, Any]]:
-    """The objects in a list of an answer; none if it is no list."""
+    """The first objects in a list of an answer, at most `MOST_OBJECTS`; none if it is no list."""
     found = cast("list[object]", value) if isinstance(value, list) else []
-    return [cast("dict[str, Any]", one) for one in found if isinstance(one, dict)]
+    return [cast("dict[str, Any]", one) for one in found[:MOST_OBJECTS] if isinstance(one, dict)]
 
 
 def is_over(one: Mapping[str, Any]) -> bool:
@@ -58,7 +63,7 @@ def exit_status(one: Mapping[str, Any]) -> int:
     """The exit status for an operation in this state."""
     if not is_over(one):
         return UNDER_WAY
-    return ENDED_WELL if one.get("state") in _GOOD else ENDED_BADLY
+    return ENDED_WELL if word(one.get("state")) in _GOOD else ENDED_BADLY
 
 
 def state_line(one: Mapping[str, Any]) -> str:
@@ -67,9 +72,9 @@ def state_line(one: Mapping[str, Any]) -> str:
     words = _PEG_OUT.get(state, "") if one.get("kind") == "peg-out" else _PEG_IN.get(state, "")
     parts = [f"{state}: {words}" if words else state]
     if isinstance(one.get("confirmations"), int) and isinstance(one.get("needed"), int):
-        parts.append(f"{one['confirmations']} of {one['needed']} confirmations")
+        parts.append(f"{word(one['confirmations'])} of {word(one['needed'])} confirmations")
     if isinstance(left := one.get("secondsleft"), int) and left > 0:
-        parts.append(f"about {max(1, left // 60)} min left")
+        parts.append(f"about {word(max(1, left // 60))} min left")
     if one.get("reason") is not None:
         parts.append(word(one["reason"]))
     halted = one.get("halted") is True and not is_over(one)

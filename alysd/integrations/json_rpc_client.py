@@ -151,7 +151,7 @@ class JsonRpcClient:
                 return None if len(body) > most else (status, await self._decode(method, status, body))
         except trio.TooSlowError as error:
             raise self._unavailable(self._url, f"no answer to {method} within {seconds:g} s") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # the last for a host that is no name
             raise self._unavailable(self._url, f"{method}: {error or type(error).__name__}") from error
 
     async def _post(self, method: str, content: Any, most: int) -> tuple[int, bytes]:

@@ -317,6 +317,9 @@ async def test_the_deposit_address_is_the_federations(autojump_clock: object) ->
         recipient = "0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
         named = await Client(world).call("getdepositaddress", recipient)
         assert (await Client(world).refused("getdepositaddress", "0x12"))[0] == -32602
+        for lost in (bytes(20), BRIDGE_ADDRESS):
+            code, words = await Client(world).refused("getdepositaddress", "0x" + lost.hex())
+            assert (code, "name the account that gets the BTC" in words) == (-32602, True)
     assert found["address"].startswith("bcrt1p")
     assert len(found["address"]) == 64
     assert found | {"address": ""} == {

@@ -115,3 +115,23 @@ async def test_a_chain_without_a_peg_says_so(capsys: pytest.CaptureFixture[str])
     words = "the chain test has no peg: do not send bitcoin to its federation"
     assert (await run(refusal(-32605, words, 200), "--to", TO))[0] == 1
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"minimum": -5},
+        {"minimum": True},
+        {"minimum": 10**30},
+        {"confirmations": 10**4_200},
+        {"confirmations": "6"},
+    ],
+    ids=lambda one: str(one)[:30],
+)
+async def test_numbers_that_no_chain_has_are_not_shown(
+    changed: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _ = await run({**ANSWER, **changed}, "--to", TO)
+    said = capsys.readouterr()
+    assert (code, said.out) == (1, "")
+    assert "the answer to getdepositaddress is not that of an Alys node" in said.err

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from alysd.cli import main
-from alysd.commands import peg_follow
+from alysd.commands import peg_follow, peg_text
 from alysd.testing.http_server import Reply, refusal, result, serving
 
 TXID = "ab" * 32
@@ -128,3 +130,61 @@ def test_a_node_that_does_not_answer_is_asked_again(capsys: pytest.CaptureFixtur
     words = ["peg", "watch", TXID, "--timeout", "0.5", "--url", "http://127.0.0.1:9"]
     assert main(words) == 4
     assert "the node does not answer, asking again" in capsys.readouterr().out
+
+
+async def test_a_node_that_cannot_answer_now_is_asked_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch of hours would end because a part of the node restarts. An error that stays ends it."""
+    monkeypatch.setattr(peg_follow, "POLL_SECONDS", 0.0)
+    busy = [refusal(code, "not now", 200) for code in (-32603, -32606, -32002)]
+    assert (await run({"getpegoperation": [*busy, PAID]}, "watch", BURN))[0] == 0
+    assert capsys.readouterr().out.count("not now") == 3
+    assert (await run({"getpegoperation": [refusal(-32605, "no peg", 200)]}, "watch", BURN))[0] == 1
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "inf", "soon"])
+def test_a_timeout_must_be_a_number_of_seconds(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["peg", "watch", TXID, "--timeout", seconds])
+    assert "invalid number of seconds value" in capsys.readouterr().err
+
+
+async def test_the_form_of_an_unknown_id_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    """A user who leaves out 0x would wait for a deposit that never comes."""
+    await run({"getpegoperation": [None]}, "show", "cd" * 32)
+    assert "the id of a burn begins with 0x" in capsys.readouterr().err
+    await run({"getpegoperation": [None]}, "show", BURN)
+    assert "the node knows no burn 0xcdcd" in capsys.readouterr().err
+
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.integers(10**4_000, 10**4_200), st.floats(), st.text(max_size=9)
+)
+values: st.SearchStrategy[Any] = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+)
+FIELDS = sorted({*PAID, "kind", "transaction", "halted", "reason", "payments", "txid", "secondsleft"})
+kinds = st.sampled_from(["peg-in", "peg-out"])
+operations = st.dictionaries(st.sampled_from(FIELDS), values, max_size=len(FIELDS))
+
+
+@given(kinds, operations, st.lists(values, max_size=3))
+def test_no_answer_breaks_the_words_or_floods_the_terminal(
+    kind: str, found: dict[str, Any], payments: list[Any]
+) -> None:
+    """The node behind --url may be anybody's."""
+    one = {"kind": kind} | found
+    for shown in (one, {**one, "payments": payments * 1_000}):
+        text = peg_text.details(shown) + peg_text.state_line(shown) + peg_follow.row(shown)
+        assert text.replace("\n", "").isprintable()
+        assert max(map(len, text.split("\n"))) < 2_000
+        assert text.count("\n") < 200
+        assert peg_text.exit_status(shown) in (0, 3, 4)
+
+
+def test_a_host_that_is_no_name_is_an_error_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["peg", "show", TXID, "--url", "http://a..b/"]) == 1
+    assert "Alys node at http://a..b/: getpegoperation: " in capsys.readouterr().err
+    assert main(["peg", "watch", TXID, "--url", "localhost:3000"]) == 2
+    assert "must be a URL that begins with http://" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """`alysd peg out`: what is signed and sent, and what is refused before anything is."""
 
+import contextlib
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ import trio
 from eth_account import Account
 
 from alysd.cli import main
-from alysd.commands import peg_follow
+from alysd.commands import peg_follow, peg_out
 from alysd.config import encrypted_secret
 from alysd.config.bridge import bridge_code
 from alysd.integrations.new_key_file import write_key_file
@@ -58,6 +59,7 @@ ANSWERS: dict[str, Any] = {
     "eth_estimateGas": hex(30_000),
     "eth_sendRawTransaction": NAME,
     "eth_getTransactionByHash": None,
+    "eth_getTransactionReceipt": {"status": "0x1"},
 }
 
 
@@ -148,6 +150,38 @@ async def test_it_can_be_watched_to_its_end(
     assert (await run(tmp_path, "--watch", "", "--timeout", "0.3", getpegoperation=waits))[0] == 4
 
 
+async def test_a_call_that_fails_is_not_watched_for_ever(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peg knows nothing of it."""
+    monkeypatch.setattr(peg_out, "POLL_SECONDS", 0.0)
+    receipts: list[Any] = [None, Reply(b"?"), refusal(-32000, "busy"), {"status": "0x0"}]
+
+    def receipt(_name: str) -> Any:
+        return receipts.pop(0)
+
+    assert (await run(tmp_path, "--watch", "", eth_getTransactionReceipt=receipt))[0] == 2
+    said = capsys.readouterr()
+    assert "has failed: the gas is paid, and nothing is burned" in said.err
+    assert "the call waits for a block" in said.out
+    assert "no answer, asking again: execution client refused eth_getTransactionReceipt: busy" in said.out
+    assert (await run(tmp_path, "--watch", "", "--timeout", "0.3", eth_getTransactionReceipt=None))[0] == 4
+
+
+async def test_a_call_that_another_one_has_replaced_is_not_watched_for_ever(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    used: list[int] = []
+
+    def count(_address: str, _tag: str) -> str:
+        used.append(5 if len(used) < 2 else 6)
+        return hex(used[-1])
+
+    answers: dict[str, Any] = {"eth_getTransactionReceipt": None, "eth_getTransactionCount": count}
+    assert (await run(tmp_path, "--watch", "", "--timeout", "60", **answers))[0] == 2
+    assert "another transaction of the account with the number 5 was executed" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "answers", "said"),
     [
@@ -178,12 +212,15 @@ async def test_a_mistake_is_found_before_anything_is_sent(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    try:
-        code, sent = await run(tmp_path, *options, **answers)
-    except SystemExit as end:
-        code, sent = end.code, []
-    assert (code, sent) == (2, [])
+    assert await run(tmp_path, *options, **answers) == (2, [])
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "what"), [("--nonce", "number"), ("--timeout", "number of seconds")])
+def test_numbers_are_not_negative(option: str, what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["peg", "out", "--to", TO, "--amount", "0.01", "--key", "none", option, "-1"])
+    assert f"argument {option}: invalid {what} value: '-1'" in capsys.readouterr().err
 
 
 def counts(used: int, following: int) -> Callable[[str, str], str]:
@@ -270,6 +307,27 @@ async def test_garbage_from_the_node_signs_nothing(
     code, sent = await run(tmp_path, getpeg={**TERMS, **changed})
     assert (code, sent) == (1, [])
     assert "the answer to getpeg is not that of an Alys node" in capsys.readouterr().err
+
+
+async def test_the_hash_is_past_the_buffer_before_anything_is_sent(tmp_path: Path) -> None:
+    """A command that is killed while it sends would take the hash with it."""
+    out = tmp_path / "out"
+    written: list[str] = []
+
+    def sent(_raw: str) -> str:
+        written.append(out.read_text())
+        return NAME
+
+    with out.open("w", buffering=1 << 16) as file, contextlib.redirect_stdout(file):
+        assert (await run(tmp_path, eth_sendRawTransaction=sent))[0] == 0
+    assert NAME in written[0]
+
+
+async def test_the_urls_must_be_urls(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for option, text in (("--url", "127.0.0.1:3000"), ("--ethereum", "http://[::1"), ("--url", "ftp://a")):
+        words = ["peg", "out", "--to", TO, "--amount", "0.01", "--key", "none", option, text]
+        assert await trio.to_thread.run_sync(main, words) == 2
+        assert f"{option} {text}: " in capsys.readouterr().err
 
 
 async def test_a_halted_peg_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
