@@ -170,9 +170,9 @@ class Tree:
     def rival(self, state: ChainState) -> ChainState | None:
         """The newest canonical block that no authority may have approved along with the new block of `state`.
 
-        Either both have the same slot, or the one with the later slot has a parent with an earlier slot. Such a
-        pair shows that more than f authorities have broken the approval rule. Takes no time for a child of the
-        head. At or below the slot of the parent of `state`, there is no such block.
+        Either both have the same slot, or the one with the later slot has a parent with an earlier slot than the
+        other's parent. Such a pair shows that more than f authorities have broken the approval rule. There is no
+        such block at or below the slot of the parent of `state`. For a child of the head, this takes no time.
         """
         parent = self._states.get(state.parent_hash)
         if parent is None or state.hash in self._states:

@@ -38,7 +38,7 @@ MAX_CONNECTIONS = 4
 """The maximum number of open connections. A node has one; a second one for its next instance."""
 
 REASONS_KEPT = 32
-"""The number of the last reasons of refusals, which are not logged again."""
+"""The number of remembered reasons of refusals. A refusal for one of these reasons is not logged again."""
 
 IDLE_SECONDS = 120.0
 """Seconds after which a connection without requests is closed. A node asks at least once per minute."""

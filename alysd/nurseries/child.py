@@ -48,7 +48,7 @@ class Parent(Protocol):
         ...
 
     def may_restart(self, child: "Child") -> bool:
-        """Whether the child may start another instance by itself, because an operator asked for a restart."""
+        """Whether a restart of the child that an operator asked for may happen now."""
         ...
 
     def child_restarts(self, child: "Child") -> None:

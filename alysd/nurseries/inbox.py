@@ -191,7 +191,8 @@ class Inbox(Mailbox[Entry]):
     def requeue(self, entry: Entry) -> None:
         """Return an entry, which the actor had already taken, to the head of the queue.
 
-        If the queue has been filled meanwhile, the entry takes no place, and `take_again` has to unwrap it.
+        If the queue is full by now, the entry is wrapped in a `ReturnedMessage`, which takes no place in it;
+        `take_again` unwraps it.
         """
         if len(self.queue) >= self.bound:
             self.bound += 1

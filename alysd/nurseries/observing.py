@@ -1,4 +1,4 @@
-"""Calls of a program's observer and of its tracer, whose errors must not change what happens."""
+"""Calls of a program's observer and of its tracer, whose errors must not affect the tree."""
 
 import logging
 from collections.abc import Callable

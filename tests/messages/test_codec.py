@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 from importlib import import_module
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import attrs
 import pytest
@@ -71,6 +71,8 @@ def values(kind: Any, depth: int = 0) -> st.SearchStrategy[Any]:
             return st.tuples(*(values(argument, depth + 1) for argument in arguments))
         case origin if origin is Mapping:
             return st.dictionaries(values(arguments[0]), values(arguments[1], depth + 1), max_size=3)
+        case origin if origin is Literal:
+            return st.sampled_from(arguments)
         case origin if origin in (Union, UnionType):
             return st.one_of([values(argument, depth + 1) for argument in arguments])
         case _:

@@ -142,7 +142,7 @@ class Reader:
         return decode_receipts(self.encoded_receipts(block), found.transactions, found.header.base_fee)
 
     def encoded_receipts(self, block: bytes) -> bytes:
-        """The receipts of a stored block as they are stored; cheap. Raises `Corrupt` when they are missing."""
+        """The receipts of a stored block, encoded as in the database. Raises `Corrupt` when they are missing."""
         found = self._store.get("receipts", block)
         if found is None:
             raise damage(f"the receipts of block {block.hex()} are missing")

@@ -1,5 +1,7 @@
 """Every bound of the peer-to-peer network, with its derivation. Times are in seconds.
 
+A text that names a number or a size means the largest one that is allowed.
+
 The largest memory of the process, if every stranger is hostile at the same time:
 
 | | MiB |
@@ -153,7 +155,7 @@ GRAFTS = 8
 """GRAFT, PRUNE, IHAVE or IWANT entries in a frame: one per topic."""
 
 MESSAGE_IDS = 512
-"""Message ids in an entry: 3 s of `RPCS_PER_SECOND`. Each has some 47 bytes."""
+"""Message ids in an IHAVE or IWANT entry: 3 s of `RPCS_PER_SECOND`. Each has some 47 bytes."""
 
 REJECTIONS = 20
 """Rejected messages after which a peer is disconnected, if they come faster than one in 5 s."""
