@@ -22,7 +22,8 @@ AlysError
 │  ├─ NodeUnavailable
 │  ├─ SignerUnavailable
 │  └─ PeerUnavailable
-│     └─ PeerBusy        the peer or this node has no room for a request now: ask another peer
+│     ├─ PeerBusy        the peer or this node has no room for a request now: ask another peer
+│     └─ PeerWithoutProtocol  the peer runs another program, or has another chain
 ├─ EngineBehind          the execution client does not know a block of the node: send it the missing blocks
 ├─ ComponentError        an external system answers with an error
 ├─ ApprovalForbidden     the record of this authority's approvals forbids another one
@@ -227,6 +228,11 @@ class PeerUnavailable(Unavailable):
 @attrs.frozen(str=False)
 class PeerBusy(PeerUnavailable):
     """A request cannot be served now, by the peer or by this node's peer host. The peer is not to blame."""
+
+
+@attrs.frozen(str=False)
+class PeerWithoutProtocol(PeerUnavailable):
+    """The peer has refused the protocol of a request: it runs another program, or has another chain."""
 
 
 @attrs.frozen(str=False)

@@ -5,7 +5,7 @@ starts it again.
 """
 
 from alysd.actors.peer_host import PeerHostActor
-from alysd.errors import Malformed, NotNow, PeerBusy, PeerUnavailable, Refused
+from alysd.errors import Malformed, NotNow, PeerBusy, PeerUnavailable, PeerWithoutProtocol, Refused
 from alysd.messages.network import (
     GossipReceived,
     Network,
@@ -72,7 +72,7 @@ def peer_host_process(
             Reach(network, [PeerConnected, PeerLost, GossipReceived]),
             Reach(requests, [RequestReceived]),
         ],
-        refusals=[PeerBusy, PeerUnavailable, Malformed, NotNow, Refused],
+        refusals=[PeerBusy, PeerWithoutProtocol, PeerUnavailable, Malformed, NotNow, Refused],
         limits=ProcessLimits(
             memory=MEMORY,
             files=FILES,

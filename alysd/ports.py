@@ -319,8 +319,8 @@ class Gossip(Protocol):
     async def request(self, peer: str, kind: StreamKind, request: bytes, max_bytes: int, seconds: float) -> bytes:
         """Send a request to `peer` and return its answer, at most `max_bytes`.
 
-        Raises `PeerUnavailable` when the peer is not connected, refuses, or does not answer within `seconds`, and
-        `PeerBusy` when it answers that it is busy.
+        Raises `PeerUnavailable` when the peer is not connected, refuses, or does not answer within `seconds`;
+        `PeerBusy` when it answers that it is busy; `PeerWithoutProtocol` when it does not know such requests.
         """
         ...
 

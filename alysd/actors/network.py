@@ -13,19 +13,22 @@ import trio
 from alysd.actors.gossip_checks import GossipChecks, GossipReaders, PeerJob, offer
 from alysd.actors.gossip_judge import GossipJudge, GossipRates, digest_of
 from alysd.actors.gossip_memory import GossipMemory
+from alysd.actors.other_chains import OtherChains
 from alysd.actors.peer_client import PeerClient
-from alysd.actors.peer_scores import BAN_SECONDS, BOUND, PeerScores
+from alysd.actors.peer_scores import BAN_SECONDS, BOUND, CONFIGURED_SECONDS, PeerScores
 from alysd.consensus.federation import federation_at
-from alysd.errors import Malformed, PeerUnavailable
+from alysd.errors import Malformed, PeerUnavailable, PeerWithoutProtocol
 from alysd.messages.approval import ApprovalGathering
 from alysd.messages.auxpow import MergedMining
 from alysd.messages.log.base import log
-from alysd.messages.log.network import ClocksAgree, ClocksDiffer, PeerBanned
+from alysd.messages.log.network import ClocksAgree, ClocksDiffer, PeerBanned, PeerOfOtherChain
 from alysd.messages.network import (
     BlamePeer,
+    GetOtherChainPeers,
     GetPeers,
     GossipReceived,
     Network,
+    OtherChainPeer,
     PeerConnected,
     PeerInfo,
     PeerLost,
@@ -44,6 +47,7 @@ from alysd.nurseries import Actor, Address, Deferred, NotAnswered, handles
 from alysd.ports import Bls, Clock
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
+from alysd.types.hashes import BlockHash
 from alysd.types.peers import ClockDifference, GossipVerdict, PeerOffence, PeerStatus, Topic
 from alysd.types.proposal import SlotApproval
 from alysd.wire.block_ssz import slot_proof
@@ -59,13 +63,17 @@ from alysd.wire.gossip import (
 POLL_SECONDS = 10.0
 """The interval of the requests for the status of all peers: a node that is behind notices it within this time."""
 
+PARTING_SECONDS = 2.0
+"""The time for which a peer of another chain stays connected. Within it the peer gets this node's status, so that
+its operator learns the reason too. Without it, the node that is faster would leave the other one in the dark."""
+
 MAX_PEERS = 256
 """The maximum number of peers that the actor knows. The peer host accepts fewer connections."""
 
 
 @attrs.frozen
 class NetworkMemory:
-    """The state of the actor that survives its restarts: scores and rates of peers, and the memory of gossip.
+    """The state of the actor that survives its restarts: what it knows of peers, and the memory of gossip.
 
     Without it, a crash would delete the scores of hostile peers. The connected peers are not part of it, because
     the peer host reports them again.
@@ -74,6 +82,7 @@ class NetworkMemory:
     scores: PeerScores
     gossip: GossipMemory
     rates: GossipRates
+    other_chains: OtherChains = attrs.field(factory=OtherChains)
 
     @classmethod
     def of(cls, timing: Timing) -> "NetworkMemory":
@@ -197,6 +206,11 @@ class NetworkActor(Actor[Network]):
             for name, peer in self._peers.items()
         )
 
+    @handles(GetOtherChainPeers)
+    async def other_chain_peers(self, message: GetOtherChainPeers) -> tuple[OtherChainPeer, ...]:
+        """The configured peers that were on another chain when they were last connected."""
+        return self._memory.other_chains.peers()
+
     async def _read_federation(self) -> None:
         """Read the federation that makes and approves the children of the head."""
         tip = await self._reader.ask(ReadForkchoice(), seconds=self._timing.local_answer)
@@ -214,6 +228,9 @@ class NetworkActor(Actor[Network]):
     def _ban(self, peer: str, offence: PeerOffence) -> None:
         seconds = BAN_SECONDS[offence]
         log(PeerBanned(peer, offence.value, seconds))
+        self._disconnect(peer, offence, seconds)
+
+    def _disconnect(self, peer: str, offence: PeerOffence, seconds: float) -> None:
         self._peers.pop(peer, None)
         offer(self._host, DisconnectPeer(peer, offence.value, seconds))
 
@@ -239,16 +256,36 @@ class NetworkActor(Actor[Network]):
 
     async def _ask_status(self, peer: str) -> None:
         before = self._clock.time()
-        status = await self._client.status(peer)
-        known = self._peers.get(peer)
-        if known is None:
+        try:
+            status = await self._client.status(peer)
+        except PeerWithoutProtocol:
+            await self._part_from(peer, None)
             return
         if status.genesis != self._context.genesis:
-            self._client.blame(peer, PeerOffence.OTHER_CHAIN)
+            await self._part_from(peer, status.genesis)
+            return
+        self._memory.other_chains.forget(peer)
+        known = self._peers.get(peer)
+        if known is None:
             return
         known.status = status
         known.ahead = _least_difference(status.time, before, self._clock.time())
         offer(self._sync, PeerAhead(peer, status))
+
+    async def _part_from(self, peer: str, genesis: BlockHash | None) -> None:
+        """Disconnect a peer of another chain, and say so; `genesis` is None if the peer has no status at all.
+
+        A configured peer keeps its score and is tried again soon: its operator, or that of this node, may correct
+        the files of the chain. The same finding about it is logged once.
+        """
+        configured, offence = peer in self._configured, PeerOffence.OTHER_CHAIN
+        seconds = CONFIGURED_SECONDS if configured else BAN_SECONDS[offence]
+        if not configured:
+            self._memory.scores.penalise(peer, offence, trio.current_time())
+        if not configured or self._memory.other_chains.note(OtherChainPeer(peer, genesis)):
+            log(PeerOfOtherChain(peer, genesis, self._context.genesis, seconds))
+        await trio.sleep(PARTING_SECONDS)
+        self._disconnect(peer, offence, seconds)
 
     def _compare_clocks(self) -> None:
         """Log when the difference from the peers' clocks exceeds half a slot, and when it no longer does."""

@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from alysd.actors.peer_lanes import PLACES, Lane, PeerRecords, Record
-from alysd.errors import Malformed, NotNow, PeerBusy, PeerUnavailable
+from alysd.errors import Malformed, NotNow, PeerBusy, PeerUnavailable, PeerWithoutProtocol
 from alysd.messages.network import BlamePeer, Network
 from alysd.messages.peer_host import PeerHost, SendRequest
 from alysd.nurseries import Address, NotAnswered
@@ -79,7 +79,7 @@ class PeerClient:
     _small_places: trio.Semaphore = attrs.field(factory=lambda: trio.Semaphore(SMALL_REQUESTS), init=False)
 
     async def status(self, peer: str) -> PeerStatus:
-        """The status of `peer`."""
+        """The status of `peer`. Raises `PeerWithoutProtocol` if it has none, for which it is not blamed here."""
         async with self._small_places:
             data = await self._request(peer, StreamKind.STATUS, b"", STATUS_BYTES, STATUS_SECONDS)
         try:
@@ -151,8 +151,9 @@ class PeerClient:
             return await self.host.ask(message, seconds=seconds + MARGIN_SECONDS)
         except PeerBusy:
             raise
-        except PeerUnavailable:
-            self.blame(peer, PeerOffence.NO_ANSWER)
+        except PeerUnavailable as error:
+            if kind is not StreamKind.STATUS or not isinstance(error, PeerWithoutProtocol):
+                self.blame(peer, PeerOffence.NO_ANSWER)
             raise
         except (NotNow, NotAnswered) as error:
             # The peer host itself does not answer, or is busy: nobody is to blame.

@@ -9,7 +9,7 @@ from alysd import __version__
 from alysd.errors import named_silent
 from alysd.messages.bridge import PegHealth
 from alysd.messages.metrics import FederationCounts, NodeCounts
-from alysd.messages.network import PeerInfo
+from alysd.messages.network import OtherChainPeer, PeerInfo
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import ChainState, Forkchoice
@@ -71,6 +71,7 @@ class NodeReport:
     sync: SyncProgress | None = None
     bitcoin: BitcoinStatus | None = None
     peg: PegHealth | None = None
+    other_chain_peers: tuple[OtherChainPeer, ...] = ()
 
     def health(self) -> NodeHealth:
         """The node's health. Unhealthy means that no blocks are made, degraded that something else is wrong."""
@@ -93,6 +94,7 @@ class NodeReport:
         clocks = ClockDifference.of(peer.clock_ahead for peer in self.peers or ())
         if clocks is not None and clocks.exceeds(self.context.spec.slot_seconds):
             light.append(str(clocks))
+        light += [_other_chain(one, self.context) for one in self.other_chain_peers]
         if self.federation is not None and self.federation.lost is not None:
             lost = self.federation.lost
             words = f"since slot {lost.slot} only {lost.found} of the {lost.quorum} approvals needed"
@@ -152,6 +154,19 @@ class NodeReport:
             "counts": None if self.counts is None else attrs.asdict(self.counts),
             "tree": tree_json(self.tree, self.time - trio.current_time()),
         }
+
+
+def _other_chain(found: OtherChainPeer, context: ChainContext) -> str:
+    """Say that a configured peer has another chain than this node, or none."""
+    if found.genesis is None:
+        return (
+            f"the configured peer {found.peer} does not know the requests of an Alys node of this version: it "
+            "runs another program, or another version"
+        )
+    return (
+        f"the configured peer {found.peer} is of another chain, with the genesis {displayed(found.genesis)}; this "
+        f"node has {displayed(context.genesis)}: compare the two files of the chain on both nodes"
+    )
 
 
 def _peer_json(peer: PeerInfo) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from alysd.errors import Refused
 from alysd.messages.bitcoin_watch import BitcoinWatch, GetBitcoinStatus
 from alysd.messages.bridge import Bridge, GetPegHealth, PegHealth
 from alysd.messages.metrics import GetCounts, GetFederation, Metrics, PortCounts, Scrape
-from alysd.messages.network import GetPeers, Network
+from alysd.messages.network import GetOtherChainPeers, GetPeers, Network
 from alysd.messages.reads import ReadEvidence, ReadForkchoice, ReadLedger, Reads
 from alysd.messages.sync import GetSyncProgress, Sync
 from alysd.nurseries import Address, NotAnswered
@@ -123,9 +123,11 @@ class OperatorPages:
         tip = await _answer(self.reader.ask(ReadForkchoice(), seconds=self.timing.page_ask))
         counts = await _answer(self.metrics.ask(GetCounts(), seconds=self.timing.page_ask))
         evidence = await _answer(self.reader.ask(ReadEvidence(), seconds=self.timing.page_ask))
-        peers = federation = progress = None
+        peers = others = federation = progress = None
         if self.network is not None:
             peers = await _answer(self.network.ask(GetPeers(), seconds=self.timing.page_ask))
+            if peers is not None:
+                others = await _answer(self.network.ask(GetOtherChainPeers(), seconds=self.timing.page_ask))
         if counts is not None:  # else the actor is stuck, and would delay the page once more
             federation = await _answer(self.metrics.ask(GetFederation(), seconds=self.timing.page_ask))
         if self.sync is not None and peers is not None:  # for the same reason
@@ -146,6 +148,7 @@ class OperatorPages:
             progress,
             bitcoin,
             peg,
+            others or (),
         )
 
     async def _operations(self) -> PegSummary | None:

@@ -4,6 +4,7 @@ import attrs
 
 from alysd.nurseries import Ask, Tell
 from alysd.types.auxpow import AuxPowHeader
+from alysd.types.hashes import BlockHash
 from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, StreamKind, Topic
 from alysd.types.peg import PegSignature
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
@@ -122,6 +123,19 @@ class PeerInfo:
 @attrs.frozen
 class GetPeers(Ask[Network, tuple[PeerInfo, ...]]):
     """Get the connected peers."""
+
+
+@attrs.frozen
+class OtherChainPeer:
+    """A configured peer that is kept away because it has the other `genesis`; None: it has no status at all."""
+
+    peer: str
+    genesis: BlockHash | None
+
+
+@attrs.frozen
+class GetOtherChainPeers(Ask[Network, tuple[OtherChainPeer, ...]]):
+    """Get the configured peers that were on another chain when they were last connected."""
 
 
 # From the network actor to itself

@@ -23,8 +23,8 @@ class SendRequest(Ask[PeerHost, bytes]):
     """Send a request to `peer` over a new stream, and return the answer, at most `max_bytes`.
 
     Raises `PeerUnavailable` when the peer is not connected, refuses, sends more than `max_bytes`, or does not
-    answer within `seconds`; `PeerBusy` when it says that it is busy; and `NotNow` when this node has too many open
-    requests.
+    answer within `seconds`; `PeerBusy` when it says that it is busy; `PeerWithoutProtocol` when it does not know
+    such requests; and `NotNow` when this node has too many open requests.
     """
 
     peer: str

@@ -61,8 +61,9 @@ class PeerHostConfig:
     """The configuration of the peer host, which runs in a process of its own.
 
     It listens at `host` and `port`, and keeps a connection to each of `peers`. `secret` is the secp256k1 key that
-    gives the node its id. `chain` stands in the names of all topics and protocols, so that nodes of another chain
-    exchange nothing with this one. At most `max_inbound` peers that are not in `peers` may connect.
+    gives the node its id. `chain` stands in the names of all topics and protocols but that of the status, so that
+    nodes of another chain exchange nothing else with this one. At most `max_inbound` peers that are not in `peers`
+    may connect.
     """
 
     host: str

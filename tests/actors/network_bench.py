@@ -9,7 +9,7 @@ import trio
 
 from alysd.actors.network import NetworkActor, NetworkMemory
 from alysd.actors.peer_client import PeerClient
-from alysd.errors import PeerUnavailable
+from alysd.errors import PeerUnavailable, PeerWithoutProtocol
 from alysd.messages.approval import ApprovalGathering
 from alysd.messages.auxpow import MergedMining
 from alysd.messages.network import (
@@ -63,7 +63,10 @@ def status_of(genesis: BlockHash = CONTEXT.genesis, ahead: float = 0.0) -> PeerS
 
 @attrs.define
 class Bench:
-    """A network actor between stand-ins. A peer answers if `ahead` has it: the difference of its clock."""
+    """A network actor between stand-ins. A peer answers if `ahead` has it: the difference of its clock.
+
+    The peers in `foreign` refuse the protocol of every request.
+    """
 
     harness: ActorTestHarness
     network: RecordedAddress[Network]
@@ -76,6 +79,7 @@ class Bench:
     federation: StandIn[PegSigning]
     ahead: dict[str, float] = attrs.field(factory=dict[str, float])
     genesis: BlockHash = CONTEXT.genesis
+    foreign: set[str] = attrs.field(factory=set[str])
     known: list[Proposal] = attrs.field(factory=list[Proposal])
     configured: frozenset[str] = frozenset({"member"})
 
@@ -93,6 +97,8 @@ class Bench:
         return bench
 
     def answer(self, message: SendRequest) -> bytes:
+        if message.peer in self.foreign:
+            raise PeerWithoutProtocol(message.peer, "not this protocol")
         if message.kind is StreamKind.PROPOSALS_SINCE:
             return encode_proposals(self.known)
         if message.peer not in self.ahead:

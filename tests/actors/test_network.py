@@ -7,14 +7,17 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.actors.network import MAX_PEERS, POLL_SECONDS
+from alysd.actors.network import MAX_PEERS, PARTING_SECONDS, POLL_SECONDS
+from alysd.actors.peer_scores import CONFIGURED_SECONDS
 from alysd.consensus.recovery import recovery_message
 from alysd.messages.approval import ConsiderProposal, CountApproval, NoteRecovery
 from alysd.messages.log.base import LogEvent
-from alysd.messages.log.network import ClocksAgree, ClocksDiffer, PeerBanned
+from alysd.messages.log.network import ClocksAgree, ClocksDiffer, PeerBanned, PeerOfOtherChain
 from alysd.messages.network import (
     BlamePeer,
+    GetOtherChainPeers,
     GetPeers,
+    OtherChainPeer,
     PeerConnected,
     PeerLost,
     PublishApproval,
@@ -431,15 +434,65 @@ async def test_a_new_peer_is_asked_for_its_status_and_all_are_asked_again(
         assert list(await bench.harness.system.get_state("network")) == ["b"]
 
 
-async def test_a_node_of_another_chain_is_disconnected_for_an_hour(
-    autojump_clock: MockClock, bench: Bench
+OTHER = BlockHash(b"\x01" * 32)
+
+
+def other_chains(caplog: pytest.LogCaptureFixture) -> list[tuple[str, BlockHash | None, float]]:
+    """The log lines about peers of other chains."""
+    found = [record.msg for record in caplog.records if isinstance(record.msg, PeerOfOtherChain)]
+    return [(one.peer, one.genesis, one.seconds) for one in found]
+
+
+async def test_a_node_of_another_chain_is_disconnected_for_an_hour_and_named(
+    autojump_clock: MockClock, bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench.genesis, bench.ahead = BlockHash(b"\x01" * 32), {"other": 0.0}
+    """It stays for a moment, so that it can get this node's status: its operator would not learn the reason."""
+    bench.genesis, bench.ahead = OTHER, {"other": 0.0}
     async with bench.running():
         await bench.connect("other")
-        await bench.harness.settle()
+        await trio.sleep(PARTING_SECONDS / 2)
+        assert bench.told(bench.host, DisconnectPeer) == []
+        await trio.sleep(PARTING_SECONDS)
+        assert await bench.network.ask(GetOtherChainPeers()) == ()
     assert bench.told(bench.host, DisconnectPeer) == [DisconnectPeer("other", "another genesis block", 3600.0)]
     assert bench.told(bench.sync, PeerAhead) == []
+    assert other_chains(caplog) == [("other", OTHER, 3600.0)]
+    assert bench.memory.scores.score("other", trio.current_time()) < -50
+
+
+async def test_a_configured_peer_of_another_chain_is_tried_again_and_shown_until_it_is_corrected(
+    autojump_clock: MockClock, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It stayed connected, healthy and synced, and only the quorum was missing."""
+    bench.genesis, bench.ahead = OTHER, {"member": 0.0}
+    async with bench.running():
+        for _ in range(2):
+            await bench.connect("member")
+            await trio.sleep(PARTING_SECONDS + 1)
+            assert await bench.network.ask(GetPeers()) == ()
+        assert await bench.network.ask(GetOtherChainPeers()) == (OtherChainPeer("member", OTHER),)
+        gone = DisconnectPeer("member", "another genesis block", CONFIGURED_SECONDS)
+        assert bench.told(bench.host, DisconnectPeer) == [gone, gone]
+        assert other_chains(caplog) == [("member", OTHER, CONFIGURED_SECONDS)], "one line for one finding"
+        bench.genesis = CONTEXT.genesis
+        await bench.connect("member")
+        assert await bench.network.ask(GetOtherChainPeers()) == ()
+        (member,) = await bench.network.ask(GetPeers())
+        assert (member.peer, member.score) == ("member", 0.0)
+
+
+async def test_a_peer_that_refuses_the_request_for_its_status_is_no_node_of_this_chain(
+    autojump_clock: MockClock, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was connected for minutes, and blamed for a request without answer."""
+    bench.foreign = {"member", "other"}
+    async with bench.running():
+        await bench.connect("member", "other")
+        await trio.sleep(PARTING_SECONDS + 1)
+        assert {one.peer for one in bench.told(bench.host, DisconnectPeer)} == {"member", "other"}
+        assert await bench.network.ask(GetOtherChainPeers()) == (OtherChainPeer("member", None),)
+    assert other_chains(caplog) == [("member", None, CONFIGURED_SECONDS), ("other", None, 3600.0)]
+    assert bench.blamed() == []
 
 
 async def test_a_silent_stranger_is_disconnected_after_some_minutes_and_a_configured_peer_never(

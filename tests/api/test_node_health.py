@@ -10,11 +10,12 @@ from trio.testing import MockClock
 from alysd.api.node_health import NodeReport
 from alysd.messages.events import QuorumChanged
 from alysd.messages.metrics import FederationCounts, NodeCounts
-from alysd.messages.network import PeerInfo
+from alysd.messages.network import OtherChainPeer, PeerInfo
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.testing.blocks import GENESIS, context_of
 from alysd.types.chain import Forkchoice
 from alysd.types.federation import SlotRecord, SlotSteps
+from alysd.types.hashes import BlockHash, displayed
 from alysd.types.units import Slot
 from tests.samples import CHAIN, SPEC, START, child, evidence
 
@@ -97,6 +98,23 @@ def test_how_the_node_is(node: NodeReport, status: str, reasons: tuple[str, ...]
     health = node.health()
     assert (health.status, health.reasons) == (status, reasons)
     assert health.http_status == (503 if status == "unhealthy" else 200)
+
+
+def test_a_configured_peer_of_another_chain_is_named() -> None:
+    """Both nodes were healthy, and only the quorum was missing."""
+    found = (OtherChainPeer("16Uiu2", BlockHash(b"\x0f" * 32)), OtherChainPeer("16Uiu3", None))
+    health = attrs.evolve(report(child("chain")), other_chain_peers=found).health()
+    assert health.status == "degraded"
+    assert health.reasons == (
+        (
+            f"the configured peer 16Uiu2 is of another chain, with the genesis {'0f' * 32}; this node has "
+            f"{displayed(GENESIS)}: compare the two files of the chain on both nodes"
+        ),
+        (
+            "the configured peer 16Uiu3 does not know the requests of an Alys node of this version: it runs "
+            "another program, or another version"
+        ),
+    )
 
 
 def test_a_lost_quorum_makes_the_node_unhealthy_and_names_the_silent() -> None:

@@ -18,7 +18,7 @@ from alysd.api.system_handle import SystemHandle
 from alysd.messages.bitcoin_watch import BitcoinWatch, GetBitcoinStatus
 from alysd.messages.bridge import Bridge, GetPegHealth, PegHealth
 from alysd.messages.metrics import Metrics
-from alysd.messages.network import GetPeers, Network, PeerInfo
+from alysd.messages.network import GetOtherChainPeers, GetPeers, Network, OtherChainPeer, PeerInfo
 from alysd.messages.reads import ReadEvidence, ReadForkchoice, Reads
 from alysd.messages.sync import GetSyncProgress, Sync
 from alysd.nurseries import (
@@ -91,6 +91,11 @@ class FakeNetwork(Actor[Network], partial=True):
             *(GENESIS, Height(6), GENESIS, Height(5), 0.0),
         )
         return (PeerInfo("16Uiu2", "/ip4/192.0.2.7", False, 0.0, status),)
+
+    @handles(GetOtherChainPeers)
+    async def others(self, message: GetOtherChainPeers) -> tuple[OtherChainPeer, ...]:
+        """A configured peer that is not connected."""
+        return (OtherChainPeer("16Uiu3", None),)
 
 
 class FakeSync(Actor[Sync], partial=True):
@@ -216,6 +221,8 @@ async def test_the_status_has_the_peers_of_a_node_with_a_network(autojump_clock:
     async with pages(network=True) as (client, _):
         (peer,) = (await client.get("/status")).json()["peers"]
         assert (peer["peer"], peer["head"], peer["final"]) == ("16Uiu2", 7, 5)
+        reasons = (await client.get("/status")).json()["health"]["reasons"]
+        assert any("the configured peer 16Uiu3 does not know" in reason for reason in reasons)
         assert (await client.get("/status")).json()["sync"] == {
             "synced": False,
             "current": 4,

@@ -13,7 +13,7 @@ import attrs
 import pytest
 import trio
 
-from alysd.errors import Malformed, PeerUnavailable
+from alysd.errors import Malformed, PeerUnavailable, PeerWithoutProtocol
 from alysd.integrations.key_kinds import new_secret, public_text
 from alysd.messages.network import (
     GossipReceived,
@@ -250,13 +250,14 @@ async def test_requests_and_their_limits() -> None:
             await asker.ask(SendRequest(nobody, StreamKind.STATUS, b"1", 1, 1.0))
 
 
-async def test_another_chain_exchanges_nothing() -> None:
+async def test_another_chain_exchanges_nothing_but_the_status() -> None:
     """Blocks and approvals of two chains would mix."""
     async with nodes(2, chains=("aaaaaaaa", "bbbbbbbb")) as made:
         await connected(made)
         await made[0].host.send(PublishGossip(Topic.APPROVAL, b"approval of a"))
-        with pytest.raises(PeerUnavailable):
-            await made[0].host.ask(SendRequest(made[1].peer, StreamKind.STATUS, b"1", 1, 5.0), seconds=8)
+        for kind in set(StreamKind) - {StreamKind.STATUS}:
+            with pytest.raises(PeerWithoutProtocol):
+                await made[0].host.ask(SendRequest(made[1].peer, kind, b"1", 1, 5.0), seconds=8)
         assert made[1].heard.messages == {}
 
 

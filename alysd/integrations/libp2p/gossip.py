@@ -1,7 +1,7 @@
 """`ports.Gossip` on libp2p: keeps the connections, and joins gossip, requests and the node's sink.
 
 Topics and protocols have the first 8 hex digits of the genesis hash in their names, so nodes of different chains
-exchange nothing, even if they are connected.
+exchange nothing but their statuses, which tell them to part.
 """
 
 import random

@@ -17,6 +17,10 @@ class NegotiationFailed(Exception):
     """The peer does not use multistream-select, or supports none of the protocols."""
 
 
+class ProtocolsRefused(NegotiationFailed):
+    """The peer uses multistream-select, and supports none of the protocols."""
+
+
 class Channel(Protocol):
     """A connection or stream with exact reads."""
 
@@ -30,7 +34,10 @@ class Channel(Protocol):
 
 
 async def offer(channel: Channel, protocols: Sequence[str]) -> str:
-    """Propose protocols in order, until the peer accepts one. Raises `NegotiationFailed`."""
+    """Propose protocols in order, until the peer accepts one.
+
+    Raises `ProtocolsRefused` if it accepts none, and `NegotiationFailed` for a peer that breaks the protocol.
+    """
     await channel.write(_line(HEADER) + _line(protocols[0]))
     await _read_header(channel)
     for index, protocol in enumerate(protocols):
@@ -38,7 +45,7 @@ async def offer(channel: Channel, protocols: Sequence[str]) -> str:
             await channel.write(_line(protocol))
         if await _read_line(channel) == protocol:
             return protocol
-    raise NegotiationFailed(f"the peer supports none of the protocols {', '.join(protocols)}")
+    raise ProtocolsRefused(f"the peer supports none of the protocols {', '.join(protocols)}")
 
 
 async def select(channel: Channel, known: Container[str]) -> str:

@@ -13,10 +13,10 @@ from collections.abc import Container
 import trio
 from libp2p.io.exceptions import IOException
 
-from alysd.errors import Malformed, NotNow, PeerBusy, PeerUnavailable, Refused
+from alysd.errors import Malformed, NotNow, PeerBusy, PeerUnavailable, PeerWithoutProtocol, Refused
 from alysd.integrations.libp2p import limits
 from alysd.integrations.libp2p.connection import PeerConnection, Stream
-from alysd.integrations.libp2p.multistream import NegotiationFailed
+from alysd.integrations.libp2p.multistream import NegotiationFailed, ProtocolsRefused
 from alysd.ports import GossipSink
 from alysd.types.peers import StreamKind
 
@@ -26,12 +26,20 @@ _ANSWER, _REFUSAL, _BUSY = 0, 1, 2
 
 
 def protocol_of(chain: str, kind: StreamKind) -> str:
-    """The protocol of a kind of requests on a chain (docs/protocol.md, "Network")."""
+    """The protocol of a kind of requests on a chain (docs/protocol.md, "Network").
+
+    That of the status names no chain: nodes of two chains learn from it that they have to part.
+    """
+    if kind is StreamKind.STATUS:
+        return "/alys/status/1"
     return f"/alys/{chain}/{kind.value}/1"
 
 
 async def ask(connection: PeerConnection, protocol: str, request: bytes, max_bytes: int, seconds: float) -> bytes:
-    """Send a request and return the answer. Raises `PeerUnavailable`, and `PeerBusy` if the peer says so."""
+    """Send a request and return the answer.
+
+    Raises `PeerUnavailable`; `PeerBusy` if the peer says so; `PeerWithoutProtocol` if it refuses `protocol`.
+    """
     peer = connection.peer
     try:
         with trio.fail_after(seconds):
@@ -50,6 +58,8 @@ async def ask(connection: PeerConnection, protocol: str, request: bytes, max_byt
                 await stream.reset()
     except trio.TooSlowError:
         raise PeerUnavailable(peer, f"no answer within {seconds:g} s") from None
+    except ProtocolsRefused as error:
+        raise PeerWithoutProtocol(peer, f"it does not know the protocol {protocol}") from error
     except (IOException, NegotiationFailed) as error:
         raise PeerUnavailable(peer, f"the connection or its stream failed: {type(error).__name__}") from error
     if kind == _ANSWER:

@@ -4,7 +4,8 @@ import logging
 
 import attrs
 
-from alysd.messages.log.base import LogEvent, counted
+from alysd.messages.log.base import LogEvent, counted, short_hash
+from alysd.types.hashes import BlockHash
 from alysd.types.peers import ClockDifference
 from alysd.types.units import Height
 
@@ -22,6 +23,28 @@ class PeerBanned(LogEvent):
 
     def _line(self) -> tuple[str, str]:
         return "peer", f"{self.peer} disconnected for {self.seconds / 60:.0f} minutes: {self.offence}"
+
+
+@attrs.frozen
+class PeerOfOtherChain(LogEvent):
+    """The peer with the id `peer` is kept away for `seconds`, because its genesis block is `genesis`, not `own`.
+
+    `genesis` is None for a peer that does not know this program's requests.
+    """
+
+    name = "peer_of_other_chain"
+    level = logging.WARNING
+
+    peer: str
+    genesis: BlockHash | None
+    own: BlockHash
+    seconds: float
+
+    def _line(self) -> tuple[str, str]:
+        if self.genesis is None:
+            return "peer", f"{self.peer} does not know the requests of an Alys node of this version: disconnected"
+        genesis, own = short_hash(self.genesis), short_hash(self.own)
+        return "peer", f"{self.peer} is of another chain, its genesis is {genesis}, not {own}: disconnected"
 
 
 @attrs.frozen

@@ -59,7 +59,10 @@ async def test_both_sides_agree_on_the_first_protocol_that_both_know(autojump_cl
 
 async def test_without_a_common_protocol_both_give_up(autojump_clock: MockClock) -> None:
     """A node of another chain would be answered."""
-    assert await negotiate(["/alys/aaaaaaaa/status/1"], {"/alys/bbbbbbbb/status/1"}) == (None, None)
+    assert await negotiate(["/alys/aaaaaaaa/blocks_by_root/1"], {"/alys/bbbbbbbb/blocks_by_root/1"}) == (
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(

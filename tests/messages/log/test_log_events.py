@@ -162,6 +162,12 @@ EXAMPLES: dict[LogEvent, str] = {
         "clock|the clock of this machine is 1.2 s ahead of the clocks of its 1 peer: "
         "check its time synchronisation"
     ),
+    network.PeerOfOtherChain("16Uiu2", BLOCK, BLOCK, 60.0): (
+        "peer|16Uiu2 is of another chain, its genesis is 1f1e1d…, not 1f1e1d…: disconnected"
+    ),
+    network.PeerOfOtherChain("16Uiu2", None, BLOCK, 60.0): (
+        "peer|16Uiu2 does not know the requests of an Alys node of this version: disconnected"
+    ),
     network.CheckpointRefused("16Uiu2", "not the chain"): "checkpoint|16Uiu2 has another chain: not the chain",
     network.CheckpointNotFound("9:ab"): (
         "checkpoint|9:ab: no peer has it; check network.checkpoint and network.peers"
