@@ -1,5 +1,6 @@
 """The comparison of the whole ledger with Bitcoin, on nodes that did not see the reorganisation."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from alysd.peg.estimates import STUCK_BLOCKS
 from alysd.types.bitcoin_watch import Expected
 from alysd.types.hashes import BitcoinHash, sha256
 from alysd.types.peg import Minted, PegContents, Transaction
-from alysd.types.tables import Table
+from alysd.types.tables import Entry, EntryKey, Table
 from alysd.types.units import Height, Sat
 from tests.actors.bridge_kit import CONFIRMATIONS, BridgeRig, bridge_rig, burn
 
@@ -248,3 +249,34 @@ async def test_a_payment_in_flight_may_be_reorganised(tmp_path: Path, autojump_c
         await rig.settled()
         await rig.bridge.ask(CheckNotHalted())
         assert attrs.asdict(await rig.bridge.ask(GetPegHealth())) == {"lost": (), "doubt": None}
+
+
+class Counting(dict[EntryKey, Entry]):
+    """Entries of a ledger that count how often they are listed."""
+
+    listed = 0
+
+    def __iter__(self) -> Iterator[EntryKey]:
+        self.listed += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize(
+    ("pause", "most", "least"),
+    [(0.0, 2 * LEAST_REST, LEAST_REST / 2), (4.0, 21 * 8.0 + LEAST_REST, 20 * 8.0)],
+    ids=["short comparisons", "long comparisons"],
+)
+async def test_comparisons_take_little_of_the_time(
+    tmp_path: Path,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    pause: float,
+    most: float,
+    least: float,
+) -> None:
+    """A comparison of two tables is followed by a rest of at least 30 s, and of 20 times as long as it took."""
+    monkeypatch.setattr("alysd.actors.bridge_audit.PAUSE", pause)
+    async with bridge_rig(tmp_path) as rig:
+        entries = rig.ledger.entries = Counting(rig.ledger.entries)
+        await trio.sleep(10 * most)
+        assert 10 - 1 <= entries.listed / 2 <= 10 * most / least

@@ -1,8 +1,9 @@
 """The record of signed payments: what a crash leaves, what damage is noticed, and what it remembers."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -211,3 +212,26 @@ def test_when_there_is_room_for_a_payment(path: Path, records: Records) -> None:
     assert record.room_for(Sat(15_000), Sat(30_000), since=0, but=signed(2).digest) == 100
     assert record.room_for(Sat(25_000), Sat(30_000), since=100, but=b"") == 300
     assert record.room_for(Sat(30_001), Sat(30_000), since=0, but=b"") is None
+    assert record.room_for(Sat(9_997), Sat(30_002), since=0, but=b"") == 100, "the limit itself is allowed"
+    assert record.room_for(Sat(9_997), Sat(30_001), since=0, but=b"") == 200
+
+
+def test_a_line_is_removed_and_written_before_the_record_goes_on(
+    path: Path, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut could otherwise bring the removed line back in front of a newer one, or lose the newer one."""
+    steps: list[str] = []
+
+    def noted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*given: Any) -> Any:
+            steps.append(name)
+            return real(*given)
+
+        return step
+
+    for name in ("ftruncate", "write", "fsync"):
+        monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+    record = records.open(path.name, KEY)
+    assert steps == ["ftruncate", "fsync"]
+    record.add(signed(0))
+    assert steps[2:] == ["write", "fsync"]
