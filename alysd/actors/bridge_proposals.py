@@ -23,7 +23,6 @@ from alysd.peg.estimates import (
 )
 from alysd.peg.ledger import Draft, free_reserve, number_key
 from alysd.peg.proposals import (
-    CONSOLIDATE_ABOVE,
     MAX_IN_FLIGHT,
     MAX_PAYEES,
     least_owed,
@@ -144,7 +143,7 @@ class Proposals:
         newest, estimate = rate_of(payment, payment.versions[-1].fee, spendings), await self._estimate()
         if not replacement_helps(newest, estimate):
             return None
-        rate = max(estimate, least_replacement(newest) + MARGIN)
+        rate = max(estimate, least_replacement(newest))
         made = make_replacement(payment, rate, spendings, make_transaction)
         if made is None:
             return None
@@ -157,12 +156,11 @@ class Proposals:
     async def _payment(
         self, parent: ChainState, versions: Versions, spendings: Sequence[Spending]
     ) -> PegOutProposal | None:
-        draft, totals = await self._requests(parent), parent.peg
+        draft = await self._requests(parent)
         coins = await self.reads.coins(parent.hash, spendings)
         most = self.reads.context.spec.peg_out_max_fee_rate
         rate = min(await self._estimate(), most - MARGIN)
-        consolidate = rate <= LOW_RATE and totals.outputs > CONSOLIDATE_ABOVE
-        for wish in (Wish(rate, most, "minimize-fee", consolidate), Wish(rate, most, "largest-first")):
+        for wish in (Wish(rate, most, "minimize-fee", rate <= LOW_RATE), Wish(rate, most, "largest-first")):
             made = await trio.to_thread.run_sync(
                 partial(make_proposal, draft, coins, wish, spendings, make_transaction)
             )

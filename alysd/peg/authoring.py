@@ -44,7 +44,8 @@ class Wish:
     """The preferences of an author for its proposals: the fee rate, and the strategy that chooses the outputs.
 
     `max_rate` is the chain's largest fee rate; both rates are in sat per 1,000 virtual bytes. With `consolidate`,
-    a payment also spends small outputs that its payees do not need. The reserve pays the fee for these inputs.
+    a payment also spends small outputs that its payees do not need, while the federation holds many. The reserve
+    pays the fee for these inputs.
     """
 
     fee_rate: int
@@ -114,11 +115,12 @@ def _choices(coins: Sequence[Coin], owed: Sat, wish: Wish, draft: Draft) -> Iter
 
     The reserve may be too small for the part of the fee that consolidating costs.
     """
-    most = MAX_INPUTS - MAX_EXTRA_INPUTS if wish.consolidate else MAX_INPUTS
+    joins = wish.consolidate and draft.totals.outputs > CONSOLIDATE_ABOVE
+    most = MAX_INPUTS - MAX_EXTRA_INPUTS if joins else MAX_INPUTS
     chosen = select(wish.strategy, coins, SelectionTarget(owed, DUST_CHANGE, most))
     if chosen is None:
         chosen = select(wish.strategy, coins, SelectionTarget(owed, Sat(0), most))
-    elif wish.consolidate and draft.totals.outputs > CONSOLIDATE_ABOVE:
+    elif joins:
         smallest = min(coin.amount for coin in chosen)
         others = [coin for coin in coins if coin.amount < smallest]
         yield chosen + tuple(sorted(others, key=lambda coin: (coin.amount, coin.outpoint.key))[:MAX_EXTRA_INPUTS])
@@ -148,7 +150,7 @@ def _fit(
     """
     inputs = tuple(PaymentInput(coin.outpoint, coin.amount, coin.federation) for coin in chosen)
     rest = _sum(chosen) - owed
-    if 0 < rest < DUST_CHANGE and rest > free_reserve(draft.totals):
+    if free_reserve(draft.totals) < rest < DUST_CHANGE:
         change, reserve_fee = DUST_CHANGE, 0
     elif rest < DUST_CHANGE:
         change, reserve_fee = 0, rest
@@ -202,11 +204,12 @@ def make_replacement(
 ) -> PegOutProposal | None:
     """Make a newer version of `payment` with at least this fee rate, in sat per 1,000 virtual bytes.
 
+    The rate must be above that of the newest version.
     Returns None if a payee would get dust, or if the change would be dust.
     """
     wanted = fee_at(fee_rate, payment_weight(payment, spendings))
     count = len(payment.payees)
-    share = max(0, -(-(wanted - payment.reserve_fee + payment.gain) // count)) if count else 0
+    share = -(-(wanted - payment.reserve_fee + payment.gain) // count) if count else 0
     fee = count * share + payment.reserve_fee - payment.gain if count else wanted
     version = PaymentVersion(payment.versions[0].txid, Sat(fee), signed=None)
     change = payment.change_of(version)

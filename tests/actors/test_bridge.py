@@ -18,8 +18,9 @@ from alysd.messages.bridge import CheckNotHalted
 from alysd.messages.log.peg import PegHalted, PegResumed
 from alysd.peg.authoring import Wish, make_proposal
 from alysd.peg.coins import Coin
-from alysd.peg.estimates import STUCK_BLOCKS
+from alysd.peg.estimates import LOW_RATE, STUCK_BLOCKS
 from alysd.peg.ledger import Draft, Key, Value
+from alysd.peg.proposals import CONSOLIDATE_ABOVE, MAX_EXTRA_INPUTS
 from alysd.peg.signing import SIGNATURE_BYTES
 from alysd.peg.weights import rate_of
 from alysd.types.hashes import BitcoinHash
@@ -219,6 +220,48 @@ async def test_a_payment_is_never_replaced_above_the_chains_limit(
         await rig.step()
         await rig.mine(STUCK_BLOCKS + 1)
         assert await rig.step() == NOTHING
+
+
+async def test_a_payment_of_several_requests_stays_below_the_chains_limit(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Each share of the fee is rounded up, which raises the rate above the one that is wanted."""
+    async with bridge_rig(tmp_path) as rig:
+        rig.chain.fee_rate = 10**9
+        rig.deposit(10_000_000)
+        await rig.mine(CONFIRMATIONS + 1)
+        await rig.step()
+        limit = rig.ledger.context.spec.peg_out_max_fee_rate
+        for count in (3, 7, 13):
+            rig.ledger.advance(NOTHING, [burn(200_000 + number) for number in range(count)])
+            proposal = (await rig.step()).proposal
+            assert proposal is not None
+            (payment,) = rig.ledger.payments()
+            assert len(payment.payees) == count
+            assert limit - 1_000 < rate_of(payment, payment.versions[0].fee, rig.spendings) <= limit
+            signed = rig.sign(payment, proposal.transaction)
+            rig.chain.mempool[signed.txid] = signed
+            await rig.mine(CONFIRMATIONS + 1)
+            assert [one.txid for one in (await rig.step()).confirmed] == [signed.txid]
+
+
+@pytest.mark.parametrize(("rate", "inputs"), [(LOW_RATE, 1 + MAX_EXTRA_INPUTS), (LOW_RATE + 1, 1)])
+async def test_small_outputs_are_joined_only_while_fees_are_low(
+    tmp_path: Path, autojump_clock: MockClock, rate: int, inputs: int
+) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        rig.chain.fee_rate = rate
+        for number in range(CONSOLIDATE_ABOVE):
+            rig.deposit(100_000 + number)
+        rig.deposit(1_000_000)
+        rig.deposit(1_000_000, b"\x07reserve")
+        await rig.mine(CONFIRMATIONS + 1)
+        while (await rig.step()).peg_ins:
+            pass
+        rig.ledger.advance(NOTHING, [burn(300_000)])
+        proposal = (await rig.step()).proposal
+        assert proposal is not None
+        assert len(proposal.transaction.inputs) == inputs
 
 
 async def test_nothing_is_proposed_without_a_request_or_without_coins(

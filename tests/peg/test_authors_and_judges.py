@@ -14,7 +14,7 @@ from alysd.peg.estimates import (
     replacement_helps,
 )
 from alysd.peg.ledger import check_totals, free_reserve
-from alysd.peg.proposals import CONSOLIDATE_ABOVE, MAX_IN_FLIGHT, least_owed, waiting_requests
+from alysd.peg.proposals import MAX_IN_FLIGHT, least_owed, waiting_requests
 from alysd.peg.selection import judge_selection
 from alysd.peg.versions import transaction_of
 from alysd.peg.weights import least_minimum, rate_of
@@ -87,7 +87,7 @@ class Federation:
         old = rate_of(payment, payment.versions[-1].fee, SPENDINGS)
         if not replacement_helps(old, self.estimate):
             return "not replaced"
-        rate = max(self.estimate, least_replacement(old) + MARGIN)
+        rate = max(self.estimate, least_replacement(old))
         made = make_replacement(payment, rate, SPENDINGS, make_transaction)
         if made is None or rate > MOST - MARGIN:
             return "not replaced"
@@ -102,8 +102,7 @@ class Federation:
         coins, draft = book.free_coins(), book.draft()
         changes = [one.change_of(one.versions[-1]) for one in book.payments() if one.change]
         waiting = Waiting(waiting_requests(draft, 1)[0].owed, coins[:MAX_INPUTS], changes)
-        low = rate <= LOW_RATE and book.totals.outputs > CONSOLIDATE_ABOVE
-        for wish in (Wish(rate, MOST, "minimize-fee", low), Wish(rate, MOST, "largest-first")):
+        for wish in (Wish(rate, MOST, "minimize-fee", rate <= LOW_RATE), Wish(rate, MOST, "largest-first")):
             made = make_proposal(draft, coins, wish, SPENDINGS, make_transaction)
             if made is not None:
                 judge_selection(self.take(made), coins[:MAX_INPUTS], SPENDINGS)

@@ -241,3 +241,60 @@ def test_what_an_author_makes_with_small_outputs_is_valid_at_every_rate(count: i
         assert rate <= rate_of(payment, payment.versions[0].fee, SPENDINGS) <= rate + 50
         extra += made.reserve_fee > 0
     assert extra > 100
+
+
+def with_small_coin(small: int) -> tuple[LedgerBook, PegOutProposal]:
+    """A proposal for what one output holds exactly, which may also spend an unneeded one of `small` sat."""
+    book = LedgerBook()
+    book.hold([100_000] * 102, reserve=100_000, burned=[100_100])
+    book.hold([small])
+    coins = [one for one in book.free_coins() if one.amount in (small, 100_000)][-2:]
+    wish = Wish(8_000, MOST, "largest-first", consolidate=True)
+    made = make_proposal(book.draft(), coins, wish, SPENDINGS, make_transaction)
+    assert made is not None
+    return book, made
+
+
+def test_an_unneeded_output_leaves_at_least_the_smallest_change() -> None:
+    """It pays for its own input, and with less than 330 sat left, the payment would be invalid."""
+    book, made = with_small_coin(5_000)
+    fee = made.reserve_fee
+    assert book.propose(made).change == 5_000 - fee
+    book, made = with_small_coin(DUST_CHANGE + fee)
+    payment = book.propose(made)
+    assert (len(payment.inputs), payment.change, payment.reserve_fee) == (2, DUST_CHANGE, fee)
+    book, made = with_small_coin(DUST_CHANGE + fee - 1)
+    assert len(book.propose(made).inputs) == 1
+
+
+def test_the_reserve_pays_a_whole_small_fee() -> None:
+    """The rest of 329 sat is more than the fee: no payee gets more than it is owed."""
+    book = LedgerBook()
+    book.hold([100_329], reserve=1_000, burned=[100_100])
+    coins = [one for one in book.free_coins() if one.amount == 100_329]
+    wish = Wish(1_000, MOST, "largest-first")
+    made = make_proposal(book.draft(), coins, wish, SPENDINGS, make_transaction)
+    assert made is not None
+    payment = book.propose(made)
+    assert (made.reserve_fee, payment.change, payment.versions[0].fee) == (329, 0, 329)
+    assert made.transaction.outputs[0].amount == 100_000
+
+
+@pytest.mark.parametrize("deposit", [100_000, 200_000], ids=["no change", "change"])
+@pytest.mark.parametrize("rate", [3_101, 10_007, 33_333])
+def test_a_replacement_has_at_least_the_rate_that_is_wanted(deposit: int, rate: int) -> None:
+    book = LedgerBook()
+    book.hold([deposit], burned=[30_100, 30_100, 40_100])
+    book.finalize(proposed_of(book))
+    (payment,) = book.payments()
+    made = make_replacement(payment, rate, SPENDINGS, make_transaction)
+    assert made is not None
+    newer = book.propose(made)
+    assert rate <= rate_of(newer, newer.versions[-1].fee, SPENDINGS) <= rate + 50
+
+
+def proposed_of(book: LedgerBook) -> PegOutProposal:
+    made = proposal(book)
+    assert made is not None
+    book.propose(made)
+    return made
