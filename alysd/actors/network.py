@@ -202,7 +202,15 @@ class NetworkActor(Actor[Network]):
         """The connected peers."""
         now, scores = trio.current_time(), self._memory.scores
         return tuple(
-            PeerInfo(name, peer.address, peer.inbound, scores.score(name, now), peer.status, peer.ahead)
+            PeerInfo(
+                name,
+                peer.address,
+                peer.inbound,
+                scores.score(name, now),
+                peer.status,
+                peer.ahead,
+                name in self._configured,
+            )
             for name, peer in self._peers.items()
         )
 
@@ -289,12 +297,12 @@ class NetworkActor(Actor[Network]):
 
     def _compare_clocks(self) -> None:
         """Log when the difference from the peers' clocks exceeds half a slot, and when it no longer does."""
-        found = ClockDifference.of(peer.ahead for peer in self._peers.values())
+        found = ClockDifference.of((peer.ahead, name in self._configured) for name, peer in self._peers.items())
         if found is None:
             return
         differ = found.exceeds(self._timing.slot_seconds)
         if differ and not self._clocks_differ:
-            log(ClocksDiffer(found.ahead, found.peers))
+            log(ClocksDiffer(found.ahead, found.peers, found.strangers))
         elif self._clocks_differ and not differ:
             log(ClocksAgree())
         self._clocks_differ = differ

@@ -231,7 +231,7 @@ def _sync_metrics(progress: SyncProgress) -> Iterable[Metric]:
 
 def _peer_metrics(peers: Sequence[PeerInfo]) -> Iterable[Metric]:
     yield GaugeMetricFamily("alysd_peers", "Connected peers.", len(peers))
-    clocks = ClockDifference.of(peer.clock_ahead for peer in peers)
+    clocks = ClockDifference.of(peer.clock for peer in peers)
     if clocks is not None:
         yield GaugeMetricFamily(
             "alysd_peer_clocks_ahead_seconds",

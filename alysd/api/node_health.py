@@ -91,7 +91,7 @@ class NodeReport:
         if self.clock_doubt:
             grave.append(self.clock_doubt)
         light += self._peg_reasons()
-        clocks = ClockDifference.of(peer.clock_ahead for peer in self.peers or ())
+        clocks = ClockDifference.of(peer.clock for peer in self.peers or ())
         if clocks is not None and clocks.exceeds(self.context.spec.slot_seconds):
             light.append(str(clocks))
         light += [_other_chain(one, self.context) for one in self.other_chain_peers]
@@ -179,6 +179,7 @@ def _peer_json(peer: PeerInfo) -> dict[str, Any]:
         "head": None if status is None else status.head_height,
         "final": None if status is None else status.finalized_height,
         "clock_ahead": peer.clock_ahead,
+        "configured": peer.configured,
     }
 
 

@@ -108,8 +108,9 @@ class BlamePeer(Tell[Network]):
 class PeerInfo:
     """A connected peer. `status` is its newest status, None before the first.
 
-    `score` begins at 0, falls with each offence and rises again with time. `clock_ahead` is the least possible
-    difference of its clock from this node's in seconds, at its last status; negative if the peer's is behind.
+    `configured` says whether this node's configuration names it. `score` begins at 0, falls with each offence and
+    rises again with time. `clock_ahead` is the least possible difference of its clock from this node's in seconds,
+    at its last status; negative if the peer's is behind.
     """
 
     peer: str
@@ -118,6 +119,12 @@ class PeerInfo:
     score: float
     status: PeerStatus | None
     clock_ahead: float | None = None
+    configured: bool = False
+
+    @property
+    def clock(self) -> tuple[float | None, bool]:
+        """Its clock, as `ClockDifference.of` takes it."""
+        return self.clock_ahead, self.configured
 
 
 @attrs.frozen

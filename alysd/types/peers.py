@@ -97,17 +97,24 @@ class ClockDifference:
     """The clock of this node, compared with those of `peers` peers.
 
     `ahead` is the median of the seconds by which their clocks are ahead of this one; negative: behind. So peers
-    that lie about their clocks have no effect while they are less than half of all.
+    that lie about their clocks have no effect while they are less than half of all. Anybody can be several peers,
+    so those that the configuration does not name, `strangers`, count only while no other clock is known.
     """
 
     ahead: float
     peers: int
+    strangers: bool
 
     @classmethod
-    def of(cls, ahead: Iterable[float | None]) -> Self | None:
-        """The difference, from that of each peer: None if it is not known. None if none is known."""
-        known = [each for each in ahead if each is not None]
-        return cls(median(known), len(known)) if known else None
+    def of(cls, clocks: Iterable[tuple[float | None, bool]]) -> Self | None:
+        """The difference, from that of each peer, None if it is not known, and whether the peer is configured.
+
+        None if no clock is known.
+        """
+        known = [(ahead, configured) for ahead, configured in clocks if ahead is not None]
+        counted = [ahead for ahead, configured in known if configured] or [ahead for ahead, _ in known]
+        strangers = not any(configured for _, configured in known)
+        return cls(median(counted), len(counted), strangers) if counted else None
 
     def exceeds(self, slot_seconds: float) -> bool:
         """Whether it is more than half a slot: the difference at which other nodes refuse this node's blocks."""
@@ -115,9 +122,11 @@ class ClockDifference:
 
     def __str__(self) -> str:
         direction = "behind" if self.ahead > 0 else "ahead of"
+        plural = "" if self.peers == 1 else "s"
+        whose = f"{self.peers} stranger{plural}" if self.strangers else f"its {self.peers} configured peer{plural}"
         return (
-            f"the clock of this machine is {abs(self.ahead):.1f} s {direction} the clocks of its "
-            f"{self.peers} peer{'' if self.peers == 1 else 's'}: check its time synchronisation"
+            f"the clock of this machine is {abs(self.ahead):.1f} s {direction} the clocks of {whose}: check its "
+            "time synchronisation"
         )
 
 

@@ -540,10 +540,26 @@ async def test_a_clock_that_differs_from_the_peers_is_reported_once(
         await bench.connect("liar", "a", "b")
         await trio.sleep(3 * POLL_SECONDS)
         reports = [event for event in logged if isinstance(event, ClocksDiffer)]
-        assert [(round(event.ahead, 2), event.peers) for event in reports] == [(1.2, 3)]
+        assert [(round(event.ahead, 2), event.peers, event.strangers) for event in reports] == [(1.2, 3, True)]
         bench.ahead = {"a": 0.9, "b": 0.9, "liar": -1e6}
         await trio.sleep(2 * POLL_SECONDS)
         assert [event for event in logged if isinstance(event, ClocksAgree)][-1:] == [ClocksAgree()]
+
+
+async def test_the_clocks_of_strangers_do_not_count_beside_those_of_configured_peers(
+    autojump_clock: MockClock, bench: Bench, logged: list[LogEvent]
+) -> None:
+    """Four strangers with false clocks made each member report that its own clock is wrong."""
+    bench.ahead = {"member": 0.0, "a": 60.0, "b": 60.0, "c": 60.0, "d": 60.0}
+    async with bench.running():
+        await bench.connect(*bench.ahead)
+        await trio.sleep(3 * POLL_SECONDS)
+        assert not [event for event in logged if isinstance(event, ClocksDiffer)]
+        assert {one.peer for one in await bench.network.ask(GetPeers()) if one.configured} == {"member"}
+        bench.ahead["member"] = 5.0
+        await trio.sleep(3 * POLL_SECONDS)
+        reports = [event for event in logged if isinstance(event, ClocksDiffer)]
+        assert [(round(event.ahead, 2), event.peers, event.strangers) for event in reports] == [(5.0, 1, False)]
 
 
 async def test_slow_answers_of_peers_are_no_difference_of_clocks(

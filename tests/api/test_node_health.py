@@ -135,9 +135,9 @@ def test_a_lost_quorum_makes_the_node_unhealthy_and_names_the_silent() -> None:
     assert well.health().status == "healthy"
 
 
-def peer(name: str, ahead: float | None) -> PeerInfo:
+def peer(name: str, ahead: float | None, *, configured: bool = True) -> PeerInfo:
     """A peer whose clock is `ahead` of this node's."""
-    return PeerInfo(name, "/ip4/192.0.2.7", True, 0.0, None, ahead)
+    return PeerInfo(name, "/ip4/192.0.2.7", True, 0.0, None, ahead, configured)
 
 
 def test_a_clock_that_differs_from_most_peers_degrades_the_node() -> None:
@@ -148,16 +148,30 @@ def test_a_clock_that_differs_from_most_peers_degrades_the_node() -> None:
         ((0.6 * slot, 0.5 * slot, -1e6), ()),
         (
             (0.75 * slot, 0.75 * slot, -1e6),
-            (f"the clock of this machine is 1.5 s behind the clocks of its 3 peers: {advice}",),
+            (f"the clock of this machine is 1.5 s behind the clocks of its 3 configured peers: {advice}",),
         ),
         (
             (-5.0,),
-            (f"the clock of this machine is 5.0 s ahead of the clocks of its 1 peer: {advice}",),
+            (f"the clock of this machine is 5.0 s ahead of the clocks of its 1 configured peer: {advice}",),
         ),
     ):
         peers = tuple(peer(str(number), each) for number, each in enumerate(ahead))
         health = attrs.evolve(report(child("chain")), peers=peers).health()
         assert (health.status, health.reasons) == ("degraded" if reasons else "healthy", reasons)
+
+
+def test_strangers_do_not_decide_whether_the_clock_is_right() -> None:
+    """Four peers that anybody can run, with false clocks, degraded a member whose three fellows agreed with it."""
+    members = tuple(peer(f"member {number}", 0.0) for number in range(3))
+    strangers = tuple(peer(f"stranger {number}", 60.0, configured=False) for number in range(4))
+    node = report(child("chain"))
+    assert attrs.evolve(node, peers=members[:1] + strangers).health().reasons == ()
+    unknown = (peer("member", None),)
+    for peers in (strangers, unknown + strangers):
+        assert attrs.evolve(node, peers=peers).health().reasons == (
+            "the clock of this machine is 60.0 s behind the clocks of 4 strangers: check its time synchronisation",
+        )
+    assert attrs.evolve(node, peers=members + strangers).health().status == "healthy"
 
 
 def test_everything_is_said_as_json() -> None:
@@ -179,6 +193,7 @@ def test_everything_is_said_as_json() -> None:
                 "head": None,
                 "final": None,
                 "clock_ahead": 0.25,
+                "configured": False,
             }
         ]
         assert said["federation"] is None

@@ -49,16 +49,20 @@ class PeerOfOtherChain(LogEvent):
 
 @attrs.frozen
 class ClocksDiffer(LogEvent):
-    """The median of the clocks of `peers` peers is `ahead` seconds ahead of this node's: more than half a slot."""
+    """The median of the clocks of `peers` peers is `ahead` seconds ahead of this node's: more than half a slot.
+
+    They are the configured peers. If the clock of none is known, they are `strangers`.
+    """
 
     name = "clocks_differ"
     level = logging.ERROR
 
     ahead: float
     peers: int
+    strangers: bool
 
     def _line(self) -> tuple[str, str]:
-        return "clock", str(ClockDifference(self.ahead, self.peers))
+        return "clock", str(ClockDifference(self.ahead, self.peers, self.strangers))
 
 
 @attrs.frozen

@@ -155,11 +155,12 @@ EXAMPLES: dict[LogEvent, str] = {
         "alys|too many clients: closed 1 waiting connection and 2 slow clients, refused 0 requests"
     ),
     network.PeerBanned("Qm1", "a false answer", 600.0): "peer|Qm1 disconnected for 10 minutes: a false answer",
-    network.ClocksDiffer(1.2, 3): (
-        "clock|the clock of this machine is 1.2 s behind the clocks of its 3 peers: check its time synchronisation"
+    network.ClocksDiffer(1.2, 3, False): (
+        "clock|the clock of this machine is 1.2 s behind the clocks of its 3 configured peers: "
+        "check its time synchronisation"
     ),
-    network.ClocksDiffer(-1.2, 1): (
-        "clock|the clock of this machine is 1.2 s ahead of the clocks of its 1 peer: "
+    network.ClocksDiffer(-1.2, 1, True): (
+        "clock|the clock of this machine is 1.2 s ahead of the clocks of 1 stranger: "
         "check its time synchronisation"
     ),
     network.PeerOfOtherChain("16Uiu2", BLOCK, BLOCK, 60.0): (
