@@ -150,12 +150,15 @@ def _in(args: argparse.Namespace) -> int:
         raise ConfigError(f"--amount {args.amount}: a deposit must have at least {btc(minimum)} BTC")
     data = recipient.hex()
     uri = f"bitcoin:{address}?amount={btc(sat)}&req-op_return_raw={data}"
+    outputs = f'[{{"{address}": {btc(sat)}}}, {{"data": "{data}"}}]'
     say(
         f"Send one Bitcoin transaction on {network} with both outputs:\n\n"
         f"  {btc(sat)} BTC to  {address}\n"
         f"  OP_RETURN with   {data}\n\n"
         "Without the OP_RETURN output nothing is credited. With the wallet of Bitcoin Core:\n\n"
-        f'  bitcoin-cli send \'[{{"{address}": {btc(sat)}}}, {{"data": "{data}"}}]\'\n\n'
+        f"  bitcoin-cli send '{outputs}'\n\n"
+        "For a wallet whose keys are elsewhere, this makes a transaction to sign (PSBT):\n\n"
+        f"  bitcoin-cli walletcreatefundedpsbt '[]' '{outputs}'\n\n"
         f"The account {args.to} gets the BTC after {confirmations} confirmations and one more.\n"
     )
     if args.qr:

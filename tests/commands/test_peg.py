@@ -43,8 +43,9 @@ async def test_a_deposit_is_shown_with_both_outputs(capsys: pytest.CaptureFixtur
     said = capsys.readouterr().out
     assert code == 0
     assert [(one["method"], one["params"]) for one in requests] == [("getdepositaddress", [TO.lower()])]
-    command = next(line for line in said.splitlines() if "bitcoin-cli" in line)
-    assert json.loads(command.split("'")[1]) == [{ADDRESS: 0.01}, {"data": DATA}]
+    send, psbt = (line for line in said.splitlines() if "bitcoin-cli" in line)
+    assert json.loads(send.split("'")[1]) == [{ADDRESS: 0.01}, {"data": DATA}]
+    assert psbt.split("'")[1:] == ["[]", " ", *send.split("'")[1:]]
     assert f"0.01000000 BTC to  {ADDRESS}" in said
     assert f"OP_RETURN with   {DATA}" in said
     assert "on regtest" in said
