@@ -38,7 +38,7 @@ from alysd.actors.storage import StorageActor
 from alysd.actors.sync import SyncActor
 from alysd.api import control
 from alysd.api.alys_rpc import AlysRpc
-from alysd.api.banner import node_starting
+from alysd.api.banner import accounts_open, node_starting
 from alysd.api.bitcoin_rpc import BitcoinWatchRpc
 from alysd.api.event_logger import EventLogger
 from alysd.api.operator import OperatorPages
@@ -421,6 +421,8 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
             stop.take(early.first)
         async with open_resources(valid) as resources:
             log(node_starting(config, resources.context, valid.account))
+            for event in accounts_open(config):
+                log(event)
             node = Node(config.mining, resources, lost_lines=lambda: output.lost)
             event_logger = EventLogger(node.bus)
 

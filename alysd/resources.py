@@ -33,6 +33,7 @@ from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.types.checkpoint import Checkpoint
+from alysd.types.development_accounts import DEVELOPMENT_KEYS
 from alysd.types.federation import Role
 from alysd.types.hashes import displayed
 from alysd.types.peers import PeerHostConfig
@@ -201,7 +202,12 @@ async def _execution(valid: ValidNode, timing: Timing) -> _Execution:
 
         folder, spec = valid.config.storage.path, valid.genesis.context.spec
         embedded = await EmbeddedExecution.open(
-            folder / "execution", spec.execution_genesis, spec.chain_id, timing.embedded_build, section.keep_states
+            folder / "execution",
+            spec.execution_genesis,
+            spec.chain_id,
+            timing.embedded_build,
+            section.keep_states,
+            DEVELOPMENT_KEYS if valid.config.accounts_open else None,
         )
         return _Execution(embedded.engine, embedded.engine, embedded)
     if section.engine_url is None or valid.jwt_secret is None:

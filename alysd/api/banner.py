@@ -4,8 +4,10 @@ from typing import cast
 
 from alysd import __version__
 from alysd.config.model import AlysConfig
-from alysd.messages.log.process import NodeStarting
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.process import AccountOpen, AccountsOpen, NodeStarting
 from alysd.types.chain_spec import ChainContext, ChainSpec
+from alysd.types.development_accounts import DEVELOPMENT_KEYS, MNEMONIC
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Wei
 
@@ -31,6 +33,14 @@ def node_starting(config: AlysConfig, context: ChainContext, account: EvmAddress
         account_wei=None if account is None else genesis_balance(spec, account),
         account_key_file=None if key_file is None else str(key_file),
     )
+
+
+def accounts_open(config: AlysConfig) -> list[LogEvent]:
+    """The log events about the accounts that every client may use; none unless they are configured."""
+    if not config.accounts_open:
+        return []
+    accounts = [AccountOpen(account, f"0x{key.hex()}") for account, key in DEVELOPMENT_KEYS.items()]
+    return [AccountsOpen(len(accounts), MNEMONIC), *accounts]
 
 
 def genesis_balance(spec: ChainSpec, address: EvmAddress) -> Wei:

@@ -160,5 +160,19 @@ def check_with_chain(config: AlysConfig, spec: ChainSpec) -> None:
         problems.append(
             f'peg.signer = "{config.peg.signer}" needs chain.authority_key_file, which says which member this is'
         )
+    problems += _account_problems(config, spec)
     if problems:
         raise InvalidConfig(problems)
+
+
+def _account_problems(config: AlysConfig, spec: ChainSpec) -> list[str]:
+    """The reasons for which this node must not sign with keys that everybody knows."""
+    if not config.accounts_open:
+        return []
+    needs = "development.accounts = true is only for a node that is a whole chain:"
+    problems: list[str] = []
+    if not config.development.keys_known_to_all:
+        problems.append(f"{needs} development.keys_known_to_all must be true")
+    if len(spec.authorities) > 1:
+        problems.append(f"{needs} the chain {spec.name} has {len(spec.authorities)} authorities")
+    return problems

@@ -320,6 +320,14 @@ class DevelopmentConfig:
         default=False,
         metadata=option("the key files are published ones: their mode is not checked"),
     )
+    accounts: bool = attrs.field(
+        default=False,
+        metadata=option(
+            "every client of the Ethereum RPC may use the ten accounts of hardhat and anvil "
+            "(`eth_sendTransaction`, `eth_sign`), whose keys everybody knows. Only on a chain of one node with "
+            "the embedded engine; without effect for a follower and with `network.address`"
+        ),
+    )
     account_key_file: Path | None = attrs.field(
         default=None,
         metadata=option("the key of an account with a balance, which the node shows at start", INPUT_FILE),
@@ -329,6 +337,12 @@ class DevelopmentConfig:
 @attrs.frozen
 class AlysConfig:
     """The complete configuration, merged and validated."""
+
+    @property
+    def accounts_open(self) -> bool:
+        """Whether clients may use the development accounts: never on a chain with others."""
+        alone = self.network.address is None and self.chain.authority_key_file is not None
+        return self.development.accounts and alone and self.engine.mode == "embedded"
 
     @property
     def listeners(self) -> Mapping[str, ListenAddress]:

@@ -15,6 +15,7 @@ from alysd.embedded.rpc.app import serve_ethereum
 from alysd.messages.log.base import log
 from alysd.messages.log.chain import PoolRestored
 from alysd.messages.metrics import PortCounts
+from alysd.types.hashes import EvmAddress
 
 JOURNAL = "pool.journal"
 """The name of the pool's journal in the folder of the engine's database."""
@@ -26,6 +27,8 @@ class EmbeddedExecution:
 
     engine: EmbeddedEngine
     pool: TransactionPool
+    keys: Mapping[EvmAddress, bytes] = attrs.Factory(dict[EvmAddress, bytes])
+    """The private keys of the accounts that every client of the RPC may use: those of a development chain."""
 
     @classmethod
     async def open(
@@ -35,6 +38,7 @@ class EmbeddedExecution:
         chain_id: int,
         build_seconds: float,
         keep_states: Literal["recent", "all"],
+        keys: Mapping[EvmAddress, bytes] | None = None,
     ) -> "EmbeddedExecution":
         """Open the engine's database in the folder `path`, with an empty pool, which `serve` fills.
 
@@ -42,7 +46,8 @@ class EmbeddedExecution:
         """
         pool = TransactionPool(chain_id, journal=path / JOURNAL)
         kept = None if keep_states == "all" else KEPT_STATES
-        return cls(await EmbeddedEngine.open(path, execution_genesis, pool, build_seconds, kept), pool)
+        engine = await EmbeddedEngine.open(path, execution_genesis, pool, build_seconds, kept)
+        return cls(engine, pool, keys or {})
 
     async def serve(
         self, listeners: Sequence[trio.SocketListener], names: frozenset[str], counts: PortCounts
@@ -56,7 +61,7 @@ class EmbeddedExecution:
         if not sum(self.pool.counts()):
             await trio.to_thread.run_sync(self._restore, trio.current_time())
         gc.freeze()  # later collections do not examine the modules of the engine, which would take 30 ms
-        await serve_ethereum(self.engine, self.pool, listeners, names, counts)
+        await serve_ethereum(self.engine, self.pool, listeners, names, counts, self.keys)
 
     def _restore(self, now: float) -> None:
         reader = self.engine.reader

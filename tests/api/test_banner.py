@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from alysd import __version__
-from alysd.api.banner import genesis_balance, node_starting
+from alysd.api.banner import accounts_open, genesis_balance, node_starting
 from alysd.config.chain_spec import load_chain_spec
 from alysd.testing.config_files import CONF, load
 from alysd.types.chain_spec import ChainContext
@@ -58,3 +58,15 @@ def test_a_node_beside_a_client_with_an_operators_port() -> None:
     assert (event.engine, event.engine_url) == ("engine-api", "http://127.0.0.1:8551")
     assert event.operator_url == "http://127.0.0.1:9300"
     assert (event.account, event.account_wei, event.account_key_file) == (None, None, None)
+
+
+def test_the_open_accounts_are_shown_with_their_keys_and_only_if_configured() -> None:
+    config = load(CONF / "dev.toml")
+    first, *accounts = accounts_open(config)
+    assert first.fields() == {"count": 10, "mnemonic": "test " * 11 + "junk"}
+    assert accounts[0].fields()["account"] == "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+    assert len(accounts) == 10
+    closed = attrs.evolve(config, development=attrs.evolve(config.development, accounts=False))
+    assert accounts_open(closed) == []
+    for account in accounts:
+        assert genesis_balance(SPEC, parse_address(str(account.fields()["account"]))) == 1000 * 10**18

@@ -10,7 +10,7 @@ from alysd.config.chain_spec import load_chain_spec
 from alysd.config.checks import check_with_chain
 from alysd.config.problems import InvalidConfig
 from alysd.config.show import show_config
-from alysd.testing.config_files import folder_with, load, problems_of
+from alysd.testing.config_files import CONF, folder_with, load, problems_of
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Height
@@ -75,6 +75,25 @@ def test_a_bitcoin_node_needs_a_chain_with_a_peg(tmp_path: Path) -> None:
     spec = load_chain_spec(config.chain.spec)
     with pytest.raises(InvalidConfig, match=r"bitcoin.url = http://127.0.0.1:1: the chain .* has no peg"):
         check_with_chain(config, spec)
+
+
+def test_known_keys_are_only_for_a_node_that_is_a_whole_chain() -> None:
+    """Everybody could spend the money of a chain that others use."""
+    config = load(CONF / "dev.toml")
+    spec = load_chain_spec(config.chain.spec)
+    check_with_chain(config, spec)
+    assert config.accounts_open
+    assert not load(CONF / "dev.toml", "network.address=127.0.0.1:9333").accounts_open
+    secret = load(CONF / "dev.toml", "development.keys_known_to_all=false")
+    assert not attrs.evolve(config, engine=attrs.evolve(config.engine, mode="engine-api")).accounts_open
+    assert not attrs.evolve(config, chain=attrs.evolve(config.chain, authority_key_file=None)).accounts_open
+    shared = attrs.evolve(spec, authorities=spec.authorities * 2)
+    for found, chain, words in (
+        (secret, spec, "development.keys_known_to_all must be true"),
+        (config, shared, "the chain alys-dev has 2 authorities"),
+    ):
+        with pytest.raises(InvalidConfig, match=words):
+            check_with_chain(found, chain)
 
 
 CHECKPOINT = f"1000:{'0a' * 31}ff"

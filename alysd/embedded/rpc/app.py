@@ -1,7 +1,7 @@
 """The Ethereum JSON-RPC of the embedded engine: all methods, over HTTP and WebSocket on one port."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 import trio
@@ -25,9 +25,11 @@ from alysd.embedded.rpc.log_methods import FilterMethods, LogMethods
 from alysd.embedded.rpc.pool_methods import TransactionMethods
 from alysd.embedded.rpc.proof_methods import ProofMethods
 from alysd.embedded.rpc.sending_methods import SyncMethods
+from alysd.embedded.rpc.signing_methods import SigningMethods
 from alysd.embedded.rpc.websocket import EthSocket
 from alysd.errors import Refused
 from alysd.messages.metrics import PortCounts
+from alysd.types.hashes import EvmAddress
 from alysd.wire.keccak import keccak256
 
 CODES: dict[type[Exception], int] = {Refused: SERVER_ERROR}
@@ -46,13 +48,15 @@ def eth_site(
     engine: EmbeddedEngine,
     pool: TransactionPool,
     limits: RpcLimits = RpcLimits(),  # noqa: B008  frozen, shareable
+    keys: Mapping[EvmAddress, bytes] | None = None,
 ) -> tuple[Site, ChainFeed]:
     """Compose the site and its feed, which must run while the site is served (`ChainFeed.run`).
 
     The site accepts requests from any origin, because a wallet in a browser sends the origin of the page that uses
-    it. So a web page can send the same requests as any program on this machine.
+    it. So a web page can send the same requests as any program on this machine. `keys` are the private keys of the
+    accounts that clients may use: those of a development chain.
     """
-    backend = EthBackend(engine, pool, limits)
+    backend = EthBackend(engine, pool, limits, keys)
     feed = ChainFeed(backend)
     methods = eth_methods(backend, feed)
     socket = EthSocket(methods, CODES, feed.listen, limits, MAX_BATCH)
@@ -65,16 +69,18 @@ def eth_site(
 def eth_methods(backend: EthBackend, feed: ChainFeed) -> dict[str, Method]:
     """All methods by name, except those that need a WebSocket."""
     logs, sending = LogMethods(backend), TransactionMethods(backend, feed)
+    calls, fees = CallMethods(backend), FeeMethods(backend, backend.pool.limits.minimum_tip)
     return {
         **IdentityMethods(backend.engine.chain_id).table(),
         **AccountMethods(backend).table(),
         **BlockMethods(backend).table(),
-        **CallMethods(backend).table(),
+        **calls.table(),
         **DebugMethods(backend).table(),
-        **FeeMethods(backend, backend.pool.limits.minimum_tip).table(),
+        **fees.table(),
         **ConfigMethods(backend).table(),
         **ProofMethods(backend).table(),
         **sending.table(),
+        **SigningMethods(backend, calls, fees, sending).table(),
         **SyncMethods(backend, feed, sending).table(),
         **logs.table(),
         **FilterMethods(feed.listen, logs.find, backend.limits).table(),
@@ -87,11 +93,12 @@ async def serve_ethereum(
     listeners: Sequence[trio.SocketListener],
     names: frozenset[str] = frozenset(),
     counts: PortCounts | None = None,
+    keys: Mapping[EvmAddress, bytes] | None = None,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the embedded engine's JSON-RPC until cancelled, and let `pool` follow the engine's head."""
-    site, feed = eth_site(engine, pool)
+    site, feed = eth_site(engine, pool, keys=keys)
     site = attrs.evolve(site, names=names)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(feed.run)

@@ -1,6 +1,6 @@
 """The engine and the pool as the Ethereum methods call them: in worker threads, within limits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import attrs
@@ -12,6 +12,7 @@ from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.requests import BlockAtHash, BlockReference
 from alysd.types.execution import ExecutionHeader
+from alysd.types.hashes import EvmAddress
 
 T = TypeVar("T")
 
@@ -74,10 +75,13 @@ class EthBackend:
         engine: EmbeddedEngine,
         pool: TransactionPool,
         limits: RpcLimits = RpcLimits(),
+        keys: Mapping[EvmAddress, bytes] | None = None,
     ) -> None:
+        """`keys` are the private keys of the accounts that clients may use, by address: none by default."""
         self.engine = engine
         self.pool = pool
         self.limits = limits
+        self.keys: Mapping[EvmAddress, bytes] = keys or {}
         self._reading = trio.CapacityLimiter(limits.readers)
         self._calling = trio.CapacityLimiter(limits.callers)
 

@@ -194,16 +194,11 @@ class AccountMethods:
     def table(self) -> dict[str, Method]:
         """The methods by name."""
         return {
-            "eth_accounts": Method(self.accounts),
             "eth_getBalance": Method(self.balance, 2),
             "eth_getTransactionCount": Method(self.transaction_count, 2),
             "eth_getCode": Method(self.code, 2),
             "eth_getStorageAt": Method(self.storage, 3),
         }
-
-    async def accounts(self, _params: Params) -> list[str]:
-        """Always empty: the node holds no keys of accounts."""
-        return []
 
     async def balance(self, params: Params) -> str:
         """An account's balance in wei."""

@@ -73,6 +73,32 @@ def btc_text(amount: Wei) -> str:
 
 
 @attrs.frozen
+class AccountsOpen(LogEvent):
+    """Clients of the Ethereum RPC may use `count` accounts, whose keys follow from words that everybody knows."""
+
+    name = "accounts_open"
+
+    count: int
+    mnemonic: str
+
+    def _line(self) -> tuple[str, str]:
+        return "accounts", f"{self.count} with keys that everybody knows: {self.mnemonic}"
+
+
+@attrs.frozen
+class AccountOpen(LogEvent):
+    """One of these accounts, with its private key in hex."""
+
+    name = "account_open"
+
+    account: EvmAddress
+    key: str
+
+    def _line(self) -> tuple[str, str]:
+        return "account", f"{checksum_address(self.account)} {self.key}"
+
+
+@attrs.frozen
 class NodeReady(LogEvent):
     """The node is ready to make or follow blocks, `seconds` after its start.
 

@@ -23,7 +23,7 @@ from alysd.embedded.rpc.app import eth_site
 from alysd.embedded.rpc.backend import RpcLimits
 from alysd.embedded.rpc.feed import ChainFeed, ChainNews, News
 from alysd.types.block import PayloadAttributes
-from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash
+from alysd.types.hashes import BURN_ADDRESS, BlockHash, EvmAddress, PayloadHash
 from alysd.types.verdict import Valid
 
 CHAIN_ID = 7
@@ -132,6 +132,7 @@ async def eth_chain(
     limits: RpcLimits = RpcLimits(),  # noqa: B008  frozen, shareable
     kept_states: int | None = KEPT_STATES,
     genesis: Mapping[str, Any] = GENESIS,
+    keys: Mapping[EvmAddress, bytes] | None = None,
 ) -> AsyncGenerator[EthChain]:
     """Open an engine in `folder` and serve it."""
     pool = TransactionPool(CHAIN_ID)
@@ -139,7 +140,7 @@ async def eth_chain(
     listeners = await listen("127.0.0.1", 0)
     try:
         async with trio.open_nursery() as nursery, httpx.AsyncClient(timeout=30) as client:
-            site, feed = eth_site(engine, pool, limits)
+            site, feed = eth_site(engine, pool, limits, keys)
             nursery.start_soon(feed.run)
             await nursery.start(serve, site, listeners)
             yield EthChain(engine, pool, feed, listeners[0].socket.getsockname()[1], client)

@@ -18,16 +18,18 @@ from tests.embedded.rpc.chain import CHAIN_ID, GENESIS, eth_chain
 EXPECTED = """
     debug_traceBlockByHash debug_traceBlockByNumber debug_traceCall debug_traceTransaction eth_accounts
     eth_baseFee eth_blobBaseFee eth_blockNumber eth_call eth_chainId eth_config eth_createAccessList
-    eth_estimateGas eth_feeHistory eth_gasPrice eth_getBalance eth_getBlockByHash eth_getBlockByNumber
-    eth_getBlockReceipts eth_getBlockTransactionCountByHash eth_getBlockTransactionCountByNumber eth_getCode
-    eth_getFilterChanges eth_getFilterLogs eth_getHeaderByHash eth_getHeaderByNumber eth_getLogs
-    eth_getProof eth_getRawTransactionByBlockHashAndIndex eth_getRawTransactionByBlockNumberAndIndex
+    eth_estimateGas eth_feeHistory eth_fillTransaction eth_gasPrice eth_getBalance eth_getBlockByHash
+    eth_getBlockByNumber eth_getBlockReceipts eth_getBlockTransactionCountByHash
+    eth_getBlockTransactionCountByNumber eth_getCode eth_getFilterChanges eth_getFilterLogs
+    eth_getHeaderByHash eth_getHeaderByNumber eth_getLogs eth_getProof
+    eth_getRawTransactionByBlockHashAndIndex eth_getRawTransactionByBlockNumberAndIndex
     eth_getRawTransactionByHash eth_getStorageAt eth_getTransactionByBlockHashAndIndex
     eth_getTransactionByBlockNumberAndIndex eth_getTransactionByHash eth_getTransactionCount
     eth_getTransactionReceipt eth_getUncleByBlockHashAndIndex eth_getUncleByBlockNumberAndIndex
     eth_getUncleCountByBlockHash eth_getUncleCountByBlockNumber eth_maxPriorityFeePerGas eth_newBlockFilter
-    eth_newFilter eth_newPendingTransactionFilter eth_sendRawTransaction eth_sendRawTransactionSync
-    eth_syncing eth_uninstallFilter net_listening net_peerCount net_version rpc_modules txpool_content
+    eth_newFilter eth_newPendingTransactionFilter eth_pendingTransactions eth_sendRawTransaction
+    eth_sendRawTransactionSync eth_sendTransaction eth_sign eth_signTransaction eth_syncing
+    eth_uninstallFilter net_listening net_peerCount net_version personal_sign rpc_modules txpool_content
     txpool_contentFrom txpool_inspect txpool_status web3_clientVersion web3_sha3
 """
 

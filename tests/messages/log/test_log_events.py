@@ -65,6 +65,8 @@ EXAMPLES: dict[LogEvent, str] = {
     signer.SignerSigned(PARENT, 2, Sat(3_000)): "signer|signed the payment 1f1e1d… of 3,000 sat for 2 requests",
     signer.SignerRefused("no payment"): "signer|refused: no payment",
     signer.SignerStopped(): "signer|stopped",
+    process.AccountsOpen(10, "test junk"): "accounts|10 with keys that everybody knows: test junk",
+    process.AccountOpen(ADDRESS, "0x" + DIGITS): f"account|{CHECKSUMMED} 0x{DIGITS}",
     process.NodeReady(0.9104, 1.1): "|ready in 0.9 s, first slot in 1.1 s",
     process.NotReady("no answer"): "not ready|no answer",
     process.NodeStopping("SIGTERM"): "stopping|after SIGTERM, as soon as the current block is done",
