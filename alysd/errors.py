@@ -159,11 +159,15 @@ class NoQuorum(NotNow):
 
 
 def named_silent(silent: Iterable[tuple[int, int | None]]) -> str:
-    """Name silent authorities as text: the index, and the slot in which each was last heard."""
-    return "authority " + ", ".join(
+    """Name silent authorities as text: the index, and the slot in which each was last heard.
+
+    Without any, only this node itself can lack: it is never among them.
+    """
+    named = ", ".join(
         f"{index} (last heard in slot {heard})" if heard else f"{index} (not heard since this node's start)"
         for index, heard in silent
     )
+    return f"authority {named}" if named else "this node itself"
 
 
 class Unavailable(AlysError):

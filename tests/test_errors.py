@@ -21,6 +21,7 @@ from alysd.errors import (
     StoreError,
     UserError,
     handling,
+    named_silent,
     user_error_in,
 )
 from alysd.nurseries import FailureKind
@@ -90,6 +91,14 @@ def test_the_nearest_base_class_decides() -> None:
     assert row(NotNow).rpc_code == RpcCode.NOT_NOW
     assert row(Malformed) is HANDLING[Refused]
     assert handling(ValueError()) is HANDLING[AlysError]
+
+
+def test_silent_authorities_are_named_with_what_was_heard() -> None:
+    """The others are never blamed for what only this node lacks."""
+    assert named_silent([(1, 5), (3, None)]) == (
+        "authority 1 (last heard in slot 5), 3 (not heard since this node's start)"
+    )
+    assert named_silent([]) == "this node itself"
 
 
 def test_every_code_is_documented() -> None:

@@ -84,9 +84,9 @@ class EvidenceFound(ChainEvent):
 class QuorumChanged(ChainEvent):
     """Fewer authorities than a quorum approve blocks, or a quorum approves them again.
 
-    `found` authorities have approved a block of `slot`; `quorum` are needed. `silent` has the others: their index,
-    and the last slot in which they were heard, None if they were not heard since the start of this node. When a
-    quorum is back, `silent` is empty and `slots` is the number of slots without a quorum.
+    `found` authorities have approved a block of `slot`; `quorum` are needed. `silent` has the others, but not
+    this node: their index, and the last slot in which they were heard, None if they were not heard since the start
+    of this node. When a quorum is back, `silent` is empty and `slots` is the number of slots without a quorum.
     """
 
     slot: Slot

@@ -104,7 +104,9 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         self._book = CandidateBook()
         self._sharing = ProposalSharing(self._book, context.genesis, bls, to, timing)
         self._federation: Federation = context.first_federation
-        self._roll_call = RollCall(context.spec.slot_seconds, publish)
+        self._roll_call = RollCall(
+            context.spec.slot_seconds, publish, None if signer is None else signer.public_key
+        )
 
     async def started(self) -> None:
         """Look at the head, and set the timer of the next slot."""
@@ -342,7 +344,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
 
     def _no_quorum(self, candidate: Candidate) -> NoQuorum:
         signers = candidate.signers
-        silent = self._roll_call.silent(signers)
+        silent = self._roll_call.silent(signers, self._federation)
         return NoQuorum(candidate.slot, self._federation.quorum, sum(signers), silent)
 
     def _named(self, candidate: Candidate) -> tuple[Slot, int, BlockHash]:

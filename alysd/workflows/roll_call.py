@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from alysd.messages.events import QuorumChanged, SlotOver
 from alysd.types.federation import Federation, SlotRecord
+from alysd.types.hashes import BlsPublicKey
 from alysd.types.units import Slot
 from alysd.workflows.candidate_book import (
     KEPT_SLOTS,
@@ -27,11 +28,20 @@ OPEN_SLOTS = 2
 
 
 class RollCall:
-    """Knows when each authority was last heard, by a proposal or an approval."""
+    """Knows when each authority was last heard, by a proposal or an approval.
 
-    def __init__(self, slot_seconds: int, publish: Callable[[SlotOver | QuorumChanged], object]) -> None:
+    `own` is the key of this node if it is an authority: it does not hear itself, and so is never called silent.
+    """
+
+    def __init__(
+        self,
+        slot_seconds: int,
+        publish: Callable[[SlotOver | QuorumChanged], object],
+        own: BlsPublicKey | None = None,
+    ) -> None:
         self._slot_seconds = slot_seconds
         self._publish = publish
+        self._own = own
         self._heard: dict[int, Slot] = {}
         # The first slot without a quorum, and the last one with a quorum.
         self._lost: Slot | None = None
@@ -43,9 +53,12 @@ class RollCall:
         """An authority has proposed or approved a block of `slot`."""
         self._heard[authority] = max(self._heard.get(authority, slot), slot)
 
-    def silent(self, signers: Sequence[bool]) -> tuple[tuple[int, Slot | None], ...]:
-        """The authorities that have not signed, each with the last slot in which it was heard, or None."""
-        return tuple((index, self._heard.get(index)) for index, signed in enumerate(signers) if not signed)
+    def silent(self, signers: Sequence[bool], federation: Federation) -> tuple[tuple[int, Slot | None], ...]:
+        """The other authorities that have not signed, each with the last slot in which it was heard, or None."""
+        own = None if self._own is None else federation.index_of(self._own)
+        return tuple(
+            (index, self._heard.get(index)) for index, signed in enumerate(signers) if not signed and index != own
+        )
 
     def slot_began(self, present: Slot, federation: Federation, book: CandidateBook) -> None:
         """Publish the records of past slots, and a change of the quorum. `book` has the candidates."""
@@ -85,14 +98,14 @@ class RollCall:
         elif (
             best is not None and best.seconds <= self._slot_seconds / 2 and not isinstance(best.state, NOT_WANTED)
         ):
-            self._lose(slot, needed, found, best.signers)
+            self._lose(slot, federation, found, best.signers)
         elif self._reached is None or slot - self._reached >= len(federation.authorities):
             nobody = (False,) * len(federation.authorities)
-            self._lose(slot, needed, found, nobody if best is None else best.signers)
+            self._lose(slot, federation, found, nobody if best is None else best.signers)
 
-    def _lose(self, slot: Slot, needed: int, found: int, signers: Sequence[bool]) -> None:
+    def _lose(self, slot: Slot, federation: Federation, found: int, signers: Sequence[bool]) -> None:
         self._lost = slot
-        self._publish(QuorumChanged(slot, needed, found, self.silent(signers), 0))
+        self._publish(QuorumChanged(slot, federation.quorum, found, self.silent(signers, federation), 0))
 
 
 def _best(candidates: Sequence[Candidate]) -> Candidate | None:

@@ -14,13 +14,15 @@ from alysd.workflows.roll_call import RollCall
 class Federation:
     """A roll call of `members`, and the book of the workflow. Slots count from `FIRST_SLOT`."""
 
-    def __init__(self, members: int = 4) -> None:
+    def __init__(self, members: int = 4, own: int | None = None) -> None:
         self.spec = make_spec(members)
         self.members = members
         self.federation = context_of(self.spec).first_federation
         self.book = CandidateBook()
         self.events: list[object] = []
-        self.roll_call = RollCall(self.spec.slot_seconds, self.events.append)
+        self.roll_call = RollCall(
+            self.spec.slot_seconds, self.events.append, None if own is None else self.federation.authorities[own]
+        )
         self.began(0)
 
     def began(self, slot: int) -> None:
@@ -120,6 +122,19 @@ def test_a_round_without_any_block_is_a_lost_quorum() -> None:
     world.began(7)
     silent = tuple((index, Slot(FIRST_SLOT + 2)) for index in range(4))
     assert world.quorums == [QuorumChanged(Slot(FIRST_SLOT + 6), 3, 0, silent, 0)]
+
+
+@pytest.mark.parametrize("approved", [(), (1,)])
+def test_an_authority_never_calls_itself_silent(approved: tuple[int, ...]) -> None:
+    """Authority 3 named itself as one that was not heard since its own start."""
+    world = Federation(own=3)
+    world.round(0, 1)
+    if approved:
+        world.block(1, *approved)
+    for slot in range(2, 7):
+        world.began(slot)
+    others = tuple((index, Slot(FIRST_SLOT)) for index in range(3) if index not in approved)
+    assert [event.silent for event in world.quorums] == [others]
 
 
 def test_a_round_of_late_blocks_is_a_lost_quorum() -> None:
