@@ -22,6 +22,17 @@ _READ_BYTES = 1 << 16
 NOISE, YAMUX = "/noise", "/yamux/1.0.0"
 
 
+@attrs.frozen(str=False)
+class WrongPeer(Exception):
+    """The node at an address has proved the id `found`, and not that of the peer that was dialled, `expected`."""
+
+    expected: ID
+    found: ID
+
+    def __str__(self) -> str:
+        return f"the node there has the id {peer_text(self.found)}: correct the id in the address, or the address"
+
+
 @attrs.define(eq=False)
 class PeerConnection:
     """An authenticated connection, until `scope` is cancelled or the peer leaves.
@@ -82,7 +93,8 @@ class PeerConnection:
 async def upgrade(stream: trio.SocketStream, identity: Identity, expected: ID | None) -> PeerConnection:
     """Negotiate Noise and yamux on a new TCP connection. `expected` is the peer that was dialled, else None.
 
-    Raises `trio.TooSlowError`, `NegotiationFailed`, or any error of libp2p. The caller closes the stream then.
+    Raises `WrongPeer`, `trio.TooSlowError`, `NegotiationFailed`, or any error of libp2p. The caller closes the
+    stream then.
     """
     tcp = TcpConnection(stream, is_initiator=expected is not None)
     address = tcp.get_remote_address()
@@ -96,7 +108,10 @@ async def upgrade(stream: trio.SocketStream, identity: Identity, expected: ID | 
             await multistream.select(_Exact(session), [YAMUX])
         else:
             await multistream.offer(_Exact(tcp), [NOISE])
-            session = await pattern.handshake_outbound(tcp, expected)
+            # libp2p's own comparison of the ids would hide the one that was found.
+            session = await pattern.handshake_outbound(tcp, None)
+            if (found := session.get_remote_peer()) != expected:
+                raise WrongPeer(expected, found)
             await multistream.offer(_Exact(session), [YAMUX])
     tcp.trust()
     peer = session.get_remote_peer()

@@ -16,12 +16,12 @@ from libp2p.tools.anyio_service import background_trio_service
 
 from alysd.errors import PeerUnavailable
 from alysd.integrations.libp2p import limits, multistream, requests
-from alysd.integrations.libp2p.connection import PeerConnection, Stream, upgrade
+from alysd.integrations.libp2p.connection import PeerConnection, Stream, WrongPeer, upgrade
 from alysd.integrations.libp2p.doors import Doors, network_in, network_of
 from alysd.integrations.libp2p.frames import configure_yamux
 from alysd.integrations.libp2p.host import Host
 from alysd.integrations.libp2p.keys import ID, Identity, peer_id, peer_text
-from alysd.integrations.libp2p.notes import Notes, say
+from alysd.integrations.libp2p.notes import SUMMARY_SECONDS, Notes, say
 from alysd.integrations.libp2p.pubsub import GossipPubsub, Router
 from alysd.integrations.libp2p.rates import TokenBucket
 from alysd.ports import GossipSink
@@ -125,35 +125,44 @@ class Libp2pGossip:
             self._doors.dismiss(peer, network)
 
     async def _keep_connected(self, address: PeerAddress, sink: GossipSink) -> None:
-        """Dial a configured peer whenever it is not connected."""
-        pause, reachable = limits.REDIAL_SECONDS, True
+        """Dial a configured peer whenever it is not connected.
+
+        Says why it cannot be reached, and again at most once per minute if the reason changes.
+        """
+        pause, reason, said = limits.REDIAL_SECONDS, "", trio.current_time()
         while True:
             connection = self._connection_of(address.peer)
             if connection is not None:
                 await connection.closed.wait()
             elif not self._doors.is_banned(address.peer):
-                connected = await self._dial(address, sink)
-                if reachable and not connected:
-                    say(f"WARNING the peer {address} cannot be reached; it is dialled again and again")
-                reachable = connected
-                pause = limits.REDIAL_SECONDS if connected else min(pause * 1.25, limits.REDIAL_SECONDS_MOST)
+                failed, now = await self._dial(address, sink), trio.current_time()
+                if failed and (not reason or (failed != reason and now - said >= SUMMARY_SECONDS)):
+                    say(f"WARNING the peer {address} cannot be reached: {failed}; it is dialled again and again")
+                    reason, said = failed, now
+                reason = failed and reason
+                pause = min(pause * 1.25, limits.REDIAL_SECONDS_MOST) if failed else limits.REDIAL_SECONDS
             await trio.sleep(pause * random.uniform(1.0, 1.25))  # noqa: S311  so that two nodes do not dial in step
 
-    async def _dial(self, address: PeerAddress, sink: GossipSink) -> bool:
-        """Dial a peer and run the connection. Returns whether there was one."""
-        reached = False
+    async def _dial(self, address: PeerAddress, sink: GossipSink) -> str:
+        """Dial a peer and run the connection. Returns why there was none, or an empty text."""
+        failed = "nothing answers there"
 
         async def dial() -> None:
-            nonlocal reached
+            nonlocal failed
             with trio.fail_after(limits.DIAL_SECONDS):
                 stream = await trio.open_tcp_stream(address.host, address.port)
+            failed = "the handshake failed"
             async with stream:
-                connection = await upgrade(stream, self._identity, peer_id(address.peer))
-                reached = True
+                try:
+                    connection = await upgrade(stream, self._identity, peer_id(address.peer))
+                except WrongPeer as error:
+                    failed = str(error)
+                    raise
+                failed = ""
                 await self._run(connection, sink)
 
         await self._notes.contained("outbound connection", dial)
-        return reached
+        return failed
 
     async def _run(self, connection: PeerConnection, sink: GossipSink) -> None:
         """Run an authenticated connection until it ends, as the only one of its peer."""
