@@ -473,6 +473,7 @@ def _servers(node: Node, config: AlysConfig) -> list[ChildSpec]:
         None if resources.peer_host is None else to.sync,
         bitcoin_watch,
         bridge,
+        resources.signer,
     )  # fmt: skip
     control_socket = control.ControlSocket(config.storage.control_socket, node.handle, watch)
     return [

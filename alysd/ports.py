@@ -273,11 +273,12 @@ class Signer(Protocol):
         """
         ...
 
-    def saw(self, slot: Slot, block: BlockHash) -> bool:
+    async def saw(self, slot: Slot, block: BlockHash) -> bool:
         """Note a valid approval of `block` in `slot` by this key, which was seen in a block or in gossip.
 
-        If the guard does not know it, `approve` raises `KeyUsedElsewhere` from now on. Returns whether this is the
-        first such approval.
+        If the guard does not know it, the guard records it (`SignedSlot.unknown`), and `approve` raises
+        `KeyUsedElsewhere` from now on, also after a restart. Returns whether this is the first such approval.
+        Raises `StoreError`.
         """
         ...
 

@@ -4,7 +4,7 @@ To add a metric of an event, add the event to `EVENTS`, and a counter and a case
 of the chain or of the tree, add a line to the function that collects these values.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -16,7 +16,6 @@ from alysd.actors.federation_metrics import FederationMetrics
 from alysd.messages.bridge import PegHealth
 from alysd.messages.events import (
     BlockProduced,
-    EvidenceFound,
     HeadMoved,
     OperationsMoved,
     ProductionHalted,
@@ -38,7 +37,6 @@ from alysd.types.sync import SyncProgress
 
 EVENTS = (
     BlockProduced,
-    EvidenceFound,
     HeadMoved,
     OperationsMoved,
     ProductionHalted,
@@ -79,7 +77,6 @@ class EventCounts:
         self._halted = counter("slots_halted", "Slots without a block because too many blocks wait for a proof.")
         self._reorganised = counter("reorganised_blocks", "Canonical blocks that reorganisations undid.")
         self._final = counter("final_blocks", "Blocks that became final.")
-        self._evidence = counter("evidence", "Pieces of evidence against an authority.", ("authority",))
         self._works = counter("works_queued", "Valid proofs of work that were queued, also those of other nodes.")
         self._workflows = counter("workflow_changes", "States that workflows entered.", ("workflow", "state"))
         self._moves = counter(
@@ -116,9 +113,6 @@ class EventCounts:
                 self._reorganisations += removed > 0
             case ProductionHalted():
                 self._halted.inc()
-            case EvidenceFound(_, offenders):
-                for authority, _ in offenders:
-                    self._evidence.labels(str(authority)).inc()
             case SlotOver(record):
                 self._federation.slot_over(record)
             case QuorumChanged():
@@ -180,6 +174,14 @@ class SnapshotCollector(Collector):
             yield from _bitcoin_metrics(self.scrape.bitcoin)
         if self.scrape.health is not None:
             yield from _halt_metrics(self.scrape.health)
+        if self.scrape.evidence is not None:
+            yield _evidence_metric(self.scrape.evidence)
+        if self.scrape.guard is not None:
+            yield GaugeMetricFamily(
+                "alysd_key_used_elsewhere",
+                "1 while this authority signs nothing, because another node has signed with its key.",
+                self.scrape.guard.unknown is not None,
+            )
         yield GaugeMetricFamily(
             "alysd_clock_step_seconds",
             "Seconds by which the clock was set while the node ran (back: negative); 0 while it is trusted.",
@@ -238,6 +240,16 @@ def _peer_metrics(peers: Sequence[PeerInfo]) -> Iterable[Metric]:
             "Median of the seconds by which the peers' clocks are ahead of this node's (negative: behind).",
             clocks.ahead,
         )
+
+
+def _evidence_metric(evidence: Mapping[int, int]) -> Metric:
+    """The stored evidence: a restart does not reset it, and the first piece is an increase from 0."""
+    metric = CounterMetricFamily(
+        "alysd_evidence", "Pieces of evidence against an authority.", labels=["authority"]
+    )
+    for authority, count in evidence.items():
+        metric.add_metric([str(authority)], count)
+    return metric
 
 
 def _bitcoin_metrics(bitcoin: BitcoinStatus) -> Iterable[Metric]:

@@ -18,6 +18,7 @@ from alysd.types.evidence import Evidence
 from alysd.types.federation import Role
 from alysd.types.hashes import displayed
 from alysd.types.peers import ClockDifference
+from alysd.types.signing import SignedSlot
 from alysd.types.sync import SyncProgress
 
 SLOTS_UNTIL_UNHEALTHY = 10
@@ -55,7 +56,8 @@ class NodeReport:
     """The node at one moment. While the reader or the metrics actor does not answer, `tip` or `counts` is None.
 
     `peers` is None for a node without peers, and while the network actor does not answer. `bitcoin` and `peg` are
-    None for a node without a Bitcoin node, and while the Bitcoin watch or the bridge does not answer.
+    None for a node without a Bitcoin node, and while the Bitcoin watch or the bridge does not answer. `guard` is
+    the signing guard of an authority.
     """
 
     context: ChainContext
@@ -72,9 +74,10 @@ class NodeReport:
     bitcoin: BitcoinStatus | None = None
     peg: PegHealth | None = None
     other_chain_peers: tuple[OtherChainPeer, ...] = ()
+    guard: SignedSlot | None = None
 
     def health(self) -> NodeHealth:
-        """The node's health. Unhealthy means that no blocks are made, degraded that something else is wrong."""
+        """The node's health. Unhealthy means that it makes no blocks, degraded that something else is wrong."""
         grave: list[str] = []
         light: list[str] = []
         for child in self.tree.walk():
@@ -88,6 +91,12 @@ class NodeReport:
             elif child.state is State.RUNNING and child.health in NOT_HEALTHY:
                 health = child.health.value.lower()
                 light.append(f"{child.name} runs, but is {health}: it has been busy for long, or is stuck")
+        if self.guard is not None and self.guard.unknown is not None:
+            unknown = self.guard.unknown
+            grave.append(
+                f"this node signs nothing: its key has approved block {displayed(unknown.block)} of slot "
+                f"{unknown.slot} elsewhere; stop the other node for good, then run `alysd recover`"
+            )
         if self.clock_doubt:
             grave.append(self.clock_doubt)
         light += self._peg_reasons()

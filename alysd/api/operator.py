@@ -4,7 +4,7 @@ The pages about the actor runtime are in `supervision_pages`.
 """
 
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 import attrs
@@ -14,6 +14,7 @@ from alysd.api.http.site import Route
 from alysd.api.node_health import NodeReport
 from alysd.api.supervision_pages import SupervisionPages
 from alysd.api.system_handle import SystemHandle
+from alysd.consensus.federation import federation_at
 from alysd.errors import Refused
 from alysd.messages.bitcoin_watch import BitcoinWatch, GetBitcoinStatus
 from alysd.messages.bridge import Bridge, GetPegHealth, PegHealth
@@ -23,12 +24,15 @@ from alysd.messages.reads import ReadEvidence, ReadForkchoice, ReadLedger, Reads
 from alysd.messages.sync import GetSyncProgress, Sync
 from alysd.nurseries import Address, NotAnswered
 from alysd.peg.operations import Operations
-from alysd.ports import Clock
+from alysd.ports import Clock, Signer
 from alysd.timing import Timing
 from alysd.types.bitcoin_watch import BitcoinStatus
+from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainContext
+from alysd.types.evidence import Evidence
 from alysd.types.federation import Role
 from alysd.types.peg_operation import PegSummary
+from alysd.types.signing import SignedSlot
 from alysd.workflows.clock_watch import ClockWatch
 
 Reply = TypeVar("Reply")
@@ -38,7 +42,8 @@ Reply = TypeVar("Reply")
 class OperatorPages:
     """The pages of one node; `running` gives its tree and the failures in it.
 
-    `network` is None for a node without peers, `bitcoin` and `bridge` for one without a Bitcoin node.
+    `network` is None for a node without peers, `bitcoin` and `bridge` for one without a Bitcoin node,
+    `signer` for a follower.
     """
 
     context: ChainContext
@@ -53,6 +58,7 @@ class OperatorPages:
     sync: Address[Sync] | None = None
     bitcoin: Address[BitcoinWatch] | None = None
     bridge: Address[Bridge] | None = None
+    signer: Signer | None = None
     ports: dict[str, PortCounts] = attrs.field(factory=dict[str, PortCounts])
 
     def port(self, name: str) -> PortCounts:
@@ -87,7 +93,11 @@ class OperatorPages:
         step, peg = self.watch.look().step, self.context.peg is not None
         # A reader that does not answer would delay the page once more.
         operations, now = None if tip is None else await self._operations(), self.clock.time()
-        scrape = Scrape(tree, tip, by_kind, ports, step, progress, bitcoin, peg, health, peers, operations, now)
+        evidence = None if tip is None else await _answer(self._pieces())
+        scrape = Scrape(
+            tree, tip, by_kind, ports, step, progress, bitcoin, peg, health, peers, operations, now,
+            None if tip is None or evidence is None else self._counted(evidence, tip), self._guard,
+        )  # fmt: skip
         text = await _answer(self.metrics.ask(scrape, seconds=self.timing.page_ask))
         if text is None:
             return Response.text("the metrics actor does not answer", 503)
@@ -122,7 +132,7 @@ class OperatorPages:
     async def _report(self) -> NodeReport:
         tip = await _answer(self.reader.ask(ReadForkchoice(), seconds=self.timing.page_ask))
         counts = await _answer(self.metrics.ask(GetCounts(), seconds=self.timing.page_ask))
-        evidence = await _answer(self.reader.ask(ReadEvidence(), seconds=self.timing.page_ask))
+        evidence = await _answer(self._pieces())
         peers = others = federation = progress = None
         if self.network is not None:
             peers = await _answer(self.network.ask(GetPeers(), seconds=self.timing.page_ask))
@@ -149,7 +159,20 @@ class OperatorPages:
             bitcoin,
             peg,
             others or (),
+            self._guard,
         )
+
+    @property
+    def _guard(self) -> SignedSlot | None:
+        return None if self.signer is None else self.signer.last
+
+    async def _pieces(self) -> tuple[Evidence, ...]:
+        return await self.reader.ask(ReadEvidence(), seconds=self.timing.page_ask)
+
+    def _counted(self, evidence: Sequence[Evidence], tip: Forkchoice) -> dict[int, int]:
+        """The number of pieces of evidence against each authority of the head, also against those without any."""
+        indexes = range(len(federation_at(tip.head, self.context).authorities))
+        return {index: sum(index in one.offenders for one in evidence) for index in indexes}
 
     async def _operations(self) -> PegSummary | None:
         """The open operations of the peg; None without a peg, and while the reader does not answer."""

@@ -14,7 +14,7 @@ import attrs
 from alysd.errors import KeyUsedElsewhere, NotRecovering, WouldBreakLock, WouldDoubleSign
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash, displayed
-from alysd.types.signing import SignedSlot
+from alysd.types.signing import SignedSlot, UnknownApproval
 from alysd.types.units import Slot
 
 
@@ -95,14 +95,24 @@ def is_unknown(slot: Slot, block: BlockHash, last: SignedSlot) -> bool:
     return slot > last.slot or (slot == last.slot and block != last.block and not last.recovering)
 
 
-def check_key(seen: tuple[Slot, BlockHash] | None, last: SignedSlot) -> None:
-    """Raise `KeyUsedElsewhere` if an approval by this key was `seen` that this node has not made."""
-    if seen is not None:
-        slot, block = seen
+def with_unknown(last: SignedSlot, slot: Slot, block: BlockHash) -> SignedSlot:
+    """The record after a valid approval of `block` by its key was seen: the same one if the record knows it.
+
+    Only the first unknown approval is recorded.
+    """
+    if last.unknown is not None or not is_unknown(slot, block, last):
+        return last
+    return attrs.evolve(last, unknown=UnknownApproval(slot, block))
+
+
+def check_key(last: SignedSlot) -> None:
+    """Raise `KeyUsedElsewhere` if an approval by this key was seen that this node has not made."""
+    if last.unknown is not None:
         raise KeyUsedElsewhere(
-            f"this key has approved block {displayed(block)} of slot {slot}, but its signing guard has slot "
-            f"{last.slot}: another node signs with this key, or the guard is an old copy, so this node signs "
-            "nothing more. Stop the other node; then stop this one, move its guard away and run `alysd recover`"
+            f"this key has approved block {displayed(last.unknown.block)} of slot {last.unknown.slot}, but its "
+            f"signing guard has slot {last.slot}: another node signs with this key, or the guard is an old copy, "
+            "so this node signs nothing more. Stop the other node for good; then stop this one and run "
+            "`alysd recover`"
         )
 
 

@@ -21,7 +21,7 @@ from alysd.types.units import Slot
 class DataFault(Enum):
     """The ways in which database and guard do not belong together. The values are texts for errors.
 
-    With `GUARD_LOST`, which only `claimed_finding` returns, a node may start.
+    With `GUARD_LOST` and `KEY_USED`, which only `claimed_finding` and `used_elsewhere` return, a node may start.
     """
 
     DATABASE_LOST = "the database is missing"
@@ -29,6 +29,7 @@ class DataFault(Enum):
     GUARD_OLDER = "the signing guard is older than the database"
     GUARD_MISSING = "the signing guard is missing"
     GUARD_LOST = "the signing guard was lost, and this key has approved no block since"
+    KEY_USED = "this key has approved a block that its signing guard does not know"
 
 
 class Claim(Enum):
@@ -88,6 +89,17 @@ def judge_data(found: StoredData, now: Slot) -> DataFinding | None:
     if signed < own or (signed == own != 0 and not found.has_signed):
         return DataFinding(DataFault.GUARD_OLDER, unknown)
     return None
+
+
+def used_elsewhere(found: StoredData, now: Slot) -> DataFinding | None:
+    """The finding for a guard with an `unknown` approval, in slot `now`; None for other guards.
+
+    A node starts with such a guard, but it signs nothing.
+    """
+    guard = found.guard
+    if guard is None or guard.unknown is None:
+        return None
+    return DataFinding(DataFault.KEY_USED, Slot(max(now, guard.slot, guard.unknown.slot, found.newest or 0) + 1))
 
 
 def recovered_guard(

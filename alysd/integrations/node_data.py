@@ -11,7 +11,15 @@ from pathlib import Path
 
 import attrs
 
-from alysd.consensus.stored_data import Claim, DataFault, DataFinding, StoredData, judge_data, recovered_guard
+from alysd.consensus.stored_data import (
+    Claim,
+    DataFault,
+    DataFinding,
+    StoredData,
+    judge_data,
+    recovered_guard,
+    used_elsewhere,
+)
 from alysd.errors import ConfigError, DataMismatch
 from alysd.integrations import bls
 from alysd.integrations.data_folder import claim, is_claimed
@@ -101,10 +109,13 @@ class NodeData:
             return OpenData(store, signer, guard.slot if guard is not None and lost else None)
 
     def examine(self, now: Slot) -> tuple[StoredData, DataFinding | None]:
-        """Return the content of the folder, and the finding for which `open` would refuse it. Changes nothing."""
+        """Return the content of the folder, and the finding that `alysd recover` ends. Changes nothing.
+
+        `open` refuses the folder for this finding, except for a key that another node has used.
+        """
         with ExitStack() as until_examined:
             _, found = self._find(until_examined)
-        return found, judge_data(found, now)
+        return found, judge_data(found, now) or used_elsewhere(found, now)
 
     def accept(self, finding: DataFinding, said: Claim | None = None) -> None:
         """Change the guard, the database and `chain.json` so that `open` accepts the folder after this finding.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import trio
 
-from alysd.consensus.approval import check_approval, check_key, check_stated, is_unknown, stated
+from alysd.consensus.approval import check_approval, check_key, check_stated, stated, with_unknown
 from alysd.consensus.federation import approval_message
 from alysd.consensus.recovery import recovery_message
 from alysd.integrations import bls
@@ -38,9 +38,8 @@ class GuardedSigner:
         self._genesis = genesis
         self._guard = guard
         self._last = last
-        # The slot of the last recovery statement, and the first approval of this key that the guard did not know.
+        # The slot of the last recovery statement.
         self._stated: Slot | None = None
-        self._seen: tuple[Slot, BlockHash] | None = None
         # Only one signature at a time, so that each check sees the record of the previous one.
         self._one_at_a_time = trio.CapacityLimiter(1)
 
@@ -92,15 +91,23 @@ class GuardedSigner:
         """
         return await trio.to_thread.run_sync(self._state_recovery, slot, limiter=self._one_at_a_time)
 
-    def saw(self, slot: Slot, block: BlockHash) -> bool:
-        """Record a valid approval of `block` in `slot` by this key.
+    async def saw(self, slot: Slot, block: BlockHash) -> bool:
+        """Write the first valid approval by this key that the guard does not know to the guard, synced.
 
-        Returns whether it is the first one that this node has not made.
+        So a restarted node signs nothing either. Returns whether this approval is that one. Raises `StoreError`
+        when the guard cannot be written; this process signs nothing more in this case too.
         """
-        first = self._seen is None and is_unknown(slot, block, self._last)
-        if first:
-            self._seen = slot, block
-        return first
+        if with_unknown(self._last, slot, block) is self._last:
+            return False
+        return await trio.to_thread.run_sync(self._saw, slot, block, limiter=self._one_at_a_time)
+
+    def _saw(self, slot: Slot, block: BlockHash) -> bool:
+        record = with_unknown(self._last, slot, block)
+        if record is self._last:
+            return False
+        self._last = record
+        write_guard(self._guard, record)
+        return True
 
     def _state_recovery(self, slot: Slot) -> BlsSignature:
         record = stated(self._last, self._stated, slot)
@@ -113,7 +120,7 @@ class GuardedSigner:
     def _approve(self, block: Block, parent_slot: Slot, supported: bool) -> Approval:
         proof, last = slot_proof(block), self._last
         identity = proof.hash
-        check_key(self._seen, last)
+        check_key(last)
         check_stated(block.slot, last, self._stated)
         check_approval(block.slot, identity, parent_slot, last, supported=supported)
         if block.slot > last.slot:

@@ -9,7 +9,8 @@ The file is text, so that an operator can read it. The last line is a checksum, 
     lock 891234566
     check 02ab…
 
-A key that `joins` (`SignedSlot.joins`) has a line `joins others` after the lock.
+A key that `joins` (`SignedSlot.joins`) has a line `joins others` after the lock. A key with an approval that the
+guard did not know has a line `unknown SLOT BLOCK` after these (`SignedSlot.unknown`), and signs nothing more.
 `lock` is the slot of the signed block's parent (`SignedSlot.lock`). A file of format 1 has no `lock`. Its slot is
 used instead, so the database must contain the signed block itself.
 """
@@ -20,15 +21,15 @@ from pathlib import Path
 from alysd.errors import Corrupt, StoreError
 from alysd.integrations.durable import replace_file
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, sha256
-from alysd.types.signing import SignedSlot
+from alysd.types.signing import SignedSlot, UnknownApproval
 from alysd.types.units import Slot
 
 _MAX_BYTES = 1024
-"""The maximum number of bytes to read. A guard takes about 320; a longer file is not a guard."""
+"""The maximum number of bytes to read. A guard takes up to 450; a longer file is not a guard."""
 
 _FORM = re.compile(
     r"(alysd signing guard [12]\nkey ([0-9a-f]{96})\nslot ([0-9]{1,20})\nblock ([0-9a-f]{64})\n"
-    r"(?:lock ([0-9]{1,20})\n(joins others\n)?)?)check ([0-9a-f]{64})\n"
+    r"(?:lock ([0-9]{1,20})\n(joins others\n)?)?(?:unknown ([0-9]{1,20}) ([0-9a-f]{64})\n)?)check ([0-9a-f]{64})\n"
 )
 
 
@@ -49,7 +50,7 @@ def read_guard(path: Path, key: BlsPublicKey) -> SignedSlot | None:
             f"cannot read the signing guard {path}: {error.strerror}; check the disk and its mode"
         ) from error
     found = _FORM.fullmatch(text)
-    if found is None or sha256(found[1].encode()).hex() != found[7]:
+    if found is None or sha256(found[1].encode()).hex() != found[9]:
         raise Corrupt(
             f"the signing guard {path} is damaged, and without it this key could sign twice in one slot: "
             "move the file away, then run `alysd recover`"
@@ -61,7 +62,12 @@ def read_guard(path: Path, key: BlsPublicKey) -> SignedSlot | None:
             "guard's key"
         )
     slot, lock = Slot(int(found[3])), Slot(int(found[5] or found[3]))
-    return SignedSlot(key, slot, BlockHash(bytes.fromhex(found[4])), lock, joins=found[6] is not None)
+    unknown = None if found[7] is None else UnknownApproval(Slot(int(found[7])), _hash(found[8]))
+    return SignedSlot(key, slot, _hash(found[4]), lock, joins=found[6] is not None, unknown=unknown)
+
+
+def _hash(text: str) -> BlockHash:
+    return BlockHash(bytes.fromhex(text))
 
 
 def write_guard(path: Path, record: SignedSlot) -> None:
@@ -71,6 +77,8 @@ def write_guard(path: Path, record: SignedSlot) -> None:
     """
     text = f"alysd signing guard 2\nkey {record.key.hex()}\nslot {record.slot}\nblock {record.block.hex()}\n"
     text += f"lock {record.lock}\n" + "joins others\n" * record.joins
+    if record.unknown is not None:
+        text += f"unknown {record.unknown.slot} {record.unknown.block.hex()}\n"
     text += f"check {sha256(text.encode()).hex()}\n"
     try:
         replace_file(path, text.encode())

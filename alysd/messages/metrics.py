@@ -12,6 +12,7 @@ from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import Forkchoice
 from alysd.types.federation import SlotRecord
 from alysd.types.peg_operation import PegSummary
+from alysd.types.signing import SignedSlot
 from alysd.types.sync import SyncProgress
 
 
@@ -81,7 +82,8 @@ class Scrape(Ask[Metrics, bytes]):
     whether the chain has a peg, `health` whether it is halted; None while the bridge does not answer. `peers` are
     the connected peers, None for a node without peers, and while the network actor does not answer. `operations`
     has the open operations of the peg, None without a peg, and while the reader does not answer; `now` is the Unix
-    time in seconds.
+    time in seconds. `evidence` has the number of stored pieces of evidence against each authority, None while the
+    reader does not answer. `guard` is the signing guard of an authority.
     """
 
     tree: ChildSnapshot
@@ -96,3 +98,5 @@ class Scrape(Ask[Metrics, bytes]):
     peers: tuple[PeerInfo, ...] | None = None
     operations: PegSummary | None = None
     now: float = 0.0
+    evidence: Mapping[int, int] | None = None
+    guard: SignedSlot | None = None

@@ -7,6 +7,17 @@ from alysd.types.units import Slot
 
 
 @attrs.frozen
+class UnknownApproval:
+    """A valid approval of `block` in `slot` by a key whose record does not have it.
+
+    Another node signs with the key, or the record is an old copy.
+    """
+
+    slot: Slot
+    block: BlockHash
+
+
+@attrs.frozen
 class SignedSlot:
     """The last approval of `key`: it approved `block` in `slot`. Slot 0 means that there is none.
 
@@ -16,7 +27,7 @@ class SignedSlot:
     The record of a *recovering* key names no block, and its lock is its slot: the key may have signed up to this
     slot, and may have been locked at any block up to it, but the record of that is lost. `joins` says that the
     operator lets it approve the blocks that all other members approve (docs/protocol.md, "Recovery", the second
-    case).
+    case). A key with an `unknown` approval signs nothing more.
     """
 
     key: BlsPublicKey
@@ -24,6 +35,7 @@ class SignedSlot:
     block: BlockHash
     lock: Slot
     joins: bool = False
+    unknown: UnknownApproval | None = None
 
     @property
     def recovering(self) -> bool:

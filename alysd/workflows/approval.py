@@ -121,7 +121,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         signed = message.signed
         candidate = self._book.get(signed.hash)
         if candidate is None:
-            candidate = self._add(Proposal(signed, None), None)
+            candidate = await self._add(Proposal(signed, None), None)
             candidate.machine.move(OwnApproval())
             candidate.steps = SlotSteps(approved=candidate.seconds)
             self.timers.after(0, AnnounceProposal(signed.hash))
@@ -156,13 +156,13 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         proposal = message.proposal
         slot = proposal.signed.block.slot
         if self._book.get(proposal.signed.hash) is None and self._book.has_room(slot, self._present_slot()):
-            self._queue(self._add(proposal, message.source))
+            self._queue(await self._add(proposal, message.source))
 
     @handles(CountApproval)
     async def count(self, message: CountApproval) -> None:
         """Count an approval. The block with its quorum is imported; more approvals of it change nothing."""
         approval = message.approval
-        self._own_key.approved((approval.authority,), approval.slot, approval.block, self._federation)
+        await self._own_key.approved((approval.authority,), approval.slot, approval.block, self._federation)
         candidate = self._book.get(approval.block)
         if candidate is None:
             self._book.keep_early(approval, self._present_slot())
@@ -301,12 +301,12 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
 
     # Small parts
 
-    def _add(self, proposal: Proposal, source: str | None) -> Candidate:
+    async def _add(self, proposal: Proposal, source: str | None) -> Candidate:
         slot = proposal.signed.block.slot
         candidate = Candidate(proposal, source, self._since_start(slot), self._publish)
         self._book.add(candidate)
         signers = [authority for authority, given in enumerate(candidate.signers) if given]
-        self._own_key.approved(signers, slot, proposal.signed.hash, self._federation)
+        await self._own_key.approved(signers, slot, proposal.signed.hash, self._federation)
         self._roll_call.heard(self._federation.author(slot), slot)
         self._report_doubles(candidate, *range(len(candidate.signers)))
         return candidate

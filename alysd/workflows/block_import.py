@@ -172,7 +172,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
         block, seconds = signed.block, self._timing.chain_lookup
         entries = await ledger_entries(self._chain, block.peg, block.auxpow_header, parent, self._context, seconds)
         valid = self._reached(await self._judge(received, parent, ancestry, verified, entries))
-        self._own_key.imported(signed, parent)
+        await self._own_key.imported(signed, parent)
         return self._reached(await self._execute(valid, ancestry))
 
     def _reached(self, progress: T) -> T:

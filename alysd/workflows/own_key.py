@@ -1,7 +1,8 @@
 """Notices that the key of this authority approves blocks elsewhere.
 
 Another node may have a copy of the key, or the signing guard may be an old copy. In both cases, this node could
-approve a second block of a slot, or a block that the key's lock forbids. So it signs nothing from then on.
+approve a second block of a slot, or a block that the key's lock forbids. So it signs nothing from then on, also
+after a restart, until its operator has run `alysd recover`.
 """
 
 from collections.abc import Container
@@ -25,15 +26,17 @@ class OwnKey:
         self._context = context
         self._signer = signer
 
-    def imported(self, signed: SignedBlock, parent: ChainState) -> None:
+    async def imported(self, signed: SignedBlock, parent: ChainState) -> None:
         """Compare the valid approvals of a child of `parent` with the guard."""
         authorities = [index for index, given in enumerate(signed.approvals.signers) if given]
-        self.approved(authorities, signed.block.slot, signed.hash, federation_at(parent, self._context))
+        await self.approved(authorities, signed.block.slot, signed.hash, federation_at(parent, self._context))
 
-    def approved(self, authorities: Container[int], slot: Slot, block: BlockHash, federation: Federation) -> None:
+    async def approved(
+        self, authorities: Container[int], slot: Slot, block: BlockHash, federation: Federation
+    ) -> None:
         """Compare the approvals of a block by `authorities` with the guard. Logs the first unknown one."""
         if self._signer is None:
             return
         own = federation.index_of(self._signer.public_key)
-        if own is not None and own in authorities and self._signer.saw(slot, block):
+        if own is not None and own in authorities and await self._signer.saw(slot, block):
             log(KeySeenElsewhere(slot, own, self._signer.last.slot, block))

@@ -14,7 +14,6 @@ from alysd.messages.auxpow import QueuedWork
 from alysd.messages.bridge import PegHealth
 from alysd.messages.events import (
     BlockProduced,
-    EvidenceFound,
     HeadMoved,
     OperationsMoved,
     ProductionHalted,
@@ -33,12 +32,13 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.bitcoin_watch import BitcoinStatus, Expected
 from alysd.types.chain import Forkchoice
 from alysd.types.federation import SlotRecord
-from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsPublicKey, TransactionHash
+from alysd.types.hashes import ZERO_HASH, AuxHash, BitcoinHash, BlockHash, BlsPublicKey, TransactionHash
 from alysd.types.peg import PegTotals
 from alysd.types.peg_operation import OperationMoves, OperationState, PegOperation, PegSummary
+from alysd.types.signing import SignedSlot, UnknownApproval
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Sat, SatSum, Slot, Wei
-from tests.samples import BLOCK, CHAIN, child, evidence, tip
+from tests.samples import BLOCK, CHAIN, child, tip
 
 
 def samples(registry: CollectorRegistry) -> dict[str, float]:
@@ -78,13 +78,6 @@ def test_missed_and_halted_slots_are_counted() -> None:
     found, totals = counted(SlotMissed(Slot(1), 3, "x"), SlotMissed(Slot(9), 1, "y"), ProductionHalted(Slot(2), 9))
     assert (found["alysd_slots_missed_total{}"], found["alysd_slots_halted_total{}"]) == (4, 1)
     assert totals == NodeCounts(0, 4, 0)
-
-
-def test_evidence_is_counted_by_authority() -> None:
-    """An alert could not say who lies."""
-    keys = ((0, BlsPublicKey(bytes(48))), (2, BlsPublicKey(bytes(48))))
-    found, _ = counted(EvidenceFound(evidence(7, 0, 2), keys), EvidenceFound(evidence(9, 2), keys[1:]))
-    assert (found["alysd_evidence_total{authority=0}"], found["alysd_evidence_total{authority=2}"]) == (1, 2)
 
 
 def test_finality_and_reorganisations_are_counted() -> None:
@@ -127,10 +120,17 @@ def scraped(
     now: float = 0.0,
 ) -> dict[str, float]:
     """The numbers of a scrape. With `bitcoin`, the chain has a peg."""
-    collector, ports = SnapshotCollector(), (PortCounts("alys", opened=2, failed=1),)
-    collector.scrape = Scrape(
-        tree, head, failures or {}, ports, 0.0, sync, bitcoin, bitcoin is not None, health, peers, operations, now
+    ports = (PortCounts("alys", opened=2, failed=1),)
+    peg = bitcoin is not None
+    return scraped_of(
+        Scrape(tree, head, failures or {}, ports, 0.0, sync, bitcoin, peg, health, peers, operations, now)
     )
+
+
+def scraped_of(scrape: Scrape) -> dict[str, float]:
+    """The numbers of this scrape."""
+    collector = SnapshotCollector()
+    collector.scrape = scrape
     return samples(new_registry(collector))
 
 
@@ -263,16 +263,29 @@ def test_the_moves_of_operations_are_counted_by_state() -> None:
     assert found["alysd_peg_operation_moves_total{kind=peg-out,state=refused}"] == 2
 
 
+def test_evidence_is_that_of_the_database_by_authority() -> None:
+    """After a restart the metric was missing, and an alert on its increase missed the first piece."""
+    scrape = Scrape(child("chain"), None, {}, evidence={0: 0, 1: 2})
+    found = scraped_of(scrape)
+    assert (found["alysd_evidence_total{authority=0}"], found["alysd_evidence_total{authority=1}"]) == (0, 2)
+    assert not any(name.startswith(("alysd_evidence", "alysd_key")) for name in scraped(child("chain"), None, {}))
+
+
+@pytest.mark.parametrize(("unknown", "value"), [(None, 0), (UnknownApproval(Slot(9), ZERO_HASH), 1)])
+def test_a_key_that_is_used_elsewhere_is_a_metric(unknown: UnknownApproval | None, value: int) -> None:
+    guard = SignedSlot(BlsPublicKey(bytes(48)), Slot(8), ZERO_HASH, Slot(7), unknown=unknown)
+    assert scraped_of(Scrape(child("chain"), None, {}, guard=guard))["alysd_key_used_elsewhere{}"] == value
+
+
 @pytest.mark.parametrize("name", ["conf/prometheus/alysd.rules.yml", "docs/operating.md"])
 def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> None:
     """An alert on a metric that does not exist never fires."""
     named = set(re.findall(r"\balysd_[a-z0-9_]+", (CONF.parent / name).read_text()))
     assert len(named) > 5
-    accused = EvidenceFound(evidence(7, 0), ((0, BlsPublicKey(bytes(48))),))
     over = SlotOver(SlotRecord(Slot(7), 0, 0.1, (0,), quorum=True))
     deposit = PegOperation(OperationState.MINTED, Sat(1), deposit=BitcoinHash(bytes(32)))
     moved = OperationsMoved(OperationMoves(Height(9), (deposit,), 0))
-    counts, _ = counted(WorkflowMoved("block production", "Building"), accused, over, moved)
+    counts, _ = counted(WorkflowMoved("block production", "Building"), over, moved)
     head = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])
     sync = SyncProgress(Height(5), Height(2005), 20.0, 3)
     bitcoin = BitcoinStatus(800_000, 800_000, None)
@@ -280,6 +293,8 @@ def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> Non
     failures, health = {"chain": {FailureKind.PANIC: 1}}, PegHealth((), None)
     open_burns = PegSummary(head, ((OperationState.REQUESTED, 1),), None, None)
     shown = scraped(child("chain"), head, failures, sync, bitcoin, health, peers, open_burns)
+    guard = SignedSlot(BlsPublicKey(bytes(48)), Slot(8), ZERO_HASH, Slot(7))
+    shown |= scraped_of(Scrape(child("chain"), None, {}, evidence={0: 0}, guard=guard))
     exposed = {key.partition("{")[0].removesuffix("_bucket") for key in (*counts, *shown)}
     assert named - {"alysd_events_uncounted_total"} <= exposed
 

@@ -15,7 +15,8 @@ from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.testing.blocks import GENESIS, context_of
 from alysd.types.chain import Forkchoice
 from alysd.types.federation import SlotRecord, SlotSteps
-from alysd.types.hashes import BlockHash, displayed
+from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, displayed
+from alysd.types.signing import SignedSlot, UnknownApproval
 from alysd.types.units import Slot
 from tests.samples import CHAIN, SPEC, START, child, evidence
 
@@ -34,6 +35,18 @@ def report(
     """The node with these children, so many slots after its head's."""
     time = NOW + slots * SPEC.slot_seconds
     return NodeReport(context_of(SPEC), time, doubt, tree(*children), tip, NodeCounts(4, 2, 0), "authority")
+
+
+def test_a_key_that_is_used_elsewhere_makes_the_node_unhealthy() -> None:
+    """An authority that signs nothing looked healthy."""
+    guard = SignedSlot(BlsPublicKey(bytes(48)), Slot(8), ZERO_HASH, Slot(7))
+    assert attrs.evolve(report(child("chain")), guard=guard).health().status == "healthy"
+    halted = attrs.evolve(guard, unknown=UnknownApproval(Slot(9), BlockHash(b"\x05" * 32)))
+    health = attrs.evolve(report(child("chain")), guard=halted).health()
+    assert health.status == "unhealthy"
+    (reason,) = health.reasons
+    assert reason.startswith("this node signs nothing: its key has approved block 0505")
+    assert "of slot 9 elsewhere; stop the other node for good, then run `alysd recover`" in reason
 
 
 def critical(state: State, error: str | None = None) -> ChildSnapshot:

@@ -1,5 +1,6 @@
 """Database and guard at start, case by case: what is believed, and what is not."""
 
+import attrs
 import pytest
 
 from alysd.consensus.stored_data import (
@@ -10,9 +11,10 @@ from alysd.consensus.stored_data import (
     claimed_finding,
     judge_data,
     recovered_guard,
+    used_elsewhere,
 )
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey
-from alysd.types.signing import SignedSlot
+from alysd.types.signing import SignedSlot, UnknownApproval
 from alysd.types.units import Slot
 
 NOW = Slot(1000)
@@ -184,6 +186,25 @@ def test_a_member_joins_the_others_if_its_operator_says_that_none_of_them_lies()
     again = claimed_finding(stored(0, waiting, alone=False), None, Claim.OTHERS_HONEST)
     assert again is not None
     assert recovered_guard(again, waiting, KEY, Slot(0), 3, claim=Claim.OTHERS_HONEST) == expected
+
+
+@pytest.mark.parametrize(("guarded", "unknown", "newest"), [(7, 9, 8), (9, 9, 8), (1003, 9, 8), (7, 2000, 8)])
+def test_a_key_that_is_used_elsewhere_signs_again_after_all_that_it_may_have_signed(
+    guarded: int, unknown: int, newest: int
+) -> None:
+    halted = attrs.evolve(
+        guard(guarded, 6), unknown=UnknownApproval(Slot(unknown), BlockHash(b"\x03" * 32)), joins=True
+    )
+    found = stored(newest, halted, own=0, alone=False)
+    assert judge_data(found, NOW) is None, "it starts, and follows"
+    finding = used_elsewhere(found, NOW)
+    assert finding is not None
+    assert finding == DataFinding(DataFault.KEY_USED, Slot(max(guarded, unknown, newest, NOW) + 1))
+    assert recovered_guard(finding, halted, halted.key, Slot(newest), 3) == SignedSlot(
+        halted.key, finding.past, ZERO_HASH, finding.past
+    )
+    assert used_elsewhere(stored(8, guard(7, 6)), NOW) is None
+    assert used_elsewhere(stored(8, None), NOW) is None
 
 
 def test_a_member_with_its_guard_has_nothing_to_join() -> None:

@@ -11,13 +11,13 @@ import pytest
 import trio
 
 from alysd.consensus.stored_data import DataFault
-from alysd.errors import ApprovalForbidden, ConfigError, Corrupt, DataMismatch
+from alysd.errors import ApprovalForbidden, ConfigError, Corrupt, DataMismatch, KeyUsedElsewhere
 from alysd.integrations.node_data import NodeData
 from alysd.integrations.payment_record import PaymentRecord
 from alysd.testing.chain import ChainHand, authority_secret, chain_spec
 from alysd.types.block import Approvals
 from alysd.types.chain import ExecutedBlock
-from alysd.types.hashes import XOnlyKey
+from alysd.types.hashes import BlockHash, XOnlyKey
 from alysd.types.units import Slot
 from tests.integrations.stored_blocks import NOW, child, live, node_data, placement
 
@@ -323,6 +323,29 @@ def test_a_member_whose_guard_is_older_than_its_approvals_starts_only_after_reco
     assert opened.signer.last_slot == NOW + 1
     opened.store.close()
     assert member_data(folder).examine(NOW)[1] is None, "and also the next time"
+
+
+def test_a_member_whose_key_is_used_elsewhere_follows_and_signs_again_only_after_recover(member: Path) -> None:
+    """It signed again after a restart, while the other node still ran."""
+    member_lives(member, {1: True})
+    opened = member_data(member).open(NOW)
+    assert opened.signer is not None
+    assert trio.run(opened.signer.saw, Slot(9), BlockHash(b"\x05" * 32))
+    opened.store.close()
+    opened = member_data(member).open(NOW)
+    assert opened.signer is not None
+    signed, _ = child(MEMBER.genesis_state, NOW + 2)
+    with pytest.raises(KeyUsedElsewhere):
+        trio.run(opened.signer.approve, signed.block, Slot(NOW + 2))
+    opened.store.close()
+    _, finding = member_data(member).examine(NOW)
+    assert finding is not None
+    member_data(member).accept(finding)
+    assert member_data(member).examine(NOW)[1] is None
+    opened = member_data(member).open(NOW)
+    assert opened.signer is not None
+    assert opened.signer.last.recovering
+    opened.store.close()
 
 
 def test_a_member_with_a_copy_of_its_database_starts(tmp_path: Path, member: Path) -> None:

@@ -123,23 +123,41 @@ async def test_a_lost_guard_forbids_what_the_key_may_have_signed_whatever_the_cl
 async def test_a_key_that_is_used_elsewhere_signs_nothing_more(guard: Path) -> None:
     signer = GuardedSigner.open(SECRET, GENESIS, guard)
     first = await signer.approve(block(7), Slot(0))
-    assert not signer.saw(Slot(7), first.block)
-    assert not signer.saw(Slot(6), BlockHash(b"\x01" * 32))
+    assert not await signer.saw(Slot(7), first.block)
+    assert not await signer.saw(Slot(6), BlockHash(b"\x01" * 32))
     await signer.approve(block(8), Slot(0))
-    assert signer.saw(Slot(9), BlockHash(b"\x02" * 32))
-    assert not signer.saw(Slot(10), BlockHash(b"\x03" * 32)), "it is logged once"
+    assert await signer.saw(Slot(9), BlockHash(b"\x02" * 32))
+    assert not await signer.saw(Slot(10), BlockHash(b"\x03" * 32)), "it is logged once"
     with pytest.raises(KeyUsedElsewhere, match="of slot 9, but its signing guard has slot 8: another node signs"):
         await signer.approve(block(11), Slot(0))
     again = GuardedSigner.open(SECRET, GENESIS, guard)
-    assert again.saw(Slot(8), BlockHash(b"\x04" * 32)), "another block of the slot that it has signed"
+    assert not await again.saw(Slot(8), BlockHash(b"\x04" * 32)), "it is logged once"
+    with pytest.raises(KeyUsedElsewhere, match="of slot 9, but its signing guard has slot 8"):
+        await again.approve(block(11), Slot(0))
+
+
+async def test_another_block_of_the_slot_that_it_has_signed_is_unknown(guard: Path) -> None:
+    signer = GuardedSigner.open(SECRET, GENESIS, guard)
+    await signer.approve(block(8), Slot(0))
+    assert await signer.saw(Slot(8), BlockHash(b"\x04" * 32))
+
+
+async def test_a_key_that_is_used_elsewhere_signs_nothing_while_its_disk_fails(guard: Path) -> None:
+    signer = GuardedSigner.open(SECRET, GENESIS, guard)
+    await trio.Path(guard).unlink()
+    await trio.Path(guard / "in the way").mkdir(parents=True)
+    with pytest.raises(StoreError):
+        await signer.saw(Slot(9), BlockHash(b"\x02" * 32))
+    with pytest.raises(KeyUsedElsewhere):
+        await signer.approve(block(11), Slot(0))
 
 
 async def test_a_key_whose_guard_was_lost_is_not_used_elsewhere(guard: Path) -> None:
     key = bls.public_key(SECRET)
     write_guard(guard, SignedSlot(key, Slot(7), ZERO_HASH, Slot(7)))
     signer = GuardedSigner.open(SECRET, GENESIS, guard)
-    assert not signer.saw(Slot(7), BlockHash(b"\x01" * 32)), "it may have signed up to there"
-    assert signer.saw(Slot(8), BlockHash(b"\x01" * 32))
+    assert not await signer.saw(Slot(7), BlockHash(b"\x01" * 32)), "it may have signed up to there"
+    assert await signer.saw(Slot(8), BlockHash(b"\x01" * 32))
 
 
 async def test_an_earlier_slot_is_never_signed_even_a_skipped_one(guard: Path) -> None:

@@ -10,13 +10,14 @@ import pytest
 from alysd.errors import Corrupt, StoreError
 from alysd.integrations.signing_guard import read_guard, write_guard
 from alysd.types.hashes import BlockHash, BlsPublicKey, sha256
-from alysd.types.signing import SignedSlot
+from alysd.types.signing import SignedSlot, UnknownApproval
 from alysd.types.units import Slot
 from tests.samples import watched_disk
 
 KEY = BlsPublicKey(b"\x8f" * 48)
 OLD = SignedSlot(KEY, Slot(850_000_000), BlockHash(b"\x01" * 32), Slot(849_999_999))
 NEW = SignedSlot(KEY, Slot(850_000_007), BlockHash(b"\x02" * 32), Slot(850_000_000))
+HALTED = attrs.evolve(NEW, unknown=UnknownApproval(Slot(850_000_008), BlockHash(b"\x03" * 32)))
 
 
 @pytest.fixture
@@ -29,8 +30,9 @@ def guard(tmp_path: Path) -> Path:
 def test_what_is_written_reads_back_and_only_its_owner_reads_it(guard: Path) -> None:
     assert read_guard(guard, KEY) == OLD
     assert guard.stat().st_mode & 0o077 == 0
-    write_guard(guard, NEW)
-    assert read_guard(guard, KEY) == NEW
+    for record in (NEW, attrs.evolve(NEW, joins=True), HALTED, attrs.evolve(HALTED, joins=True)):
+        write_guard(guard, record)
+        assert read_guard(guard, KEY) == record
 
 
 def test_the_file_is_as_documented(guard: Path) -> None:
@@ -38,6 +40,15 @@ def test_the_file_is_as_documented(guard: Path) -> None:
     assert lines[0] == "alysd signing guard 2"
     assert lines[1:5] == [f"key {KEY.hex()}", "slot 850000000", f"block {'01' * 32}", "lock 849999999"]
     assert lines[5] == "check " + sha256(("\n".join(lines[:5]) + "\n").encode()).hex()
+
+
+def test_the_file_of_a_key_that_is_used_elsewhere_is_as_documented(guard: Path) -> None:
+    write_guard(guard, HALTED)
+    assert guard.read_text().splitlines()[5] == f"unknown 850000008 {'03' * 32}"
+    whole = guard.read_bytes()
+    guard.write_bytes(whole.replace(b"unknown 850000008 " + b"03" * 32 + b"\n", b""))
+    with pytest.raises(Corrupt, match="damaged"):
+        read_guard(guard, KEY)
 
 
 def test_no_file_says_nothing(tmp_path: Path) -> None:

@@ -64,10 +64,10 @@ async def test_blocks_of_a_sync_show_that_the_guard_is_old(tmp_path: Path, logge
     hand = ChainHand.of(chain_spec(4))
     signer = GuardedSigner.open(authority_secret(0), hand.context.genesis, tmp_path / "guard")
     signed = await hand.block(hand.genesis_state, FIRST_SLOT)
-    OwnKey(hand.context, None).imported(signed, hand.genesis_state)
+    await OwnKey(hand.context, None).imported(signed, hand.genesis_state)
     stranger = GuardedSigner.open(authority_secret(9), hand.context.genesis, tmp_path / "other")
-    OwnKey(hand.context, stranger).imported(signed, hand.genesis_state)
+    await OwnKey(hand.context, stranger).imported(signed, hand.genesis_state)
     assert seen(logged) == []
-    OwnKey(hand.context, signer).imported(signed, hand.genesis_state)
-    OwnKey(hand.context, signer).imported(signed, hand.genesis_state)
+    await OwnKey(hand.context, signer).imported(signed, hand.genesis_state)
+    await OwnKey(hand.context, signer).imported(signed, hand.genesis_state)
     assert seen(logged) == [KeySeenElsewhere(FIRST_SLOT, 0, Slot(0), signed.hash)]

@@ -6,7 +6,7 @@ from typing import Self
 import attrs
 import trio
 
-from alysd.consensus.approval import check_approval, check_key, check_stated, is_unknown, stated
+from alysd.consensus.approval import check_approval, check_key, check_stated, stated, with_unknown
 from alysd.consensus.federation import approval_message
 from alysd.consensus.recovery import recovery_message
 from alysd.ports import Bls
@@ -38,7 +38,6 @@ class SimulatedSigner:
     _last: SignedSlot
     careless: bool = attrs.field(default=False, kw_only=True)
     _stated: Slot | None = attrs.field(default=None, init=False)
-    _seen: tuple[Slot, BlockHash] | None = attrs.field(default=None, init=False)
     _one_at_a_time: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(1))
 
     @classmethod
@@ -72,12 +71,20 @@ class SimulatedSigner:
         async with self._one_at_a_time:
             return await self.machine.work(self._state_recovery, slot)
 
-    def saw(self, slot: Slot, block: BlockHash) -> bool:
-        """Note an approval by this key. Returns whether it is the first that the guard does not know."""
-        first = not self.careless and self._seen is None and is_unknown(slot, block, self._last)
-        if first:
-            self._seen = slot, block
-        return first
+    async def saw(self, slot: Slot, block: BlockHash) -> bool:
+        """Write the first approval by this key that the guard does not know to the guard."""
+        if self.careless or with_unknown(self._last, slot, block) is self._last:
+            return False
+        async with self._one_at_a_time:
+            return await self.machine.work(self._saw, slot, block)
+
+    def _saw(self, slot: Slot, block: BlockHash) -> bool:
+        record = with_unknown(self._last, slot, block)
+        if record is self._last:
+            return False
+        self._last = record
+        self.machine.session.write_guard(record)
+        return True
 
     async def approve(self, block: Block, parent_slot: Slot, *, supported: bool = False) -> Approval:
         """Write slot, hash and lock to the guard, synced, then sign. Raises `ApprovalForbidden`."""
@@ -98,7 +105,7 @@ class SimulatedSigner:
     def _approve(self, block: Block, parent_slot: Slot, supported: bool) -> Approval:
         proof, last = slot_proof(block), self._last
         identity = proof.hash
-        check_key(self._seen, last)
+        check_key(last)
         check_stated(block.slot, last, self._stated)
         check_approval(block.slot, identity, parent_slot, last, supported=supported)
         if block.slot > last.slot:
