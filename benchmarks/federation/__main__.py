@@ -24,7 +24,7 @@ from benchmarks.federation.chains import chain_of, conflicts, finality_conflicts
 from benchmarks.federation.faults import NAMES, Faults, slot_at
 from benchmarks.federation.feeder import FULL, HEAVY, Feeder
 from benchmarks.federation.members import Federation, federation
-from benchmarks.federation.report import fault_rows, latency, missed_slots
+from benchmarks.federation.report import fault_rows, filled, latency, missed_slots
 from benchmarks.federation.watch import Watch, level
 
 PARTS = ("quiet", "full", "heavy", "faults")
@@ -71,7 +71,9 @@ async def _part(part: str, running: Federation, watch: Watch, seconds: float, fa
             await Feeder(running, LOADS[part]).run()
         await trio.sleep_forever()
     end = slot_at(time.time()) - 2
-    print(missed_slots(running, watch, await chain_of(running.members[1]), first, end))
+    chain = await chain_of(running.members[1])
+    print(missed_slots(running, watch, chain, first, end))
+    print(filled(chain.transactions_between(first, end)))
     slots = {slot: records for slot, records in watch.slots.items() if first <= slot < end}
     print(latency(slots, MEMBERS), flush=True)
 

@@ -14,11 +14,16 @@ AT_ONCE = 100
 
 @attrs.frozen
 class Chain:
-    """The chain of a member: hash and slot of each block, from height 0 on."""
+    """The chain of a member: hash, slot and number of transactions of each block, from height 0 on."""
 
     member: int
     hashes: Sequence[str]
     slots: Sequence[int]
+    transactions: Sequence[int] = ()
+
+    def transactions_between(self, first: int, end: int) -> list[int]:
+        """The number of transactions of each block from slot `first` up to, not including, `end`."""
+        return [count for slot, count in zip(self.slots, self.transactions, strict=True) if first <= slot < end]
 
     def slots_between(self, first: int, end: int) -> set[int]:
         """The slots from `first` up to, not including, `end` that have a block."""
@@ -40,6 +45,7 @@ async def chain_of(member: Member) -> Chain:
     head: Mapping[str, Any] = await member.call("getheadblock")
     hashes: list[str] = []
     slots: list[int] = []
+    transactions: list[int] = []
     for start in range(0, head["height"] + 1, AT_ONCE):
         heights = range(start, min(start + AT_ONCE, head["height"] + 1))
         requests = [{"id": height, "method": "getblockbyheight", "params": [height]} for height in heights]
@@ -47,7 +53,8 @@ async def chain_of(member: Member) -> Chain:
         for answer in sorted(answers, key=lambda one: one["id"]):
             hashes.append(answer["result"]["hash"])
             slots.append(answer["result"]["slot"])
-    return Chain(member.number, hashes, slots)
+            transactions.append(answer["result"]["transactions"])
+    return Chain(member.number, hashes, slots, transactions)
 
 
 def conflicts(chains: Sequence[Chain], samples: Sequence[Sample]) -> list[str]:

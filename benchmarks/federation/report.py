@@ -1,5 +1,6 @@
 """The tables of the benchmark, as Markdown."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -43,6 +44,12 @@ def missed_slots(federation: Federation, watch: Watch, chain: Chain, first: int,
             said = [f"had its quorum after {record['steps']['quorum']:.1f} s, and no block was built on it"]
         rows.append((slot, author, f"{watch.waited_in(slot):.1f} s", said[0] if said else "–"))
     return text + (table(("slot", "author", "threads waited", "reason"), rows) + "\n" if rows else "")
+
+
+def filled(transactions: Sequence[int]) -> str:
+    """The number of blocks by the number of their transactions."""
+    counts = Counter(transactions)
+    return "".join(f"{counts[number]} blocks with {number} transactions\n" for number in sorted(counts))
 
 
 def fault_rows(outcomes: Sequence[Outcome], chain: Chain, members: int) -> str:

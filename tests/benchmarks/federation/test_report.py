@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.federation.chains import Chain
 from benchmarks.federation.faults import Outcome
-from benchmarks.federation.report import block_times, everywhere, fault_rows, latency, share
+from benchmarks.federation.report import block_times, everywhere, fault_rows, filled, latency, share
 
 
 def record(arrived: float | None, *steps: float | None) -> dict[str, Any]:
@@ -58,6 +58,15 @@ def test_the_table_has_milliseconds() -> None:
 @pytest.mark.parametrize(("part", "expected"), [(0.0, 1), (0.5, 51), (0.99, 100), (1.0, 100)])
 def test_a_share_is_that_of_the_nearest_rank(part: float, expected: int) -> None:
     assert share([float(value) for value in range(100, 0, -1)], part) == expected
+
+
+def test_the_transactions_of_the_blocks_are_shown() -> None:
+    """A benchmark of full blocks whose blocks were empty would look fast."""
+    chain = Chain(1, list("gabcd"), [0, 10, 11, 13, 16], [0, 2, 0, 2, 7])
+    assert (
+        filled(chain.transactions_between(10, 16))
+        == "1 blocks with 0 transactions\n2 blocks with 2 transactions\n"
+    )
 
 
 def test_a_fault_shows_whose_slots_were_missed_and_when_a_block_was_committed_again() -> None:
