@@ -109,7 +109,7 @@ async def test_a_hardhat_project_with_the_page_s_configuration_works(tmp_path: P
         (configuration,) = (block for block in blocks("js", node.eth_url) if "hardhat.config.js" in block)
         (project / "hardhat/hardhat.config.js").write_text(configuration + '\nrequire("./compiler.js");\n')
         hardhat = ("node", "../node_modules/hardhat/internal/cli/bootstrap.js", "test")
-        assert "3 passing" in await run(hardhat, project / "hardhat", tmp_path, node.eth_url)
+        assert "4 passing" in await run(hardhat, project / "hardhat", tmp_path, node.eth_url)
 
 
 async def test_the_programs_of_the_page_run(tmp_path: Path, project: Path) -> None:

@@ -5,11 +5,11 @@ const { ethers, network } = require("hardhat");
 
 describe("Box", function () {
     this.timeout(60_000);
-    let box, owner;
+    let box, owner, other;
 
     before(async function () {
         expect(network.name).to.equal("alys");
-        [owner] = await ethers.getSigners();
+        [owner, other] = await ethers.getSigners();
         box = await ethers.deployContract("Box", [41n]);
         await box.waitForDeployment();
     });
@@ -24,6 +24,11 @@ describe("Box", function () {
         await expect(sent).to.emit(box, "Changed").withArgs(owner.address, anyValue, "seven");
         await expect(sent).to.changeEtherBalances([box], [5n]);
         expect(await box.value()).to.equal(7n);
+    });
+
+    it("takes changes from another account", async function () {
+        await (await box.connect(other).set(8n, "eight")).wait();
+        expect((await box.queryFilter(box.filters.Changed(other.address))).map((event) => event.args.value)).to.deep.equal([8n]);
     });
 
     it("says why a call is refused", async function () {
