@@ -30,7 +30,8 @@ class Watched:
 
     `scripts` maps the output script of each federation to the federation's number. `spends` has the last two items
     of the witness of every input that spends an output of a federation: the script and the control block. No other
-    valid input has both, because the control block proves that the script belongs to the output (BIP-341). A block
+    input of a kind that is in use has both, because the control block proves that the script belongs to the output
+    (BIP-341). A sender that adds them to an input of a future kind only loses its own deposit. A block
     without any of the `needles`, the output scripts and the spending scripts, has nothing of the peg. `segwit` is
     the height from which on the witnesses of blocks are checked.
     """

@@ -4,11 +4,18 @@ from collections.abc import Sequence
 
 from alysd.errors import PaymentDeclined
 from alysd.peg.coins import Coin, SelectionTarget, largest_first
+from alysd.peg.estimates import LOW_RATE
 from alysd.peg.proposals import costs_of
 from alysd.peg.signing import Spending
-from alysd.peg.weights import DUST_CHANGE, payment_weight, signed_weight
+from alysd.peg.weights import DUST_CHANGE, payment_weight, rate_of, signed_weight
 from alysd.types.peg import MAX_INPUTS, Payment
 from alysd.types.units import Sat
+
+MOST_FOR_UNNEEDED = 2 * LOW_RATE
+"""The largest fee rate of a payment with unneeded outputs, in sat per 1,000 virtual bytes.
+
+Authors add them up to `LOW_RATE`. One of them alone could otherwise spend the whole reserve while fees are high.
+"""
 
 _ALLOWANCE = SelectionTarget(Sat(0), Sat(0), 0).change_weight
 """The weight of a change, which a choice without change may spend on inputs instead."""
@@ -18,16 +25,24 @@ def judge_selection(made: Payment, coins: Sequence[Coin], spendings: Sequence[Sp
     """Compare the weight that the payees pay for with that of the largest outputs for the same payees.
 
     The payment may be heavier by a quarter and the weight of a change, because its author may use another
-    strategy. `coins` are the outputs that no payment in flight spends. Raises `PaymentDeclined`.
+    strategy. Unneeded outputs, for which the reserve pays, can wait for low fees. `coins` are the outputs that no
+    payment in flight spends. Raises `PaymentDeclined`.
     """
-    own = largest_first(coins, SelectionTarget(made.owed, DUST_CHANGE, MAX_INPUTS))
-    if own is None:
-        return
     payees = [payee.script for payee in made.payees]
     scripts = [*payees, spendings[made.federation].output_script]
     fee = made.versions[0].fee
-    unneeded = costs_of(made.inputs, made.owed, fee, scripts, spendings).extra_weight
-    found = payment_weight(made, spendings) - unneeded
+    unneeded = costs_of(made.inputs, made.owed, fee, scripts, spendings)
+    former = sum(one.federation != made.federation for one in made.inputs)
+    rate = rate_of(made, fee, spendings)
+    if unneeded.extra > former and rate > MOST_FOR_UNNEEDED:
+        raise PaymentDeclined(
+            f"it spends {unneeded.extra} outputs that its payees do not need, at {rate} sat/kvB: at most "
+            f"{MOST_FOR_UNNEEDED} sat/kvB are allowed for these"
+        )
+    own = largest_first(coins, SelectionTarget(made.owed, DUST_CHANGE, MAX_INPUTS))
+    if own is None:
+        return
+    found = payment_weight(made, spendings) - unneeded.extra_weight
     least = signed_weight(scripts, [spendings[coin.federation] for coin in own])
     if found > least + least // 4 + _ALLOWANCE:
         share, fair = (fee * weight // found // len(payees) for weight in (found, least))

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import attrs
 import pytest
 
 from alysd.errors import PaymentDeclined
 from alysd.peg.authoring import Wish, make_proposal
 from alysd.peg.coins import Coin, Strategy
+from alysd.peg.estimates import LOW_RATE
 from alysd.peg.selection import judge_selection
 from alysd.types.peg import Payment
 from alysd.wire.bitcoin_transaction import make_transaction
@@ -55,3 +57,27 @@ def test_a_choice_that_this_node_cannot_make_is_not_judged() -> None:
     book = LedgerBook()
     book.hold([1_000_000], burned=[500_000])
     judge_selection(paid_from(book, book.free_coins(), "largest-first"), [], SPENDINGS)
+
+
+@pytest.mark.parametrize(("rate", "right"), [(2 * LOW_RATE - 50, True), (2 * LOW_RATE + 1, False)])
+def test_an_author_cannot_spend_the_reserve_while_fees_are_high(rate: int, right: bool) -> None:
+    """It would pay for 20 unneeded outputs in each payment, at any fee rate of the chain."""
+    book = LedgerBook()
+    book.hold([100_000] * 110 + [900_000], reserve=1_000_000, burned=[500_000])
+    coins = book.free_coins()
+    wish = Wish(rate, RULES.peg_out_max_fee_rate, "minimize-fee", consolidate=True)
+    proposal = make_proposal(book.draft(), coins, wish, SPENDINGS, make_transaction)
+    assert proposal is not None
+    made = book.propose(proposal)
+    assert made.reserve_fee > 10_000
+    if right:
+        judge_selection(made, coins, SPENDINGS)
+        return
+    with pytest.raises(PaymentDeclined, match="it spends 20 outputs that its payees do not need, at 100"):
+        judge_selection(made, coins, SPENDINGS)
+    plain = attrs.evolve(wish, consolidate=False)
+    book = LedgerBook()
+    book.hold([100_000] * 110 + [900_000], reserve=1_000_000, burned=[500_000])
+    proposal = make_proposal(book.draft(), coins, plain, SPENDINGS, make_transaction)
+    assert proposal is not None
+    judge_selection(book.propose(proposal), coins, SPENDINGS)
