@@ -6,7 +6,7 @@ import attrs
 
 from alysd.commands.peg_text import btc
 from alysd.config.bridge import bridge_code
-from alysd.errors import ConfigError, EngineUnavailable, Malformed, UserError
+from alysd.errors import ComponentError, ConfigError, EngineUnavailable, Malformed, UserError
 from alysd.integrations.json_rpc_client import JsonRpcClient
 from alysd.types.hashes import EvmAddress
 from alysd.types.peg import BRIDGE_ADDRESS
@@ -23,6 +23,11 @@ WEI_PER_SAT = GWEI_PER_SAT * WEI_PER_GWEI
 
 LEAST_GAS, MOST_GAS = 21_000, 100_000
 """The gas of every transaction, and more than three times that of the longest call of the bridge."""
+
+USUAL_TIP = WEI_PER_GWEI
+"""The priority fee, in wei per gas, that pools require by default."""
+
+_NO_SUCH_METHOD = -32601
 
 _LAST_NONCE = 2**64 - 2
 """The highest nonce of a transaction (EIP-2681)."""
@@ -59,7 +64,7 @@ class EthereumNode:
         value = Wei(burn.sat * WEI_PER_SAT)
         if value > balance:
             raise ConfigError(f"--amount {btc(burn.sat)}: the account has only {_btc_of(balance)} BTC")
-        base, tip = await self._base_fee(), await self._quantity("eth_maxPriorityFeePerGas", bits=256)
+        base, tip = await self._base_fee(), await self._tip()
         data = request_call(burn.address.encode("ascii"))
         call = {
             "from": to_hex(burn.sender),
@@ -126,7 +131,7 @@ class EthereumNode:
             raise self._wrong("eth_getTransactionCount", f"{used} in blocks and {following} with those that wait")
         if burn.nonce is None and following > used:
             raise ConfigError(
-                f"{following - used} transactions of the account wait for a block, and one of them may be this "
+                f"transactions of the account that wait for a block: {following - used}; one of them may be this "
                 f"burn: wait for them, replace the first with --nonce {used}, or add one with --nonce {following}"
             )
         if burn.nonce is not None and burn.nonce < used:
@@ -136,6 +141,15 @@ class EthereumNode:
         if burn.nonce is not None and burn.nonce > following:
             raise ConfigError(f"--nonce {burn.nonce}: the account's next transaction has the number {following}")
         return used if burn.nonce is None else burn.nonce
+
+    async def _tip(self) -> int:
+        """The priority fee that the node suggests, or the usual one of nodes without this method (EthereumJS)."""
+        try:
+            return await self._quantity("eth_maxPriorityFeePerGas", bits=256)
+        except ComponentError as error:
+            if error.code != _NO_SUCH_METHOD:
+                raise
+        return USUAL_TIP
 
     async def _base_fee(self) -> int:
         block = await self._call("eth_getBlockByNumber", "latest", False)

@@ -22,8 +22,10 @@ RECENT_SECONDS = 600.0
 EVENTS_WAITING = 1024
 """The maximum number of events that wait to be handled: some minutes of a busy node."""
 
-BLOCKS_WAITING = 256
-"""The maximum number of blocks whose moves wait for the head, or for the reader. The oldest ones are dropped."""
+BLOCKS_WAITING = 32
+"""The maximum number of blocks whose moves wait for the head, or for the reader. The oldest ones are dropped.
+
+A block full of burns has some 2 MB of changes."""
 
 
 class PegOperations:

@@ -238,7 +238,7 @@ async def test_a_burn_that_may_wait_already_is_not_made_twice(
     """The usual mistake: no answer, so the command is called again."""
     code, sent = await run(tmp_path, eth_getTransactionCount=counts(5, 6))
     assert (code, sent) == (2, [])
-    assert "1 transactions of the account wait for a block" in capsys.readouterr().err
+    assert "that wait for a block: 1;" in capsys.readouterr().err
     code, sent = await run(tmp_path, "--nonce", "5", eth_getTransactionCount=counts(5, 6))
     assert [one["params"] for one in sent] == [[SIGNED.raw_transaction.to_0x_hex()]]
     assert (await run(tmp_path, "--nonce", "6", eth_getTransactionCount=counts(5, 6)))[0] == 1, "another hash"
@@ -307,6 +307,15 @@ async def test_garbage_from_the_node_signs_nothing(
     code, sent = await run(tmp_path, getpeg={**TERMS, **changed})
     assert (code, sent) == (1, [])
     assert "the answer to getpeg is not that of an Alys node" in capsys.readouterr().err
+
+
+async def test_a_node_without_a_suggestion_gets_the_usual_priority_fee(tmp_path: Path) -> None:
+    """EthereumJS has no such method. Another error is not taken for that."""
+    unknown = refusal(-32601, "Method not found")
+    code, sent = await run(tmp_path, eth_maxPriorityFeePerGas=unknown)
+    assert (code, len(sent)) == (0, 1)
+    assert sent[0]["params"] == [SIGNED.raw_transaction.to_0x_hex()]
+    assert await run(tmp_path, eth_maxPriorityFeePerGas=refusal(-32000, "busy")) == (1, [])
 
 
 async def test_the_hash_is_past_the_buffer_before_anything_is_sent(tmp_path: Path) -> None:

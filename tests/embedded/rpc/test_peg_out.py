@@ -45,7 +45,7 @@ async def test_a_burn_becomes_a_log_of_the_contract(tmp_path: Path, capsys: pyte
         assert await burn() == 0
         name = capsys.readouterr().out.split()[-1].rstrip("`")
         assert await burn() == 2
-        assert "1 transactions of the account wait for a block" in capsys.readouterr().err
+        assert "that wait for a block: 1;" in capsys.readouterr().err
         assert await burn("--nonce", "0") == 0, "the same transaction, which the pool has"
         await chain.mine()
         receipt = await chain.rpc("eth_getTransactionReceipt", name)
