@@ -130,7 +130,7 @@ class NotBroadcast(Refused):
 
 
 class NotFollowed(Refused):
-    """A signer of payments does not take a block, or the proof that blocks are final. The message says why."""
+    """A signer of payments does not accept a block, or the proof that blocks are final. The message says why."""
 
 
 class NotNow(Refused):

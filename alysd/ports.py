@@ -207,7 +207,7 @@ class Store(Protocol):
         ...
 
     def encoded_blocks(self, hashes: Sequence[BlockHash], size: int) -> Sequence[bytes]:
-        """The stored ones of these blocks, in order, encoded and limited as by `encoded_range`."""
+        """Those of these blocks that are stored, in order, encoded and limited as by `encoded_range`."""
         ...
 
     def read_ledger(self, read: Callable[[LedgerView], T]) -> T:

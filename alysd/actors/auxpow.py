@@ -205,9 +205,9 @@ class AuxPowActor(Actor[MergedMining]):
 
     @handles(PassOnAgain)
     async def pass_on_again(self, message: PassOnAgain) -> None:
-        """Send the proof that a child of the head would include, again if the head has changed or after a while.
+        """Send the proof that a child of the head would include to all peers again.
 
-        Without a new head, the proof is sent again after `SENT_AGAIN` slots.
+        It is sent when the head has changed, and without a new head after `SENT_AGAIN` slots.
         """
         if not len(self._memory.queue):
             return

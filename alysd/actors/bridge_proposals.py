@@ -47,7 +47,8 @@ from alysd.types.units import Sat
 from alysd.wire.bitcoin_transaction import make_transaction
 
 MARGIN = 50
-"""The distance of a proposal's fee rate from the bounds, in sat per 1,000 virtual bytes: shares are rounded up."""
+"""The distance of a proposal's fee rate from the bounds, in sat per 1,000 virtual bytes, because shares are
+rounded up."""
 
 
 @attrs.define

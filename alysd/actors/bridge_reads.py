@@ -112,7 +112,7 @@ class BridgeReads:
         return found
 
     async def confirmations(self, txids: Sequence[BitcoinHash]) -> dict[BitcoinHash, Confirmation]:
-        """The places on Bitcoin of those payments that are there."""
+        """The places in Bitcoin's chain of the payments that Bitcoin has confirmed."""
         if not txids:
             return {}
         found = await self.watch_ask(GetConfirmations(tuple(txids)))

@@ -1,6 +1,6 @@
 """Makes proposals beside the bridge's handlers, because a block waits for its contents for a short time only.
 
-A proposal takes the reading of up to 2,000 outputs, and a search for the right ones among them. A block whose
+To make a proposal, up to 2,000 outputs are read, and the right ones among them are searched for. A block whose
 proposal is not ready in time has only its other contents; the proposal goes into a later block.
 """
 
@@ -30,7 +30,10 @@ class _Wanted:
 
 @attrs.define
 class ProposalsBeside:
-    """Calls `make` in the background, once at a time. `get` waits for it, and then for `fits`, `seconds` each."""
+    """Calls `make` in the background, one call at a time.
+
+    `get` waits for `make` and then for `fits`, each for at most `seconds`.
+    """
 
     make: Make
     fits: Callable[[PegOutProposal, ChainState, Versions], Awaitable[bool]]

@@ -46,8 +46,8 @@ class GossipReaders:
 class GossipChecks:
     """Judges messages by `judge`, keeps the valid ones in `memory`, and passes them on to the readers `to`.
 
-    `start` starts work of a kind for a peer in the background, unless such work is open, and returns whether it
-    did; `run` starts any work there.
+    `start` starts work of one kind for a peer in the background, unless work of this kind is open for the peer,
+    and returns whether it started. `run` starts any work in the background.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The peer host: this node's endpoint of the peer-to-peer network, between `ports.Gossip` and the node's actors.
 
 In a node it runs in a process of its own, in a simulation beside the other actors. It knows nothing of the content
-of gossip and requests: the network actor judges the one, the request server answers the other.
+of gossip and requests: the network actor judges gossip, and the request server answers requests.
 """
 
 import attrs

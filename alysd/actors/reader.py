@@ -43,7 +43,8 @@ class ReaderActor(Actor[Reads]):
     async def by_hash(self, message: ReadBlockByHash) -> PlacedBlock | None:
         """The stored block with the hash `wanted`, or None.
 
-        With `or_work`, `wanted` may also be the hash of work: then the result is the block with the proof of it.
+        With `or_work`, `wanted` may also be the hash of work: then the result is the block that includes the proof
+        for this work.
         """
         return await trio.to_thread.run_sync(self._store.placed_by_hash, message.wanted, message.or_work)
 

@@ -28,7 +28,7 @@ REFRESH_SECONDS = 1.0
 """Seconds between two tables on a terminal."""
 
 LOG_SECONDS = 5.0
-"""Seconds between two tables elsewhere, such as in a file."""
+"""Seconds between two tables in an output that is no terminal, such as a file."""
 
 ANSWER_SECONDS = 0.8
 """Deadline of a member's status, so that a paused member does not delay the table."""

@@ -4,7 +4,7 @@ import sys
 
 
 def say(text: str, *, now: bool = False) -> None:
-    """Write `text` to standard output; with `now` also empty its buffer, as if the command were killed next.
+    """Write `text` to standard output. With `now`, also flush it, so that the text survives a kill.
 
     Raises `BrokenPipeError` if the reader has gone, else `UserError`.
     """
@@ -21,7 +21,10 @@ def say(text: str, *, now: bool = False) -> None:
 
 
 def confirm(word: str, *, yes: bool, what: str = "the chain's name") -> None:
-    """Read `word`, which is `what`, from standard input unless `yes` is set. Raises `UserError` for other text."""
+    """Read `word` from standard input, unless `yes` is set. Raises `UserError` for other text.
+
+    `what` describes the word in the error.
+    """
     from alysd.errors import UserError
 
     if not yes and sys.stdin.readline().strip() != word:

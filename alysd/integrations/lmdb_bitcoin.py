@@ -200,7 +200,7 @@ class LmdbBitcoinRecords:
         return self._records.read(read)
 
     def note_signed(self, txids: Sequence[BitcoinHash], height: int) -> tuple[int, ...]:
-        """The noted heights of these payments. For a payment without a noted height, note `height`."""
+        """Note `height` for each payment that has no noted height. Returns the noted heights, in order."""
 
         def read(txn: RecordTransaction) -> dict[BitcoinHash, int]:
             stored = ((txid, txn.get("signed", txid)) for txid in txids)

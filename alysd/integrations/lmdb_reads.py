@@ -81,7 +81,7 @@ def encoded_range_of(txn: RecordTransaction, start: Height, count: int, size: in
 
 
 def encoded_blocks_of(txn: RecordTransaction, hashes: Sequence[BlockHash], size: int) -> tuple[bytes, ...]:
-    """The stored ones of these blocks, in order, in their stored form; see `ports.Store`."""
+    """Those of these blocks that are stored, in order and in their stored form; see `ports.Store`."""
     found = (txn.get("blocks", one) for one in hashes)
     return _until_more_than(size, (data for data in found if data is not None))
 
@@ -109,7 +109,7 @@ def canonical_of(txn: RecordTransaction, height: Height) -> SignedBlock | None:
 
 
 def proof_of(txn: RecordTransaction, table: Table, key: bytes, final: Height) -> Proof | None:
-    """The entry under `key` of `table`, one of the two with proofs, as of the head.
+    """The entry under `key`, as of the head; `table` is one of the two tables with proofs.
 
     `final` is the height of the last final block.
     """
@@ -133,7 +133,7 @@ def changed_blocks(txn: RecordTransaction, final: Height) -> tuple[bytes, ...]:
 
 
 def changed_entry(txn: RecordTransaction, table: Table, key: bytes, blocks: Iterable[bytes]) -> bytes | None:
-    """The record of an entry after the first of the `blocks`; None or no bytes without an entry.
+    """The record of an entry after the first of the `blocks`; None or empty if there is no entry then.
 
     The blocks are those of `changed_blocks`. Takes at most one lookup per block.
     """

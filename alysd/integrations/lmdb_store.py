@@ -178,7 +178,7 @@ class LmdbStore:
         return self._records.read(lambda txn: encoded_range_of(txn, start, count, size))
 
     def encoded_blocks(self, hashes: Sequence[BlockHash], size: int) -> tuple[bytes, ...]:
-        """The stored ones of these blocks in their stored form, until they exceed `size` bytes."""
+        """Those of these blocks that are stored, in their stored form, until they exceed `size` bytes."""
         return self._records.read(lambda txn: encoded_blocks_of(txn, hashes, size))
 
     def forkchoice(self) -> Forkchoice:

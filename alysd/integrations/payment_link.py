@@ -27,7 +27,7 @@ class Slow(Exception):
 
 @attrs.frozen
 class TlsFiles:
-    """The certificate of this side with its key, and the certificates that the other side's must lead to."""
+    """The certificate of this side with its key, and the authorities that must have issued the other side's."""
 
     certificate: Path
     key: Path

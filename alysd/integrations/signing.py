@@ -45,7 +45,7 @@ class GuardedSigner:
 
     @classmethod
     def open(cls, secret: bytes, genesis: BlockHash, guard: Path, scheme: Bls = bls.BLS) -> "GuardedSigner":
-        """Read the guard of `secret`'s key. If the file does not exist, the key counts as new, and it is created.
+        """Read the guard of `secret`'s key. Without a file, the key counts as new, and its first guard is written.
 
         Raises `Corrupt` when the file is damaged or belongs to another key, `StoreError` when the disk fails, and
         `Malformed` when `secret` is not a valid key. Call it in a worker thread or before the event loop runs.

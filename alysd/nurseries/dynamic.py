@@ -80,7 +80,7 @@ class Operation(Generic[T]):
         self._ended.set()
 
     def closed(self, error: Exception | None, reason: str) -> None:
-        """Record that there will be no value, unless there is one: the task failed, or was stopped."""
+        """Record that the task failed or was stopped without a value. No effect if it has returned one."""
         if not self._ended.is_set():
             self._error, self._reason = error, reason
             self._ended.set()

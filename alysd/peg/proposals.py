@@ -50,7 +50,7 @@ CONSOLIDATE_ABOVE = 100
 """The number of held outputs above which a payment may spend more outputs than its payees need."""
 
 MAX_EXTRA_INPUTS = 20
-"""The maximum number of unneeded inputs of a payment, beside as many as are outputs of former federations."""
+"""The maximum number of unneeded inputs of a payment, plus one per input of a former federation."""
 
 MIN_CONSOLIDATED = 20
 """The minimum number of inputs of a consolidation, so that few of them are needed."""

@@ -54,7 +54,10 @@ def fee_at(rate: int, weight: int) -> int:
 
 
 def input_weight(members: int) -> int:
-    """The weight of an input of a payment by a federation with so many members, at most 24 (`Spending.weight`)."""
+    """The weight of an input of a payment by a federation with this many members.
+
+    There are at most 24 members (`Spending.weight`).
+    """
     quorum = quorum_of(members)
     script = members * _KEY_ITEM + 2
     signatures = quorum * (1 + SIGNATURE_BYTES) + (members - quorum)
@@ -63,7 +66,7 @@ def input_weight(members: int) -> int:
 
 
 def least_minimum(members: int, rate: int) -> Sat:
-    """The smallest amount that pays for its own payment at this rate, by a federation with so many members.
+    """The smallest amount that pays for its own payment at this rate, by a federation with this many members.
 
     The payment has two inputs, one payee and a change. If all outputs of the federation and all requests have at
     least this amount, each request can be paid alone: it then needs m inputs only if it exceeds what m - 1 of

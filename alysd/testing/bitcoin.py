@@ -71,7 +71,7 @@ class FakeBitcoin:
         return made
 
     def mine(self, count: int = 1, *, coinbase: Sequence[tuple[int, bytes]] = ()) -> None:
-        """Mine blocks; the first has all waiting transactions. `coinbase` are more outputs of its coinbase."""
+        """Mine blocks; the first has all waiting transactions, and the outputs `coinbase` in its coinbase."""
         for _ in range(count):
             transactions, self.mempool = tuple(self.mempool.values()), {}
             self.blocks.append(self._block(transactions, coinbase))

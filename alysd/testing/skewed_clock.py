@@ -1,7 +1,7 @@
 """Runs `alysd` with a wrong clock: `python -m alysd.testing.skewed_clock SECONDS run --config FILE`.
 
-The clock of the node is ahead by so many seconds from its start on, or behind if they are negative. The daemon has
-no option for that.
+The clock of the node is ahead by this many seconds from its start on, or behind if they are negative. The daemon
+has no option for that.
 """
 
 import sys

@@ -101,7 +101,7 @@ class Expected:
     """A transaction on which the ledger relies: it must be in the best chain, with `peg_in_confirmations`.
 
     It is a deposit of `amount` that a block has minted. Or, if `amount` is None, it is a payment by the federation
-    that a block has confirmed; its txid says everything.
+    that a block has confirmed; its txid alone identifies it.
     """
 
     txid: BitcoinHash

@@ -107,9 +107,10 @@ class ClockDifference:
 
     @classmethod
     def of(cls, clocks: Iterable[tuple[float | None, bool]]) -> Self | None:
-        """The difference, from that of each peer, None if it is not known, and whether the peer is configured.
+        """The difference from the clocks of peers; None if no clock is known.
 
-        None if no clock is known.
+        `clocks` has for each peer the difference of its clock, None if it is not known, and whether the peer is
+        configured.
         """
         known = [(ahead, configured) for ahead, configured in clocks if ahead is not None]
         counted = [ahead for ahead, configured in known if configured] or [ahead for ahead, _ in known]

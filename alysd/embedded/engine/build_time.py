@@ -55,7 +55,10 @@ class BuildTime:
         return self._all.left() <= 0 or self._all_wall.left() <= 0
 
     def left(self, *, code: bool) -> float:
-        """Seconds of processor time left for a transaction that executes `code` or not; not above zero if over."""
+        """Seconds of processor time left for a transaction; 0 or less if the time is over.
+
+        `code` says whether the transaction executes code.
+        """
         processor, wall = (self._code, self._code_wall) if code else (self._all, self._all_wall)
         return processor.left() if wall.left() > 0 else 0.0
 

@@ -24,7 +24,7 @@ class EelsState(TrieState):
 
 @dataclass
 class Environment(vm.BlockEnvironment):
-    """A block's environment, with a time budget, and the tracer of what is executed, if any."""
+    """A block's environment, with a time budget, and the tracer of the execution, if any."""
 
     budget: TimeBudget
     tracer: EvmTracer | None = None

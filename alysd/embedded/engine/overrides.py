@@ -38,7 +38,7 @@ class BlockOverride:
     base_fee: Wei | None = None
 
     def applied(self, header: ExecutionHeader) -> ExecutionHeader:
-        """The header with the new values; its hash is that of the old ones."""
+        """The header with the new values. Its `hash` remains that of the old values."""
         given: dict[str, Any] = {name: value for name, value in attrs.asdict(self).items() if value is not None}
         return attrs.evolve(header, **given)
 

@@ -1,8 +1,9 @@
 """Reads of the embedded engine's chain, for the RPC.
 
 Any thread may call these synchronous methods, also while another thread executes blocks. A record whose key is its
-own hash never changes, so two reads can differ only in which blocks are canonical. Methods marked as cheap take a
-few database reads (below 0.1 ms); call the others in a worker thread.
+own hash never changes, so two reads can differ only in which blocks are canonical. `block`, `receipts`, `proof`,
+`logs`, `logs_of` and `fee_history` take long: call them in a worker thread. Each of the others takes a few
+database reads (below 0.1 ms).
 """
 
 from collections.abc import Generator, Sequence
@@ -85,35 +86,35 @@ class Reader:
         self._cached_block = lru_cache(_BLOCKS_CACHED)(self._load_block)
 
     def head(self) -> ExecutionHeader:
-        """The newest canonical block; cheap."""
+        """The newest canonical block."""
         return self.tip.head
 
     def safe(self) -> ExecutionHeader:
-        """The newest safe block; cheap."""
+        """The newest safe block."""
         return self.tip.safe
 
     def finalized(self) -> ExecutionHeader:
-        """The newest finalized block; cheap."""
+        """The newest finalized block."""
         return self.tip.finalized
 
     def hash_at(self, number: int) -> bytes | None:
-        """The hash of the canonical block with this number, or None; cheap."""
+        """The hash of the canonical block with this number, or None."""
         return self._store.hash_at(number)
 
     def header(self, block: bytes) -> ExecutionHeader | None:
-        """The header of a stored block on any branch; cheap."""
+        """The header of a stored block on any branch."""
         found = self._store.get("headers", block)
         return None if found is None else read_header(block, found)
 
     def needed_header(self, block: bytes) -> ExecutionHeader:
-        """The header of a block that must be stored; cheap. Raises `Corrupt` when it is missing."""
+        """The header of a block that must be stored. Raises `Corrupt` when it is missing."""
         found = self.header(block)
         if found is None:
             raise damage(f"block {block.hex()} is missing")
         return found
 
     def canonical_header(self, number: int) -> ExecutionHeader | None:
-        """The header of the canonical block with this number, or None; cheap."""
+        """The header of the canonical block with this number, or None."""
         found = self.hash_at(number)
         if found is None:
             return None
@@ -123,7 +124,7 @@ class Reader:
         return header
 
     def is_canonical(self, header: ExecutionHeader) -> bool:
-        """Whether the block is canonical; cheap."""
+        """Whether the block is canonical."""
         return self.hash_at(header.number) == header.hash
 
     def block(self, block: bytes) -> ExecutionBlock | None:
@@ -131,7 +132,7 @@ class Reader:
         return self._cached_block(block) if self._store.get("headers", block) is not None else None
 
     def raw_transactions(self, block: bytes) -> tuple[bytes, ...]:
-        """The encoded transactions of a stored block; cheap. Raises `Corrupt` when the block is missing."""
+        """The encoded transactions of a stored block. Raises `Corrupt` when the block is missing."""
         return decode_body(self._body(block))[0]
 
     def receipts(self, block: bytes) -> tuple[ExecutionReceipt, ...] | None:
@@ -149,7 +150,7 @@ class Reader:
         return found
 
     def trie_receipts(self, block: bytes) -> tuple[bytes, ...] | None:
-        """The receipts of a stored block, in order, each as in the receipts' trie; cheap."""
+        """The receipts of a stored block, in order, each as in the receipts' trie."""
         found = self._store.get("receipts", block)
         return None if found is None else split_receipts(found)
 
@@ -171,7 +172,7 @@ class Reader:
         return IncludedTransaction(block.header, index, block.transactions[index], receipts[index], first_log)
 
     def has_state(self, header: ExecutionHeader) -> bool:
-        """Whether the state after a stored block is kept; cheap.
+        """Whether the state after a stored block is kept.
 
         The state is kept if the block is not below `floor`. If the block is on another branch, this branch must
         also leave the canonical one at `floor` or above.
@@ -198,17 +199,17 @@ class Reader:
             raise StatePruned(header.state_root) from None  # pruned while it was being read
 
     def account(self, header: ExecutionHeader, address: EvmAddress) -> AccountState:
-        """An account after a stored block; cheap. Raises `StatePruned`, as `code` and `storage` do."""
+        """An account after a stored block. Raises `StatePruned`, as `code` and `storage` do."""
         with self.state_of(header):
             return read_account(self._store, header.state_root, address) or EMPTY_STATE
 
     def code(self, header: ExecutionHeader, address: EvmAddress) -> bytes:
-        """A contract's code after a stored block, empty for any other account; cheap."""
+        """A contract's code after a stored block, empty for any other account."""
         code_hash = self.account(header, address).code_hash
         return b"" if code_hash == EMPTY_CODE_HASH else self._store.code(code_hash)
 
     def storage(self, header: ExecutionHeader, address: EvmAddress, slot: int) -> bytes:
-        """A storage slot after a stored block, 32 bytes; cheap."""
+        """A storage slot after a stored block, 32 bytes."""
         with self.state_of(header):
             root = self.account(header, address).storage_root
             return read_slot(self._store, root, slot.to_bytes(32, "big")).to_bytes(32, "big")
@@ -226,7 +227,7 @@ class Reader:
             return AccountProof(state, tuple(path.nodes), tuple(slots))
 
     def next_base_fee(self, header: ExecutionHeader) -> Wei:
-        """The base fee of the block's child, in wei per gas (EIP-1559); cheap."""
+        """The base fee of the block's child, in wei per gas (EIP-1559)."""
         return next_base_fee(header)
 
     def logs(self, first: int, last: int, wanted: LogFilter, limit: int) -> list[FoundLog]:

@@ -291,7 +291,7 @@ class TrieState:
         return StateChanges(update_trie(self._root, changes, self._source.node, nodes), nodes, codes)
 
     def known(self) -> dict[bytes, AccountState]:
-        """The accounts that were read or changed, as they are after the block. The next block's `known`."""
+        """The accounts that were read or changed, as they are after the block: `known` of the next block."""
         after = {**self._records, **self._finished}
         return {address: record for address, record in after.items() if record is not None}
 

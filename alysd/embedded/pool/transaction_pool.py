@@ -33,7 +33,7 @@ from alysd.types.hashes import EvmAddress
 Transactions = Sequence[SignedTransaction]
 
 SLOW_BLOCKS = 32
-"""The number of blocks during which a sender is set back, whose transaction took time for which nobody pays.
+"""The number of blocks for which a sender is set back after its transaction took time for which nobody pays.
 
 A block sets back at most `1 / TRIAL_SHARE` senders, so there are never more than 640 of them.
 """
@@ -182,7 +182,7 @@ class TransactionPool:
                 heapq.heappush(heap, (*_rank(line[start], base_fee), start, line))
 
     def slow(self, base_fee: int, accounts: AccountReader) -> Iterator[SignedTransaction]:
-        """The transactions of the senders that were set back, the one set back first comes first."""
+        """The transactions of the senders that were set back; those of the earliest set back come first."""
         with self._lock:
             lines = [line.pending for sender in self._slow if (line := self._lines.get(sender)) and line.pending]
         for line in lines:

@@ -31,7 +31,7 @@ class OwnRecord(PeerStore):
     """Keeps the signed record of this node, which pubsub sends along. Records of peers are not kept."""
 
     def consume_peer_record(self, envelope: Envelope, ttl: int) -> bool:  # noqa: ARG002  the base class has them
-        """Accept the record and forget it: ids cost an attacker nothing, and memory would fill."""
+        """Accept the record and forget it: an attacker makes new ids for nothing, and could fill the memory."""
         return True
 
 
@@ -97,7 +97,7 @@ class Host:
         return self.identity.pair.public_key
 
     def get_addrs(self) -> list[Multiaddr]:
-        """None: peers know each other's addresses from their configurations."""
+        """Return no addresses: peers know each other's addresses from their configurations."""
         return []
 
     def get_peerstore(self) -> OwnRecord:

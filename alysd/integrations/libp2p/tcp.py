@@ -84,7 +84,7 @@ class TcpConnection(IRawConnection):
         return found[0], found[1]
 
     def get_transport_addresses(self) -> list[Multiaddr]:
-        """None: no address of a peer is passed on to others."""
+        """Return no addresses: no address of a peer is passed on to others."""
         return []
 
     def get_connection_type(self) -> ConnectionType:

@@ -53,7 +53,7 @@ class PaymentComplete(LogEvent):
 
 @attrs.frozen
 class PaymentNotBroadcast(LogEvent):
-    """The Bitcoin node does not take the signed payment `txid`, because of `reason`; this node tries again."""
+    """The Bitcoin node refuses the signed payment `txid`, because of `reason`; this node tries again."""
 
     name = "payment_not_broadcast"
     level = logging.WARNING

@@ -25,7 +25,7 @@ LAPSED = 8
 # Kinds about the child itself. Only the parent sends the first six.
 START = 16
 STOP = 17
-"""Number 1: for good, handle the messages sent so far first. Number 0: finish only the current one."""
+"""With number 1, end for good after the messages sent so far. With number 0, end after the current one."""
 SUSPEND, RESUME = 18, 19
 CHECK = 20
 """A health check."""

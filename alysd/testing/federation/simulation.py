@@ -38,7 +38,7 @@ from alysd.types.federation import quorum_of
 from alysd.types.units import Slot
 
 GRID = 2.0**-9
-"""Seconds. All work of the machines and of the network begins at multiples of this time."""
+"""The grid of times in seconds: all work of the machines and of the network begins at its multiples."""
 
 USUAL = LinkQuality()
 """The links between machines in one region."""

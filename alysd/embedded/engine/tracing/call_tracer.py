@@ -26,7 +26,7 @@ class _Frame:
 
 
 class CallTracer(EvmTracer):
-    """Collects the messages. With `logs` also their logs; with `only_top` only the transaction's own message."""
+    """Collects the messages; with `logs`, their logs too; with `only_top`, only the transaction's own message."""
 
     def __init__(self, room: Room, *, only_top: bool = False, logs: bool = False) -> None:
         self._room = room

@@ -108,7 +108,7 @@ class MemoryBitcoinRecords:
         return tuple(one for one in found if self._is_missing(one, highest))[:limit]
 
     def note_signed(self, txids: Sequence[BitcoinHash], height: int) -> tuple[int, ...]:
-        """The noted heights of these payments. For a payment without a noted height, note `height`."""
+        """Note `height` for each payment that has no noted height. Returns the noted heights, in order."""
         unknown = tuple(txid for txid in txids if txid not in self._signed)
         if unknown:
             self._write(_SignedSince(unknown, height))
