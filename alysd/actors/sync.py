@@ -23,7 +23,7 @@ from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
 from alysd.messages.approval import ApprovalGathering, BlockImported
 from alysd.messages.block_import import BlockImport, ImportBlock, ImportRange
 from alysd.messages.chain import Chain, GetForkchoice, GetState
-from alysd.messages.log.base import log
+from alysd.messages.log.base import counted, log
 from alysd.messages.log.network import CheckpointNotFound, CheckpointReached, SyncDone, SyncProgressed, SyncStarted
 from alysd.messages.sync import BlockMissing, GetSyncProgress, PeerAhead, Sync
 from alysd.nurseries import Actor, Address, NotAnswered, handles
@@ -107,6 +107,7 @@ class SyncActor(Actor[Sync]):
         self._peers = SyncPeers(configured)
         self._checkpoint = checkpoint
         self._has_checkpoint = checkpoint is None
+        self._not_found = False  # whether no peer has sent the block of the checkpoint when all were asked last
         self._run: _Run | None = None
         self._download: RangeDownload | None = None
         self._getting: set[BlockMissing] = set()
@@ -153,7 +154,19 @@ class SyncActor(Actor[Sync]):
         progress = self._progress(tip.head, now)
         if missing is None:
             return progress
-        return attrs.evolve(progress, target=max(progress.target, missing.height), checkpoint_missing=True)
+        problem = self._checkpoint_problem(missing, now) if self._not_found else None
+        return attrs.evolve(
+            progress,
+            target=max(progress.target, missing.height),
+            checkpoint_missing=True,
+            checkpoint_problem=problem,
+        )
+
+    def _checkpoint_problem(self, missing: Checkpoint, now: float) -> str:
+        words = f"no peer has sent the block of network.checkpoint, {missing}"
+        if others := len(self._peers.off_checkpoint(now)):
+            words += f"; {counted(others, 'peer')} sent another block of its height"
+        return f"{words}: compare height and hash with people who run other nodes"
 
     def _progress(self, head: ChainState, now: float) -> SyncProgress:
         run = self._run
@@ -315,6 +328,7 @@ class SyncActor(Actor[Sync]):
         """Get the blocks up to the checkpoint, which proves them by its hash, or wait a while."""
         path = CheckpointPath(self._client, self._peers, checkpoint, self._knows)
         sections = await path.find(tip.head, tip.finalized.height)
+        self._not_found = sections is None
         if sections is None:
             log(CheckpointNotFound(str(checkpoint)))
             await trio.sleep(CHECKPOINT_SECONDS)

@@ -83,14 +83,25 @@ class CheckpointPath:
                 if 0 < len(found) <= end - start:  # the newest ones had no room: ask for half as many as were sent
                     start = Height(end - max(1, len(found) // 2) + 1)
                     continue
-                return await trio.to_thread.run_sync(_linked, found, start, end, wanted)
+                blocks = await trio.to_thread.run_sync(_linked, found, start, end, wanted)
             except (PeerBusy, PeerUnavailable, Malformed):
                 tried.add(peer)  # the client has reported the peer
             except OffCheckpoint as error:
-                log(CheckpointRefused(peer, str(error)))
-                self.client.blame(peer, PeerOffence.FALSE_ANSWER)
-                self.peers.drop(peer)
+                if self.peers.found_off_checkpoint(peer):
+                    log(CheckpointRefused(peer, str(error)))
+                tried.add(peer)
+                if wanted != self.checkpoint.hash:
+                    self._blame_others()
+            else:
+                self._blame_others()  # the checkpoint is real, because a peer has sent its block
+                return blocks
         return None
+
+    def _blame_others(self) -> None:
+        """Report the peers with other blocks. Until a peer has sent the checkpoint, the operator may be wrong."""
+        for peer in self.peers.off_checkpoint(trio.current_time()):
+            self.client.blame(peer, PeerOffence.FALSE_ANSWER)
+            self.peers.drop(peer)
 
 
 def _linked(found: Sequence[EncodedBlock], start: Height, end: Height, wanted: BlockHash) -> Sequence[SignedBlock]:

@@ -45,7 +45,7 @@ class SyncPeer:
     proved, or could not be reached, since the last status. `asked` says whether a proof is being requested, and
     `busy` is the number of ranges that the peer is asked for. `rate` is the number of blocks per second that the
     peer sent when it was last asked for a range, at the time `rated`. After `failures` failed requests in a row,
-    it rests until the time `rests_until`.
+    it rests until the time `rests_until`. `off_checkpoint` says that it has another block than the checkpoint.
     """
 
     status: PeerStatus
@@ -59,6 +59,7 @@ class SyncPeer:
     failures: int = 0
     was_busy: bool = False
     rests_until: float = 0.0
+    off_checkpoint: bool = False
 
     @property
     def claim(self) -> tuple[BlockHash, Height, Slot]:
@@ -120,6 +121,18 @@ class SyncPeers:
     def drop(self, peer: str) -> None:
         """Forget a peer that has lied."""
         self._peers.pop(peer, None)
+
+    def found_off_checkpoint(self, peer: str) -> bool:
+        """Note that a peer has another block than the checkpoint. Returns whether that is news."""
+        known = self._peers.get(peer)
+        if known is None or known.off_checkpoint:
+            return False
+        known.off_checkpoint = True
+        return True
+
+    def off_checkpoint(self, now: float) -> Sequence[str]:
+        """The peers with a fresh status that have another block than the checkpoint."""
+        return [name for name in self.fresh(now) if self._peers[name].off_checkpoint]
 
     def fresh(self, now: float) -> Sequence[str]:
         """The peers with a fresh status."""

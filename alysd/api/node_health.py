@@ -103,6 +103,8 @@ class NodeReport:
         clocks = ClockDifference.of(peer.clock for peer in self.peers or ())
         if clocks is not None and clocks.exceeds(self.context.spec.slot_seconds):
             light.append(str(clocks))
+        if self.sync is not None and self.sync.checkpoint_problem is not None:
+            grave.append(self.sync.checkpoint_problem)
         light += [_other_chain(one, self.context) for one in self.other_chain_peers]
         if self.federation is not None and self.federation.lost is not None:
             lost = self.federation.lost

@@ -17,7 +17,8 @@ class SyncProgress:
 
     Without a peer that has a better head, `target` is the height of this node's head. `peers` is the number of
     peers with a status of the last minute. `blocks_per_second` is 0 while the node does not catch up.
-    `checkpoint_missing` says that the node has a checkpoint which its chain does not contain yet.
+    `checkpoint_missing` says that the node has a checkpoint which its chain does not contain yet. If no peer that
+    was asked has sent the checkpoint's block, `checkpoint_problem` is a sentence about it.
     """
 
     current: Height
@@ -25,6 +26,7 @@ class SyncProgress:
     blocks_per_second: float
     peers: int
     checkpoint_missing: bool = False
+    checkpoint_problem: str | None = None
 
     @property
     def share(self) -> float:

@@ -77,12 +77,23 @@ async def test_without_a_peer_that_has_the_checkpoint_nothing_is_imported(
     async with bench.running():
         bench.report()
         await trio.sleep(CHECKPOINT_SECONDS - 1)
+        await trio.sleep(2 * CHECKPOINT_SECONDS)
+        bench.report()
         assert [event for event in logged if isinstance(event, CheckpointNotFound)]
+        assert len([event for event in logged if isinstance(event, CheckpointRefused)]) == 1
         assert not imported(bench)
-        assert not (await bench.progress()).synced
+        progress = await bench.progress()
+        assert not progress.synced
+        assert progress.checkpoint_problem == (
+            f"no peer has sent the block of network.checkpoint, {bench.checkpoint}; 1 peer sent another block of "
+            "its height: compare height and hash with people who run other nodes"
+        )
+        assert bench.blamed() == [], "the operator may have mistyped the checkpoint"
         bench.peers["honest"] = Peer(LONG)
         bench.report("honest")
         await bench.until(LONG)
+        assert (await bench.progress()).checkpoint_problem is None
+    assert bench.blamed() == [("false", PeerOffence.FALSE_ANSWER)]
 
 
 async def test_a_peer_that_changes_the_chain_after_the_search_is_blamed(

@@ -17,7 +17,8 @@ from alysd.types.chain import Forkchoice
 from alysd.types.federation import SlotRecord, SlotSteps
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, displayed
 from alysd.types.signing import SignedSlot, UnknownApproval
-from alysd.types.units import Slot
+from alysd.types.sync import SyncProgress
+from alysd.types.units import Height, Slot
 from tests.samples import CHAIN, SPEC, START, child, evidence
 
 TIP = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])
@@ -128,6 +129,14 @@ def test_a_configured_peer_of_another_chain_is_named() -> None:
             "another program, or another version"
         ),
     )
+
+
+def test_a_checkpoint_that_no_peer_has_is_named() -> None:
+    """The node said "no block yet", and every peer looked like a liar."""
+    problem = "no peer has sent the block of network.checkpoint, 9:ab"
+    sync = SyncProgress(Height(4), Height(9), 0.0, 3, checkpoint_missing=True, checkpoint_problem=problem)
+    health = attrs.evolve(report(child("chain")), sync=sync).health()
+    assert (health.status, health.reasons) == ("unhealthy", (problem,))
 
 
 def test_a_lost_quorum_makes_the_node_unhealthy_and_names_the_silent() -> None:

@@ -231,6 +231,7 @@ async def test_the_status_has_the_peers_of_a_node_with_a_network(autojump_clock:
             "seconds_left": 10.0,
             "peers": 1,
             "checkpoint_missing": False,
+            "checkpoint_problem": None,
         }
     async with pages() as (client, _):
         status = (await client.get("/status")).json()
