@@ -26,6 +26,7 @@ from alysd.actors.bridge_contents import BridgeMemory
 from alysd.actors.bridge_reads import BridgeReads
 from alysd.actors.chain import ChainActor
 from alysd.actors.engine import EngineActor
+from alysd.actors.engine_failover import EngineFailover, FailoverMemory, reports_to
 from alysd.actors.evidence import EvidenceActor
 from alysd.actors.metrics import MetricsActor
 from alysd.actors.network import NetworkActor, NetworkMemory
@@ -147,6 +148,8 @@ class Addresses:
     reader: Address[Reads] = attrs.field(factory=lambda: Address("reader", capacity=64))
     metrics: Address[Metrics] = attrs.field(factory=lambda: Address("metrics", capacity=1024))
     engine: Address[Engine] = attrs.field(factory=lambda: Address("engine", capacity=64))
+    first_client: Address[Engine] = attrs.field(factory=lambda: Address("first client", capacity=64))
+    second_client: Address[Engine] = attrs.field(factory=lambda: Address("second client", capacity=64))
     chain: Address[Chain] = attrs.field(factory=lambda: Address("chain", capacity=1024))
     auxpow: Address[MergedMining] = attrs.field(factory=lambda: Address("auxpow", capacity=256))
     block_import: Address[BlockImport] = attrs.field(factory=lambda: Address("block import", capacity=64))
@@ -219,16 +222,11 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
 def _chain(node: Node) -> SupervisorSpec:
     """The actors and workflows that make, check and store the chain."""
     mining, resources, to, bus = node.mining, node.resources, node.to, node.bus
-    context, spec, genesis, tell = resources.context, resources.context.spec, resources.genesis, bus.publish
+    context, spec, tell = resources.context, resources.context.spec, bus.publish
     memory, timing = MiningMemory(OfferBook(resources.timing)), resources.timing
     production = _production(node)
     return supervisor("ChainSupervisor", OneForOne(), [
-        actor(to.engine, lambda: EngineActor(
-            resources.engine, resources.sync_engine, to.engine, to.storage,
-            genesis.block.payload.block_hash, tell, timing,
-        ), restart=CircuitBreaker(failures=2, open_seconds=timing.engine_pause),
-              priority=Priority.CRITICAL, stop_seconds=timing.engine_stop,
-              handle_seconds=timing.engine_handler, depends_on=["storage"]),
+        *_engine(node),
         actor(to.chain, lambda: ChainActor(to.storage, to.evidence, tell, timing),
               restart=ExponentialBackoff(), priority=Priority.CRITICAL, depends_on=["storage"]),
         actor(to.auxpow, lambda: AuxPowActor(to.chain, to.network, spec, memory, tell, timing),
@@ -262,6 +260,42 @@ def _chain(node: Node) -> SupervisorSpec:
         ), restart=_between_blocks(Immediate(), production), depends_on=["storage", "chain", "auxpow"]),
         *_internal_miner(node, production),
     ])  # fmt: skip
+
+
+def _engine(node: Node) -> list[ChildSpec]:
+    """The engine actor; with a second execution client an actor for each, and the choice between the two.
+
+    The two clients have a supervisor of their own, so that the failures of one never count against the chain's.
+    """
+    resources, to, timing = node.resources, node.to, node.resources.timing
+    second, genesis, tell = resources.second, resources.genesis.block.payload.block_hash, node.bus.publish
+    if second is None:
+        return [
+            actor(to.engine, lambda: EngineActor(
+                resources.engine, resources.sync_engine, to.engine, to.storage, genesis, tell, timing,
+            ), restart=CircuitBreaker(failures=2, open_seconds=timing.engine_pause),
+                  priority=Priority.CRITICAL, stop_seconds=timing.engine_stop,
+                  handle_seconds=timing.engine_handler, depends_on=["storage"]),
+        ]  # fmt: skip
+    memory = FailoverMemory.of(to.first_client, to.second_client)
+    breaker = CircuitBreaker(failures=1, open_seconds=timing.engine_pause)
+    return [
+        supervisor("ClientSupervisor", OneForOne(), [
+            actor(to.first_client, lambda: EngineActor(
+                resources.engine, resources.sync_engine, to.first_client, to.storage, genesis, tell, timing,
+                reports_to(to.engine, 0),
+            ), restart=breaker, priority=Priority.HIGH, stop_seconds=timing.engine_stop,
+                  handle_seconds=timing.engine_handler, depends_on=["storage"]),
+            actor(to.second_client, lambda: EngineActor(
+                second.engine, second.sync_engine, to.second_client, to.storage, genesis, tell, timing,
+                reports_to(to.engine, 1),
+            ), restart=breaker, priority=Priority.HIGH, stop_seconds=timing.engine_stop,
+                  handle_seconds=timing.engine_handler, depends_on=["storage"]),
+        ], intensity=Intensity(restarts=100, seconds=60.0)),
+        actor(to.engine, lambda: EngineFailover(memory, tell, timing),
+              restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.engine_stop,
+              handle_seconds=timing.engine_handler, depends_on=["first client", "second client"]),
+    ]  # fmt: skip
 
 
 def _bridge(node: Node) -> list[SupervisorSpec]:

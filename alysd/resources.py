@@ -1,6 +1,6 @@
 """Opens and closes the resources of a node: database, execution client, signer, clock and tracing."""
 
-from collections.abc import AsyncGenerator, Callable, Container
+from collections.abc import AsyncGenerator, Awaitable, Callable, Container
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -52,10 +52,19 @@ In a node it is a process, in a simulation an actor."""
 
 
 @attrs.frozen
+class SecondClient:
+    """A second execution client. `sync_engine` is the same client with longer deadlines."""
+
+    engine: ExecutionEngine
+    sync_engine: ExecutionEngine
+
+
+@attrs.frozen
 class NodeResources:
     """The resources that the actors of a node use.
 
-    `sync_engine` is the same execution client as `engine`, with longer deadlines for catching up. A node without
+    `sync_engine` is the same execution client as `engine`, with longer deadlines for catching up. `second` is used
+    while that one fails, None if there is none. A node without
     `signer` is a follower. A node without `peer_host` has no peers. `configured` has the ids of the peers that the
     configuration names. A node without `bitcoin` has no Bitcoin node, or its chain has no peg. A node without
     `payment_signer` signs no payments of the peg; `following_signer` is the same one if it is in another process.
@@ -76,6 +85,7 @@ class NodeResources:
     payment_signer: BitcoinSigner | None = None
     following_signer: FollowingSigner | None = None
     checkpoint: Checkpoint | None = None
+    second: SecondClient | None = None
     tracing: Tracing = attrs.field(factory=NoTracing)
     bls: Bls = BLS
     timing: Timing = attrs.field(
@@ -111,6 +121,9 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
         )
         execution = await _execution(valid, timing)
         stack.push_async_callback(_close_engine, execution.engine, timing)
+        if execution.second is not None:
+            stack.push_async_callback(_close_engine, execution.second.engine, timing)
+            await execution.check()
         signers = await stack.enter_async_context(open_payment_signer(valid, clock))
         yield NodeResources(
             context=genesis.context,
@@ -128,6 +141,7 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
             following_signer=signers.remote,
             bitcoin=await stack.enter_async_context(open_bitcoin(config, genesis.context, genesis.state)),
             checkpoint=config.network.checkpoint,
+            second=execution.second,
             tracing=tracing,
         )
 
@@ -187,11 +201,17 @@ def data_of(valid: ValidNode) -> NodeData:
     )
 
 
+async def _no_check() -> None:
+    """A node with one client compares its genesis when the engine actor starts."""
+
+
 @attrs.frozen
 class _Execution:
     engine: ExecutionEngine
     sync_engine: ExecutionEngine
     embedded: "EmbeddedExecution | None" = None
+    second: SecondClient | None = None
+    check: Callable[[], Awaitable[None]] = _no_check
 
 
 async def _execution(valid: ValidNode, timing: Timing) -> _Execution:
@@ -218,7 +238,23 @@ async def _execution(valid: ValidNode, timing: Timing) -> _Execution:
     client = EngineApiClient.connect(
         section.engine_url.text, valid.jwt_secret, SystemClock(), timing.engine_in_slot, url
     )
-    return _Execution(client, client.with_deadlines(timing.engine_catching_up))
+    patient = client.with_deadlines(timing.engine_catching_up)
+    if section.second_engine_url is None or section.second_url is None or valid.second_jwt_secret is None:
+        return _Execution(client, patient)
+    from alysd.integrations.execution.second_client import check_chains
+
+    other = EngineApiClient.connect(
+        section.second_engine_url.text, valid.second_jwt_secret, SystemClock(), timing.engine_in_slot,
+        section.second_url.text,
+    )  # fmt: skip
+    both = (("engine.engine_url", client), ("engine.second_engine_url", other))
+    spec, genesis = valid.genesis.context.spec, valid.genesis.block.block.payload.block_hash
+    return _Execution(
+        client,
+        patient,
+        second=SecondClient(other, other.with_deadlines(timing.engine_catching_up)),
+        check=partial(check_chains, both, spec.chain_id, genesis),
+    )
 
 
 async def _close_engine(engine: ExecutionEngine, timing: Timing) -> None:

@@ -243,6 +243,37 @@ class Timing:
         """The time for which the engine actor is down while its circuit breaker is open: twice `pace`."""
         return 2 * self.pace
 
+    # Two execution clients
+
+    @property
+    def failover_check(self) -> float:
+        """Deadline of the call that shows, before each request of a slot, that the client in use does not hang.
+
+        A quarter of `pace`, so that the other client can serve the request within the same slot. The call reads
+        one header, which takes milliseconds.
+        """
+        return self.pace / 4
+
+    @property
+    def failover_build(self) -> float:
+        """The time that one of two clients has to build: `engine_in_slot.build`, but at most 1.5 times `pace`."""
+        return min(self.engine_in_slot.build, 1.5 * self.pace)
+
+    @property
+    def failover_execute(self) -> float:
+        """The time that one of two clients has to execute a payload: the deadlines of its two calls."""
+        return self.engine_in_slot.new_payload + self.engine_in_slot.receipts
+
+    @property
+    def failover_hold(self) -> float:
+        """The time for which a client that has failed must be level before it is used again: ten times `pace`."""
+        return 10 * self.pace
+
+    @property
+    def failover_longest_hold(self) -> float:
+        """The longest such time. It doubles with each failure within this time of the last return."""
+        return 600.0
+
     @property
     def embedded_build(self) -> float:
         """The time for which the embedded engine executes transactions for one payload: half of `pace`.

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
@@ -52,6 +53,7 @@ class ValidNode:
     execution client, or None for the embedded engine. `network_secret` identifies the node to its peers. It is
     None for a node without peers, and before the node has made its key, at its first start. `account` is the
     development account, if configured. `peg_secret` is the Bitcoin key that signs payments, or None.
+    `second_jwt_secret` is shared with the second execution client, or None if there is none.
     """
 
     config: AlysConfig
@@ -61,6 +63,7 @@ class ValidNode:
     network_secret: bytes | None = attrs.field(repr=False)
     account: EvmAddress | None
     peg_secret: bytes | None = attrs.field(default=None, repr=False)
+    second_jwt_secret: bytes | None = attrs.field(default=None, repr=False)
 
 
 def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
@@ -79,7 +82,8 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
     judged(lambda: check_with_chain(config, spec))
     judged(lambda: _check_places(config))
     judged(lambda: _check_installed(config))
-    jwt_secret = judged(lambda: _jwt_secret(config))
+    jwt_secret = judged(lambda: _jwt_secret(config.engine.jwt_secret_file))
+    second_jwt_secret = judged(lambda: _jwt_secret(config.engine.second_jwt_secret_file))
     account = judged(lambda: _account(config))
     network_secret = judged(lambda: _network_secret(config))
     authority_secret = judged(lambda: _authority_secret(config))
@@ -96,7 +100,9 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
     judged(lambda: signer_tls(config.peg))
     if problems or genesis is None:
         raise InvalidConfig(problems)
-    return ValidNode(config, genesis, authority_secret, jwt_secret, network_secret, account, peg_secret)
+    return ValidNode(
+        config, genesis, authority_secret, jwt_secret, network_secret, account, peg_secret, second_jwt_secret
+    )
 
 
 def genesis_of(spec: ChainSpec) -> Genesis:
@@ -212,12 +218,12 @@ def member_bitcoin_key(config: AlysConfig, genesis: Genesis, secret: bytes | Non
     return XOnlyKey(federation.bitcoin_keys[index])
 
 
-def _jwt_secret(config: AlysConfig) -> bytes | None:
-    if config.engine.jwt_secret_file is None:
+def _jwt_secret(path: Path | None) -> bytes | None:
+    if path is None:
         return None
     from alysd.integrations.execution.auth import read_jwt_secret  # not needed with the embedded engine
 
-    return read_jwt_secret(config.engine.jwt_secret_file)
+    return read_jwt_secret(path)
 
 
 def _network_secret(config: AlysConfig) -> bytes | None:

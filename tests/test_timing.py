@@ -61,7 +61,17 @@ def test_no_handler_may_take_as_long_as_a_stuck_one(timing: Timing) -> None:
     assert timing.storage_read < timing.engine_handler
     assert timing.execution < timing.engine_handler, "block import gives up before the engine actor crashes"
     assert timing.chain_write < timing.storage_write < timing.stuck
+    for answer in (timing.failover_build, 2 * timing.failover_execute, timing.head_update):
+        assert timing.failover_check + 2 * answer < timing.engine_handler, "both clients are asked in one handler"
     assert timing.mining_handler < timing.stuck
+
+
+@every_slot
+def test_another_client_answers_within_the_slot_in_which_the_first_hangs(timing: Timing) -> None:
+    """The slot would be lost, and the vote for the block of another authority."""
+    build = timing.engine_in_slot
+    assert timing.work_ask + timing.failover_check + 2 * build.fill < timing.slot_work
+    assert 2 * timing.failover_check < timing.candidate_execution
 
 
 @every_slot
@@ -119,6 +129,11 @@ def test_a_chain_of_two_seconds_has_these_values() -> None:
         "execution": 12.0,
         "head_update": 2.0,
         "feed_piece": 0.3,
+        "failover_check": 0.5,
+        "failover_build": 1.0,
+        "failover_execute": 3.0,
+        "failover_hold": 20.0,
+        "failover_longest_hold": 600.0,
         "embedded_build": 1.0,
         "health_answer": 5.0,
         "health_checks": 4,

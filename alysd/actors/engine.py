@@ -3,14 +3,23 @@
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import trio
 
 from alysd.consensus.payload import priority_fees
 from alysd.consensus.payload_violations import InvalidPayload
 from alysd.errors import ComponentError, EngineBehind, Malformed, NotNow, WrongChain
-from alysd.messages.engine import BuildPayload, CatchUp, Engine, ExecutePayload, SetForkchoice
+from alysd.messages.engine import (
+    BuildPayload,
+    CatchUp,
+    CheckClient,
+    Engine,
+    ExecutePayload,
+    FollowHead,
+    FollowPayload,
+    SetForkchoice,
+)
 from alysd.messages.events import WorkflowMoved
 from alysd.messages.storage import Storage
 from alysd.nurseries import Actor, Address, MailboxFull, handles, untraced
@@ -19,7 +28,7 @@ from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload
 from alysd.types.execution import PayloadResults
 from alysd.types.hashes import PayloadHash
-from alysd.types.units import Wei
+from alysd.types.units import Height, Wei
 from alysd.types.verdict import Invalid, Syncing, Valid
 from alysd.wire.bridge_logs import burns_in
 from alysd.wire.receipts import proven_gas
@@ -31,13 +40,28 @@ T = TypeVar("T")
 _TURNS = count(1)
 
 
-class EngineActor(Actor[Engine]):
+class ClientReport(Protocol):
+    """Receives what becomes of a client that is one of two (`messages.engine.ClientReported`)."""
+
+    def __call__(self, *, ready: bool, height: Height | None = None, refusal: str = "") -> object:
+        """The client has done what it was told."""
+        ...
+
+
+def no_report(*, ready: bool, height: Height | None = None, refusal: str = "") -> None:
+    """Do nothing: the client is the only one."""
+
+
+class EngineActor(Actor[Engine], partial=True):
     """Makes the execution client build payloads, execute payloads and follow the head. Sends it missing blocks.
 
     `engine` and `sync_engine` call the same client. `sync_engine` has longer deadlines, and sends missing blocks.
     `genesis` is the hash of block 0's payload. While the client is behind, the actor refuses requests with
     `NotNow`, and sends a `CatchUp` to itself after every few blocks. `own` is the actor's address, to which it
     sends these messages. The mailbox of `own` must not drop messages.
+
+    One of two clients has a `report`, which tells `EngineFailover` how far it is. If it has another chain, the
+    other client goes on: this actor fails like one whose client is down.
 
     A client that does not answer causes an `EngineUnavailable`, which crashes the actor; the restart policy
     decides when to try again. The actor's `handle_seconds` should be `Timing.engine_handler`.
@@ -52,8 +76,11 @@ class EngineActor(Actor[Engine]):
         genesis: PayloadHash,
         publish: Callable[[WorkflowMoved], object],
         timing: Timing,
+        report: ClientReport = no_report,
     ) -> None:
         self._engine = engine
+        self._patient = sync_engine
+        self._report = report
         self._own = own
         self._genesis = genesis
         self._timing = timing
@@ -66,21 +93,24 @@ class EngineActor(Actor[Engine]):
         This is not done in `pre_start`, because the rest of the node has to start, and to report its health, even
         if the client does not answer. Raises `WrongChain`, `EngineUnavailable`, `trio.TooSlowError`.
         """
+        self._report(ready=False)
         with trio.fail_after(self._timing.engine_handler):
             found = await self._engine.genesis_hash()
         if found != self._genesis:
-            raise WrongChain(
-                f"the execution client has another chain: its block 0 is {found.hex()}, but this chain's is "
-                f"{self._genesis.hex()}; start the client with this chain's "
-                "execution genesis and an empty data folder"
-            )
+            words = another_genesis(found, self._genesis)
+            if self._report is no_report:
+                raise WrongChain(words)
+            raise ComponentError("execution client", "eth_getBlockByNumber", 0, words)
         self._go_on()
 
     @handles(CatchUp)
     async def catch_up(self, message: CatchUp) -> None:
         """Feed the client for `Timing.feed_piece` seconds."""
-        if message.turn == self._turn and not await self._reconcile.advance(self._timing.feed_piece):
-            self._go_on()
+        if message.turn == self._turn:
+            if await self._reconcile.advance(self._timing.feed_piece):
+                self._report(ready=True)
+            else:
+                self._go_on()
 
     @handles(BuildPayload)
     async def build_payload(self, message: BuildPayload) -> ExecutionPayload:
@@ -116,6 +146,41 @@ class EngineActor(Actor[Engine]):
         Raises `NotNow` while the client catches up. At the end of catching up, the actor sets these blocks itself.
         """
         await self._request(partial(self._engine.set_forkchoice, *message.forkchoice.payload_hashes))
+
+    @handles(CheckClient)
+    async def check_client(self, _message: CheckClient) -> None:
+        """Make a call that a client answers even while it executes a block."""
+        await self._engine.genesis_hash()
+
+    @handles(FollowPayload)
+    async def follow_payload(self, message: FollowPayload) -> None:
+        """Let the client execute a payload. No slot waits for it, so that it has the longer deadline."""
+        if self._reconcile.following:
+            verdict = await self._patient.new_payload(message.payload, message.parent_beacon_block_root)
+            if isinstance(verdict, Invalid):
+                self._report(ready=True, refusal=verdict.reason)
+                return
+            if isinstance(verdict, Syncing):
+                self._fall_back()
+        self._report(ready=self._reconcile.following)
+
+    @handles(FollowHead)
+    async def follow_head(self, message: FollowHead) -> None:
+        """Set the client's head. A client that lacks blocks gets them from the database."""
+        if self._reconcile.following:
+            try:
+                await self._patient.set_forkchoice(*message.forkchoice.payload_hashes)
+            except EngineBehind:
+                self._fall_back()
+            else:
+                self._report(ready=True, height=message.forkchoice.head.height)
+                return
+        self._report(ready=False)
+
+    def _fall_back(self) -> None:
+        """Begin to compare the client with the chain, because it lacks a block."""
+        self._reconcile.doubt()
+        self._go_on()
 
     async def _request(self, request: Callable[[], Awaitable[T]]) -> T:
         """Serve a request. If the client proves to be behind, send blocks to it and serve the request once more.
@@ -157,6 +222,14 @@ class EngineActor(Actor[Engine]):
         except MailboxFull:
             # The waiting requests continue: each of them also sends blocks and queues the next `CatchUp`.
             self._turn = 0
+
+
+def another_genesis(found: PayloadHash, wanted: PayloadHash) -> str:
+    """The error of a client whose block 0 is `found`, and what to do."""
+    return (
+        f"the execution client has another chain: its block 0 is {found.hex()}, but this chain's is "
+        f"{wanted.hex()}; start the client with this chain's execution genesis and an empty data folder"
+    )
 
 
 def _results(payload: ExecutionPayload, receipts: tuple[bytes, ...]) -> PayloadResults:

@@ -8,8 +8,17 @@ import trio
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from alysd.actors.node_metrics import EVENTS, EventCounts, SnapshotCollector, new_registry, none_lost
-from alysd.messages.metrics import FederationCounts, GetCounts, GetFederation, Metrics, NodeCounts, Scrape
+from alysd.messages.metrics import (
+    FederationCounts,
+    GetCounts,
+    GetExecutionClients,
+    GetFederation,
+    Metrics,
+    NodeCounts,
+    Scrape,
+)
 from alysd.nurseries import Actor, Bus, Mailbox, handles
+from alysd.types.execution import ExecutionClientStatus
 
 EVENTS_WAITING = 8192
 """The largest number of events of one type that wait for a scrape: an hour of workflow changes at two per second.
@@ -56,6 +65,12 @@ class MetricsActor(Actor[Metrics]):
         """The federation's last slots and its quorum, up to this moment."""
         self._take_events()
         return self._counts.federation
+
+    @handles(GetExecutionClients)
+    async def get_clients(self, _message: GetExecutionClients) -> tuple[ExecutionClientStatus, ...]:
+        """The state of the node's two execution clients, as last seen."""
+        self._take_events()
+        return self._counts.clients
 
     @handles(Scrape)
     async def scrape(self, message: Scrape) -> bytes:

@@ -12,10 +12,12 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from alysd import __version__
+from alysd.actors.client_metrics import ClientMetrics
 from alysd.actors.federation_metrics import FederationMetrics
 from alysd.messages.bridge import PegHealth
 from alysd.messages.events import (
     BlockProduced,
+    ExecutionClientsSeen,
     HeadMoved,
     OperationsMoved,
     ProductionHalted,
@@ -30,6 +32,7 @@ from alysd.messages.network import PeerInfo
 from alysd.nurseries import ChildSnapshot, Health, State
 from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import Forkchoice
+from alysd.types.execution import ExecutionClientStatus
 from alysd.types.peers import ClockDifference
 from alysd.types.peg import PegTotals
 from alysd.types.peg_operation import PegSummary
@@ -37,6 +40,7 @@ from alysd.types.sync import SyncProgress
 
 EVENTS = (
     BlockProduced,
+    ExecutionClientsSeen,
     HeadMoved,
     OperationsMoved,
     ProductionHalted,
@@ -84,6 +88,7 @@ class EventCounts:
         )
         self._workflow_children: dict[tuple[str, str], Counter] = {}
         self._federation = FederationMetrics(registry)
+        self._clients = ClientMetrics(registry)
         self._blocks = self._misses = self._reorganisations = 0
 
     @property
@@ -95,6 +100,11 @@ class EventCounts:
     def federation(self) -> FederationCounts:
         """The part of the status page about the federation."""
         return self._federation.counts
+
+    @property
+    def clients(self) -> tuple[ExecutionClientStatus, ...]:
+        """The two execution clients on the status page; empty for a node with one."""
+        return self._clients.seen
 
     def add(self, event: object) -> None:
         """Count an event of one of the types in `EVENTS`."""
@@ -113,6 +123,8 @@ class EventCounts:
                 self._reorganisations += removed > 0
             case ProductionHalted():
                 self._halted.inc()
+            case ExecutionClientsSeen(clients):
+                self._clients.add(clients)
             case SlotOver(record):
                 self._federation.slot_over(record)
             case QuorumChanged():

@@ -15,6 +15,7 @@ from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.evidence import Evidence
+from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import Role
 from alysd.types.hashes import displayed
 from alysd.types.peers import ClockDifference
@@ -57,7 +58,7 @@ class NodeReport:
 
     `peers` is None for a node without peers, and while the network actor does not answer. `bitcoin` and `peg` are
     None for a node without a Bitcoin node, and while the Bitcoin watch or the bridge does not answer. `guard` is
-    the signing guard of an authority.
+    the signing guard of an authority. `clients` is empty for a node with one execution client.
     """
 
     context: ChainContext
@@ -75,6 +76,7 @@ class NodeReport:
     peg: PegHealth | None = None
     other_chain_peers: tuple[OtherChainPeer, ...] = ()
     guard: SignedSlot | None = None
+    clients: tuple[ExecutionClientStatus, ...] = ()
 
     def health(self) -> NodeHealth:
         """The node's health. Unhealthy means that it makes no blocks, degraded that something else is wrong."""
@@ -100,6 +102,11 @@ class NodeReport:
         if self.clock_doubt:
             grave.append(self.clock_doubt)
         light += self._peg_reasons()
+        light += [
+            f"the {one.name} execution client is in use: {one.reason}"
+            for one in self.clients
+            if one.active and one.reason
+        ]
         clocks = ClockDifference.of(peer.clock for peer in self.peers or ())
         if clocks is not None and clocks.exceeds(self.context.spec.slot_seconds):
             light.append(str(clocks))
@@ -160,6 +167,7 @@ class NodeReport:
             "sync": None if self.sync is None else _sync_json(self.sync),
             "bitcoin": None if self.bitcoin is None else attrs.asdict(self.bitcoin),
             "peg": None if self.peg is None else _peg_json(self.peg),
+            "execution": [attrs.asdict(one) for one in self.clients] or None,
             "evidence_against": sorted({index for one in self.evidence for index in one.offenders}),
             "federation": None if self.federation is None else _federation_json(self.federation),
             "counts": None if self.counts is None else attrs.asdict(self.counts),

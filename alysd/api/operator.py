@@ -18,7 +18,7 @@ from alysd.consensus.federation import federation_at
 from alysd.errors import Refused
 from alysd.messages.bitcoin_watch import BitcoinWatch, GetBitcoinStatus
 from alysd.messages.bridge import Bridge, GetPegHealth, PegHealth
-from alysd.messages.metrics import GetCounts, GetFederation, Metrics, PortCounts, Scrape
+from alysd.messages.metrics import GetCounts, GetExecutionClients, GetFederation, Metrics, PortCounts, Scrape
 from alysd.messages.network import GetOtherChainPeers, GetPeers, Network
 from alysd.messages.reads import ReadEvidence, ReadForkchoice, ReadLedger, Reads
 from alysd.messages.sync import GetSyncProgress, Sync
@@ -133,13 +133,14 @@ class OperatorPages:
         tip = await _answer(self.reader.ask(ReadForkchoice(), seconds=self.timing.page_ask))
         counts = await _answer(self.metrics.ask(GetCounts(), seconds=self.timing.page_ask))
         evidence = await _answer(self._pieces())
-        peers = others = federation = progress = None
+        peers = others = federation = progress = clients = None
         if self.network is not None:
             peers = await _answer(self.network.ask(GetPeers(), seconds=self.timing.page_ask))
             if peers is not None:
                 others = await _answer(self.network.ask(GetOtherChainPeers(), seconds=self.timing.page_ask))
         if counts is not None:  # else the actor is stuck, and would delay the page once more
             federation = await _answer(self.metrics.ask(GetFederation(), seconds=self.timing.page_ask))
+            clients = await _answer(self.metrics.ask(GetExecutionClients(), seconds=self.timing.page_ask))
         if self.sync is not None and peers is not None:  # for the same reason
             progress = await _answer(self.sync.ask(GetSyncProgress(), seconds=self.timing.page_ask))
         bitcoin, peg = await self._peg()
@@ -160,6 +161,7 @@ class OperatorPages:
             peg,
             others or (),
             self._guard,
+            clients or (),
         )
 
     @property

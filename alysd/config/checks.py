@@ -42,13 +42,32 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
 
 
 def _engine_problems(engine: EngineConfig, blame: Blame) -> list[str]:
+    second = ("second_url", "second_engine_url", "second_jwt_secret_file")
+    given = [name for name in second if getattr(engine, name) is not None]
     if engine.mode != "engine-api":
-        return []
-    return [
+        return [
+            f'{blame(f"engine.{name}")}: engine.{name} needs engine.mode = "engine-api": nothing takes '
+            "the place of the embedded engine"
+            for name in given
+        ]
+    problems = [
         f'{blame("engine.mode")}: engine.mode = "engine-api" needs engine.{name}'
         for name in ("url", "engine_url", "jwt_secret_file")
         if getattr(engine, name) is None
     ]
+    if given:
+        problems += [
+            f"{blame(f'engine.{given[0]}')}: engine.{given[0]} needs engine.{name}: a second client has all three"
+            for name in second
+            if name not in given
+        ]
+    problems += [
+        f"{blame(f'engine.{name}')}: engine.{name} = {getattr(engine, name)} is that of the first client: name "
+        "another client, or remove the options of the second"
+        for name in given
+        if name != "second_jwt_secret_file" and getattr(engine, name) == getattr(engine, name[len("second_") :])
+    ]
+    return problems
 
 
 def _mining_problems(config: AlysConfig, blame: Blame) -> list[str]:

@@ -62,6 +62,21 @@ class EngineConfig:
             INPUT_FILE,
         ),
     )
+    second_url: HttpUrl | None = attrs.field(
+        default=None,
+        metadata=option("the URL of the public RPC of a second client; it needs the two next options"),
+    )
+    second_engine_url: HttpUrl | None = attrs.field(
+        default=None,
+        metadata=option(
+            "the URL of the authenticated port of a second client, which is used while the first fails "
+            '([operating.md](operating.md), "A second execution client")'
+        ),
+    )
+    second_jwt_secret_file: Path | None = attrs.field(
+        default=None,
+        metadata=option("the file with the secret that node and second client share: 32 bytes in hex", INPUT_FILE),
+    )
     keep_states: Literal["recent", "all"] = attrs.field(
         default="recent",
         metadata=option(

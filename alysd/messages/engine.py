@@ -9,10 +9,14 @@ from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.chain import Forkchoice
 from alysd.types.execution import PayloadResults
 from alysd.types.hashes import BlockHash
+from alysd.types.units import Height
 
 
 class Engine:
-    """Protocol of the engine actor."""
+    """Protocol of the engine actor of a client, and of the actor that chooses between two clients.
+
+    `ClientReported` is only for the latter; `CatchUp`, `CheckClient` and `Follow…` are only for the former.
+    """
 
 
 @attrs.frozen
@@ -29,11 +33,15 @@ class ExecutePayload(Ask[Engine, PayloadResults]):
 
     Raises `InvalidPayload` if it is invalid. At `deadline`, a time of trio's clock, the asker has given up: the
     execution then ends with `NotNow`, so that the engine actor is free for the next message.
+
+    `approved` says that a quorum of the authorities has approved the block. With two clients, it decides whether
+    the second may overrule the first (docs/operating.md, "A second execution client").
     """
 
     payload: ExecutionPayload
     parent_beacon_block_root: BlockHash
     deadline: float = attrs.field(default=math.inf, eq=False)
+    approved: bool = attrs.field(default=False, eq=False)
 
 
 @attrs.frozen
@@ -52,3 +60,37 @@ class CatchUp(Tell[Engine]):
     """
 
     turn: int
+
+
+@attrs.frozen
+class CheckClient(Ask[Engine, None]):
+    """Check that the execution client answers. An actor whose client does not answer crashes."""
+
+
+@attrs.frozen
+class FollowPayload(Tell[Engine]):
+    """Execute the payload of a block, so that the client can take over. The actor reports the end."""
+
+    payload: ExecutionPayload
+    parent_beacon_block_root: BlockHash
+
+
+@attrs.frozen
+class FollowHead(Tell[Engine]):
+    """Set the head of a client that is not in use, so that it can take over. The actor reports the end."""
+
+    forkchoice: Forkchoice
+
+
+@attrs.frozen
+class ClientReported(Tell[Engine]):
+    """The client with the index `place` has done what it was last told.
+
+    `ready` says whether it follows the node's chain, apart from blocks that it was not told of; its head has the
+    height `height`, None if that is not known. `refusal` is why it finds a payload invalid, or empty.
+    """
+
+    place: int
+    ready: bool
+    height: Height | None = None
+    refusal: str = ""

@@ -6,6 +6,7 @@ from alysd.messages.auxpow import QueuedWork
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.evidence import Evidence
+from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import SlotRecord
 from alysd.types.hashes import BlsPublicKey
 from alysd.types.peg_operation import OperationMoves
@@ -121,3 +122,10 @@ class WorkQueued:
     """A proof, of a miner of this node or from a peer, is valid and waits for a block to include it."""
 
     work: QueuedWork
+
+
+@attrs.frozen
+class ExecutionClientsSeen:
+    """The state of the node's two execution clients, at each new head and whenever the other one is used."""
+
+    clients: tuple[ExecutionClientStatus, ...]

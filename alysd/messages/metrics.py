@@ -10,6 +10,7 @@ from alysd.messages.network import PeerInfo
 from alysd.nurseries import Ask, ChildSnapshot, FailureKind
 from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import Forkchoice
+from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import SlotRecord
 from alysd.types.peg_operation import PegSummary
 from alysd.types.signing import SignedSlot
@@ -69,6 +70,11 @@ class GetFederation(Ask[Metrics, FederationCounts]):
 @attrs.frozen
 class GetCounts(Ask[Metrics, NodeCounts]):
     """Get the counts that the status page shows."""
+
+
+@attrs.frozen
+class GetExecutionClients(Ask[Metrics, tuple[ExecutionClientStatus, ...]]):
+    """Get the state of the node's two execution clients; empty for a node with one."""
 
 
 @attrs.frozen

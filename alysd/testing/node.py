@@ -46,7 +46,7 @@ from alysd.nurseries import (
     actor,
 )
 from alysd.ports import Gossip, Tracing
-from alysd.resources import NodeResources, PeerHostFactory, clock_watch
+from alysd.resources import NodeResources, PeerHostFactory, SecondClient, clock_watch
 from alysd.testing.chain import ChainHand, authority_secret
 from alysd.testing.engine import FakeEngine
 from alysd.testing.virtual_time import VirtualClock
@@ -160,6 +160,7 @@ async def open_simulated_node(
     spec: ChainSpec,
     *,
     engine: FakeEngine | None = None,
+    second: FakeEngine | None = None,
     mining: MiningConfig = NO_MINING,
     authority: int | None = 0,
     clock: VirtualClock | None = None,
@@ -175,7 +176,8 @@ async def open_simulated_node(
     """Run a node on the database in `folder`. Leaving the `with` block stops the node and closes the database.
 
     `authority` is the index of the authority whose key the node has; None makes a follower. `boot` is the kernel's
-    id of this start of the machine. Without `peer_host` the node has no peers, without `bitcoin` no Bitcoin node.
+    id of this start of the machine. `second` is a second execution client. Without `peer_host` the node has no
+    peers, without `bitcoin` no Bitcoin node.
     `adapt` can change the tree before it starts.
     """
     hand = ChainHand.of(spec)
@@ -200,6 +202,7 @@ async def open_simulated_node(
         peer_host=peer_host,
         bitcoin=None if bitcoin is None else _bitcoin(folder, bitcoin, hand),
         checkpoint=checkpoint,
+        second=None if second is None else SecondClient(second, second),
     )
     changes: list[Change] = []
     health: list[HealthChange] = []

@@ -45,3 +45,16 @@ class PayloadResults:
 
     fees: Wei
     burns: tuple[Burn, ...] = ()
+
+
+@attrs.frozen
+class ExecutionClientStatus:
+    """One of a node's two execution clients, `first` or `second`; `active` is the one in use, for this `reason`.
+
+    `behind` is the number of blocks by which its head is behind the node's, None if that is not known.
+    """
+
+    name: str
+    active: bool
+    behind: int | None
+    reason: str

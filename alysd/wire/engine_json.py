@@ -137,6 +137,11 @@ def block_from_json(value: object) -> tuple[PayloadHash, Height]:
     return PayloadHash(data_field(fields, "hash", 32)), Height(quantity_field(fields, "number"))
 
 
+def chain_id_from_json(value: object) -> int:
+    """Read the answer to `eth_chainId`. Raises `Malformed`."""
+    return quantity_field({"chainId": value}, "chainId")
+
+
 def _withdrawal_to_json(withdrawal: Withdrawal) -> dict[str, str]:
     return {
         "index": hex(withdrawal.index),

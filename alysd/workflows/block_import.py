@@ -206,7 +206,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
 
     async def _execute(self, valid: ValidBlock, ancestry: tuple[ChainState, ...]) -> ExecutedBlock:
         block, seconds = valid.signed.block, self._timing.execution
-        work = ExecutePayload(block.payload, block.parent_hash, trio.current_time() + seconds)
+        work = ExecutePayload(block.payload, block.parent_hash, trio.current_time() + seconds, approved=True)
         results = await self._engine.ask(work, seconds=seconds)
         if not results.burns:
             return complete_block(valid, results, ancestry, self._context)

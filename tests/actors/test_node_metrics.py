@@ -1,5 +1,6 @@
 """The metrics that events and snapshots become."""
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -14,6 +15,7 @@ from alysd.messages.auxpow import QueuedWork
 from alysd.messages.bridge import PegHealth
 from alysd.messages.events import (
     BlockProduced,
+    ExecutionClientsSeen,
     HeadMoved,
     OperationsMoved,
     ProductionHalted,
@@ -31,6 +33,7 @@ from alysd.testing.config_files import CONF
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.bitcoin_watch import BitcoinStatus, Expected
 from alysd.types.chain import Forkchoice
+from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import SlotRecord
 from alysd.types.hashes import ZERO_HASH, AuxHash, BitcoinHash, BlockHash, BlsPublicKey, TransactionHash
 from alysd.types.peg import PegTotals
@@ -101,6 +104,29 @@ def test_work_and_workflow_states_are_counted() -> None:
     assert found["alysd_works_queued_total{}"] == 1
     assert found["alysd_workflow_changes_total{state=Building,workflow=block production}"] == 2
     assert found["alysd_workflow_changes_total{state=Signing,workflow=block production}"] == 1
+
+
+def clients_seen(active: str, behind: int | None) -> ExecutionClientsSeen:
+    """The second client is `behind`, and `active` is in use."""
+    return ExecutionClientsSeen(
+        (
+            ExecutionClientStatus("first", active == "first", 0, ""),
+            ExecutionClientStatus("second", active == "second", behind, ""),
+        )
+    )
+
+
+def test_execution_clients_are_shown_and_their_changes_counted() -> None:
+    """Nobody would notice that the first client is gone until the second goes too."""
+    found, _ = counted(
+        *(clients_seen(*one) for one in (("first", 0), ("first", 3), ("second", 0), ("first", None)))
+    )
+    assert found["alysd_execution_client_switches_total{}"] == 2
+    assert found["alysd_execution_client_active{client=first}"] == 1
+    assert found["alysd_execution_client_active{client=second}"] == 0
+    assert found["alysd_execution_client_behind_blocks{client=first}"] == 0
+    assert math.isnan(found["alysd_execution_client_behind_blocks{client=second}"])
+    assert not [key for key in counted()[0] if "client_active" in key], "a node with one client has none"
 
 
 def test_other_events_count_nothing() -> None:
@@ -285,7 +311,8 @@ def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> Non
     over = SlotOver(SlotRecord(Slot(7), 0, 0.1, (0,), quorum=True))
     deposit = PegOperation(OperationState.MINTED, Sat(1), deposit=BitcoinHash(bytes(32)))
     moved = OperationsMoved(OperationMoves(Height(9), (deposit,), 0))
-    counts, _ = counted(WorkflowMoved("block production", "Building"), over, moved)
+    clients = clients_seen("first", 0)
+    counts, _ = counted(WorkflowMoved("block production", "Building"), over, moved, clients)
     head = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])
     sync = SyncProgress(Height(5), Height(2005), 20.0, 3)
     bitcoin = BitcoinStatus(800_000, 800_000, None)

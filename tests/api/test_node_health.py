@@ -14,6 +14,7 @@ from alysd.messages.network import OtherChainPeer, PeerInfo
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.testing.blocks import GENESIS, context_of
 from alysd.types.chain import Forkchoice
+from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import SlotRecord, SlotSteps
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, displayed
 from alysd.types.signing import SignedSlot, UnknownApproval
@@ -194,6 +195,21 @@ def test_strangers_do_not_decide_whether_the_clock_is_right() -> None:
             "the clock of this machine is 60.0 s behind the clocks of 4 strangers: check its time synchronisation",
         )
     assert attrs.evolve(node, peers=members + strangers).health().status == "healthy"
+
+
+def test_a_node_that_uses_its_second_execution_client_is_degraded() -> None:
+    """The next failure would stop its blocks."""
+    reason = "the first client failed: no answer"
+    clients = (ExecutionClientStatus("first", False, None, ""), ExecutionClientStatus("second", True, 0, reason))
+    node = attrs.evolve(report(child("chain")), clients=clients)
+    said = ("the second execution client is in use: the first client failed: no answer",)
+    assert (node.health().status, node.health().reasons) == ("degraded", said)
+
+    async def main() -> None:
+        assert node.as_json()["execution"][1] == {"name": "second", "active": True, "behind": 0, "reason": reason}
+        assert report(child("chain")).as_json()["execution"] is None
+
+    trio.run(main)
 
 
 def test_everything_is_said_as_json() -> None:

@@ -39,6 +39,40 @@ def test_a_real_client_needs_its_addresses_and_its_secret(tmp_path: Path) -> Non
 PEER = "/ip4/192.0.2.7/tcp/9333/p2p/16Uiu2HAm8ZGMjT2tREXHaUFoJQpfKos93LXhngv6s2oXjRe4YmQt"
 
 
+SECOND = {
+    "second_url": "http://127.0.0.1:2",
+    "second_engine_url": "http://127.0.0.1:3",
+    "second_jwt_secret_file": "{folder}/jwt.hex",
+}
+FIRST = ("engine.mode=engine-api", "engine.url=http://127.0.0.1:5", "engine.engine_url=http://127.0.0.1:6")
+
+
+def second_client(folder: Path, **changed: str) -> list[str]:
+    """The problems of a configuration with the options of a second client; an empty one is left out."""
+    (folder / "jwt.hex").write_text("ab" * 32)
+    options = {name: value.format(folder=folder) for name, value in {**SECOND, **changed}.items() if value}
+    first = (*FIRST, f"engine.jwt_secret_file={folder}/jwt.hex")
+    return problems(folder_with(folder), *first, *(f"engine.{name}={value}" for name, value in options.items()))
+
+
+@pytest.mark.parametrize("missing", list(SECOND))
+def test_a_second_execution_client_has_all_three_options(missing: str, tmp_path: Path) -> None:
+    """The node would start without it, although its operator has named one."""
+    (found,) = second_client(tmp_path, **{missing: ""})
+    assert found.endswith(f"needs engine.{missing}: a second client has all three")
+
+
+@pytest.mark.parametrize(("option", "same"), [("second_url", 5), ("second_engine_url", 6)])
+def test_the_second_execution_client_is_another_one(option: str, same: int, tmp_path: Path) -> None:
+    (found,) = second_client(tmp_path, **{option: f"http://127.0.0.1:{same}"})
+    assert f"engine.{option} = http://127.0.0.1:{same} is that of the first client" in found
+
+
+def test_the_embedded_engine_has_no_second_client(tmp_path: Path) -> None:
+    (found,) = problems(folder_with(tmp_path), "engine.second_url=http://127.0.0.1:2")
+    assert 'engine.second_url needs engine.mode = "engine-api"' in found
+
+
 def test_peers_need_an_address_of_this_node(tmp_path: Path) -> None:
     """The node would start without a network, although its operator has named peers."""
     (found,) = problems(folder_with(tmp_path), f"network.peers={PEER}")

@@ -21,6 +21,7 @@ from alysd.wire.engine_json import (
     attributes_to_json,
     block_from_json,
     built_payload_from_json,
+    chain_id_from_json,
     forkchoice_from_json,
     forkchoice_to_json,
     payload_to_json,
@@ -107,6 +108,11 @@ class EngineApiClient:
         """The hash of the client's block 0."""
         block = await self._engine.call("eth_getBlockByNumber", "0x0", False, seconds=self._deadlines.lookup)
         return self._read("eth_getBlockByNumber", block_from_json, block)[0]
+
+    async def chain_id(self) -> int:
+        """The client's chain id, from the public port: EthereumJS does not tell it on the other one."""
+        answer = await self._eth.call("eth_chainId", seconds=self._deadlines.lookup)
+        return self._read("eth_chainId", chain_id_from_json, answer)
 
     async def knows(self, payload: PayloadHash) -> bool:
         """Whether the client has this block, on any branch.

@@ -1,8 +1,6 @@
 """How the node handles the answers of an execution client, which a script gives instead of the network."""
 
 import json
-import math
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
@@ -12,8 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from alysd.errors import ComponentError, EngineBehind, EngineUnavailable
-from alysd.integrations.execution.engine_api import COMPONENT, EngineApiClient
-from alysd.integrations.json_rpc_client import JsonRpcClient
+from alysd.integrations.execution.engine_api import EngineApiClient
 from alysd.testing.engine import transfer_receipts
 from alysd.testing.virtual_time import VirtualClock
 from alysd.timing import Timing
@@ -21,11 +18,10 @@ from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, PayloadHash
 from alysd.types.verdict import Invalid, Valid
 from alysd.wire.engine_json import payload_to_json
+from tests.integrations.execution.scripted_engine import HANGS, IN_SLOT, URL, Acts, Refusal, Result, Server, after
 from tests.wire.samples import PAYLOAD
 
-IN_SLOT = Timing(2).engine_in_slot
 CATCHING_UP = Timing(2).engine_catching_up
-URL = "http://127.0.0.1:8551"
 HEAD, SAFE, FINAL = (PayloadHash(bytes([mark]) * 32) for mark in (1, 2, 3))
 ROOT = BlockHash(b"\x0b" * 32)
 ATTRIBUTES = PayloadAttributes(HEAD, ROOT, 10, bytes(32), BURN_ADDRESS, ())
@@ -33,61 +29,6 @@ VALID = {"status": "VALID", "latestValidHash": None, "validationError": None}
 SYNCING = {"status": "SYNCING", "latestValidHash": None, "validationError": None}
 BUILT = {"executionPayload": payload_to_json(PAYLOAD), "blockValue": "0x0"}
 BLOCK = {"hash": "0x" + PAYLOAD.block_hash.hex(), "number": "0x7"}
-
-Result = dict[str, Any] | list[Any] | str | None
-
-
-@attrs.define
-class Server:
-    """Answers each method with what is set for it: a result, an error, or whatever a function does."""
-
-    answers: dict[str, Any]
-    requests: list[dict[str, Any]] = attrs.Factory(list[dict[str, Any]])
-    times: list[float] = attrs.Factory(list[float])
-
-    async def handle(self, request: httpx.Request) -> httpx.Response:
-        call = json.loads(request.content)
-        self.requests.append(call)
-        self.times.append(trio.current_time())
-        answer = self.answers[call["method"]]
-        if isinstance(answer, Acts):
-            answer = await answer.act()
-        if isinstance(answer, httpx.Response):
-            return answer
-        if isinstance(answer, Refusal):
-            return httpx.Response(200, json={"id": 1, "error": {"code": answer.code, "message": answer.words}})
-        return httpx.Response(200, json={"jsonrpc": "2.0", "id": 1, "result": answer})
-
-    def client(self) -> EngineApiClient:
-        transport = httpx.MockTransport(self.handle)
-        rpc = JsonRpcClient(COMPONENT, URL, EngineUnavailable, version="2.0", transport=transport)
-        return EngineApiClient(URL, rpc, rpc, IN_SLOT)
-
-    @property
-    def methods(self) -> list[str]:
-        return [call["method"] for call in self.requests]
-
-
-@attrs.frozen
-class Acts:
-    act: Callable[[], Awaitable[Result]]
-
-
-@attrs.frozen
-class Refusal:
-    code: int
-    words: str
-
-
-def after(seconds: float, result: Result) -> "Acts":
-    async def answer() -> Result:
-        await trio.sleep(seconds)
-        return result
-
-    return Acts(answer)
-
-
-HANGS = after(math.inf, None)
 
 
 async def test_genesis_is_block_zero() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import alysd
 import alysd.messages.log
-from alysd.messages.log import bitcoin, chain, clients, miner, network, payments, peg, process, signer
+from alysd.messages.log import bitcoin, chain, clients, execution, miner, network, payments, peg, process, signer
 from alysd.messages.log.base import Bits, LogEvent, counted, log
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, EvmAddress, TransactionHash
 from alysd.types.peg_operation import OperationState, PegOperation
@@ -151,6 +151,24 @@ EXAMPLES: dict[LogEvent, str] = {
     ),
     chain.PoolJournalFailed("/d/pool.journal", "No space left on device"): (
         "engine|waiting transactions would not survive a restart: /d/pool.journal: No space left on device"
+    ),
+    execution.ExecutionClientAway("no answer"): (
+        "engine|a client does not answer yet, so its chain id is not checked: no answer"
+    ),
+    execution.ExecutionClientTakesOver("second", "the first client failed: no answer"): (
+        "engine|the second execution client takes over: the first client failed: no answer"
+    ),
+    execution.ExecutionGivenBack("first", Height(9)): (
+        "engine|the first execution client is used again, from block 9 on"
+    ),
+    execution.ExecutionClientsUnusable("no answer"): "engine|neither execution client can be used: no answer",
+    execution.ExecutionClientUsable("first"): "engine|the first execution client can be used again",
+    execution.ExecutionClientOverruled("first", Height(9), "gas"): (
+        "engine|the first execution client refuses block 9, which a quorum has approved and the other client "
+        "finds valid: gas"
+    ),
+    execution.ExecutionClientsDiffer("second", "gas"): (
+        "engine|the second execution client, which is not in use, refuses a payload: gas"
     ),
     clients.RequestFailed("alys", "KeyError: 1", ""): "alys|a request failed: KeyError: 1",
     clients.ClientsTurnedAway("alys", 1, 0, 2): (

@@ -1,0 +1,245 @@
+"""Two execution clients as one: the first is used, and the second while the first hangs, fails or contradicts.
+
+Each client has an `EngineActor` of its own, which keeps it level with the chain from the database.
+`EngineFailover` takes the messages for the engine and passes each on to the client in use. The other one is only
+told what to execute and follow (`client_book`), so that no slot waits for it. docs/operating.md, "A second
+execution client", says when which client is used.
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import attrs
+import trio
+
+from alysd.actors.client_book import ClientBook
+from alysd.actors.engine import ClientReport
+from alysd.consensus.payload_violations import InvalidPayload
+from alysd.errors import NotNow, Refused
+from alysd.messages.engine import (
+    BuildPayload,
+    CheckClient,
+    ClientReported,
+    Engine,
+    ExecutePayload,
+    FollowHead,
+    FollowPayload,
+    SetForkchoice,
+)
+from alysd.messages.events import ExecutionClientsSeen
+from alysd.messages.log.base import log
+from alysd.messages.log.execution import (
+    ExecutionClientOverruled,
+    ExecutionClientsDiffer,
+    ExecutionClientsUnusable,
+    ExecutionClientTakesOver,
+    ExecutionClientUsable,
+    ExecutionGivenBack,
+)
+from alysd.nurseries import Actor, Address, Ask, NotAnswered, handles
+from alysd.timing import Timing
+from alysd.types.block import ExecutionPayload
+from alysd.types.chain import Forkchoice
+from alysd.types.execution import ExecutionClientStatus, PayloadResults
+from alysd.types.units import Height
+
+R = TypeVar("R")
+
+
+def reports_to(failover: Address[Engine], place: int) -> ClientReport:
+    """How the engine actor of the client with the index `place` reports to the actor behind `failover`."""
+
+    def report(*, ready: bool, height: Height | None = None, refusal: str = "") -> None:
+        with suppress(NotAnswered):  # while the node stops
+            failover.tell(ClientReported(place, ready, height, refusal))
+
+    return report
+
+
+@attrs.define
+class FailoverMemory:
+    """The state of the two clients, the first and the second. It outlives a restart of `EngineFailover`.
+
+    `active` is the index of the client in use, for this `reason`, which is empty for the first one. `newest` is
+    the last forkchoice of the node. `usable` is false while neither client answers.
+    """
+
+    clients: tuple[ClientBook, ClientBook]
+    active: int = 0
+    reason: str = ""
+    newest: Forkchoice | None = None
+    usable: bool = True
+
+    @classmethod
+    def of(cls, first: Address[Engine], second: Address[Engine]) -> "FailoverMemory":
+        """The memory at the start of a node: the first client is in use."""
+        return cls((ClientBook("first", first), ClientBook("second", second)))
+
+    @property
+    def used(self) -> ClientBook:
+        """The client in use."""
+        return self.clients[self.active]
+
+    @property
+    def other(self) -> ClientBook:
+        """The client that is not in use."""
+        return self.clients[1 - self.active]
+
+    def statuses(self) -> tuple[ExecutionClientStatus, ...]:
+        """The state of both clients, for operators."""
+        return tuple(
+            ExecutionClientStatus(
+                book.name, book is self.used, book.behind(self.newest), self.reason if book is self.used else ""
+            )
+            for book in self.clients
+        )
+
+
+class EngineFailover(Actor[Engine], partial=True):
+    """Passes each request on to the client in use, and to the other one if that one fails.
+
+    The other client takes over with its answer to the request that the first did not serve. It gives none while it
+    lacks the state for it (`EngineActor`), so that it never builds on another state than the chain's, or judges by
+    one.
+    """
+
+    def __init__(
+        self, memory: FailoverMemory, publish: Callable[[ExecutionClientsSeen], object], timing: Timing
+    ) -> None:
+        self._memory = memory
+        self._publish = publish
+        self._timing = timing
+
+    @handles(BuildPayload)
+    async def build_payload(self, message: BuildPayload) -> ExecutionPayload:
+        """Build with the client in use. Raises `NotNow` if no client does."""
+        return await self._checked(message, self._timing.failover_build)
+
+    @handles(ExecutePayload)
+    async def execute_payload(self, message: ExecutePayload) -> PayloadResults:
+        """Execute with the client in use. The other one executes the payload too, and nothing waits for it.
+
+        Raises what `EngineActor.execute_payload` raises.
+        """
+        self._memory.other.tell(FollowPayload(message.payload, message.parent_beacon_block_root))
+        seconds = self._timing.failover_execute
+        try:
+            return await self._checked(message, seconds, message.deadline)
+        except InvalidPayload as error:
+            if not message.approved:
+                raise
+            return await self._overruled(message, error)
+
+    @handles(SetForkchoice)
+    async def set_forkchoice(self, message: SetForkchoice) -> None:
+        """Set the head of both clients; only the one in use is waited for. This is the moment to give back."""
+        memory = self._memory
+        memory.other.expect(memory.newest)
+        memory.newest = message.forkchoice
+        memory.other.tell(FollowHead(message.forkchoice))
+        try:
+            await self._served(message, self._timing.head_update)
+            memory.used.height = message.forkchoice.head.height
+            await self._give_back(message)
+        finally:
+            self._publish(ExecutionClientsSeen(memory.statuses()))
+
+    @handles(ClientReported)
+    async def client_reported(self, message: ClientReported) -> None:
+        """Note how far a client is, and tell the one that is not in use what it has not been told yet."""
+        memory = self._memory
+        book = memory.clients[message.place]
+        if message.refusal:
+            log(ExecutionClientsDiffer(book.name, message.refusal))
+        book.reported(message.height, memory.newest, ready=message.ready)
+        if book is memory.other:
+            book.tell_next(memory.newest)
+
+    async def _checked(self, message: Ask[Engine, R], seconds: float, deadline: float = math.inf) -> R:
+        """Serve a request for which a slot waits. A client that hangs is noticed in a fraction of `seconds`."""
+        try:
+            await self._memory.used.address.ask(CheckClient(), seconds=self._timing.failover_check)
+        except NotAnswered as error:
+            return await self._by_other(message, seconds, error)
+        return await self._served(message, seconds, deadline)
+
+    async def _served(self, message: Ask[Engine, R], seconds: float, deadline: float = math.inf) -> R:
+        """Serve a request whose asker gives up at `deadline`."""
+        try:
+            answer = await self._memory.used.address.ask(message, seconds=seconds)
+        except NotNow as error:
+            if trio.current_time() >= deadline:
+                raise  # the author of the block decides how long it takes: it is not the client's failure
+            return await self._by_other(message, seconds, error)
+        except NotAnswered as error:
+            return await self._by_other(message, seconds, error)
+        if not self._memory.usable:
+            self._memory.usable = True
+            log(ExecutionClientUsable(self._memory.used.name))
+        return answer
+
+    async def _by_other(self, message: Ask[Engine, R], seconds: float, failure: Exception) -> R:
+        """Let the other client serve a request. If it does, it is in use from now on.
+
+        Raises `NotNow`, or the first client's `failure` if that is one, when the other does not serve it either.
+        """
+        memory = self._memory
+        try:
+            answer = await memory.other.address.ask(message, seconds=seconds)
+        except (NotAnswered, NotNow) as error:
+            words = f"the {memory.used.name} client: {failure}; the {memory.other.name} client: {error}"
+            if memory.usable and isinstance(failure, NotAnswered):
+                memory.usable = False
+                log(ExecutionClientsUnusable(words))
+            raise NotNow(f"no execution client serves the request: {words}") from error
+        except Refused:
+            self._switch(str(failure))
+            raise
+        self._switch(str(failure))
+        return answer
+
+    async def _overruled(self, message: ExecutePayload, error: InvalidPayload) -> PayloadResults:
+        """Ask the other client about a block that a quorum has approved, but the client in use finds invalid.
+
+        If it finds the block valid, it agrees with a quorum of the authorities, and is in use from now on. This
+        gives no approval of the block: block import never does.
+        """
+        memory = self._memory
+        try:
+            results = await memory.other.address.ask(message, seconds=self._timing.failover_execute)
+        except (NotAnswered, Refused):
+            raise error from None
+        log(ExecutionClientOverruled(memory.used.name, message.payload.block_number, error.reason))
+        self._switch(f"it finds block {message.payload.block_number} invalid, which a quorum has approved")
+        return results
+
+    def _switch(self, reason: str) -> None:
+        """Use the other client, because the client in use has failed."""
+        memory = self._memory
+        memory.used.failed(self._timing)
+        memory.reason = f"the {memory.used.name} client failed: {reason}"
+        memory.active, memory.usable = 1 - memory.active, True
+        memory.used.drop_waiting()
+        log(ExecutionClientTakesOver(memory.used.name, memory.reason))
+        if memory.active == 0:
+            memory.reason = ""
+            memory.used.returned()
+        self._publish(ExecutionClientsSeen(memory.statuses()))
+
+    async def _give_back(self, message: SetForkchoice) -> None:
+        """Use the first client again, if it has been level for long enough and accepts the head."""
+        memory = self._memory
+        first = memory.clients[0]
+        if memory.active == 0 or not first.proved():
+            return
+        try:
+            await first.address.ask(message, seconds=self._timing.failover_check)
+        except (NotAnswered, NotNow):
+            first.failed(self._timing)
+            return
+        first.returned()
+        first.height = message.forkchoice.head.height
+        memory.active, memory.reason = 0, ""
+        log(ExecutionGivenBack(first.name, message.forkchoice.head.height))
