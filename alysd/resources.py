@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
 
 PeerHostFactory = Callable[[Address[PeerHost], Address[Network], Address[PeerRequests]], ChildSpec]
-"""Makes the child that runs the peer host behind the first address. The host reports to the others.
+"""Makes the child that runs the peer host behind the first address. The host reports to the other two addresses.
 
-In a node it is a process, in a simulation an actor."""
+The child is a process in a node, and an actor in a simulation."""
 
 
 @attrs.frozen

@@ -138,6 +138,7 @@ class NodeData:
         """Check that the folder shows no use of the key.
 
         Only the key's owner knows whether another node has used it.
+
         Raises `DataMismatch` if the folder has a guard, or if its chain has begun. In the second case, `accept`
         makes a guard that is safe for every key. Raises `ConfigError` for a follower. Changes nothing.
         """
@@ -153,7 +154,7 @@ class NodeData:
             )
 
     def write_first_guard(self) -> None:
-        """Write the guard of a key that no node has used, and the payment record of its Bitcoin key.
+        """Write the guard of a key that no node has used, and the payment record of the member's Bitcoin key.
 
         The folder must exist. Raises `StoreError`.
         """
