@@ -67,7 +67,7 @@ class AlysSide:
         base, fees = quantity_field(block, "baseFeePerGas", 256), 0
         found = [object_of(one, "receipt") for one in list_field(receipts, "receipts", _MAX_ITEMS)]
         if len(found) != len(transactions):
-            raise Malformed(f"block {number}: {len(transactions)} transactions and {len(found)} receipts")
+            raise Malformed(f"block {number} has {len(transactions)} transactions, but {len(found)} receipts")
         for transaction, receipt in zip(transactions, found, strict=True):
             fees += quantity_field(receipt, "gasUsed") * _priority_fee(transaction, base)
             for log in list_field(receipt, "logs", _MAX_ITEMS):

@@ -55,7 +55,8 @@ def check_evidence(evidence: Evidence, federation: Federation, genesis: BlockHas
                 f"{displayed(approved.block.parent)}"
             )
         if len(signers) != len(federation.authorities):
-            raise BadEvidence(f"{len(signers)} bits of approvals for {len(federation.authorities)} authorities")
+            members = len(federation.authorities)
+            raise BadEvidence(f"the approvals have {len(signers)} bits, and there are {members} authorities")
         keys = [key for key, signed in zip(federation.authorities, signers, strict=True) if signed]
         if not verify(keys, approval_message(genesis, block), approved.approvals.signature):
             raise BadEvidence(

@@ -47,7 +47,7 @@ def read_guard(path: Path, key: BlsPublicKey) -> SignedSlot | None:
         raise Corrupt(f"the signing guard {path} is a folder: move it away, then run `alysd recover`") from None
     except OSError as error:
         raise StoreError(
-            f"cannot read the signing guard {path}: {error.strerror}; check the disk and its mode"
+            f"cannot read the signing guard {path}: {error.strerror}; check the disk and the mode of the file"
         ) from error
     found = _FORM.fullmatch(text)
     if found is None or sha256(found[1].encode()).hex() != found[9]:

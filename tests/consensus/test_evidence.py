@@ -119,7 +119,7 @@ LOCKED_TWO = attrs.evolve(TWO.first, parent=proof(6, BlockHash(bytes(32))))
             Evidence(
                 attrs.evolve(TWO.first, approvals=attrs.evolve(TWO.first.approvals, signers=(True,))), TWO.second
             ),
-            "1 bits of approvals for 4",
+            "the approvals have 1 bits, and there are 4",
         ),
         (
             Evidence(TWO.first, attrs.evolve(TWO.second, approvals=TWO.first.approvals)),

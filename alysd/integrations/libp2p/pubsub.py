@@ -233,6 +233,6 @@ async def _read_frame(stream: Stream) -> bytes:
         if shift > 21:
             raise BadFrame("the length of a frame has more than 4 bytes")
     if length > limits.RPC_BYTES:
-        raise BadFrame(f"a frame of {length} bytes; at most {limits.RPC_BYTES} are accepted")
+        raise BadFrame(f"a frame has {length} bytes; at most {limits.RPC_BYTES} are accepted")
     with trio.fail_after(limits.BODY_SECONDS):
         return await stream.read_exactly(length)
