@@ -32,6 +32,10 @@ def check_approval(
         raise WouldDoubleSign(
             f"slot {slot} is before slot {last.slot}, the last slot in which this key has signed"
         )
+    if slot == last.slot and last.recovering:
+        raise WouldDoubleSign(
+            f"slot {slot}: the signing guard of this key was lost, and it may have signed in each slot up to this"
+        )
     if slot == last.slot and block != last.block:
         raise WouldDoubleSign(
             f"slot {slot}: this key has already signed block {displayed(last.block)} in this slot, "

@@ -59,15 +59,20 @@ def test_a_search_finds_no_scenario_that_breaks_an_invariant(scenario: Federatio
 
 
 def test_a_federation_without_the_lock_is_caught() -> None:
-    """Of the first 24 seeds of a minute, 16 and 17 find it: with `--without-lock --seeds 24 --minutes 1`."""
-    caught: list[str] = []
-    for seed in (16, 17):
-        try:
-            with without_lock():
-                run_scenario(draw_scenario(seed, 4, 1.0))
-        except InvariantBroken as error:
-            caught.append(str(error))
-    assert any("but its lock is slot" in text for text in caught)
+    """One of 14 seeds of a minute finds it (docs/testing.md). Changes of the node change which; it was 21."""
+    broken = (broken_without_lock(seed) for seed in (21, *range(1, 101)))
+    found = next((text for text in broken if text), "")
+    assert "but its lock is slot" in found
+
+
+def broken_without_lock(seed: int) -> str:
+    """The broken invariant of a minute in which the members ignore their locks; empty if there is none."""
+    try:
+        with without_lock():
+            run_scenario(draw_scenario(seed, 4, 1.0))
+    except InvariantBroken as error:
+        return str(error)
+    return ""
 
 
 @pytest.mark.parametrize("members", [1, 3, 7])

@@ -39,6 +39,7 @@ def run_all(options: argparse.Namespace) -> int:
     passed = 0
     for seed in range(options.seed, options.seed + options.seeds):
         name = f"--seed {seed} --members {options.members} --minutes {options.minutes:g}" + " --peg" * options.peg
+        name += " --without-lock" * options.without_lock
         if options.log is not None and options.log.exists() and name in options.log.read_text().splitlines():
             passed += 1
             continue
