@@ -41,9 +41,11 @@ def load_configuration(args: argparse.Namespace) -> "ValidNode":
     problems.
     """
     from alysd.config.chain_spec import load_chain_files
+    from alysd.config.checks import check_bootnodes
     from alysd.config.load import load_config
     from alysd.validation import validate_node
 
     config = load_config(args.config, environment=os.environ, overrides=args.overrides)
     chain = load_chain_files(config.chain.spec)
+    check_bootnodes(config, chain.bootnodes, chain.spec)
     return validate_node(config.with_bootnodes(chain.bootnodes), chain.spec)

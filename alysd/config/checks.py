@@ -1,7 +1,7 @@
 """Checks rules that involve several options, or options and the chain specification."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
 from alysd.config.model import AlysConfig, BitcoinConfig, EngineConfig, NetworkConfig, PegConfig
@@ -10,6 +10,7 @@ from alysd.config.problems import InvalidConfig, Setting, Source
 from alysd.config.values import MAX_SOCKET_PATH
 from alysd.consensus.auxpow import target_of
 from alysd.types.chain_spec import ChainSpec, has_peg
+from alysd.types.peers import PeerAddress
 
 Blame = Callable[[str], str]
 """Gives the source of an option's value in words, such as the file and line, for the start of an error message."""
@@ -195,3 +196,21 @@ def _account_problems(config: AlysConfig, spec: ChainSpec) -> list[str]:
     if len(spec.authorities) > 1:
         problems.append(f"{needs} the chain {spec.name} has {len(spec.authorities)} authorities")
     return problems
+
+
+def check_bootnodes(config: AlysConfig, bootnodes: Sequence[PeerAddress], spec: ChainSpec) -> None:
+    """Raise `InvalidConfig` if an authority would treat followers as members of its federation.
+
+    A node trusts its configured peers more than strangers: they are not blamed for missing answers, have places of
+    their own, and decide whether its clock is right. The bootnodes of an authority that names no peers have this
+    trust. If there are more of them than authorities, some are followers, which anybody can run.
+    """
+    alone = config.chain.authority_key_file is None or len(spec.authorities) == 1
+    if alone or config.network.address is None or config.network.peers or len(bootnodes) <= len(spec.authorities):
+        return
+    problem = (
+        f'chain.spec = "{config.chain.spec}": it has {len(bootnodes)} bootnodes and {len(spec.authorities)} '
+        "authorities, so some bootnodes are followers, which this authority would trust like members: name the "
+        "other members in network.peers, or only the members in bootnodes"
+    )
+    raise InvalidConfig([problem])

@@ -1,5 +1,6 @@
 """Rules between several options, and between options and the chain."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import attrs
@@ -7,13 +8,15 @@ import pytest
 
 from alysd.config.addresses import SignerAddress
 from alysd.config.chain_spec import load_chain_spec
-from alysd.config.checks import check_with_chain
+from alysd.config.checks import check_bootnodes, check_with_chain
 from alysd.config.problems import InvalidConfig
 from alysd.config.show import show_config
+from alysd.testing.blocks import make_spec
 from alysd.testing.config_files import CONF, folder_with, load, problems_of
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Height
+from alysd.wire.multiaddress import parse_peer_address
 
 PAYS = "mining.fee_recipient=0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
 
@@ -250,3 +253,29 @@ def test_a_signer_needs_a_member_with_a_bitcoin_node(tmp_path: Path) -> None:
     assert "needs chain.authority_key_file, which says which member this is" in second
     assert 'signer = "unix:/s"' in show_config(config)
     assert str(SignerAddress(None, "::1", 5)) == "tls://[::1]:5"
+
+
+@pytest.mark.parametrize(
+    ("members", "bootnodes", "options", "refused"),
+    [
+        (4, 5, (), True),
+        (4, 4, (), False),
+        (4, 5, (f"network.peers={PEER}",), False),
+        (1, 5, (), False),
+    ],
+    ids=["followers among them", "members only", "peers are named", "alone"],
+)
+def test_an_authority_does_not_trust_followers_like_members(
+    tmp_path: Path, members: int, bootnodes: int, options: tuple[str, ...], refused: bool
+) -> None:
+    """Followers were published as bootnodes, and so had the rights of members at each member without `peers`."""
+    peers, spec = (parse_peer_address(PEER),) * bootnodes, make_spec(members)
+    config = load(folder_with(tmp_path), "network.address=127.0.0.1:9333", *options)
+    assert config.chain.authority_key_file is not None
+    with pytest.raises(InvalidConfig) if refused else nullcontext() as caught:
+        check_bootnodes(config, peers, spec)
+    if caught is not None:
+        (found,) = problems_of(caught.value)
+        assert "it has 5 bootnodes and 4 authorities, so some bootnodes are followers" in found
+    follower = attrs.evolve(config, chain=attrs.evolve(config.chain, authority_key_file=None))
+    check_bootnodes(follower, peers, spec)
