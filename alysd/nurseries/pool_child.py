@@ -69,7 +69,7 @@ class PoolChild(SupervisorChild):
         raise WrongState(self.name, "add a child to", f"it is a pool, and {spec.name} is not one of its workers")
 
     def reopen(self) -> None:
-        """Accept messages, unless operators have stopped all workers. They wait until a worker has started."""
+        """Accept messages, unless operators have stopped all workers. Messages wait until a worker has started."""
         if any(child.desired in WANTED for child in self.children.values()):
             self.address.open()
 

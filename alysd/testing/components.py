@@ -96,7 +96,7 @@ def folder() -> Path:
 
 
 def require(name: str) -> Path:
-    """The path of the program `name`. If it is missing, this does what `missing` does."""
+    """The path of the program `name`. If it is missing, skip or fail the test (`missing`)."""
     return find(name) or missing(name)
 
 

@@ -89,7 +89,7 @@ class FrameReader:
         while end - at >= head:
             size, kind, link, number = unpack(data, at)
             if size > self.max_bytes:
-                raise MalformedFrame(f"a frame has {size} bytes; at most {self.max_bytes} are accepted")
+                raise MalformedFrame(f"a frame of {size} bytes; at most {self.max_bytes} are accepted")
             following = at + head + size
             if following > end:
                 break
