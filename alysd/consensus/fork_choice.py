@@ -179,7 +179,7 @@ class Tree:
             return None
         for other in self._down(self._tip.head, self._tip.finalized):
             if other.slot <= parent.slot or other is self._tip.finalized:
-                return None
+                break
             if other.slot == state.slot:
                 return other
             parents = (self._states[other.parent_hash], parent)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import attrs
 import pytest
 
-from alysd.consensus.approval import check_approval, check_recovering, commits
+from alysd.consensus.approval import STATEMENT_GAP, check_approval, check_recovering, check_stated, commits
 from alysd.consensus.federation import approval_message
 from alysd.consensus.recovery import check_statement, is_supported, recovery_message
 from alysd.consensus.violations import ForgedStatement, NoSuchAuthority, SlotPassed, SlotTooEarly
@@ -74,6 +74,17 @@ def test_only_a_record_without_a_block_is_lost() -> None:
     ):
         with pytest.raises(NotRecovering, match="not lost"):
             check_recovering(whole)
+
+
+def test_a_recovering_authority_approves_only_shortly_after_a_statement() -> None:
+    """Without one, the others would count on its old approvals."""
+    gap = STATEMENT_GAP
+    check_stated(Slot(20), LOST, Slot(20))
+    check_stated(Slot(20 + gap), LOST, Slot(20))
+    check_stated(Slot(20), SignedSlot(KEY, Slot(7), BLOCK, Slot(6)), None)
+    for before in (None, Slot(20)):
+        with pytest.raises(WouldBreakLock, match=f"slot {21 + gap}: the signing guard of this key was lost"):
+            check_stated(Slot(21 + gap), LOST, before)
 
 
 # Approvals of a recovering member
