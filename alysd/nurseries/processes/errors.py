@@ -166,7 +166,7 @@ def unpack_summary(data: bytes) -> tuple[str, str, bytes]:
 
 
 def unpack_error(data: bytes, codec: PayloadCodec, known: Mapping[str, type[Exception]]) -> Exception:
-    """Decode an error. It has the same class if `known` has the class and the fields crossed.
+    """Decode an error: an instance of its class, if `known` has the class and the fields crossed.
 
     Any other error becomes a `RemoteRefusal` or a `RemoteNotAnswered`. Raises `ValueError` for bytes that are not
     an error.
