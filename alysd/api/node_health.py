@@ -33,6 +33,12 @@ NOT_HEALTHY = (Health.DEGRADED, Health.UNHEALTHY)
 
 The monitor restarts such a child. The node counts as degraded, not unhealthy, because blocks may continue."""
 
+RESTART_SECONDS = 60.0
+"""Seconds after which the error of a restarted child no longer explains the health of the node."""
+
+MAX_RESTARTS_SHOWN = 3
+"""The maximum number of restarted children among the reasons."""
+
 MAX_LOST_SHOWN = 10
 """The maximum number of txids in the status of a halted peg."""
 
@@ -131,7 +137,24 @@ class NodeReport:
             if slots > SLOTS_UNTIL_DEGRADED:
                 late.append(f"no block for {slots:.0f} slots" if self.tip.head.height else "no block yet")
         status: Status = "unhealthy" if grave else "degraded" if light else "healthy"
-        return NodeHealth(status, (*grave, *light))
+        causes = self._restarts() if grave or light else []
+        return NodeHealth(status, (*grave, *light, *causes))
+
+    def _restarts(self) -> list[str]:
+        """The last errors of children that run again. One of them, such as a full disk, may be the cause.
+
+        Alone they are no reason, because a restart is how the tree recovers.
+        """
+        found = [
+            child
+            for child in self.tree.walk()
+            if child.state is State.RUNNING and child.last_error and child.uptime < RESTART_SECONDS
+        ]
+        found.sort(key=lambda child: child.uptime)
+        return [
+            f"{child.name} was restarted {child.uptime:.0f} s ago: {child.last_error}"
+            for child in found[:MAX_RESTARTS_SHOWN]
+        ]
 
     def _peg_reasons(self) -> list[str]:
         """The reasons for degraded health because of the peg. Blocks go on, so the node is not unhealthy."""

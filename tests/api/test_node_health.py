@@ -39,6 +39,22 @@ def report(
     return NodeReport(context_of(SPEC), time, doubt, tree(*children), tip, NodeCounts(4, 2, 0), "authority")
 
 
+def test_a_restarted_child_explains_why_there_is_no_block() -> None:
+    """With a full disk, the reasons were that blocks and approvals were missing, and no word of the disk."""
+    full = child("approval", last_error="StoreError: cannot write: No space left on device", uptime=3.2)
+    old = child("chain", last_error="StoreError: it was repaired", uptime=61.0)
+    more = [child(f"n{number}", last_error="x", uptime=4.0 + number) for number in range(5)]
+    assert report(full, old).health().reasons == ()
+    health = report(full, old, *more, slots=11).health()
+    assert health.status == "unhealthy"
+    assert health.reasons == (
+        "no block for 11 slots",
+        "approval was restarted 3 s ago: StoreError: cannot write: No space left on device",
+        "n0 was restarted 4 s ago: x",
+        "n1 was restarted 5 s ago: x",
+    )
+
+
 def test_a_key_that_is_used_elsewhere_makes_the_node_unhealthy() -> None:
     """An authority that signs nothing looked healthy."""
     guard = SignedSlot(BlsPublicKey(bytes(48)), Slot(8), ZERO_HASH, Slot(7))
