@@ -80,6 +80,33 @@ def test_a_federation_of_another_size(members: int) -> None:
     run_scenario(draw_scenario(2, members, 1.0))
 
 
+def test_a_member_behind_that_has_heard_no_peer_makes_blocks_that_harm_nobody() -> None:
+    """It counts as synced, and builds in its slots on an old head. The invariants forbid a conflict."""
+
+    async def main() -> SimulatedFederation:
+        async with open_federation(4, seed=3) as federation:
+            network, behind = federation.world.network, federation.members[2]
+            await federation.slots(10)
+            behind.crash()
+            await federation.slots(20)
+            network.partition([["member 2"]])
+            await federation.start(behind)
+            before = len(federation.world.history.lines)
+            await federation.slots(12)
+            alone = federation.world.history.lines[before:]
+            assert any(line.who == "member 2" and "approvals needed" in line.text for line in alone)
+            network.heal()
+            healed = len(federation.world.history.lines)
+            await federation.slots(16)
+            late = federation.world.history.lines[healed:]
+            assert any(line.who == "member 2" and line.text.startswith("made block") for line in late)
+            heads = {member.life.store.forkchoice().head.height for member in federation.members if member.life}
+            assert max(heads) - min(heads) <= 1
+        return federation
+
+    run_virtually(main, seed=3)
+
+
 @pytest.mark.parametrize("error", [5.0, -5.0])
 def test_a_clock_that_is_off_is_reported_and_the_others_go_on(error: float) -> None:
     """Its own member reports it, and no other. It follows, and makes blocks after a start at the right time."""
