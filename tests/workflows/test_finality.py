@@ -136,6 +136,22 @@ async def test_the_miner_is_unknown_when_the_head_is_abandoned_meanwhile(
     assert [event.miner for event in finals(logged)] == [None]
 
 
+async def test_the_miner_is_unknown_when_the_chain_does_not_have_the_proof(
+    autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    world = MiningWorld()
+    async with world.running(workflow(world)):
+        world.blocks_in(1, 2)
+        await trio.sleep(1)
+        before = world.tree.tip
+        queued = await world.auxpow.ask(solved(await world.auxpow.ask(CreateWork(MINER))))
+        world.block(3, header=queued.header, quiet=True)
+        unproven = attrs.evolve(world.tree.tip.finalized, hash=BlockHash(bytes(32)))
+        world.bus.publish(HeadMoved(before, attrs.evolve(world.tree.tip, finalized=unproven), 0))
+        await trio.sleep(1)
+    assert [event.miner for event in finals(logged)] == [None]
+
+
 async def test_settled_work_is_forgotten_by_the_actor(autojump_clock: MockClock) -> None:
     """The queue would fill with proofs that no block can use."""
     world = MiningWorld()
