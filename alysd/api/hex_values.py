@@ -48,10 +48,12 @@ def boolean(value: Any) -> bool:
 
 
 def quantity(value: Any, most: int = MAX_UINT256) -> int:
-    """Read a hexadecimal quantity of at most `most`. Leading zeros are accepted, because many tools write them."""
+    """Read a hexadecimal quantity of at most `most`. Leading zeros are refused, as by geth."""
     digits = _digits(value)
     if not digits:
         raise Malformed(f"a quantity must have at least one digit, such as 0x0, got {str(value)!r}")
+    if digits[0] == "0" and len(digits) > 1:
+        raise Malformed(f"a quantity must not have leading zero digits, got {str(value)[:40]!r}")
     if len(digits) > 64:
         raise Malformed(f"a quantity must have at most 64 digits, got {len(digits)}")
     number = int(digits, 16)

@@ -37,9 +37,11 @@ def test_quantities_have_no_leading_zeros_and_data_keeps_them() -> None:
     assert (to_quantity(0), to_quantity(31), to_data(b""), to_data(b"\0\xff")) == ("0x0", "0x1f", "0x", "0x00ff")
 
 
-def test_leading_zeros_and_capitals_are_read() -> None:
-    """ethers and hand-written scripts send them."""
-    assert (quantity("0x00ff"), quantity("0XFF"), data("0xFf")) == (255, 255, b"\xff")
+def test_capitals_are_read_and_leading_zeros_only_in_data() -> None:
+    assert (quantity("0XFF"), data("0x00Ff")) == (255, b"\0\xff")
+    for wrong in ("0x00ff", "0x00"):
+        with pytest.raises(Malformed, match=f"must not have leading zero digits, got '{wrong}'"):
+            quantity(wrong)
 
 
 @pytest.mark.parametrize(

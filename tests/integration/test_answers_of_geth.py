@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from alysd.api.http.server import listen
+from alysd.api.jsonrpc import INVALID_PARAMS
 from alysd.embedded import EmbeddedExecution
 from alysd.messages.metrics import PortCounts
 from alysd.testing import components
@@ -196,3 +197,80 @@ async def test_access_lists_and_proofs_are_those_of_geth(
             call["gas"] = hex(random.choice((int(sent["gas"], 16), 100_000, 400_000)))
             await pair.same("eth_createAccessList", call, "latest")
             await pair.same("eth_createAccessList", call | {"accessList": sent.get("accessList", [])}, block)
+
+
+async def test_what_is_read_is_that_of_geth(pair_and_blocks: tuple[Pair, list[str], Random]) -> None:
+    pair, blocks, random = pair_and_blocks
+    differing: list[str] = []
+
+    async def same(method: str, *params: Any) -> None:
+        own, theirs = await pair.own(method, *params), await pair.of_geth(method, *params)
+        if own != theirs and not equal_errors(own, theirs):
+            differing.append(f"{method} {params}: {difference(own, theirs)}")
+
+    for block in blocks:
+        found = await pair.own("eth_getBlockByHash", block, True)
+        for full in (True, False):
+            await same("eth_getBlockByHash", block, full)
+        await same("eth_getBlockByNumber", found["number"], True)
+        await same("eth_getHeaderByHash", block)
+        await same("eth_getHeaderByNumber", found["number"])
+        await same("eth_getBlockReceipts", block)
+        await same("eth_getLogs", {"blockHash": block})
+        for index, sent in enumerate(found["transactions"]):
+            await same("eth_getTransactionByHash", sent["hash"])
+            await same("eth_getTransactionReceipt", sent["hash"])
+            await same("eth_getRawTransactionByHash", sent["hash"])
+            await same("eth_getTransactionByBlockHashAndIndex", block, hex(index))
+            for account in (sent["from"], sent["to"]):
+                if account is not None:
+                    await same("eth_getBalance", account, block)
+                    await same("eth_getTransactionCount", account, "latest")
+                    await same("eth_getStorageAt", account, "0x1", "latest")
+                    await same("eth_getCode", account, "latest")
+            call = {name: sent[name] for name in ("from", "to", "value", "input") if sent[name] is not None}
+            await same("eth_call", call, block)
+            call["gas"] = hex(random.randrange(21_000, 300_000))
+            await same("eth_call", call, "latest")
+            if sent["to"] is not None:
+                await same("eth_estimateGas", call, "latest")
+            fees = {"maxFeePerGas": "0x77359400", "maxPriorityFeePerGas": "0x3b9aca00"}
+            await same("eth_fillTransaction", {**call, **fees})
+            await same("eth_fillTransaction", {**call, "gasPrice": "0x77359400", "nonce": "0x7"})
+    await same("eth_feeHistory", "0x5", "latest", [10, 50, 99.5])
+    await same("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest"})
+    for method, params in MISTAKES:
+        await same(method, *params)
+    assert not differing, "\n".join(differing)
+
+
+def equal_errors(own: Any, theirs: Any) -> bool:
+    """Whether both refuse a request with one code. geth names Go's types in the texts about parameters."""
+    code, other = (_part(each, "code") if "message" in str(each) else None for each in (own, theirs))
+    if code is None or code != other:
+        return False
+    short, long = str(own["message"]), str(theirs["message"])
+    return code == INVALID_PARAMS or (short == "out of gas" and "out of gas" in long)
+
+
+ACCOUNT = "0x" + "12" * 20
+MISTAKES: list[tuple[str, tuple[Any, ...]]] = [
+    ("eth_getBlockByNumber", ("0x01", False)),
+    ("eth_getBlockByNumber", ("0x", False)),
+    ("eth_getBlockByNumber", ("1", False)),
+    ("eth_getBlockByNumber", ("0x1",)),
+    ("eth_getBlockByNumber", ()),
+    ("eth_getBlockByHash", ("0x12", False)),
+    ("eth_getBalance", (ACCOUNT,)),
+    ("eth_getBalance", ("0x12", "latest")),
+    ("eth_getBalance", (ACCOUNT, "0x99")),
+    ("eth_call", ({"to": ACCOUNT, "value": "0x01"}, "latest")),
+    ("eth_call", ({"to": ACCOUNT, "gas": "0x"}, "latest")),
+    ("eth_call", ({"to": ACCOUNT, "data": "0x1"}, "latest")),
+    ("eth_getTransactionReceipt", ("0x" + "00" * 32,)),
+    ("eth_getStorageAt", (ACCOUNT, "0x0", "latest", "more")),
+    ("eth_nothing", ()),
+    ("debug_traceTransaction", ()),
+    ("eth_sendTransaction", ({"from": ACCOUNT, "to": ACCOUNT},)),
+    ("eth_accounts", ()),
+]

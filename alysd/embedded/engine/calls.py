@@ -41,6 +41,10 @@ class CallRefused(Refused):
     """A call that cannot be executed; the message is geth's."""
 
 
+class IntrinsicGasTooLow(CallRefused):
+    """A call has less gas than it uses before its first instruction."""
+
+
 @attrs.frozen(str=False)
 class CallTimeout(Refused):
     """A call took longer than `seconds`."""
@@ -167,7 +171,10 @@ class Execution:
         plain = request.to is not None and not request.data and not state.get_account(Address(request.to)).code
         if plain and most >= _TRANSFER_GAS and self._succeeds(_TRANSFER_GAS):
             return _TRANSFER_GAS
-        first = self.run(most)
+        try:
+            first = self.run(most)
+        except IntrinsicGasTooLow as error:
+            raise CallRefused(f"gas required exceeds allowance ({most})") from error
         if not first.result.succeeded:
             if first.out_of_gas:
                 raise CallRefused(f"gas required exceeds allowance ({most})")
@@ -176,15 +183,11 @@ class Execution:
         # end.
         least, enough = first.result.gas_used - 1, most
         likely = (first.result.gas_used + first.refund + _CALL_STIPEND) * 64 // 63
-        guess = likely if likely < enough else (least + enough) // 2
-        while least + 1 < enough:
-            if self._succeeds(guess):
-                enough = guess
-            else:
-                least = guess
-            if (enough - least) / enough < _ESTIMATE_TOLERANCE:
-                break
+        if likely < enough:
+            least, enough = (least, likely) if self._succeeds(likely) else (likely, enough)
+        while least + 1 < enough and (enough - least) / enough >= _ESTIMATE_TOLERANCE:
             guess = min((least + enough) // 2, 2 * least)  # most messages need far less than the limit
+            least, enough = (least, guess) if self._succeeds(guess) else (guess, enough)
         return enough
 
     def _succeeds(self, gas: int) -> bool:
@@ -240,7 +243,7 @@ class Execution:
             raise _insufficient_funds(request.sender, balance, cost)
         needed = intrinsic_gas(request)
         if gas < needed:
-            raise CallRefused(f"err: intrinsic gas too low: have {gas}, want {needed} (supplied gas {gas})")
+            raise IntrinsicGasTooLow(f"err: intrinsic gas too low: have {gas}, want {needed} (supplied gas {gas})")
 
 
 def _insufficient_funds(sender: EvmAddress, have: int, want: int) -> CallRefused:

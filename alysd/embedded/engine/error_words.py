@@ -1,6 +1,7 @@
 """The texts of geth for the specification's errors (go-ethereum 1.17, core/vm/errors.go)."""
 
 from alysd.embedded.engine.specification import EthereumException, exceptions
+from alysd.embedded.engine.tracing.opcodes import OPCODES
 
 REVERTED = "execution reverted"
 COLLISION = "contract address collision"
@@ -22,5 +23,5 @@ _WORDS: dict[type[EthereumException], str] = {
 def words_of(error: EthereumException) -> str:
     """The text for an error that ended a message."""
     if isinstance(error, exceptions.InvalidOpcode):
-        return f"invalid opcode: opcode 0x{error.code:x} not defined"
+        return f"invalid opcode: {OPCODES[error.code].name}"
     return _WORDS.get(type(error), type(error).__name__)

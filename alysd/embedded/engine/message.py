@@ -6,13 +6,16 @@ import attrs
 
 from alysd.embedded.engine.eels import Environment
 from alysd.embedded.engine.error_words import COLLISION, words_of
+from alysd.embedded.engine.precompiled.fault_words import contract_fault
 from alysd.embedded.engine.specification import (
+    PRECOMPILED,
     U64,
     U256,
     Address,
     Bytes,
     Bytes0,
     Bytes32,
+    EthereumException,
     Uint,
     compute_contract_address,
     exceptions,
@@ -84,13 +87,21 @@ def run_message(environment: Environment, request: CallRequest, gas: int) -> Mes
             succeeded=evm.error is None,
             gas_used=used - refund,
             output=bytes(evm.output),
-            error=None if evm.error is None else words_of(evm.error),
+            error=None if evm.error is None else _error_words(message, evm.error),
         ),
         refund,
         isinstance(evm.error, exceptions.OutOfGasError),
         logs=() if evm.error else evm.logs,
         destroyed=frozenset() if evm.error else frozenset(evm.accounts_to_delete),
     )
+
+
+def _error_words(message: vm.Message, error: EthereumException) -> str:
+    """The text of geth for the error of a message, which may be to a precompiled contract."""
+    if message.code_address in PRECOMPILED and not isinstance(error, exceptions.OutOfGasError):
+        number = int.from_bytes(message.code_address or b"", "big")
+        return contract_fault(number, bytes(message.data), int(message.gas), affordable=True)
+    return words_of(error)
 
 
 def settle_message(environment: Environment, request: CallRequest, gas: int, outcome: MessageOutcome) -> None:

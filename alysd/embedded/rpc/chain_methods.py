@@ -53,11 +53,11 @@ class BlockMethods:
 
     async def by_number(self, params: Params) -> View | None:
         """The canonical block with a number or tag."""
-        return await self._shown(params.required(0, block_number), full=params.optional(1, boolean, default=False))
+        return await self._shown(params.required(0, block_number), full=params.required(1, boolean))
 
     async def by_hash(self, params: Params) -> View | None:
         """The block with a hash, on any branch."""
-        return await self._shown(params.required(0, _at_hash), full=params.optional(1, boolean, default=False))
+        return await self._shown(params.required(0, _at_hash), full=params.required(1, boolean))
 
     async def count_by_number(self, params: Params) -> str | None:
         """The number of transactions in the block with a number or tag."""

@@ -37,7 +37,7 @@ class Subscriptions:
         }
 
     async def subscribe(self, params: Params) -> str:
-        """Subscribe to `newHeads`, `logs` or `newPendingTransactions`; returns the subscription's id."""
+        """Subscribe to `newHeads`, `logs`, `newPendingTransactions` or `syncing`; returns the id."""
         if len(self._running) + len(self._starting) >= self.most:
             words = f"too many subscriptions: at most {self.most} per connection"
             raise RpcError(LIMIT_EXCEEDED, words)
@@ -74,6 +74,8 @@ def _show(wanted: str, params: Params) -> _Show:
     if wanted == "logs":
         query = params.optional(1, log_query, EVERYTHING)
         return lambda news: new_logs(query, news)
+    if wanted == "syncing":
+        return _nothing
     if wanted == "newPendingTransactions":
         whole = params.optional(1, boolean, default=False)
         return _new_pending if whole else new_pending_hashes
@@ -82,6 +84,11 @@ def _show(wanted: str, params: Params) -> _Show:
 
 def _new_heads(news: News) -> list[Any]:
     return [header_view(header) for header in news.added] if isinstance(news, ChainNews) else []
+
+
+def _nothing(_news: News) -> list[Any]:
+    """The engine does not sync by itself, and geth reports only the beginning and the end of a sync."""
+    return []
 
 
 def _new_pending(news: News) -> list[Any]:

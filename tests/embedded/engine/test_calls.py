@@ -96,7 +96,8 @@ def test_a_revert_gives_its_data(sandbox: Sandbox, calls: Calls) -> None:
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("fe", "invalid opcode: opcode 0xfe not defined"),
+        ("fe", "invalid opcode: INVALID"),
+        ("0c", "invalid opcode: opcode 0xc not defined"),
         ("50", "stack underflow"),
         ("600056", "invalid jump destination"),
         ("60ef60005360016000f3", "invalid code: must not begin with 0xef"),
@@ -203,3 +204,21 @@ def test_an_estimate_respects_what_the_sender_can_pay(tmp_path: Path) -> None:
     with pytest.raises(CallRefused, match="insufficient funds"):
         calls.estimate_gas(sandbox.head, CallRequest(sender=small, to=COUNTER, max_fee=GWEI, value=ETHER))
     sandbox.chain.close()
+
+
+def test_an_estimate_with_too_little_gas_for_the_data_says_what_geth_says(sandbox: Sandbox, calls: Calls) -> None:
+    request = CallRequest(sender=RICH.address, gas=30_000, data=b"\1" * 10)
+    with pytest.raises(CallRefused, match=r"^gas required exceeds allowance \(30000\)$"):
+        calls.estimate_gas(sandbox.head, request)
+
+
+def test_an_estimate_near_the_limit_is_the_limit_as_in_geth(sandbox: Sandbox, calls: Calls) -> None:
+    used = calls.call(sandbox.head, CallRequest(sender=RICH.address, to=COUNTER)).gas_used
+    request = CallRequest(sender=RICH.address, to=COUNTER, gas=used + 100)
+    assert calls.estimate_gas(sandbox.head, request) == used + 100
+
+
+@pytest.mark.parametrize("number", [9, 10])
+def test_a_precompiled_contract_fails_in_geths_words(sandbox: Sandbox, calls: Calls, number: int) -> None:
+    request = CallRequest(to=EvmAddress(number.to_bytes(20, "big")))
+    assert calls.call(sandbox.head, request).error == "invalid input length"

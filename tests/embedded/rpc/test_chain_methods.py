@@ -25,8 +25,8 @@ async def test_a_block_is_found_by_number_and_by_hash(tmp_path: Path) -> None:
         sent, block = await mined(chain)
         assert await chain.rpc("eth_blockNumber") == block["number"] == "0x1"
         assert block["transactions"] == sent
-        assert await chain.rpc("eth_getBlockByHash", block["hash"]) == block
-        assert await chain.rpc("eth_getBlockByNumber", "0x1") == block
+        assert await chain.rpc("eth_getBlockByHash", block["hash"], False) == block
+        assert await chain.rpc("eth_getBlockByNumber", "0x1", False) == block
         assert int(block["size"], 16) > 1000
 
 
@@ -119,7 +119,7 @@ async def test_a_transaction_of_an_abandoned_block_is_no_longer_included(tmp_pat
         await chain.mine(parent=await chain.engine.genesis_hash())
         found = await chain.rpc("eth_getTransactionByHash", sent)
         assert found["blockNumber"] in (None, "0x1")
-        assert (await chain.rpc("eth_getBlockByHash", "0x" + abandoned.hex()))["number"] == "0x1"
+        assert (await chain.rpc("eth_getBlockByHash", "0x" + abandoned.hex(), False))["number"] == "0x1"
 
 
 async def test_a_wrong_parameter_is_named(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ async def test_headers_raw_transactions_and_uncles_as_geth_has_them(tmp_path: Pa
         assert await chain.rpc("eth_getRawTransactionByHash", nowhere) == "0x"
         header = await chain.rpc("eth_getHeaderByHash", block)
         assert header == await chain.rpc("eth_getHeaderByNumber", "0x1")
-        whole = await chain.rpc("eth_getBlockByHash", block)
+        whole = await chain.rpc("eth_getBlockByHash", block, False)
         assert header == {name: value for name, value in whole.items() if name in header}
         assert whole.keys() - header.keys() == {"size", "transactions", "uncles", "withdrawals"}
         assert await chain.rpc("eth_getHeaderByNumber", "0x99") is None

@@ -20,7 +20,7 @@ async def test_the_history_covers_the_blocks_asked_for(tmp_path: Path) -> None:
         least = hex(chain.pool.limits.minimum_tip)
         assert history["reward"] == [[hex(2 * GWEI)], [least]], "forge would offer 1 wei, which the pool refuses"
         assert history["gasUsedRatio"] == [21_000 / 30_000_000, 0]
-        heads = [await chain.rpc("eth_getBlockByNumber", number) for number in ("0x1", "0x2")]
+        heads = [await chain.rpc("eth_getBlockByNumber", number, False) for number in ("0x1", "0x2")]
         assert history["baseFeePerGas"][:2] == [head["baseFeePerGas"] for head in heads]
         assert (history["baseFeePerBlobGas"], history["blobGasUsedRatio"]) == (["0x1"] * 3, [0, 0])
 

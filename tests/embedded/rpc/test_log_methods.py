@@ -55,7 +55,7 @@ async def test_logs_are_found_by_range_address_and_topics(tmp_path: Path) -> Non
             7,
         ]
         assert await found(fromBlock="0x0", topics=[seven]) == []
-        head = await chain.rpc("eth_getBlockByNumber", "latest")
+        head = await chain.rpc("eth_getBlockByNumber", "latest", False)
         assert await found(blockHash=head["hash"]) == [7]
 
 

@@ -107,3 +107,9 @@ async def test_subscriptions_are_bounded() -> None:
     await client.subscribe(Params(("newHeads",)))
     with pytest.raises(RpcError, match="too many subscriptions: at most 2 per connection"):
         await client.subscribe(Params(("newHeads",)))
+
+
+async def test_a_sync_is_never_told_because_there_is_none() -> None:
+    client = Subscriptions(64)
+    await subscribed(client, "syncing")
+    assert told(client, block(1)) == told(client, sent(b"\x01" * 32)) == []
