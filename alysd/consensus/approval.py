@@ -34,7 +34,8 @@ def check_approval(
         )
     if slot == last.slot and last.recovering:
         raise WouldDoubleSign(
-            f"slot {slot}: the signing guard of this key was lost, and it may have signed in each slot up to this"
+            f"slot {slot}: the signing guard of this key was lost, and the key may have signed in each slot up to "
+            f"slot {slot}"
         )
     if slot == last.slot and block != last.block:
         raise WouldDoubleSign(

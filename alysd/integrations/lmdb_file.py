@@ -63,7 +63,7 @@ def check_file(folder: Path) -> bool:
 
 
 def check_length(folder: Path) -> bool:
-    """Return what `check_file` returns, but do not change the file: a node may be using the database.
+    """Return the same as `check_file`, but do not change the file: a node may be using the database.
 
     A node writes new pages before the meta page that counts them, and never shortens the file.
     """

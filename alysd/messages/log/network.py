@@ -51,7 +51,8 @@ class PeerOfOtherChain(LogEvent):
 class ClocksDiffer(LogEvent):
     """The median of the clocks of `peers` peers is `ahead` seconds ahead of this node's: more than half a slot.
 
-    They are the configured peers. If the clock of none is known, they are `strangers`.
+    These peers are the configured ones. With `strangers` they are other peers, because the clock of no configured
+    peer is known.
     """
 
     name = "clocks_differ"
