@@ -97,8 +97,8 @@ class ClockDifference:
     """The clock of this node, compared with those of `peers` peers.
 
     `ahead` is the median of the seconds by which their clocks are ahead of this one; negative: behind. So peers
-    that lie about their clocks have no effect while they are less than half of all. Anybody can be several peers,
-    so those that the configuration does not name, `strangers`, count only while no other clock is known.
+    that lie about their clocks have no effect while they are less than half of all. An attacker can be several
+    peers, so peers that the configuration does not name, `strangers`, count only while no other clock is known.
     """
 
     ahead: float

@@ -158,7 +158,9 @@ async def test_a_key_whose_guard_was_lost_is_not_used_elsewhere(guard: Path) -> 
     signer = GuardedSigner.open(SECRET, GENESIS, guard)
     assert not await signer.saw(Slot(7), BlockHash(b"\x01" * 32)), "it may have signed up to there"
     await signer.state_recovery(Slot(6))
-    with pytest.raises(WouldDoubleSign, match="slot 7: the signing guard of this key was lost, and it may have"):
+    with pytest.raises(
+        WouldDoubleSign, match="slot 7: the signing guard of this key was lost, and the key may have"
+    ):
         await signer.approve(block(7), Slot(7))
     assert await signer.saw(Slot(8), BlockHash(b"\x01" * 32))
 

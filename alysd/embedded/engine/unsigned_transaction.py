@@ -61,7 +61,7 @@ class UnsignedTransaction:
 
 
 def kind_of(*, priced: bool, listed: bool) -> int:
-    """The type of a transaction with one gas price or not, and with an access list or not, as geth chooses it."""
+    """The type that geth chooses. `priced` means a single gas price, and `listed` an access list."""
     if not priced:
         return FEE_MARKET
     return ACCESS_LIST if listed else LEGACY
