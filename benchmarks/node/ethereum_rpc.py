@@ -8,8 +8,9 @@ turns, and the ratio the median of the ratios.
 import hashlib
 import json
 import statistics
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count, islice, repeat
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -24,7 +25,7 @@ from eth_utils.address import to_checksum_address
 from alysd.integrations.clock import SystemClock
 from alysd.integrations.execution.engine_api import EngineApiClient
 from alysd.testing import components
-from alysd.testing.daemon import DEVELOPMENT, Daemon, daemon
+from alysd.testing.daemon import DEVELOPMENT, daemon
 from alysd.timing import Timing
 from alysd.types.verdict import Valid
 from alysd.wire.keccak import keccak256
@@ -65,7 +66,7 @@ SEND_GOAL = 0.3
 
 @attrs.frozen
 class Peer:
-    """A server of the Ethereum JSON-RPC, and the open connections to it."""
+    """Open connections to a server of the Ethereum JSON-RPC."""
 
     port: int
     connections: Sequence[Connection]
@@ -74,7 +75,7 @@ class Peer:
         """Return the result of one request. Raises `ValueError` if it is an error."""
         return _result(await self.connections[0].send(encode_request(self.port, method, *params)))
 
-    async def repeat(self, connections: int, method: str, *params: object) -> float:
+    async def repeat(self, method: str, *params: object) -> float:
         """Return the answers per second during one turn."""
         request = encode_request(self.port, method, *params)
         end = perf_counter() + TURN_SECONDS
@@ -83,14 +84,14 @@ class Peer:
             while perf_counter() < end:
                 yield request
 
-        return await self._rate(connections, requests())
+        return await self._rate(requests())
 
-    async def send(self, connections: int, transactions: Sequence[bytes]) -> float:
+    async def send(self, transactions: Sequence[bytes]) -> float:
         """Send raw transactions, and return the answers per second."""
         requests = [encode_request(self.port, "eth_sendRawTransaction", f"0x{raw.hex()}") for raw in transactions]
-        return await self._rate(connections, iter(requests))
+        return await self._rate(iter(requests))
 
-    async def _rate(self, connections: int, requests: Iterator[bytes]) -> float:
+    async def _rate(self, requests: Iterator[bytes]) -> float:
         count = 0
 
         async def work(connection: Connection) -> None:
@@ -101,9 +102,13 @@ class Peer:
 
         begun = perf_counter()
         async with trio.open_nursery() as nursery:
-            for connection in self.connections[:connections]:
+            for connection in self.connections:
                 nursery.start_soon(work, connection)
         return count / (perf_counter() - begun)
+
+
+Turn = Callable[[Peer], Awaitable[float]]
+"""One turn: the answers per second."""
 
 
 async def measure(folder: Path, show: Show) -> None:
@@ -118,27 +123,34 @@ async def measure(folder: Path, show: Show) -> None:
         except pytest.skip.Exception as missing:
             print(f"without geth: {missing}")
             return
-        ours = await stack.enter_async_context(_started(node))
+        await node.start()
+        urls = node.eth_url, theirs
         for method, params, goal in METHODS:
-            if (found := await ours.ask(method, *params)) != (expected := await theirs.ask(method, *params)):
-                raise ValueError(f"{method}: the node answered {found!r}, geth {expected!r}")
-            for connections in CONNECTIONS:
-                rates = [
-                    (
-                        await ours.repeat(connections, method, *params),
-                        await theirs.repeat(connections, method, *params),
-                    )
-                    for _ in range(TURNS)
-                ]
-                _show(show, method, connections, rates, goal)
-        for connections in CONNECTIONS:
-            rates: list[tuple[float, float]] = []
-            for _ in range(TURNS):
-                transactions = [raw for sender in senders for raw in sender.transfers(1)]
-                rates.append(
-                    (await ours.send(connections, transactions), await theirs.send(connections, transactions))
-                )
-            _show(show, "eth_sendRawTransaction", connections, rates, SEND_GOAL)
+            await _check_equal(urls, method, *params)
+            turns: Iterator[Turn] = repeat(lambda peer, m=method, p=params: peer.repeat(m, *p))
+            await _compare(show, method, goal, urls, turns)
+        batches = ([raw for sender in senders for raw in sender.transfers(1)] for _ in count())
+        await _compare(
+            show,
+            "eth_sendRawTransaction",
+            SEND_GOAL,
+            urls,
+            (lambda peer, raws=raws: peer.send(raws) for raws in batches),
+        )
+
+
+async def _check_equal(urls: tuple[str, str], method: str, *params: object) -> None:
+    async with _connected(urls[0], 1) as ours, _connected(urls[1], 1) as theirs:
+        if (found := await ours.ask(method, *params)) != (expected := await theirs.ask(method, *params)):
+            raise ValueError(f"{method}: the node answered {found!r}, geth {expected!r}")
+
+
+async def _compare(show: Show, method: str, goal: float, urls: tuple[str, str], turns: Iterator[Turn]) -> None:
+    """Measure a method with each number of connections. A server closes connections that wait, so they are new."""
+    for connections in CONNECTIONS:
+        async with _connected(urls[0], connections) as ours, _connected(urls[1], connections) as theirs:
+            rates = [(await turn(ours), await turn(theirs)) for turn in islice(turns, TURNS)]
+        _show(show, method, connections, rates, goal)
 
 
 def _show(show: Show, method: str, connections: int, rates: Sequence[tuple[float, float]], goal: float) -> None:
@@ -164,8 +176,8 @@ def _first_transactions(senders: Sequence[Sender]) -> list[bytes]:
 
 
 @asynccontextmanager
-async def _geth(folder: Path, given: Sequence[Given]) -> AsyncGenerator[Peer]:
-    """A geth that has these blocks."""
+async def _geth(folder: Path, given: Sequence[Given]) -> AsyncGenerator[str]:
+    """The URL of a geth that has these blocks."""
     genesis = json.loads((DEVELOPMENT.parent / "chains" / "dev.genesis.json").read_text())
     async with components.geth(folder, genesis, _JWT) as geth:
         engine = EngineApiClient.connect(geth.engine_url, _JWT, SystemClock(), Timing(2).engine_catching_up)
@@ -176,25 +188,17 @@ async def _geth(folder: Path, given: Sequence[Given]) -> AsyncGenerator[Peer]:
         first, head = await engine.genesis_hash(), given[-1].payload.block_hash
         await engine.set_forkchoice(head, first, first)
         await engine.aclose()
-        async with _connected(geth.eth_url) as peer:
-            yield peer
+        yield geth.eth_url
 
 
 @asynccontextmanager
-async def _started(node: Daemon) -> AsyncGenerator[Peer]:
-    await node.start()
-    async with _connected(node.eth_url) as peer:
-        yield peer
-
-
-@asynccontextmanager
-async def _connected(url: str) -> AsyncGenerator[Peer]:
+async def _connected(url: str, connections: int) -> AsyncGenerator[Peer]:
     port = urlsplit(url).port
     assert port is not None
     async with AsyncExitStack() as stack:
         streams = [
             await stack.enter_async_context(await trio.open_tcp_stream("127.0.0.1", port))
-            for _ in range(max(CONNECTIONS))
+            for _ in range(connections)
         ]
         yield Peer(port, [Connection(stream) for stream in streams])
 
