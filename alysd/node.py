@@ -278,7 +278,7 @@ def _engine(node: Node) -> list[ChildSpec]:
                   handle_seconds=timing.engine_handler, depends_on=["storage"]),
         ]  # fmt: skip
     memory = FailoverMemory.of(to.first_client, to.second_client)
-    breaker = CircuitBreaker(failures=1, open_seconds=timing.engine_pause)
+    breaker = CircuitBreaker(failures=2, open_seconds=timing.engine_pause)
     return [
         supervisor("ClientSupervisor", OneForOne(), [
             actor(to.first_client, lambda: EngineActor(

@@ -158,7 +158,12 @@ class EngineFailover(Actor[Engine], partial=True):
             book.tell_next(memory.newest)
 
     async def _checked(self, message: Ask[Engine, R], seconds: float, deadline: float = math.inf) -> R:
-        """Serve a request for which a slot waits. A client that hangs is noticed in a fraction of `seconds`."""
+        """Serve a request for which a slot waits. A client that hangs is noticed in a fraction of `seconds`.
+
+        While the other client is not level, a slow one has all its time, because none could take over.
+        """
+        if self._memory.other.level_since is None:
+            return await self._served(message, seconds, deadline)
         try:
             await self._memory.used.address.ask(CheckClient(), seconds=self._timing.failover_check)
         except NotAnswered as error:

@@ -30,13 +30,15 @@ class FakeEngine:
     """Implements `alysd.ports.ExecutionEngine` in memory.
 
     With `down` every call fails as if the client were unreachable; with `hang` no call returns. Payloads in
-    `refuse` are invalid. Executing a payload takes `execution_seconds`.
+    `refuse` are invalid. Executing a payload takes `execution_seconds`, every call
+    `answer_seconds`.
     """
 
     genesis: ExecutionPayload
     down: bool = False
     hang: bool = False
     execution_seconds: float = 0.0
+    answer_seconds: float = 0.0
     refuse: set[PayloadHash] = attrs.Factory(set[PayloadHash])
     blocks: dict[PayloadHash, ExecutionPayload] = attrs.Factory(dict[PayloadHash, ExecutionPayload])
     head: PayloadHash = attrs.field(default=PayloadHash(b""))
@@ -53,6 +55,8 @@ class FakeEngine:
             raise EngineUnavailable("fake", "connection refused")
         if self.hang:
             await trio.sleep_forever()
+        if self.answer_seconds:
+            await trio.sleep(self.answer_seconds)
 
     async def genesis_hash(self) -> PayloadHash:
         """Hash of block 0."""

@@ -90,7 +90,7 @@ async def pair(length: int = 3) -> AsyncGenerator[Pair]:
         report = reports_to(engine, place)
         return EngineActor(client, client, own[place], storage, genesis, lambda _: None, TIMING, report)
 
-    breaker = CircuitBreaker(failures=1, open_seconds=TIMING.engine_pause)
+    breaker = CircuitBreaker(failures=2, open_seconds=TIMING.engine_pause)
     handle = TIMING.engine_handler
     tree = supervisor("Root", OneForOne(), [
         actor(storage, lambda: MemoryStorage(chain)),
@@ -176,6 +176,18 @@ async def test_the_second_client_answers_the_request_that_the_first_does_not(
         assert (used.name, used.active, used.behind) == ("second", True, 0)
         assert used.reason.startswith("the first client failed: ")
     assert kinds(logged) == [ExecutionClientTakesOver]
+
+
+async def test_a_slow_client_without_a_level_second_has_its_whole_deadline(autojump_clock: MockClock) -> None:
+    """On a busy machine both are slow: a check would only cost the slot, because nothing can take over."""
+    async with pair() as node:
+        node.second.down = True
+        await node.engine.ask(node.execution())
+        await trio.sleep(1)
+        node.first.answer_seconds = 0.8
+        payload = await node.engine.ask(build_on(node.chain.head()), seconds=1.5)
+        assert payload.parent_hash == node.chain.states[3].payload_hash
+        assert node.active == "first"
 
 
 async def test_a_slow_block_is_not_the_failure_of_a_client(
