@@ -124,7 +124,10 @@ def test_the_chain_introduces_itself(session: Session) -> None:
     assert eth.chain_id == CHAIN_ID
     assert session.web3.net.version == str(CHAIN_ID)
     assert eth.syncing is False
-    assert list(eth.accounts) == []
+    first, second, *others = eth.accounts
+    assert (first, len(others)) == ("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266", 8)
+    sent = eth.send_transaction({"from": first, "to": second, "value": 5})
+    assert session.receipt(sent)["status"] == 1
     assert session.web3.client_version.startswith("alysd/v")
     assert eth.get_balance(session.rich.address) > 0
     assert len(eth.get_code(BRIDGE)) > 100
