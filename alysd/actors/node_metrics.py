@@ -19,7 +19,7 @@ from alysd.messages.events import (
     BlockProduced,
     ExecutionClientsSeen,
     HeadMoved,
-    OperationsMoved,
+    OperationsCounted,
     ProductionHalted,
     QuorumChanged,
     SlotMissed,
@@ -42,7 +42,7 @@ EVENTS = (
     BlockProduced,
     ExecutionClientsSeen,
     HeadMoved,
-    OperationsMoved,
+    OperationsCounted,
     ProductionHalted,
     QuorumChanged,
     SlotMissed,
@@ -131,9 +131,9 @@ class EventCounts:
                 self._federation.quorum_changed(event)
             case WorkQueued():
                 self._works.inc()
-            case OperationsMoved(moves):
-                for one in moves.moves:
-                    self._moves.labels(one.kind, one.state.value).inc()
+            case OperationsCounted(counts):
+                for kind, state, count in counts:
+                    self._moves.labels(kind, state.value).inc(count)
             case WorkflowMoved(workflow, state):
                 self._workflow_child(workflow, state).inc()
             case _:

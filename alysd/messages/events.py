@@ -1,5 +1,7 @@
 """The events that the node publishes on its bus, for the log, the metrics and the subscriptions of RPC clients."""
 
+from collections import Counter
+
 import attrs
 
 from alysd.messages.auxpow import QueuedWork
@@ -9,7 +11,7 @@ from alysd.types.evidence import Evidence
 from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import SlotRecord
 from alysd.types.hashes import BlsPublicKey
-from alysd.types.peg_operation import OperationMoves
+from alysd.types.peg_operation import OperationMoves, OperationState
 from alysd.types.tables import EntryChange
 from alysd.types.units import Slot
 
@@ -43,6 +45,22 @@ class OperationsMoved(ChainEvent):
     """A block of the head's branch has moved operations of the peg to other states. Each block is named once."""
 
     moves: OperationMoves
+
+
+@attrs.frozen
+class OperationsCounted(ChainEvent):
+    """The numbers of the moves of an `OperationsMoved`, by kind and new state of the operation.
+
+    A listener that only counts may keep thousands of these for the next scrape; moves have contents of any size.
+    """
+
+    counts: tuple[tuple[str, OperationState, int], ...]
+
+    @classmethod
+    def of(cls, moves: OperationMoves) -> "OperationsCounted":
+        """The numbers of these moves."""
+        counts = Counter((one.kind, one.state) for one in moves.moves)
+        return cls(tuple((kind, state, count) for (kind, state), count in counts.items()))
 
 
 @attrs.frozen

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from alysd.consensus.peg_ledger import spendings_at
-from alysd.messages.events import ChainEvent, HeadMoved, OperationsChanged, OperationsMoved
+from alysd.messages.events import ChainEvent, HeadMoved, OperationsChanged, OperationsCounted, OperationsMoved
 from alysd.messages.reads import ReadLedger, Reads
 from alysd.nurseries import Address, Bus, NotAnswered
 from alysd.peg.operation_moves import operation_moves
@@ -29,7 +29,7 @@ A block full of burns has some 2 MB of changes."""
 
 
 class PegOperations:
-    """Publishes `OperationsMoved` on `bus`, for each recent block once. `run` is a task of the tree."""
+    """Publishes the moves of each recent block and their numbers on `bus`, once. `run` is a task of the tree."""
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class PegOperations:
             return  # the reader restarts; the next head finds the same blocks
         for moves in found.values():
             self._bus.publish(OperationsMoved(moves))
+            self._bus.publish(OperationsCounted.of(moves))
         self._waiting = {
             name: one for name, one in waiting.items() if name not in found and one.state.height > final
         }

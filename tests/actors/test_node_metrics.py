@@ -17,7 +17,7 @@ from alysd.messages.events import (
     BlockProduced,
     ExecutionClientsSeen,
     HeadMoved,
-    OperationsMoved,
+    OperationsCounted,
     ProductionHalted,
     SlotMissed,
     SlotOver,
@@ -284,7 +284,7 @@ def test_the_open_burns_are_shown_with_the_age_of_the_oldest() -> None:
 def test_the_moves_of_operations_are_counted_by_state() -> None:
     deposit = PegOperation(OperationState.MINTED, Sat(1), deposit=BitcoinHash(bytes(32)))
     burn = PegOperation(OperationState.REFUSED, Sat(1), transaction=TransactionHash(bytes(32)))
-    found, _ = counted(OperationsMoved(OperationMoves(Height(9), (deposit, burn, burn), 0)))
+    found, _ = counted(OperationsCounted.of(OperationMoves(Height(9), (deposit, burn, burn), 0)))
     assert found["alysd_peg_operation_moves_total{kind=peg-in,state=minted}"] == 1
     assert found["alysd_peg_operation_moves_total{kind=peg-out,state=refused}"] == 2
 
@@ -310,7 +310,7 @@ def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> Non
     assert len(named) > 5
     over = SlotOver(SlotRecord(Slot(7), 0, 0.1, (0,), quorum=True))
     deposit = PegOperation(OperationState.MINTED, Sat(1), deposit=BitcoinHash(bytes(32)))
-    moved = OperationsMoved(OperationMoves(Height(9), (deposit,), 0))
+    moved = OperationsCounted.of(OperationMoves(Height(9), (deposit,), 0))
     clients = clients_seen("first", 0)
     counts, _ = counted(WorkflowMoved("block production", "Building"), over, moved, clients)
     head = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])

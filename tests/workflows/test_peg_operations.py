@@ -7,7 +7,7 @@ import attrs
 import trio
 import trio.testing
 
-from alysd.messages.events import HeadMoved, OperationsChanged, OperationsMoved
+from alysd.messages.events import HeadMoved, OperationsChanged, OperationsCounted, OperationsMoved
 from alysd.messages.reads import ReadLedger, Reads
 from alysd.nurseries import AskTimeout, Bus
 from alysd.testing.chain import ChainHand, peg_chain_spec
@@ -79,7 +79,10 @@ class World:
     async def run(self, *events: Callable[[], object]) -> None:
         """Publish events in turn, and note what follows from them."""
         follower = PegOperations(self.reader, self.bus, self.clock, HAND.context, RULES, Timing(2))
-        with self.bus.subscribe(OperationsMoved, capacity=99) as moved:
+        with (
+            self.bus.subscribe(OperationsMoved, capacity=99) as moved,
+            self.bus.subscribe(OperationsCounted, capacity=99) as counted,
+        ):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(follower.run)
                 await trio.testing.wait_all_tasks_blocked()
@@ -90,6 +93,7 @@ class World:
             while len(moved):
                 moves = moved.receive_nowait().moves
                 self.moved.append((moves.height, [one.state.value for one in moves.moves]))
+                assert counted.receive_nowait() == OperationsCounted.of(moves)
 
 
 async def test_a_block_is_reported_once_it_is_on_the_heads_branch() -> None:
