@@ -41,7 +41,7 @@ class CallRefused(Refused):
     """A call that cannot be executed; the message is geth's."""
 
 
-class IntrinsicGasTooLow(CallRefused):
+class CallGasTooLow(CallRefused):
     """A call has less gas than it uses before its first instruction."""
 
 
@@ -173,7 +173,7 @@ class Execution:
             return _TRANSFER_GAS
         try:
             first = self.run(most)
-        except IntrinsicGasTooLow as error:
+        except CallGasTooLow as error:
             raise CallRefused(f"gas required exceeds allowance ({most})") from error
         if not first.result.succeeded:
             if first.out_of_gas:
@@ -243,7 +243,7 @@ class Execution:
             raise _insufficient_funds(request.sender, balance, cost)
         needed = intrinsic_gas(request)
         if gas < needed:
-            raise IntrinsicGasTooLow(f"err: intrinsic gas too low: have {gas}, want {needed} (supplied gas {gas})")
+            raise CallGasTooLow(f"err: intrinsic gas too low: have {gas}, want {needed} (supplied gas {gas})")
 
 
 def _insufficient_funds(sender: EvmAddress, have: int, want: int) -> CallRefused:
