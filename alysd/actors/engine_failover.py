@@ -38,7 +38,7 @@ from alysd.messages.log.execution import (
     ExecutionClientUsable,
     ExecutionGivenBack,
 )
-from alysd.nurseries import Actor, Address, Ask, NotAnswered, handles
+from alysd.nurseries import Actor, Address, Ask, CircuitOpen, NotAnswered, handles
 from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload
 from alysd.types.chain import Forkchoice
@@ -63,7 +63,8 @@ class FailoverMemory:
     """The state of the two clients, the first and the second. It outlives a restart of `EngineFailover`.
 
     `active` is the index of the client in use, for this `reason`, which is empty for the first one. `newest` is
-    the last forkchoice of the node. `usable` is false while neither client answers.
+    the last forkchoice of the node. `usable` is false while neither client answers. `cause` is the last
+    failure of the client in use, if the other one did not take over.
     """
 
     clients: tuple[ClientBook, ClientBook]
@@ -71,6 +72,7 @@ class FailoverMemory:
     reason: str = ""
     newest: Forkchoice | None = None
     usable: bool = True
+    cause: str = ""
 
     @classmethod
     def of(cls, first: Address[Engine], second: Address[Engine]) -> "FailoverMemory":
@@ -180,6 +182,7 @@ class EngineFailover(Actor[Engine], partial=True):
             return await self._by_other(message, seconds, error)
         except NotAnswered as error:
             return await self._by_other(message, seconds, error)
+        self._memory.cause = ""
         if not self._memory.usable:
             self._memory.usable = True
             log(ExecutionClientUsable(self._memory.used.name))
@@ -191,6 +194,8 @@ class EngineFailover(Actor[Engine], partial=True):
         Raises `NotNow`, or the first client's `failure` if that is one, when the other does not serve it either.
         """
         memory = self._memory
+        if not isinstance(failure, CircuitOpen):  # which only says that the client has failed before
+            memory.cause = str(failure)
         try:
             answer = await memory.other.address.ask(message, seconds=seconds)
         except (NotAnswered, NotNow) as error:
@@ -200,9 +205,9 @@ class EngineFailover(Actor[Engine], partial=True):
                 log(ExecutionClientsUnusable(words))
             raise NotNow(f"no execution client serves the request: {words}") from error
         except Refused:
-            self._switch(str(failure))
+            self._switch(memory.cause or str(failure))
             raise
-        self._switch(str(failure))
+        self._switch(memory.cause or str(failure))
         return answer
 
     async def _overruled(self, message: ExecutePayload, error: InvalidPayload) -> PayloadResults:
@@ -225,7 +230,7 @@ class EngineFailover(Actor[Engine], partial=True):
         memory = self._memory
         memory.used.failed(self._timing)
         memory.reason = f"the {memory.used.name} client failed: {reason}"
-        memory.active, memory.usable = 1 - memory.active, True
+        memory.active, memory.usable, memory.cause = 1 - memory.active, True, ""
         memory.used.drop_waiting()
         log(ExecutionClientTakesOver(memory.used.name, memory.reason))
         if memory.active == 0:

@@ -219,6 +219,7 @@ async def test_a_second_client_without_the_state_does_not_take_over(
         payload = await node.engine.ask(build_on(node.chain.head()), seconds=1.0)
         assert payload.parent_hash == node.chain.states[40].payload_hash
         assert node.active == "second"
+        assert "connection refused" in node.memory.reason, "an open circuit says nothing of the cause"
     assert kinds(logged) == [ExecutionClientsUnusable, ExecutionClientTakesOver]
 
 
