@@ -25,7 +25,7 @@ COMMANDS = {
     "run": "run a node",
     "init": "write the configuration of a new node into a folder",
     "check": "check a configuration, or show it merged",
-    "config": "print the JSON Schema of the configuration, for editors",
+    "config": "show and apply changes of the configuration of a running node",
     "keys": "make and show keys",
     "genesis": "make a chain's specification and its execution genesis",
     "status": "show the tree, the chain and the health of a running node",

@@ -13,6 +13,7 @@ AlysError
 │  ├─ NoProof            a block has no proof of work and will have none
 │  ├─ NotBroadcast       the Bitcoin node refuses a transaction
 │  ├─ NotFollowed        a signer does not follow the blocks that a node sends
+│  ├─ ConfigRefused      a changed configuration is invalid, or the running node cannot take it
 │  └─ NotNow             a valid request that the node cannot serve in its current state
 │     ├─ NotFinal        a block has no proof of work yet
 │     └─ NoQuorum        too few authorities have approved this node's block
@@ -131,6 +132,10 @@ class NotBroadcast(Refused):
 
 class NotFollowed(Refused):
     """A signer of payments does not accept a block, or the proof that blocks are final. The message says why."""
+
+
+class ConfigRefused(Refused):
+    """A reload of the configuration changes nothing: it is invalid, or was rolled back. The message says why."""
 
 
 class NotNow(Refused):

@@ -41,15 +41,16 @@ from alysd.api import control
 from alysd.api.alys_rpc import AlysRpc
 from alysd.api.banner import accounts_open, node_starting
 from alysd.api.bitcoin_rpc import BitcoinWatchRpc
+from alysd.api.console_log import ProcessLog
 from alysd.api.event_logger import EventLogger
 from alysd.api.operator import OperatorPages
 from alysd.api.peg_rpc import PegRpc
-from alysd.api.queued_output import QueuedOutput
 from alysd.api.readiness import Readiness
+from alysd.api.reloading import Reloading, signal_reload
 from alysd.api.servers import server_tasks
 from alysd.api.stop_signals import StopSignals
 from alysd.api.stuck_exit import StuckExit
-from alysd.api.sync_bar import SyncBar, columns_of
+from alysd.api.sync_bar import sync_bar_tasks
 from alysd.api.system_handle import Stop, SystemHandle
 from alysd.config.model import AlysConfig, MiningConfig
 from alysd.consensus.aura import quiet_wait
@@ -61,6 +62,7 @@ from alysd.messages.bitcoin_watch import BitcoinWatch
 from alysd.messages.block_import import BlockImport
 from alysd.messages.bridge import Bridge
 from alysd.messages.chain import Chain
+from alysd.messages.configuration import Configuration
 from alysd.messages.engine import Engine
 from alysd.messages.evidence import EvidenceKeeping
 from alysd.messages.log.base import log
@@ -161,6 +163,7 @@ class Addresses:
     peer_requests: Address[PeerRequests] = attrs.field(factory=lambda: Address("peer requests", capacity=64))
     federation: Address[PegSigning] = attrs.field(factory=lambda: Address("federation", capacity=256))
     sync: Address[Sync] = attrs.field(factory=lambda: Address("sync", capacity=64))
+    configuration: Address[Configuration] = attrs.field(factory=lambda: Address("configuration", capacity=8))
 
 
 def health_rules(timing: Timing) -> HealthRules:
@@ -441,15 +444,19 @@ async def open_node(
         yield system
 
 
-async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: StopSignals) -> None:
+async def run_node(
+    valid: ValidNode, begun: float, process_log: ProcessLog, early: StopSignals, load: Callable[[], AlysConfig]
+) -> None:
     """Run the node until a stop signal arrives. If `early` has recorded a signal before this call, stop at once.
 
-    `begun` is the `time.perf_counter()` at the start of the command. `output` is the output of the log.
+    `begun` is the `time.perf_counter()` at the start of the command. `load` reads and validates the configuration
+    again, for a reload; it raises the same errors as at the start.
 
     Raises `UserError` if a mistake of the operator prevents the start, and `SystemFailed` if the running tree
     fails.
     """
-    config, stop = valid.config, Stop(Notifier())
+    config, output, to = valid.config, process_log.output, Addresses()
+    stop = Stop(Notifier(), partial(signal_reload, to.configuration))
     with trio.open_signal_receiver(*early.numbers) as signals, stop.scope:
         if early.first is not None:
             stop.take(early.first)
@@ -457,7 +464,10 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
             log(node_starting(config, resources.context, valid.account))
             for event in accounts_open(config):
                 log(event)
-            node = Node(config.mining, resources, lost_lines=lambda: output.lost)
+            node = Node(config.mining, resources, to, lost_lines=lambda: output.lost)
+            reloading = Reloading.of(
+                to.configuration, config, process_log, load, resources.clock, resources.timing
+            )
             event_logger = EventLogger(node.bus)
 
             def ready(first_slot_in: float | None) -> None:
@@ -469,9 +479,10 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
                 resources.timing, resources.role,
             )  # fmt: skip
             after = [
-                *_servers(node, config),
+                reloading.child(node.bus.publish, stop.manager, node.handle),
+                *_servers(node, reloading),
                 task("readiness", readiness.run),  # last, so that READY is sent only if no port is in use
-                *_sync_bar(node, output),
+                *([] if resources.peer_host is None else sync_bar_tasks(to.sync, output, resources.timing)),
             ]
             edges = EdgeChildren(
                 before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
@@ -487,9 +498,9 @@ async def run_node(valid: ValidNode, begun: float, output: QueuedOutput, early: 
     log(NodeStopped(trio.current_time() - stop.asked_at))
 
 
-def _servers(node: Node, config: AlysConfig) -> list[ChildSpec]:
+def _servers(node: Node, reloading: Reloading) -> list[ChildSpec]:
     """The control socket, and the HTTP servers of the RPC methods and of the operator's pages."""
-    resources, to = node.resources, node.to
+    resources, to, config = node.resources, node.to, reloading.memory.in_force
     context, clock, watch, timing = resources.context, resources.clock, resources.watch, resources.timing
     bitcoin_watch = None if resources.bitcoin is None else to.bitcoin_watch
     bridge = _bridge_of(node)
@@ -508,17 +519,14 @@ def _servers(node: Node, config: AlysConfig) -> list[ChildSpec]:
         bitcoin_watch,
         bridge,
         resources.signer,
+        reloading.memory,
     )  # fmt: skip
-    control_socket = control.ControlSocket(config.storage.control_socket, node.handle, watch)
+    control_socket = control.ControlSocket(
+        config.storage.control_socket, node.handle, watch, to.configuration, timing
+    )
     return [
         task(control.CHILD, control_socket.run),
-        *server_tasks(config.api, methods, pages, resources.embedded and resources.embedded.serve, timing),
+        *server_tasks(
+            config.api, methods, pages, resources.embedded and resources.embedded.serve, timing, reloading.names
+        ),
     ]
-
-
-def _sync_bar(node: Node, output: QueuedOutput) -> list[ChildSpec]:
-    """The progress bar of the synchronization; none without a terminal, and none for a node without peers."""
-    if output.screen is None or node.resources.peer_host is None:
-        return []
-    columns = partial(columns_of, output.screen)
-    return [task("sync bar", SyncBar(node.to.sync, output.show, columns, node.resources.timing).run)]

@@ -318,6 +318,31 @@ class Timing:
         """Deadline of each ask of the JSON-RPC. It covers one read and a restart of the actor."""
         return 5.0
 
+    # Reloading the configuration: less than the check interval of a background actor, four times `config_reload`
+
+    @property
+    def config_read(self) -> float:
+        """Deadline of reading and checking all files of the configuration. An encrypted key takes a second."""
+        return 10.0
+
+    @property
+    def config_apply(self) -> float:
+        """The time in which all parts of the node accept their new options, or go back to the old ones."""
+        return 2.0
+
+    @property
+    def config_reload(self) -> float:
+        """Deadline of an ask for a reload: reading, and in the worst case undoing, applying and undoing again.
+
+        Another reload may come first, so it is twice the time of one.
+        """
+        return 2 * (self.config_read + 3 * self.config_apply)
+
+    @property
+    def config_retry(self) -> float:
+        """The interval between two attempts to go back to the old options, while a part does not answer."""
+        return 10.0
+
     @property
     def readiness_ask(self) -> float:
         """Deadline of one attempt, at start, to set the client's head.

@@ -6,7 +6,7 @@ of the chain or of the tree, add a line to the function that collects these valu
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -22,6 +22,7 @@ from alysd.messages.events import (
     OperationsCounted,
     ProductionHalted,
     QuorumChanged,
+    ReloadEnded,
     SlotMissed,
     SlotOver,
     WorkflowMoved,
@@ -45,6 +46,7 @@ EVENTS = (
     OperationsCounted,
     ProductionHalted,
     QuorumChanged,
+    ReloadEnded,
     SlotMissed,
     SlotOver,
     WorkQueued,
@@ -85,6 +87,12 @@ class EventCounts:
         self._workflows = counter("workflow_changes", "States that workflows entered.", ("workflow", "state"))
         self._moves = counter(
             "peg_operation_moves", "States that operations of the peg entered by blocks.", ("kind", "state")
+        )
+        self._reloads = counter("config_reloads", "Reloads of the configuration, by their outcome.", ("outcome",))
+        self._waiting = Gauge(
+            "alysd_config_needs_restart",
+            "Changed options that need a restart of the node, at the last accepted reload.",
+            registry=registry,
         )
         self._workflow_children: dict[tuple[str, str], Counter] = {}
         self._federation = FederationMetrics(registry)
@@ -131,6 +139,10 @@ class EventCounts:
                 self._federation.quorum_changed(event)
             case WorkQueued():
                 self._works.inc()
+            case ReloadEnded(reload):
+                self._reloads.labels(reload.outcome).inc()
+                if not reload.reason:
+                    self._waiting.set(len(reload.waiting))
             case OperationsCounted(counts):
                 for kind, state, count in counts:
                     self._moves.labels(kind, state.value).inc(count)

@@ -98,13 +98,19 @@ class ConsoleLog(logging.Handler):
     def set_up(cls, config: LoggingConfig, offer: Callable[[str], None], form: LineForm) -> Self:
         """Send the log of this process to `offer`: lines of libraries only if they are warnings or worse."""
         handler = cls(offer, form)
-        root, own = logging.getLogger(), logging.getLogger("alysd")
+        root = logging.getLogger()
         root.handlers = [handler]
         root.setLevel(logging.WARNING)
+        handler.use(config, form)
+        return handler
+
+    def use(self, config: LoggingConfig, form: LineForm) -> None:
+        """Write lines from the level of `config` upwards, in `form`, from now on."""
+        self._form = form
+        own = logging.getLogger("alysd")
         own.setLevel(config.level.upper())
         # What the actor runtime logs about an orderly start and stop, the node logs better.
         logging.getLogger("alysd.nurseries").setLevel(max(logging.WARNING, own.level))
-        return handler
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass one record to the output, without waiting for the output's reader."""
@@ -113,25 +119,41 @@ class ConsoleLog(logging.Handler):
             self._offer(self._form.line(event, record.levelno))
 
 
+class ProcessLog:
+    """The log of this process on `stream`. Its options can change (`use`).
+
+    If `screen` is a terminal, it has a status line. `output` is the queue of lines.
+    """
+
+    def __init__(self, config: LoggingConfig, stream: TextIO, screen: TextIO | None = None) -> None:
+        stream.flush()
+        self._stream = stream
+        self._form = LineForm.chosen(config, stream)
+        self.output = QueuedOutput(
+            stream.fileno(),
+            stream.encoding,
+            lambda lost: self._form.line(LinesLost(lost), LinesLost.level),
+            None if screen is None or not _is_screen(screen) else screen.fileno(),
+        )
+        self._handler = ConsoleLog.set_up(config, self.output.offer, self._form)
+
+    def use(self, config: LoggingConfig) -> None:
+        """Use the level and the format of `config` from the next line on."""
+        self._form = LineForm.chosen(config, self._stream)
+        self._handler.use(config, self._form)
+
+
 @contextmanager
-def console_log(config: LoggingConfig, stream: TextIO, screen: TextIO | None = None) -> Generator[QueuedOutput]:
-    """Log to the file of `stream` while the `with` block runs. If `screen` is a terminal, it has a status line.
+def console_log(config: LoggingConfig, stream: TextIO, screen: TextIO | None = None) -> Generator[ProcessLog]:
+    """Log to the file of `stream` while the `with` block runs.
 
     After the `with` block, wait for a bounded time until all lines are written.
     """
-    stream.flush()
-    form = LineForm.chosen(config, stream)
-    output = QueuedOutput(
-        stream.fileno(),
-        stream.encoding,
-        lambda lost: form.line(LinesLost(lost), LinesLost.level),
-        None if screen is None or not _is_screen(screen) else screen.fileno(),
-    )
-    ConsoleLog.set_up(config, output.offer, form)
+    log = ProcessLog(config, stream, screen)
     try:
-        yield output
+        yield log
     finally:
-        output.close()
+        log.output.close()
 
 
 def _is_screen(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:

@@ -1,26 +1,33 @@
-"""The control socket, by which `alysd actors` and `alysd clock` control a running node.
+"""The control socket, by which `alysd actors`, `alysd clock` and `alysd config` control a running node.
 
 It is a Unix socket in the data folder, with mode 0600, for processes of the node's own user and of root. A
 connection has one request and one answer, each a line of JSON:
 
     {"command": "suspend", "name": "engine"}      →  {"name": "engine", "critical": true}
     {"command": "accept_clock"}                   →  {"step": 3600.0}
+    {"command": "compare_config"}                 →  {"changes": [{"key": "logging.level", …}]}
+    {"command": "reload_config"}                  →  {"changes": […]}, of which the live ones are in force now
     {"command": "restart", "name": "nonsense"}    →  {"error": "unknown_child", "message": "there is no child …"}
 """
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import attrs
 import trio
 
 from alysd.api.system_handle import SystemHandle
-from alysd.errors import NotNow
+from alysd.errors import ConfigRefused, NotNow
 from alysd.integrations.unix_socket import listening, peer_user
+from alysd.messages.configuration import CompareConfig, Configuration, ReloadConfig
 from alysd.messages.log.base import log
 from alysd.messages.log.process import OperatorCommand
-from alysd.nurseries import ChildSnapshot, Priority, UnknownChild, WrongState
+from alysd.nurseries import Address, ChildSnapshot, NotAnswered, Priority, UnknownChild, WrongState
+from alysd.timing import Timing
+from alysd.types.configuration import OptionChange
 from alysd.wire.json_input import parse_json
 from alysd.workflows.clock_watch import ClockWatch
 
@@ -29,6 +36,15 @@ CHILD = "control socket"
 
 ACCEPT_CLOCK = "accept_clock"
 """The command that makes the node trust the present time of the machine's clock."""
+
+COMPARE_CONFIG = "compare_config"
+"""The command that compares the files of the configuration with the configuration in force."""
+
+RELOAD_CONFIG = "reload_config"
+"""The command that reloads the configuration."""
+
+WITHOUT_NAME = ("list", ACCEPT_CLOCK, COMPARE_CONFIG, RELOAD_CONFIG)
+"""The commands that are not about a child."""
 
 MAX_REQUEST_BYTES = 4096
 """The maximum length of a request's line. The longest name of a child has some twenty bytes."""
@@ -51,8 +67,17 @@ class ControlRefused(Exception):
 class ControlSocket:
     """Serves the socket at `path` for the system of `handle`; `run` is a task of the tree."""
 
-    def __init__(self, path: Path, handle: SystemHandle, watch: ClockWatch) -> None:
+    def __init__(
+        self,
+        path: Path,
+        handle: SystemHandle,
+        watch: ClockWatch,
+        configuration: Address[Configuration],
+        timing: Timing,
+    ) -> None:
         self._path = path
+        self._configuration = configuration
+        self._seconds = timing.config_reload
         self._watch = watch
         self._handle = handle
         self._connections = 0
@@ -90,13 +115,17 @@ class ControlSocket:
             return {"error": "unknown_child", "message": f"{error}; `alysd actors list` shows all"}
         except WrongState as error:
             return {"error": "wrong_state", "message": str(error)}
-        except NotNow as error:
+        except (NotNow, NotAnswered) as error:
             return {"error": "not_now", "message": str(error)}
+        except ConfigRefused as error:
+            return {"error": "config_refused", "message": str(error)}
 
     async def _carry_out(self, request: dict[str, str], user: int) -> dict[str, Any]:
         if request["command"] == ACCEPT_CLOCK:
             log(OperatorCommand(ACCEPT_CLOCK, "clock", user))
             return {"step": self._watch.accept()}
+        if request["command"] in (COMPARE_CONFIG, RELOAD_CONFIG):
+            return {"changes": [attrs.asdict(one) for one in await self._changes(request["command"], user)]}
         system = self._handle.up()
         tree, command, name = system.snapshot(), request["command"], request.get("name", "")
         if command == "list":
@@ -117,6 +146,14 @@ class ControlSocket:
         else:
             system.resume(name)
         return {"name": name, "critical": child.priority is Priority.CRITICAL}
+
+    async def _changes(self, command: str, user: int) -> Sequence[OptionChange]:
+        """Compare or reload. Raises `ConfigRefused`, or `NotAnswered`."""
+        if command == COMPARE_CONFIG:
+            return await self._configuration.ask(CompareConfig(), seconds=self._seconds)
+        log(OperatorCommand(command, "configuration", user))
+        reload = ReloadConfig(f"alysd config reload, by the user with the id {user}")
+        return (await self._configuration.ask(reload, seconds=self._seconds)).changes
 
 
 def _child_json(child: ChildSnapshot) -> dict[str, Any]:
@@ -157,7 +194,7 @@ def _parse(line: bytes) -> dict[str, str]:
         request: object = parse_json(line)
     except ValueError:
         raise ControlRefused("malformed", f"the request is not JSON: {line[:40]!r}") from None
-    for command in ("list", ACCEPT_CLOCK):
+    for command in WITHOUT_NAME:
         if request == {"command": command}:
             return {"command": command}
     fields = cast("dict[str, object]", request) if isinstance(request, dict) else {}
@@ -165,7 +202,7 @@ def _parse(line: bytes) -> dict[str, str]:
     if len(fields) == 2 and isinstance(name, str) and command in ("restart", "suspend", "resume"):
         return {"command": cast("str", command), "name": name}
     words = (
-        'a request is {"command": "list"}, {"command": "accept_clock"}, or restart, suspend or resume with the '
-        '"name" of a child'
+        'a request is {"command": "list"}, "accept_clock", "compare_config" or "reload_config", or restart, '
+        'suspend or resume with the "name" of a child'
     )
     raise ControlRefused("malformed", words)

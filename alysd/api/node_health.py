@@ -14,6 +14,7 @@ from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext
+from alysd.types.configuration import Reload
 from alysd.types.evidence import Evidence
 from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import Role
@@ -83,6 +84,7 @@ class NodeReport:
     other_chain_peers: tuple[OtherChainPeer, ...] = ()
     guard: SignedSlot | None = None
     clients: tuple[ExecutionClientStatus, ...] = ()
+    reload: Reload | None = None
 
     def health(self) -> NodeHealth:
         """The node's health. Unhealthy means that it makes no blocks, degraded that something else is wrong."""
@@ -193,6 +195,7 @@ class NodeReport:
             "execution": [attrs.asdict(one) for one in self.clients] or None,
             "evidence_against": sorted({index for one in self.evidence for index in one.offenders}),
             "federation": None if self.federation is None else _federation_json(self.federation),
+            "reload": None if self.reload is None else _reload_json(self.reload),
             "counts": None if self.counts is None else attrs.asdict(self.counts),
             "tree": tree_json(self.tree, self.time - trio.current_time()),
         }
@@ -232,6 +235,17 @@ def _sync_json(progress: SyncProgress) -> dict[str, Any]:
 def _peg_json(health: PegHealth) -> dict[str, Any]:
     lost = [displayed(one.txid) for one in health.lost[:MAX_LOST_SHOWN]]
     return {"halted": bool(health.lost), "lost": lost, "doubt": health.doubt}
+
+
+def _reload_json(reload: Reload) -> dict[str, Any]:
+    return {
+        "outcome": reload.outcome,
+        "time": reload.at,
+        "origin": reload.origin,
+        "applied": [one.key for one in reload.applied],
+        "needs_restart": [one.key for one in reload.waiting],
+        "reason": reload.reason or None,
+    }
 
 
 def _federation_json(counts: FederationCounts) -> dict[str, Any]:

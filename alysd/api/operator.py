@@ -34,6 +34,7 @@ from alysd.types.federation import Role
 from alysd.types.peg_operation import PegSummary
 from alysd.types.signing import SignedSlot
 from alysd.workflows.clock_watch import ClockWatch
+from alysd.workflows.config_reload import ConfigMemory
 
 Reply = TypeVar("Reply")
 
@@ -59,6 +60,7 @@ class OperatorPages:
     bitcoin: Address[BitcoinWatch] | None = None
     bridge: Address[Bridge] | None = None
     signer: Signer | None = None
+    configuration: ConfigMemory | None = None
     ports: dict[str, PortCounts] = attrs.field(factory=dict[str, PortCounts])
 
     def port(self, name: str) -> PortCounts:
@@ -162,6 +164,7 @@ class OperatorPages:
             others or (),
             self._guard,
             clients or (),
+            None if self.configuration is None else self.configuration.last,
         )
 
     @property

@@ -1,6 +1,6 @@
 """The node's servers, as tasks of the tree: each binds its port when it starts and closes it when it stops."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from functools import partial
 
 import trio
@@ -19,7 +19,7 @@ from alysd.timing import Timing
 Serve = Callable[[Sequence[trio.SocketListener]], Awaitable[None]]
 """A server: serves connections of the listeners until it is cancelled."""
 
-ServeEthereum = Callable[[Sequence[trio.SocketListener], frozenset[str], PortCounts], Awaitable[None]]
+ServeEthereum = Callable[[Sequence[trio.SocketListener], Container[str], PortCounts], Awaitable[None]]
 """The server of an embedded engine. Its arguments are listeners, the allowed host names, and the port's counts."""
 
 
@@ -29,14 +29,14 @@ def server_tasks(
     pages: OperatorPages,
     ethereum: ServeEthereum | None,
     timing: Timing,
+    names: Container[str],
 ) -> list[ChildSpec]:
-    """Return one task per port.
+    """Return one task per port, which clients may call by `names`.
 
     `methods` are those of Alys's JSON-RPC. The JSON-RPC and the operator's pages have one port, or two if the
     configuration has an operator address. `ethereum` serves the RPC of an embedded engine on a further port; it is
     None without such an engine.
     """
-    names = frozenset[str](config.allowed_hosts)
     routes = {"/": rpc_route(Dispatcher(methods, CODES))}
     tasks: list[ChildSpec] = []
     if config.operator_address is None:

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 
 import trio
 
+from alysd.api.queued_output import QueuedOutput
 from alysd.errors import Refused
 from alysd.messages.sync import GetSyncProgress, Sync
-from alysd.nurseries import Address, NotAnswered
+from alysd.nurseries import Address, ChildSpec, NotAnswered, task
 from alysd.timing import Timing
 from alysd.types.sync import SyncProgress
 
@@ -85,3 +87,10 @@ def columns_of(descriptor: int) -> int:
         return os.get_terminal_size(descriptor).columns or DEFAULT_COLUMNS
     except OSError:
         return DEFAULT_COLUMNS
+
+
+def sync_bar_tasks(sync: Address[Sync], output: QueuedOutput, timing: Timing) -> list[ChildSpec]:
+    """Return the task of the progress bar of the synchronization; none without a terminal."""
+    if output.screen is None:
+        return []
+    return [task("sync bar", SyncBar(sync, output.show, partial(columns_of, output.screen), timing).run)]

@@ -1,14 +1,14 @@
 """Gives the node's servers access to its running tree, and stops the node in order."""
 
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import trio
 
 from alysd.errors import NotNow
 from alysd.integrations.systemd import Notifier
 from alysd.messages.log.base import log
-from alysd.messages.log.process import NodeStopping, NothingToReload
+from alysd.messages.log.process import NodeStopping
 from alysd.nurseries import ChildSnapshot, HealthMonitor, System
 
 
@@ -38,10 +38,11 @@ class Stop:
     """The orderly stop of the node. `scope` encloses the whole node; a stop signal cancels it.
 
     `asked_at` is the time of the signal on trio's clock. `manager`, the service manager, is informed first, so
-    that it does not treat the end as a failure.
+    that it does not treat the end as a failure. `reload` begins a reload of the configuration, without waiting.
     """
 
-    def __init__(self, manager: Notifier) -> None:
+    def __init__(self, manager: Notifier, reload: Callable[[], object]) -> None:
+        self._reload = reload
         self.scope = trio.CancelScope()
         self.manager = manager
         self.asked_at = 0.0
@@ -55,10 +56,10 @@ class Stop:
         """Stop the node at the first signal. Later signals have no effect.
 
         SIGHUP also stops the node, because it means that the terminal was closed. From a service manager, however,
-        SIGHUP asks for a reload, which changes nothing.
+        SIGHUP asks for a reload of the configuration.
         """
         if number == signal.SIGHUP and self.manager.present:
-            log(NothingToReload())
+            self._reload()
         elif not self.scope.cancel_called:
             self.asked_at = trio.current_time()
             self.manager.stopping()

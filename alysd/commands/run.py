@@ -34,14 +34,14 @@ def run(args: argparse.Namespace) -> int:
     valid = load_configuration(args)
     config = valid.config
     raise_limit()
-    with console_log(config.logging, sys.stdout, sys.stderr) as output:
+    with console_log(config.logging, sys.stdout, sys.stderr) as process_log:
         try:
             with DataFolder.open(config.storage.path):
                 use_backup(config.storage.path, valid.genesis.context.genesis)
                 with _uncollected():
                     from alysd.node import run_node
 
-                trio.run(run_node, valid, begun, output, early)
+                trio.run(run_node, valid, begun, process_log, early, lambda: load_configuration(args).config)
         except (SystemFailed, AlysError) as failure:
             if user_error := user_error_in(failure):
                 raise user_error from None

@@ -23,9 +23,21 @@ def draw_status(report: Report, *, now: float) -> str:
     if against := report.get("evidence_against"):
         numbers = ", ".join(map(str, against))
         lines.append(f"  broke the approval rule: authority {numbers}; getevidence shows the proof")
+    lines += _reload(report.get("reload"))
     lines += _slots(report.get("federation"))
     lines += draw_tree(report["tree"], now)
     return "\n".join(lines) + "\n"
+
+
+def _reload(reload: Report | None) -> list[str]:
+    """The last reload of the configuration, if it was not accepted or does not suffice."""
+    if reload is None:
+        return []
+    if reload["reason"] is not None:
+        words = "rolled back" if reload["outcome"] == "rolled_back" else "refused"
+        return [f"  the last reload of the configuration was {words}: {reload['reason']}"]
+    waiting = ", ".join(reload["needs_restart"])
+    return [f"  changed in the configuration, but needs a restart: {waiting}"] if waiting else []
 
 
 def draw_tree(tree: Report, now: float) -> list[str]:

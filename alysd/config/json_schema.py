@@ -45,9 +45,7 @@ def config_schema() -> dict[str, Any]:
         section: {
             "type": "object",
             "additionalProperties": False,
-            "properties": {
-                one.key.partition(".")[2]: _option(one) for one in options if one.key.startswith(f"{section}.")
-            },
+            "properties": {one.name: _option(one) for one in options if one.section == section},
         }
         for section in SECTIONS
     }

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import attrs
 
 from alysd.config.addresses import HostName, HttpUrl, ListenAddress, SignerAddress
-from alysd.config.options import INPUT_FILE, LATER_FILE, ConfigOption, option
+from alysd.config.options import INPUT_FILE, LATER_FILE, Applies, ConfigOption, option
 from alysd.types.bounds import between
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import EvmAddress
@@ -113,6 +113,7 @@ class ApiConfig:
             "web page can bind its own name to this machine's address (DNS rebinding). Pages of these hosts may "
             "also send requests; those of other origins get status 403",
             unset="`[]`",
+            applies=Applies.LIVE,
         ),
     )
 
@@ -305,11 +306,13 @@ class LoggingConfig:
     """The log: its minimum level and its format."""
 
     level: Literal["debug", "info", "warning", "error"] = attrs.field(
-        default="info", metadata=option("the lowest level that is written")
+        default="info", metadata=option("the lowest level that is written", applies=Applies.LIVE)
     )
     format: Literal["auto", "text", "json"] = attrs.field(
         default="auto",
-        metadata=option('`"auto"`: text on a terminal, JSON lines otherwise. `NO_COLOR` is respected'),
+        metadata=option(
+            '`"auto"`: text on a terminal, JSON lines otherwise. `NO_COLOR` is respected', applies=Applies.LIVE
+        ),
     )
 
 

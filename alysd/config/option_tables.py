@@ -43,7 +43,7 @@ def with_tables(page: str) -> str:
         _, end, after = table.partition("\n\n")
         if not heading or not start or not end or "\n#" in between:
             raise ValueError(f"docs/configuration.md has no table below the heading ### [{section}]")
-        options = [one for one in all_options() if one.key.startswith(f"{section}.")]
+        options = [one for one in all_options() if one.section == section]
         page = f"{before}{heading}{between}\n{option_table(options)}\n{after}"
     return page
 

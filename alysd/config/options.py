@@ -23,6 +23,7 @@ NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
 class Applies(Enum):
     """The condition under which a change of an option takes effect in a running node."""
 
+    LIVE = "live"
     RESTART = "needs a restart"
 
 
@@ -59,6 +60,16 @@ class ConfigOption:
     bounds: tuple[int, int] | None
     applies: Applies
     is_file: bool
+
+    @property
+    def section(self) -> str:
+        """The name of the option's section."""
+        return self.key.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """The option's name within its section."""
+        return self.key.partition(".")[2]
 
     @classmethod
     def of(cls, key: str, field: "attrs.Attribute[Any]") -> Self:

@@ -1,7 +1,7 @@
 """The embedded engine with its transaction pool, and the Ethereum JSON-RPC that serves both."""
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,7 +50,7 @@ class EmbeddedExecution:
         return cls(engine, pool, keys or {})
 
     async def serve(
-        self, listeners: Sequence[trio.SocketListener], names: frozenset[str], counts: PortCounts
+        self, listeners: Sequence[trio.SocketListener], names: Container[str], counts: PortCounts
     ) -> None:
         """Fill the pool from its journal, then serve Ethereum's JSON-RPC until cancelled.
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 
 
@@ -29,6 +30,11 @@ class Notifier:
     def ready(self) -> None:
         """Report that the node is ready."""
         self._send("READY=1")
+
+    def reloading(self) -> None:
+        """Report that the configuration is being reloaded. `ready` ends the reload."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={now}")
 
     def watchdog(self) -> None:
         """Report that the event loop is running, which restarts the watchdog's interval."""

@@ -7,6 +7,7 @@ import attrs
 from alysd.messages.auxpow import QueuedWork
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, Forkchoice
+from alysd.types.configuration import Reload
 from alysd.types.evidence import Evidence
 from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import SlotRecord
@@ -147,3 +148,10 @@ class ExecutionClientsSeen:
     """The state of the node's two execution clients, at each new head and whenever the other one is used."""
 
     clients: tuple[ExecutionClientStatus, ...]
+
+
+@attrs.frozen
+class ReloadEnded:
+    """A reload of the configuration has ended."""
+
+    reload: Reload

@@ -19,6 +19,7 @@ from alysd.messages.events import (
     HeadMoved,
     OperationsCounted,
     ProductionHalted,
+    ReloadEnded,
     SlotMissed,
     SlotOver,
     WorkflowMoved,
@@ -33,6 +34,7 @@ from alysd.testing.config_files import CONF
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.bitcoin_watch import BitcoinStatus, Expected
 from alysd.types.chain import Forkchoice
+from alysd.types.configuration import OptionChange, Reload
 from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import SlotRecord
 from alysd.types.hashes import ZERO_HASH, AuxHash, BitcoinHash, BlockHash, BlsPublicKey, TransactionHash
@@ -90,6 +92,15 @@ def test_finality_and_reorganisations_are_counted() -> None:
     )
     assert (found["alysd_final_blocks_total{}"], found["alysd_reorganised_blocks_total{}"]) == (3, 2)
     assert totals == NodeCounts(0, 0, 1)
+
+
+def test_reloads_are_counted_and_the_options_that_wait_are_shown() -> None:
+    waits = OptionChange("storage.path", '"a"', '"b"', live=False)
+    accepted, refused = Reload("unchanged", (waits,), "", "x", 0.0), Reload("refused", (waits,), "wrong", "x", 0.0)
+    found, _ = counted(ReloadEnded(accepted), ReloadEnded(refused), ReloadEnded(refused))
+    assert found["alysd_config_reloads_total{outcome=unchanged}"] == 1
+    assert found["alysd_config_reloads_total{outcome=refused}"] == 2
+    assert found["alysd_config_needs_restart{}"] == 1, "a refused reload says nothing of the options in force"
 
 
 def test_work_and_workflow_states_are_counted() -> None:
@@ -310,9 +321,10 @@ def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> Non
     assert len(named) > 5
     over = SlotOver(SlotRecord(Slot(7), 0, 0.1, (0,), quorum=True))
     deposit = PegOperation(OperationState.MINTED, Sat(1), deposit=BitcoinHash(bytes(32)))
+    reloaded = ReloadEnded(Reload("applied", (), "", "SIGHUP", 0.0))
     moved = OperationsCounted.of(OperationMoves(Height(9), (deposit,), 0))
     clients = clients_seen("first", 0)
-    counts, _ = counted(WorkflowMoved("block production", "Building"), over, moved, clients)
+    counts, _ = counted(WorkflowMoved("block production", "Building"), over, moved, clients, reloaded)
     head = Forkchoice(CHAIN[4], CHAIN[3], CHAIN[1])
     sync = SyncProgress(Height(5), Height(2005), 20.0, 3)
     bitcoin = BitcoinStatus(800_000, 800_000, None)

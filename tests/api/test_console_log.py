@@ -214,11 +214,11 @@ def test_the_journal_gets_the_severity_of_each_line(monkeypatch: pytest.MonkeyPa
 def test_the_lines_are_in_the_file_when_the_command_ends(tmp_path: Path) -> None:
     """The last words of a node would be lost; or text on a terminal without UTF-8 be a traceback."""
     with (tmp_path / "log").open("w", encoding="ascii") as stream:
-        with console_log(LoggingConfig(format="text"), stream) as output:
+        with console_log(LoggingConfig(format="text"), stream) as process_log:
             log(BLOCK)
             log(NodeReady(0.91, 1.13))
         log(NodeReady(9, 9))
-        assert output.lost == 1, "a library may log later: nobody writes that"
+        assert process_log.output.lost == 1, "a library may log later: nobody writes that"
     first, second = (tmp_path / "log").read_text().splitlines()
     assert first.endswith("1f1e1d\\u2026")
     assert second == "ready in 0.9 s, first slot in 1.1 s"

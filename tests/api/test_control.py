@@ -4,7 +4,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,14 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from alysd.actors.configuration import ConfigurationActor
 from alysd.api import control
 from alysd.api.control import CHILD, MAX_CONNECTIONS, MAX_REQUEST_BYTES, REQUEST_SECONDS, ControlSocket
 from alysd.api.system_handle import SystemHandle
-from alysd.errors import ConfigError
+from alysd.config.model import AlysConfig, ChainConfig, LoggingConfig
+from alysd.config.problems import InvalidConfig
+from alysd.errors import ConfigError, ConfigRefused
+from alysd.messages.configuration import Configuration
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.process import OperatorCommand
 from alysd.nurseries import (
@@ -38,7 +42,37 @@ from alysd.nurseries import (
     task,
 )
 from alysd.testing.virtual_time import VirtualClock
+from alysd.timing import Timing
 from alysd.workflows.clock_watch import ClockWatch
+from alysd.workflows.config_reload import ConfigMemory, ConfigReload
+
+CONFIGURATION: Address[Configuration] = Address("configuration")
+
+
+@attrs.frozen
+class AnyPart:
+    """A part of the node that takes the only new option."""
+
+    keys: frozenset[str] = frozenset({"logging.level"})
+
+    async def apply(self, config: AlysConfig) -> None:
+        assert config.logging.level == "debug"
+        await trio.lowlevel.checkpoint()
+
+
+def configuration(files: Iterator[str]) -> ConfigurationActor:
+    """The configuration actor. At each reading, `files` have the next of these log levels."""
+    start = AlysConfig(chain=ChainConfig(Path("chain.toml")))
+
+    def load() -> AlysConfig:
+        level = next(files)
+        if level not in ("info", "debug"):
+            raise InvalidConfig(["a: wrong", "b: wrong"])
+        return attrs.evolve(start, logging=LoggingConfig(level))
+
+    memory, timing = ConfigMemory(start), Timing(2)
+    reload = ConfigReload(memory, load, [AnyPart()], VirtualClock(), timing)
+    return ConfigurationActor(memory, reload, lambda _: None, lambda _: None, timing)
 
 
 class Echo:
@@ -103,7 +137,8 @@ async def answer(stream: trio.SocketStream) -> Any:
 
 def control_socket(path: Path, handle: SystemHandle, clock: VirtualClock | None = None) -> ControlSocket:
     """The socket of a node with slots of 2 s, beside this clock."""
-    return ControlSocket(path, handle, ClockWatch(clock or VirtualClock(), 2))
+    watch = ClockWatch(clock or VirtualClock(), 2)
+    return ControlSocket(path, handle, watch, CONFIGURATION, Timing(2))
 
 
 @asynccontextmanager
@@ -138,6 +173,33 @@ async def test_a_clock_that_was_set_is_accepted(tmp_path: Path, logged: list[Log
         assert (await node.command("accept_clock"))["step"] == pytest.approx(3600.0)
         assert await node.command("accept_clock") == {"step": 0.0}
     assert [event.name for event in logged if "clock" in event.name] == ["clock_stepped", "clock_believed"]
+
+
+async def test_the_configuration_is_compared_and_reloaded(tmp_path: Path, logged: list[LogEvent]) -> None:
+    handle, path = SystemHandle(HealthMonitor()), tmp_path / "control.sock"
+    files = iter(["debug", "debug", "loud"])
+    root = supervisor("Root", OneForOne(), [
+        actor(CONFIGURATION, lambda: configuration(files), restart=Immediate()),
+        task(CHILD, control_socket(path, handle).run),
+    ])  # fmt: skip
+    change = {"key": "logging.level", "old": '"info"', "new": '"debug"', "live": True}
+    async with open_system(root, refusals=[ConfigRefused]) as handle.system:
+        await handle.system.started()
+        await trio.testing.wait_all_tasks_blocked()  # the socket is made without any wait
+        node = Controlled(path, handle.system, Address("echo"))
+        assert await node.command("compare_config") == {"changes": [change]}
+        assert logged == []
+        assert await node.command("reload_config") == {"changes": [change]}
+        assert await node.command("reload_config") == {
+            "error": "config_refused", "message": "a: wrong\nb: wrong"
+        }  # fmt: skip
+    commands = [event for event in logged if isinstance(event, OperatorCommand)]
+    assert commands == [OperatorCommand("reload_config", "configuration", os.geteuid())] * 2
+
+
+async def test_without_a_configuration_actor_the_answer_says_so(tmp_path: Path) -> None:
+    async with controlled(tmp_path) as node:
+        assert (await node.command("compare_config"))["error"] == "not_now"
 
 
 async def test_the_list_has_every_child(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from alysd.messages.network import OtherChainPeer, PeerInfo
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.testing.blocks import GENESIS, context_of
 from alysd.types.chain import Forkchoice
+from alysd.types.configuration import OptionChange, Reload
 from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import SlotRecord, SlotSteps
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, displayed
@@ -291,3 +292,26 @@ async def test_what_does_not_answer_is_left_out(autojump_clock: MockClock) -> No
     said = attrs.evolve(report(tip=None), counts=None).as_json()
     assert "head" not in said
     assert said["counts"] is None
+
+
+def test_the_last_reload_is_shown() -> None:
+    """`alysd status` could not name the options that wait for a restart."""
+    changes = (
+        OptionChange("logging.level", '"info"', '"debug"', live=True),
+        OptionChange("storage.path", '"a"', '"b"', live=False),
+    )
+
+    async def main() -> None:
+        shown = report(tree()).as_json()
+        assert shown["reload"] is None
+        done = attrs.evolve(report(tree()), reload=Reload("applied", changes, "", "SIGHUP", 5.0)).as_json()
+        assert done["reload"] == {
+            "outcome": "applied",
+            "time": 5.0,
+            "origin": "SIGHUP",
+            "applied": ["logging.level"],
+            "needs_restart": ["storage.path"],
+            "reason": None,
+        }
+
+    trio.run(main)

@@ -34,7 +34,7 @@ def tasks(config: ApiConfig) -> list[ChildSpec]:
     pages = OperatorPages(
         context, SystemClock(), ClockWatch(SystemClock(), 2), to.reader, to.metrics, handle, TIMING, "authority"
     )
-    return server_tasks(config, rpc.methods(), pages, None, TIMING)
+    return server_tasks(config, rpc.methods(), pages, None, TIMING, ())
 
 
 async def status_of(url: str, body: str | None = None) -> int:

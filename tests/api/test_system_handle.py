@@ -11,7 +11,7 @@ from alysd.api.system_handle import Stop, SystemHandle
 from alysd.errors import NotNow
 from alysd.integrations.systemd import Notifier
 from alysd.messages.log.base import LogEvent
-from alysd.messages.log.process import NodeStopping, NothingToReload
+from alysd.messages.log.process import NodeStopping
 from alysd.nurseries import HealthMonitor, OneForOne, open_system, supervisor, task
 
 
@@ -22,7 +22,7 @@ async def two_signals() -> AsyncIterator[int]:
 
 
 async def test_the_first_signal_cancels_the_node_and_the_second_changes_nothing(logged: list[LogEvent]) -> None:
-    stop = Stop(Notifier({}))
+    stop = Stop(Notifier({}), list)
     with stop.scope:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stop.on, two_signals())
@@ -33,18 +33,18 @@ async def test_the_first_signal_cancels_the_node_and_the_second_changes_nothing(
 
 
 async def test_a_closed_terminal_stops_the_node(logged: list[LogEvent]) -> None:
-    stop = Stop(Notifier({}))
+    stop = Stop(Notifier({}), list)
     stop.take(signal.SIGHUP)
     assert stop.scope.cancel_called
     assert logged == [NodeStopping("SIGHUP")]
 
 
 async def test_systemctl_reload_does_not_stop_the_node(tmp_path: Path, logged: list[LogEvent]) -> None:
-    manager = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
-    stop = Stop(manager)
+    manager, reloads = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}), list[str]()
+    stop = Stop(manager, lambda: reloads.append("asked"))
     stop.take(signal.SIGHUP)
     assert not stop.scope.cancel_called
-    assert logged == [NothingToReload()]
+    assert (reloads, logged) == (["asked"], [])
     manager.close()
 
 

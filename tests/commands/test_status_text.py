@@ -177,3 +177,27 @@ def test_a_restart_does_not_make_an_actor_look_busy() -> None:
 def test_durations_have_their_two_largest_units(seconds: float, text: str) -> None:
     """A duration of 273600 seconds must be shown in days and hours."""
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("reload", "line"),
+    [
+        ({"outcome": "applied", "needs_restart": [], "reason": None}, None),
+        (
+            {"outcome": "unchanged", "needs_restart": ["storage.path", "mining.internal"], "reason": None},
+            "  changed in the configuration, but needs a restart: storage.path, mining.internal",
+        ),
+        (
+            {"outcome": "rolled_back", "needs_restart": [], "reason": "logging.level: no answer"},
+            "  the last reload of the configuration was rolled back: logging.level: no answer",
+        ),
+        (
+            {"outcome": "refused", "needs_restart": [], "reason": "a: wrong"},
+            "  the last reload of the configuration was refused: a: wrong",
+        ),
+    ],
+)
+def test_a_reload_that_did_not_apply_all_is_shown(reload: dict[str, Any], line: str | None) -> None:
+    """An operator would believe that a change is in force."""
+    plain, shown = (draw_status({**REPORT, **more}, now=NOW).splitlines() for more in ({}, {"reload": reload}))
+    assert [one for one in shown if one not in plain] == ([] if line is None else [line])

@@ -1,7 +1,9 @@
 """The messages to systemd, received on a socket of the test."""
 
 import os
+import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +44,17 @@ def test_each_state_is_told_in_systemds_words(manager: socket.socket) -> None:
     manager.setblocking(False)
     with pytest.raises(BlockingIOError):
         manager.recv(999)
+
+
+def test_a_reload_is_told_with_its_time(manager: socket.socket) -> None:
+    """systemd ignores a reload without the time (systemd.service(5), notify-reload)."""
+    before = time.monotonic_ns() // 1000
+    notifier = notifier_of(manager)
+    notifier.reloading()
+    notifier.close()
+    found = re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=(\d+)", manager.recv(999))
+    assert found is not None
+    assert before <= int(found[1]) <= time.monotonic_ns() // 1000
 
 
 def test_an_abstract_socket_is_found() -> None:

@@ -1,7 +1,7 @@
 """The site of a port: its routes, its WebSocket, and the host names by which clients may call it."""
 
 import ipaddress
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from functools import lru_cache
 from typing import Literal
 
@@ -23,6 +23,20 @@ class Route:
     operator: bool = False
 
 
+class HostNames(Container[str]):
+    """The host names by which clients may call the ports of a node. They can change while the servers run."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names = frozenset(names)
+
+    def use(self, names: Iterable[str]) -> None:
+        """Allow `names` from the next request on, and no others."""
+        self._names = frozenset(names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+
 @attrs.frozen
 class Site:
     """The routes and WebSockets of a port by path.
@@ -35,7 +49,7 @@ class Site:
     routes: Mapping[str, Route]
     sockets: Mapping[str, SocketHandler] = attrs.field(factory=dict[str, SocketHandler])
     any_origin: bool = False
-    names: frozenset[str] = frozenset()
+    names: Container[str] = HostNames()
 
     def check_host(self, host: bytes | None) -> None:
         """Refuse a request with a host name that is not the node's, which protects against DNS rebinding.

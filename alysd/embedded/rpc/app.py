@@ -1,7 +1,7 @@
 """The Ethereum JSON-RPC of the embedded engine: all methods, over HTTP and WebSocket on one port."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import attrs
 import trio
@@ -91,7 +91,7 @@ async def serve_ethereum(
     engine: EmbeddedEngine,
     pool: TransactionPool,
     listeners: Sequence[trio.SocketListener],
-    names: frozenset[str] = frozenset(),
+    names: Container[str] = (),
     counts: PortCounts | None = None,
     keys: Mapping[EvmAddress, bytes] | None = None,
     *,

@@ -140,16 +140,6 @@ class NodeStopping(LogEvent):
 
 
 @attrs.frozen
-class NothingToReload(LogEvent):
-    """The service manager asked for a reload (SIGHUP), and nothing was done."""
-
-    name = "nothing_to_reload"
-
-    def _line(self) -> tuple[str, str]:
-        return "reload", "nothing to reload: a change of the configuration needs a restart"
-
-
-@attrs.frozen
 class NodeStopped(LogEvent):
     """The node has stopped, `seconds` after the request to stop."""
 
@@ -204,7 +194,8 @@ class ChildReturned(LogEvent):
 class OperatorCommand(LogEvent):
     """The user with the id `user` gave the command `command` for a child: `restart`, `suspend` or `resume`.
 
-    The command `accept_clock` is for the clock of the machine instead of a child.
+    The command `accept_clock` is for the clock of the machine instead of a child, `reload_config` for the
+    configuration.
     """
 
     name = "operator_command"

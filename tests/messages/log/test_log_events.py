@@ -13,7 +13,19 @@ import pytest
 
 import alysd
 import alysd.messages.log
-from alysd.messages.log import bitcoin, chain, clients, execution, miner, network, payments, peg, process, signer
+from alysd.messages.log import (
+    bitcoin,
+    chain,
+    clients,
+    configuration,
+    execution,
+    miner,
+    network,
+    payments,
+    peg,
+    process,
+    signer,
+)
 from alysd.messages.log.base import Bits, LogEvent, counted, log
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, EvmAddress, TransactionHash
 from alysd.types.peg_operation import OperationState, PegOperation
@@ -96,7 +108,14 @@ EXAMPLES: dict[LogEvent, str] = {
     ),
     process.ClockBelieved(0.0): "clock|trusted again, at the time before it was set",
     process.LibraryLine("httpx.error", "odd", None): "error|odd",
-    process.NothingToReload(): "reload|nothing to reload: a change of the configuration needs a restart",
+    configuration.ConfigReloaded("SIGHUP", 'logging.level = "info" → "debug"', "storage.path"): (
+        'config|logging.level = "info" → "debug"; a restart is needed for storage.path'
+    ),
+    configuration.ConfigReloaded("SIGHUP", None, None): "config|nothing to apply",
+    configuration.ConfigNotReloaded("SIGHUP", "rolled_back", "logging.level: no answer"): (
+        "config|not reloaded, rolled back: logging.level: no answer"
+    ),
+    configuration.ConfigRestored(): "config|all options are as before the reload",
     process.LinesLost(2): "log|2 lines lost: the reader had stopped, or the disk was full",
     process.TracesLost("http://[::1]:1"): (
         "traces|spans are lost: the collector at http://[::1]:1 does not accept them"

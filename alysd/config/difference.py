@@ -1,0 +1,50 @@
+"""Compares two configurations, and joins the live options of one with the other options of the other."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+
+from alysd.config.model import SECTIONS, AlysConfig, all_options
+from alysd.config.options import Applies, ConfigOption
+from alysd.config.problems import shown
+from alysd.config.show import plain_value
+from alysd.types.configuration import OptionChange
+
+
+def changed_options(old: AlysConfig, new: AlysConfig) -> tuple[OptionChange, ...]:
+    """Return the options whose values differ, in the order of the documentation."""
+    return tuple(
+        OptionChange(one.key, *_texts(one, _value(old, one), _value(new, one)), one.applies is Applies.LIVE)
+        for one in all_options()
+        if _value(old, one) != _value(new, one)
+    )
+
+
+def with_live_options(old: AlysConfig, new: AlysConfig) -> AlysConfig:
+    """Return `old` with the values that `new` has for the live options."""
+    live = [one for one in all_options() if one.applies is Applies.LIVE]
+    sections: dict[str, Any] = {}
+    for name in SECTIONS:
+        values = {one.name: _value(new, one) for one in live if one.section == name}
+        sections[name] = attrs.evolve(getattr(old, name), **values)
+    return attrs.evolve(old, **sections)
+
+
+def _value(config: AlysConfig, one: ConfigOption) -> Any:
+    return getattr(getattr(config, one.section), one.name)
+
+
+def _texts(one: ConfigOption, old: object, new: object) -> tuple[str, str]:
+    """The two values as text. They are equal if only the user or the password of a URL differs."""
+    before, after = _text(one, old), _text(one, new)
+    return before, f"{after} (with another user or password)" if before == after else after
+
+
+def _text(one: ConfigOption, value: object) -> str:
+    if value is None:
+        return one.unset
+    if isinstance(value, tuple):
+        items = [shown(plain_value(item)) for item in cast("tuple[object, ...]", value)]
+        return f"[{', '.join(items)}]"
+    return shown(str(value) if isinstance(value, Path) else plain_value(value))
