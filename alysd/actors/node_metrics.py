@@ -4,7 +4,7 @@ To add a metric of an event, add the event to `EVENTS`, and a counter and a case
 of the chain or of the tree, add a line to the function that collects these values.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -266,12 +266,12 @@ def _peer_metrics(peers: Sequence[PeerInfo]) -> Iterable[Metric]:
         )
 
 
-def _evidence_metric(evidence: Mapping[int, int]) -> Metric:
+def _evidence_metric(evidence: Sequence[int]) -> Metric:
     """The stored evidence: a restart does not reset it, and the first piece is an increase from 0."""
     metric = CounterMetricFamily(
         "alysd_evidence", "Pieces of evidence against an authority.", labels=["authority"]
     )
-    for authority, count in evidence.items():
+    for authority, count in enumerate(evidence):
         metric.add_metric([str(authority)], count)
     return metric
 

@@ -174,10 +174,10 @@ class OperatorPages:
     async def _pieces(self) -> tuple[Evidence, ...]:
         return await self.reader.ask(ReadEvidence(), seconds=self.timing.page_ask)
 
-    def _counted(self, evidence: Sequence[Evidence], tip: Forkchoice) -> dict[int, int]:
+    def _counted(self, evidence: Sequence[Evidence], tip: Forkchoice) -> tuple[int, ...]:
         """The number of pieces of evidence against each authority of the head, also against those without any."""
         indexes = range(len(federation_at(tip.head, self.context).authorities))
-        return {index: sum(index in one.offenders for one in evidence) for index in indexes}
+        return tuple(sum(index in one.offenders for one in evidence) for index in indexes)
 
     async def _operations(self) -> PegSummary | None:
         """The open operations of the peg; None without a peg, and while the reader does not answer."""

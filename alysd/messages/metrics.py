@@ -104,5 +104,5 @@ class Scrape(Ask[Metrics, bytes]):
     peers: tuple[PeerInfo, ...] | None = None
     operations: PegSummary | None = None
     now: float = 0.0
-    evidence: Mapping[int, int] | None = None
+    evidence: tuple[int, ...] | None = None
     guard: SignedSlot | None = None

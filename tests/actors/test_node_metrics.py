@@ -302,7 +302,7 @@ def test_the_moves_of_operations_are_counted_by_state() -> None:
 
 def test_evidence_is_that_of_the_database_by_authority() -> None:
     """After a restart the metric was missing, and an alert on its increase missed the first piece."""
-    scrape = Scrape(child("chain"), None, {}, evidence={0: 0, 1: 2})
+    scrape = Scrape(child("chain"), None, {}, evidence=(0, 2))
     found = scraped_of(scrape)
     assert (found["alysd_evidence_total{authority=0}"], found["alysd_evidence_total{authority=1}"]) == (0, 2)
     assert not any(name.startswith(("alysd_evidence", "alysd_key")) for name in scraped(child("chain"), None, {}))
@@ -333,7 +333,7 @@ def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> Non
     open_burns = PegSummary(head, ((OperationState.REQUESTED, 1),), None, None)
     shown = scraped(child("chain"), head, failures, sync, bitcoin, health, peers, open_burns)
     guard = SignedSlot(BlsPublicKey(bytes(48)), Slot(8), ZERO_HASH, Slot(7))
-    shown |= scraped_of(Scrape(child("chain"), None, {}, evidence={0: 0}, guard=guard))
+    shown |= scraped_of(Scrape(child("chain"), None, {}, evidence=(0,), guard=guard))
     exposed = {key.partition("{")[0].removesuffix("_bucket") for key in (*counts, *shown)}
     assert named - {"alysd_events_uncounted_total"} <= exposed
 
