@@ -63,8 +63,6 @@ def values(kind: Any, depth: int = 0) -> st.SearchStrategy[Any]:
         )
     arguments = get_args(kind)
     match get_origin(kind):
-        case origin if origin is Literal:
-            return st.sampled_from(arguments)
         case origin if origin is tuple and arguments[-1] is Ellipsis:
             # A snapshot's children are snapshots: somewhere that has to end.
             most = 0 if depth > 3 else 2
