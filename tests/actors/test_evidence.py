@@ -16,7 +16,7 @@ from alysd.errors import Refused
 from alysd.integrations.bls import BLS
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.messages.chain import AdoptBlock, Chain
-from alysd.messages.events import EvidenceFound, HeadMoved
+from alysd.messages.events import ChainEvent, EvidenceFound, HeadMoved
 from alysd.messages.evidence import EvidenceKeeping, ReportConflict, ReportRivals
 from alysd.messages.reads import ReadEvidence, Reads
 from alysd.messages.storage import Storage
@@ -45,7 +45,7 @@ class World:
     chain: Address[Chain] = attrs.field(factory=lambda: Address("chain"))
     evidence: Address[EvidenceKeeping] = attrs.field(factory=lambda: Address("evidence", capacity=2))
     found: list[EvidenceFound] = attrs.field(factory=list[EvidenceFound])
-    moved: list[HeadMoved] = attrs.field(factory=list[HeadMoved])
+    moved: list[ChainEvent] = attrs.field(factory=list[ChainEvent])
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -143,6 +143,8 @@ async def test_a_block_is_imported_although_no_report_fits_into_the_mailbox(
         await world.adopt(first, 6)
         world.harness.system.suspend("evidence")
         rivals = [await world.adopt(GENESIS, slot) for slot in range(8, 12)]
-        assert world.moved[-1].new.head == rivals[-1]
+        newest = world.moved[-1]
+        assert isinstance(newest, HeadMoved)
+        assert newest.new.head == rivals[-1]
         world.harness.system.resume("evidence")
         assert 0 < len(await world.kept()) <= 2

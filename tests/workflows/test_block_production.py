@@ -75,7 +75,7 @@ class UnguardedSigner:
         """The guard is not lost."""
         raise NotRecovering(str(slot))
 
-    def saw(self, slot: Slot, block: BlockHash) -> bool:
+    async def saw(self, slot: Slot, block: BlockHash) -> bool:
         """Nothing is seen."""
         raise AssertionError(f"block {block.hex()} of slot {slot}")
 
