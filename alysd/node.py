@@ -3,20 +3,17 @@
 The children of the root stop in reverse order. Those of the other supervisors stop side by side, but each only
 after all that depend on it (`depends_on`) have stopped.
 
-`alysd run` calls `run_node`, which opens the node's resources, runs the tree until a signal stops it, and closes
-the resources. `open_node` only runs the tree: tests, simulations and benchmarks pass other resources to it.
+`open_node` runs the tree. `alysd run` calls it from `running.run_node`, which opens the real resources; tests,
+simulations and benchmarks pass other resources to it.
 docs/architecture.md explains the shape of the tree. The module of each actor or workflow has the same name as
 here.
 """
 
-import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from random import Random
 
 import attrs
-import trio
 
 from alysd.actors.auxpow import AuxPowActor, MiningMemory
 from alysd.actors.auxpow_offers import OfferBook
@@ -37,25 +34,10 @@ from alysd.actors.peg_signatures import FederationActor, SignatureMemory
 from alysd.actors.reader import ReaderActor
 from alysd.actors.storage import StorageActor
 from alysd.actors.sync import SyncActor
-from alysd.api import control
-from alysd.api.alys_rpc import AlysRpc
-from alysd.api.banner import accounts_open, node_starting
-from alysd.api.bitcoin_rpc import BitcoinWatchRpc
-from alysd.api.console_log import ProcessLog
-from alysd.api.event_logger import EventLogger
-from alysd.api.operator import OperatorPages
-from alysd.api.peg_rpc import PegRpc
-from alysd.api.readiness import Readiness
-from alysd.api.reloading import Reloading, signal_reload
-from alysd.api.servers import server_tasks
-from alysd.api.stop_signals import StopSignals
-from alysd.api.stuck_exit import StuckExit
-from alysd.api.sync_bar import sync_bar_tasks
-from alysd.api.system_handle import Stop, SystemHandle
-from alysd.config.model import AlysConfig, MiningConfig
+from alysd.api.system_handle import SystemHandle
+from alysd.config.model import MiningConfig
 from alysd.consensus.aura import quiet_wait
 from alysd.errors import HANDLING
-from alysd.integrations.systemd import Notifier
 from alysd.messages.approval import ApprovalGathering
 from alysd.messages.auxpow import MergedMining
 from alysd.messages.bitcoin_watch import BitcoinWatch
@@ -65,8 +47,6 @@ from alysd.messages.chain import Chain
 from alysd.messages.configuration import Configuration
 from alysd.messages.engine import Engine
 from alysd.messages.evidence import EvidenceKeeping
-from alysd.messages.log.base import log
-from alysd.messages.log.process import NodeReady, NodeStopped
 from alysd.messages.metrics import Metrics
 from alysd.messages.network import Network, PeerRequests
 from alysd.messages.peer_host import PeerHost
@@ -103,9 +83,8 @@ from alysd.nurseries import (
     supervisor,
     task,
 )
-from alysd.resources import NodeResources, open_resources
+from alysd.resources import NodeResources
 from alysd.timing import Timing
-from alysd.validation import ValidNode
 from alysd.workflows.approval import ApprovalWorkflow
 from alysd.workflows.approval_peers import ApprovalPeers
 from alysd.workflows.block_import import BlockImportWorkflow
@@ -190,6 +169,11 @@ class Node:
     )
     lost_lines: Callable[[], int] = attrs.field(default=none_lost, kw_only=True)
 
+    @property
+    def bridge(self) -> Address[Bridge] | None:
+        """The bridge's address; None on a node without a Bitcoin node, which has no bridge."""
+        return None if self.resources.bitcoin is None else self.to.bridge
+
 
 @attrs.frozen
 class EdgeChildren:
@@ -244,7 +228,7 @@ def _chain(node: Node) -> SupervisorSpec:
             context, resources.clock, resources.watch, resources.signer, resources.bls,
             ApprovalPeers(
                 to.chain, to.engine, to.block_import, to.storage, to.network, to.sync, to.evidence,
-                _bridge_of(node),
+                node.bridge,
             ), tell, timing,
         ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.approval_stop,
               depends_on=["chain", "engine", "block import"]),
@@ -367,11 +351,6 @@ def _network(node: Node) -> list[SupervisorSpec]:
     ]  # fmt: skip
 
 
-def _bridge_of(node: Node) -> Address[Bridge] | None:
-    """The bridge's address; None on a node without a Bitcoin node, which has no bridge."""
-    return None if node.resources.bitcoin is None else node.to.bridge
-
-
 def _production(node: Node) -> BlockProduction | None:
     """The workflow that makes blocks; None for a follower."""
     resources, to = node.resources, node.to
@@ -380,7 +359,7 @@ def _production(node: Node) -> BlockProduction | None:
     return BlockProduction(
         resources.context, resources.clock, resources.watch, resources.signer, to.chain, to.engine, to.auxpow,
         to.approval, to.sync, node.bus.publish, resources.tracing, resources.timing,
-        PegAuthor(resources.context, to.chain, _bridge_of(node), resources.timing),
+        PegAuthor(resources.context, to.chain, node.bridge, resources.timing),
     )  # fmt: skip
 
 
@@ -442,91 +421,3 @@ async def open_node(
     ) as system:
         node.handle.system = system
         yield system
-
-
-async def run_node(
-    valid: ValidNode, begun: float, process_log: ProcessLog, early: StopSignals, load: Callable[[], AlysConfig]
-) -> None:
-    """Run the node until a stop signal arrives. If `early` has recorded a signal before this call, stop at once.
-
-    `begun` is the `time.perf_counter()` at the start of the command. `load` reads and validates the configuration
-    again, for a reload; it raises the same errors as at the start.
-
-    Raises `UserError` if a mistake of the operator prevents the start, and `SystemFailed` if the running tree
-    fails.
-    """
-    config, output, to = valid.config, process_log.output, Addresses()
-    stop = Stop(Notifier(), partial(signal_reload, to.configuration))
-    with trio.open_signal_receiver(*early.numbers) as signals, stop.scope:
-        if early.first is not None:
-            stop.take(early.first)
-        async with open_resources(valid) as resources:
-            log(node_starting(config, resources.context, valid.account))
-            for event in accounts_open(config):
-                log(event)
-            node = Node(config.mining, resources, to, lost_lines=lambda: output.lost)
-            reloading = Reloading.of(
-                to.configuration, config, process_log, load, resources.clock, resources.timing
-            )
-            event_logger = EventLogger(node.bus)
-
-            def ready(first_slot_in: float | None) -> None:
-                node.handle.ready = True
-                log(NodeReady(time.perf_counter() - begun, first_slot_in))
-
-            readiness = Readiness(
-                resources.context.spec, resources.clock, node.to.chain, node.to.engine, stop.manager, ready,
-                resources.timing, resources.role,
-            )  # fmt: skip
-            after = [
-                reloading.child(node.bus.publish, stop.manager, node.handle),
-                *_servers(node, reloading),
-                task("readiness", readiness.run),  # last, so that READY is sent only if no port is in use
-                *([] if resources.peer_host is None else sync_bar_tasks(to.sync, output, resources.timing)),
-            ]
-            edges = EdgeChildren(
-                before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
-                after=[
-                    task("event logger", event_logger.run, priority=Priority.BACKGROUND),
-                    # The events are logged until all others have stopped.
-                    *(attrs.evolve(child, depends_on=("event logger",)) for child in after),
-                ],
-            )
-            observer, on_stuck = event_logger.child_changed, StuckExit(output)
-            async with open_node(node, edges, observer=observer, on_stuck=on_stuck) as system:
-                await system.ended()
-    log(NodeStopped(trio.current_time() - stop.asked_at))
-
-
-def _servers(node: Node, reloading: Reloading) -> list[ChildSpec]:
-    """The control socket, and the HTTP servers of the RPC methods and of the operator's pages."""
-    resources, to, config = node.resources, node.to, reloading.memory.in_force
-    context, clock, watch, timing = resources.context, resources.clock, resources.watch, resources.timing
-    bitcoin_watch = None if resources.bitcoin is None else to.bitcoin_watch
-    bridge = _bridge_of(node)
-    rpc = AlysRpc(
-        to.reader, lambda: resources.store.commits, to.auxpow, context, node.mining.fee_recipient, timing
-    )
-    methods = {
-        **rpc.methods(),
-        **BitcoinWatchRpc(bitcoin_watch, timing).methods(),
-        **PegRpc(to.reader, bitcoin_watch, bridge, context, timing).methods(),
-    }
-    pages = OperatorPages(
-        context, clock, watch, to.reader, to.metrics, node.handle, timing, resources.role,
-        None if resources.peer_host is None else to.network,
-        None if resources.peer_host is None else to.sync,
-        bitcoin_watch,
-        bridge,
-        resources.signer,
-        reloading.memory,
-    )  # fmt: skip
-    control_socket = control.ControlSocket(
-        config.storage.control_socket, node.handle, watch, to.configuration, timing
-    )
-    return [
-        task(control.CHILD, control_socket.run),
-        *server_tasks(
-            config.api, methods, pages, resources.embedded and resources.embedded.serve, timing, reloading.names
-        ),
-    ]

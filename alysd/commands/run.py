@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
             with DataFolder.open(config.storage.path):
                 use_backup(config.storage.path, valid.genesis.context.genesis)
                 with _uncollected():
-                    from alysd.node import run_node
+                    from alysd.running import run_node
 
                 trio.run(run_node, valid, begun, process_log, early, lambda: load_configuration(args).config)
         except (SystemFailed, AlysError) as failure:

@@ -20,10 +20,10 @@ from alysd.testing.config_files import CONF
 
 
 class FakeNode(types.ModuleType):
-    """In place of `alysd.node`: ends as the test says, and remembers what it was given."""
+    """In place of `alysd.running`: ends as the test says, and remembers what it was given."""
 
     def __init__(self, error: BaseException | None = None) -> None:
-        super().__init__("alysd.node")
+        super().__init__("alysd.running")
         self.error = error
         self.given: tuple[Any, ...] = ()
         self.collects = False
@@ -52,7 +52,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Run `alysd run` with a node that ends so."""
 
     def run(node: FakeNode) -> int:
-        monkeypatch.setitem(sys.modules, "alysd.node", node)
+        monkeypatch.setitem(sys.modules, "alysd.running", node)
         return main(["run", "--config", str(CONF / "dev.toml"), "--set", f"storage.path={tmp_path / 'data'}"])
 
     return run

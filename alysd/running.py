@@ -1,0 +1,125 @@
+"""Runs a node as a process: opens its resources, its tree and its servers, until a stop signal arrives."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import attrs
+import trio
+
+from alysd.api import control
+from alysd.api.alys_rpc import AlysRpc
+from alysd.api.banner import accounts_open, node_starting
+from alysd.api.bitcoin_rpc import BitcoinWatchRpc
+from alysd.api.console_log import ProcessLog
+from alysd.api.event_logger import EventLogger
+from alysd.api.operator import OperatorPages
+from alysd.api.peg_rpc import PegRpc
+from alysd.api.readiness import Readiness
+from alysd.api.reloading import Reloading, signal_reload
+from alysd.api.servers import server_tasks
+from alysd.api.stop_signals import StopSignals
+from alysd.api.stuck_exit import StuckExit
+from alysd.api.sync_bar import sync_bar_tasks
+from alysd.api.system_handle import Stop
+from alysd.config.model import AlysConfig
+from alysd.integrations.systemd import Notifier
+from alysd.messages.log.base import log
+from alysd.messages.log.process import NodeReady, NodeStopped
+from alysd.node import Addresses, EdgeChildren, Node, open_node
+from alysd.nurseries import (
+    ChildSpec,
+    Immediate,
+    Priority,
+    task,
+)
+from alysd.resources import open_resources
+from alysd.validation import ValidNode
+
+
+async def run_node(
+    valid: ValidNode, begun: float, process_log: ProcessLog, early: StopSignals, load: Callable[[], AlysConfig]
+) -> None:
+    """Run the node until a stop signal arrives. If `early` has recorded a signal before this call, stop at once.
+
+    `begun` is the `time.perf_counter()` at the start of the command. `load` reads and validates the configuration
+    again, for a reload; it raises the same errors as at the start.
+
+    Raises `UserError` if a mistake of the operator prevents the start, and `SystemFailed` if the running tree
+    fails.
+    """
+    config, output, to = valid.config, process_log.output, Addresses()
+    stop = Stop(Notifier(), partial(signal_reload, to.configuration))
+    with trio.open_signal_receiver(*early.numbers) as signals, stop.scope:
+        if early.first is not None:
+            stop.take(early.first)
+        async with open_resources(valid) as resources:
+            log(node_starting(config, resources.context, valid.account))
+            for event in accounts_open(config):
+                log(event)
+            node = Node(config.mining, resources, to, lost_lines=lambda: output.lost)
+            reloading = Reloading.of(
+                to.configuration, config, process_log, load, resources.clock, resources.timing
+            )
+            event_logger = EventLogger(node.bus)
+
+            def ready(first_slot_in: float | None) -> None:
+                node.handle.ready = True
+                log(NodeReady(time.perf_counter() - begun, first_slot_in))
+
+            readiness = Readiness(
+                resources.context.spec, resources.clock, node.to.chain, node.to.engine, stop.manager, ready,
+                resources.timing, resources.role,
+            )  # fmt: skip
+            after = [
+                reloading.child(node.bus.publish, stop.manager, node.handle),
+                *_servers(node, reloading),
+                task("readiness", readiness.run),  # last, so that READY is sent only if no port is in use
+                *([] if resources.peer_host is None else sync_bar_tasks(to.sync, output, resources.timing)),
+            ]
+            edges = EdgeChildren(
+                before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
+                after=[
+                    task("event logger", event_logger.run, priority=Priority.BACKGROUND),
+                    # The events are logged until all others have stopped.
+                    *(attrs.evolve(child, depends_on=("event logger",)) for child in after),
+                ],
+            )
+            observer, on_stuck = event_logger.child_changed, StuckExit(output)
+            async with open_node(node, edges, observer=observer, on_stuck=on_stuck) as system:
+                await system.ended()
+    log(NodeStopped(trio.current_time() - stop.asked_at))
+
+
+def _servers(node: Node, reloading: Reloading) -> list[ChildSpec]:
+    """The control socket, and the HTTP servers of the RPC methods and of the operator's pages."""
+    resources, to, config = node.resources, node.to, reloading.memory.in_force
+    context, clock, watch, timing = resources.context, resources.clock, resources.watch, resources.timing
+    bitcoin_watch = None if resources.bitcoin is None else to.bitcoin_watch
+    bridge = node.bridge
+    rpc = AlysRpc(
+        to.reader, lambda: resources.store.commits, to.auxpow, context, node.mining.fee_recipient, timing
+    )
+    methods = {
+        **rpc.methods(),
+        **BitcoinWatchRpc(bitcoin_watch, timing).methods(),
+        **PegRpc(to.reader, bitcoin_watch, bridge, context, timing).methods(),
+    }
+    pages = OperatorPages(
+        context, clock, watch, to.reader, to.metrics, node.handle, timing, resources.role,
+        None if resources.peer_host is None else to.network,
+        None if resources.peer_host is None else to.sync,
+        bitcoin_watch,
+        bridge,
+        resources.signer,
+        reloading.memory,
+    )  # fmt: skip
+    control_socket = control.ControlSocket(
+        config.storage.control_socket, node.handle, watch, to.configuration, timing
+    )
+    return [
+        task(control.CHILD, control_socket.run),
+        *server_tasks(
+            config.api, methods, pages, resources.embedded and resources.embedded.serve, timing, reloading.names
+        ),
+    ]
