@@ -29,7 +29,7 @@ def best(candidates: Iterable[ChainState]) -> ChainState:
 
 
 class UnfinalChanges:
-    """The changes of the blocks above the last final one, by block and by key.
+    """The changes that the blocks above the last final one make to entries, by block and by the entry's key.
 
     The lookup of a key that none of these blocks changes takes constant time. Any other lookup walks down the
     branch.

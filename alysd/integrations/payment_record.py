@@ -155,7 +155,7 @@ class PaymentRecord:
         because the content on disk is unknown.
         """
         if self._broken:
-            raise StoreError(f"the payment record {self._path} could not be written before: restart the process")
+            raise StoreError(f"an earlier write to the payment record {self._path} failed: restart the process")
         text = _text(signed)
         check = _check(self._last_check, text)
         self._broken = True

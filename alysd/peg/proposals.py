@@ -242,7 +242,10 @@ def _take_consolidation(draft: Draft, payment: Payment, rules: PegRules) -> None
         )
     fee, left = payment.reserve_fee, Sat(first[0].owed - payment.reserve_fee)
     if left < least_owed(rules):
-        raise WrongReserveFee(f"it is {fee} sat, and would leave {left} sat to the first request, which bears it")
+        raise WrongReserveFee(
+            f"it is {fee} sat, and would leave {left} sat to the first request, which bears it and needs at least "
+            f"{least_owed(rules)} sat"
+        )
     key = number_key(first[0].request)
     draft.put(key, attrs.evolve(draft.need(PegOutRequest, key), owed=left))
     draft.add(owed=-fee, reserve=fee)

@@ -180,7 +180,7 @@ class FederationOutput:
 
 @attrs.frozen
 class FreeOutput:
-    """Marks an output that no payment in flight spends, under the key `coin_key`."""
+    """The entry of an output that no payment in flight spends. `coin_key` gives its key."""
 
     federation: int
 

@@ -22,8 +22,8 @@ async def ledger_entries(
 ) -> Entries:
     """Get the entries after `parent` that the rules read for a child with these `contents` and this `header`.
 
-    Asks for nothing on a chain without a peg, and for a block without contents if no refund is due. Each ask may
-    take `seconds`. Raises `UnknownParent` if `parent` is below the last final block, and `NotAnswered`.
+    Sends no ask if the chain has no peg, or if the block has no contents and no refund is due. Each ask may take
+    `seconds`. Raises `UnknownParent` if `parent` is below the last final block, and `NotAnswered`.
     """
     keys = entry_keys(contents, header, parent, context)
     if not keys:

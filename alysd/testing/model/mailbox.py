@@ -94,7 +94,7 @@ class MailboxModel:
 
     @property
     def waiting(self) -> int:
-        """Queued messages that take a place, unlike abandoned asks and one that has returned to a full mailbox."""
+        """The number of queued messages that take a place; abandoned asks and a returned message take none."""
         return sum(not (message.abandoned or message.extra) for message in self.queue)
 
     @property

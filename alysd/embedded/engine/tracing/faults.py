@@ -95,7 +95,7 @@ def fault_of(attempt: Attempt) -> tuple[str, int]:
 
 
 def fails_early(op: int, stack: list[int], *, static: bool) -> bool:
-    """Whether geth refuses an instruction that the specification refuses only after its cost is paid."""
+    """Whether geth refuses an instruction before its cost is paid, and the specification only after that."""
     if op in (CREATE, CREATE2):
         return static or stack[-3] > _MAX_INIT_CODE
     return static and (op in (SSTORE, SELFDESTRUCT) or (op == CALL and stack[-3] != 0))
