@@ -82,7 +82,36 @@ class CallTracer(EvmTracer):
 
     def result(self) -> bytes:
         """The first message, with all others in it."""
-        return json.dumps(self._top, separators=(",", ":")).encode()
+        return _encoded(self._top)
+
+
+def _encoded(top: dict[str, Any]) -> bytes:
+    """The JSON of a message with all that it began.
+
+    `json.dumps` alone raises `RecursionError` at a chain of 1,024 messages, from Python 3.12 on.
+    """
+    parts: list[bytes] = []
+    waiting: list[dict[str, Any] | bytes] = [top]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, bytes):
+            parts.append(one)
+            continue
+        names = list(one)
+        place = names.index("calls") if "calls" in one else len(names)
+        parts.append(_flat({name: one[name] for name in names[:place]})[:-1])
+        if place == len(names):
+            parts.append(b"}")
+            continue
+        waiting.append(b"]," + _flat({name: one[name] for name in names[place + 1 :]})[1:])
+        for count, inner in enumerate(reversed(one["calls"]), 1):
+            waiting.append(inner)
+            waiting.append(b',"calls":[' if count == len(one["calls"]) else b",")
+    return b"".join(parts)
+
+
+def _flat(view: dict[str, Any]) -> bytes:
+    return json.dumps(view, separators=(",", ":")).encode()
 
 
 def _view(frame: _Frame, end: CallEnd) -> dict[str, Any]:
