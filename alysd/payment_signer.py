@@ -9,7 +9,7 @@ import trio
 
 from alysd.bitcoin_ports import BitcoinSigner
 from alysd.consensus.peg_ledger import spendings_at
-from alysd.integrations.payment_record import PaymentRecord
+from alysd.integrations.payment_record import PaymentRecord, locked_record
 from alysd.integrations.payment_signing import RecordedSigner
 from alysd.integrations.possession import x_only_key
 from alysd.ports import Clock
@@ -31,7 +31,7 @@ class PaymentSigners:
 async def open_payment_signer(valid: ValidNode, clock: Clock) -> AsyncGenerator[PaymentSigners]:
     """Open the signer in this process, or the link to another one.
 
-    The data folder must be locked. Raises the errors of `PaymentRecord.open`.
+    The data folder must be locked. Raises the errors of `PaymentRecord.open` and `locked_record`.
     """
     config, genesis, secret = valid.config, valid.genesis, valid.peg_secret
     if config.peg.signer is not None:
@@ -47,9 +47,10 @@ async def open_payment_signer(valid: ValidNode, clock: Clock) -> AsyncGenerator[
         yield PaymentSigners(None)
     else:
         path, key = config.storage.payment_record, x_only_key(secret)
-        record = await trio.to_thread.run_sync(PaymentRecord.open, path, key)
-        try:
-            spendings = await trio.to_thread.run_sync(spendings_at, genesis.state, genesis.context)
-            yield PaymentSigners(RecordedSigner(secret, spendings, record, clock, config.peg.hourly_limit_sat))
-        finally:
-            record.close()
+        with locked_record(path):
+            record = await trio.to_thread.run_sync(PaymentRecord.open, path, key)
+            try:
+                spendings = await trio.to_thread.run_sync(spendings_at, genesis.state, genesis.context)
+                yield PaymentSigners(RecordedSigner(secret, spendings, record, clock, config.peg.hourly_limit_sat))
+            finally:
+                record.close()

@@ -4,7 +4,6 @@ It judges for itself: it signs only payments that it knows from final blocks, an
 (docs/protocol.md, "Signer").
 """
 
-import fcntl
 import os
 import ssl
 from collections.abc import Callable, Generator
@@ -28,7 +27,7 @@ from alysd.integrations.clock import SystemClock
 from alysd.integrations.payment_follow_file import read_follow_file, write_follow_file
 from alysd.integrations.payment_follower import FollowedChain, Knowledge, PaymentFollower
 from alysd.integrations.payment_link import HANDSHAKE_SECONDS, TlsFiles
-from alysd.integrations.payment_record import PaymentRecord
+from alysd.integrations.payment_record import PaymentRecord, locked_record
 from alysd.integrations.payment_server import PaymentServer
 from alysd.integrations.payment_signing import RecordedSigner
 from alysd.integrations.possession import check_possession, x_only_key
@@ -81,7 +80,7 @@ def ready_signer(config: SignerConfig, passphrase: Callable[[], str]) -> Generat
     if known is None:
         known = Knowledge(first_followed(context), FollowedLedger())
     with ExitStack() as stack:
-        stack.enter_context(_locked(config.record))
+        stack.enter_context(locked_record(config.record))
         record = PaymentRecord.open(config.record, key)
         stack.callback(record.close)
         follower = PaymentFollower(
@@ -164,22 +163,3 @@ def _tls(config: SignerConfig) -> ssl.SSLContext | None:
     if config.certificate is None or config.key is None or config.authority is None:
         return None
     return TlsFiles(config.certificate, config.key, config.authority).context(ssl.Purpose.CLIENT_AUTH)
-
-
-@contextmanager
-def _locked(record: Path) -> Generator[None]:
-    """Lock the record, so that no second signer uses it. A missing record is not locked: opening it is an error.
-
-    Raises `ConfigError` if another process has it.
-    """
-    if not record.exists():
-        yield
-        return
-    descriptor = os.open(record, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise ConfigError(f"the record {record} is in use: another signer runs with it") from None
-    finally:
-        os.close(descriptor)

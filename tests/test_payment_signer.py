@@ -12,6 +12,7 @@ from alysd.config.chain_spec import load_chain_spec
 from alysd.config.key_file import read_key_file
 from alysd.errors import AlysError, ConfigError, Corrupt, PaymentForbidden, PaymentRecordMissing, SignerUnavailable
 from alysd.integrations.new_key_file import write_key_file
+from alysd.integrations.payment_record import locked_record
 from alysd.integrations.possession import x_only_key
 from alysd.payment_signer import open_payment_signer
 from alysd.resources import data_of
@@ -88,6 +89,19 @@ async def test_a_node_with_a_key_signs_and_records(tmp_path: Path) -> None:
     lines = valid.config.storage.payment_record.read_text().splitlines()
     assert [line.split()[0] for line in lines] == ["alysd", "key", "signed"]
     assert not await opened(validated(tmp_path, with_peg()))
+
+
+async def test_a_record_that_a_signer_uses_is_refused(tmp_path: Path) -> None:
+    """Each of the two could have signed another payment of one output."""
+    path = key_file(tmp_path, bitcoin_secret(0))
+    valid = validated(tmp_path, with_peg(), f"peg.key_file={path}")
+    set_up(valid)
+    with (
+        locked_record(valid.config.storage.payment_record),
+        pytest.raises(ConfigError, match="is in use: another"),
+    ):
+        await opened(valid)
+    assert await opened(valid)
 
 
 async def test_an_encrypted_key_needs_its_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,12 @@ async def federation_script(call: Call, keys: tuple[bytes, ...], quorum: int) ->
 
 
 async def payout_script(call: Call, address: str) -> bytes | None:
-    """The output script of `address`; None if the Bitcoin node refuses it, or if its kind is never paid."""
+    """The output script of `address`; None if the Bitcoin node refuses it, or if its kind is never paid.
+
+    An address has 1 to 90 letters and digits (docs/protocol.md, "Burns"). The node also accepts spaces around it.
+    """
+    if not re.fullmatch("[0-9A-Za-z]{1,90}", address):
+        return None
     found = object_of(await call("validateaddress", address), "validateaddress")
     if found.get("isvalid") is not True:
         return None

@@ -12,8 +12,11 @@ the check of the line before, so that a damaged or foreign line is noticed, and 
 last. A crash can leave an incomplete last line. No signature followed this line, so the next start removes it.
 """
 
+import fcntl
 import os
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -92,10 +95,9 @@ class PaymentRecord:
             content = path.read_bytes()
         except FileNotFoundError:
             raise PaymentRecordMissing(
-                f"the record {path} of the payments signed with the Bitcoin key {key.hex()[:16]}… is missing, and "
-                "without it the key could pay twice from one output: restore its newest copy\n"
-                "if it is lost, wait until Bitcoin has confirmed all payments that were in flight, and then make "
-                "a new one with `alysd keys record`, which is also for a key that has never signed"
+                f"the record {path} of payments signed with the key {key.hex()[:16]}… is missing: without it this "
+                'key could pay twice\nrestore its newest copy; if it is lost, see "A lost record" in docs/peg.md\n'
+                "`alysd keys record` makes one for a key that has never signed"
             ) from None
         except OSError as error:
             raise StoreError(f"cannot read the payment record {path}: {error.strerror}") from error
@@ -220,3 +222,22 @@ def _parse(line: str, before: str, place: str) -> tuple[SignedPayment, str]:
     )
     txid = BitcoinHash(bytes.fromhex(found[1])[::-1])
     return SignedPayment(txid, bytes.fromhex(found[2]), int(found[3]), Sat(int(found[4])), outputs), found[6]
+
+
+@contextmanager
+def locked_record(record: Path) -> Generator[None]:
+    """Lock the record, so that no second process writes to it: the lines of one would replace those of the other.
+
+    A missing record is not locked, because opening it is an error. Raises `ConfigError` if the record is locked.
+    """
+    if not record.exists():
+        yield
+        return
+    descriptor = os.open(record, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ConfigError(f"the record {record} is in use: another signer or node runs with it") from None
+    finally:
+        os.close(descriptor)

@@ -190,4 +190,14 @@ async def test_an_address_must_have_a_kind_that_is_paid(valid: bool, script: str
     async def call(method: str, *params: Any) -> Any:
         return {"isvalid": valid, "scriptPubKey": script}
 
-    assert ((await payout_script(call, "an address")) is not None) is paid
+    assert ((await payout_script(call, "anAddress1")) is not None) is paid
+
+
+@pytest.mark.parametrize("address", ["anAddress ", " anAddress", "anAddress\n", "", "a" * 91, "anAddréss"])
+async def test_an_address_of_other_characters_is_not_paid(address: str) -> None:
+    """Bitcoin Core accepts spaces around an address, so the audit missed a payment of a refunded burn for ever."""
+
+    async def call(method: str, *params: Any) -> Any:
+        return {"isvalid": True, "scriptPubKey": PAYEE}
+
+    assert await payout_script(call, address) is None

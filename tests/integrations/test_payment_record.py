@@ -9,9 +9,10 @@ import attrs
 import pytest
 
 from alysd.errors import ConfigError, Corrupt, PaymentRecordMissing, StoreError
-from alysd.integrations.payment_record import PaymentRecord, SignedPayment
+from alysd.integrations.payment_record import PaymentRecord, SignedPayment, locked_record
 from alysd.types.hashes import BitcoinHash, sha256
 from alysd.types.units import Sat
+from alysd.wire.plain_text import sentence
 from tests.peg.payment_kit import member_keys, outpoint
 from tests.peg.record_kit import Records, open_records
 
@@ -166,12 +167,27 @@ def test_a_record_that_cannot_be_read_or_written_is_an_error(tmp_path: Path) -> 
         PaymentRecord.open(tmp_path, KEY)
 
 
+def test_a_record_in_use_is_refused(tmp_path: Path) -> None:
+    """A node and a signer with one record replaced each other's lines."""
+    path = tmp_path / "record"
+    PaymentRecord.create(path, KEY)
+    with (
+        locked_record(path),
+        pytest.raises(ConfigError, match="is in use: another signer or node runs with it"),
+        locked_record(path),
+    ):
+        pass
+    with locked_record(path):
+        pass
+
+
 def test_a_missing_record_is_refused_and_never_made_anew(tmp_path: Path) -> None:
     """The key may have signed payments that only the lost file knows."""
     path = tmp_path / "record"
-    with pytest.raises(PaymentRecordMissing, match=f"{KEY.hex()[:16]}.*restore its newest copy") as refused:
+    with pytest.raises(PaymentRecordMissing, match=f"{KEY.hex()[:16]}.*could pay twice") as refused:
         PaymentRecord.open(path, KEY)
-    assert "wait until Bitcoin has confirmed all payments" in str(refused.value)
+    shown = sentence(str(refused.value))
+    assert 'restore its newest copy; if it is lost, see "A lost record" in docs/peg.md\n`alysd keys' in shown
     assert not path.exists()
     PaymentRecord.create(path, KEY)
     with pytest.raises(ConfigError, match="exists: keep it"):
