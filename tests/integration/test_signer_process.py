@@ -208,7 +208,7 @@ async def test_a_signer_without_its_record_or_with_that_of_another_does_not_star
         (process.folder / "record").rename(process.folder / "gone")
         with pytest.raises(ComponentFailed):
             await process.start()
-        assert "make a new one with `alysd keys record`" in process.log.read_text()
+        assert 'see "A lost record" in docs/peg.md' in process.log.read_text()
         (process.folder / "gone").rename(process.folder / "record")
         (process.folder / "followed").write_bytes(b"damaged")
         with pytest.raises(ComponentFailed):
