@@ -6,7 +6,7 @@ import attrs
 
 from alysd.embedded.engine.eels import Environment
 from alysd.embedded.engine.error_words import COLLISION, words_of
-from alysd.embedded.engine.precompiled.fault_words import contract_fault
+from alysd.embedded.engine.precompiled.fault_words import OUT_OF_GAS, contract_fault
 from alysd.embedded.engine.specification import (
     PRECOMPILED,
     U64,
@@ -82,15 +82,17 @@ def run_message(environment: Environment, request: CallRequest, gas: int) -> Mes
         evm = interpreter.process_create_message(message)
     used = gas - int(evm.gas_left)
     refund = 0 if evm.error else min(used // _REFUND_DIVISOR, int(evm.refund_counter))
+    words = None if evm.error is None else _error_words(message, evm.error)
     return MessageOutcome(
         CallResult(
             succeeded=evm.error is None,
             gas_used=used - refund,
             output=bytes(evm.output),
-            error=None if evm.error is None else _error_words(message, evm.error),
+            error=words,
         ),
         refund,
-        isinstance(evm.error, exceptions.OutOfGasError),
+        # The specification checks the input of a precompiled contract before the gas, and geth after it.
+        isinstance(evm.error, exceptions.OutOfGasError) or words == OUT_OF_GAS,
         logs=() if evm.error else evm.logs,
         destroyed=frozenset() if evm.error else frozenset(evm.accounts_to_delete),
     )

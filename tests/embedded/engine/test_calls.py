@@ -191,6 +191,17 @@ def test_what_no_gas_can_save_has_no_estimate(sandbox: Sandbox, calls: Calls) ->
         calls.estimate_gas(sandbox.head, CallRequest(sender=RICH.address, to=COUNTER, gas=22_000))
 
 
+def test_a_contract_of_which_only_the_gas_is_too_little_says_what_geth_says(
+    sandbox: Sandbox, calls: Calls
+) -> None:
+    """The input is wrong too, but geth looks at the gas first."""
+    request = CallRequest(sender=RICH.address, to=EvmAddress(bytes(19) + b"\x0a"), gas=60_000)
+    with pytest.raises(CallRefused, match=r"^gas required exceeds allowance \(60000\)$"):
+        calls.estimate_gas(sandbox.head, request)
+    with pytest.raises(EstimateFailed, match="invalid input length"):
+        calls.estimate_gas(sandbox.head, attrs.evolve(request, gas=90_000))
+
+
 def test_an_estimate_respects_what_the_sender_can_pay(tmp_path: Path) -> None:
     small = EvmAddress(b"\x78" * 20)
     sandbox = Sandbox.open(tmp_path, genesis(**{f"0x{small.hex()}": {"balance": hex(30_000 * GWEI + 7)}}))

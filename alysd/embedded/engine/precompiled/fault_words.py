@@ -5,7 +5,7 @@ The specification's errors do not distinguish invalid input and too little gas.
 
 from alysd.embedded.engine.precompiled import bn128, kzg
 
-_OUT_OF_GAS = "out of gas"
+OUT_OF_GAS = "out of gas"
 _INVALID_LENGTH = "invalid input length"
 _KZG_GAS = 50_000
 
@@ -16,7 +16,7 @@ def contract_fault(number: int, data: bytes, gas: int, *, affordable: bool) -> s
     `affordable` says whether the gas was enough for the cost, if the cost was computed.
     """
     if not affordable:
-        return _OUT_OF_GAS
+        return OUT_OF_GAS
     match number:
         case 6:
             return _point_fault(data[:128].ljust(128, b"\0"), 64)
@@ -29,7 +29,7 @@ def contract_fault(number: int, data: bytes, gas: int, *, affordable: bool) -> s
         case 10:
             return _kzg_fault(data, gas)
         case _:
-            return _OUT_OF_GAS
+            return OUT_OF_GAS
 
 
 def _point_fault(data: bytes, size: int) -> str:
@@ -61,7 +61,7 @@ def _pairs_fault(data: bytes) -> str:
 
 def _kzg_fault(data: bytes, gas: int) -> str:
     if gas < _KZG_GAS:
-        return _OUT_OF_GAS
+        return OUT_OF_GAS
     if len(data) != 192:
         return _INVALID_LENGTH
     if kzg.versioned_hash(data[96:144]) != data[:32]:
