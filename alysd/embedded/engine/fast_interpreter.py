@@ -7,7 +7,7 @@ itself. For each other instruction it calls the specification's function. Tests 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from alysd.embedded.engine.code_analysis import AnalysedCodes, pushed
 from alysd.embedded.engine.specification import (
@@ -22,6 +22,8 @@ from alysd.embedded.engine.specification import (
     state,
     vm,
 )
+
+F = TypeVar("F")
 
 _CHECK_EVERY = 256
 """The number of instructions between two checks of the clock. This many instructions take half a millisecond."""
@@ -81,10 +83,16 @@ def _uint(value: int) -> Uint:
 
 def process_message(message: Any) -> Any:
     """Execute a message of an `Environment`, as the specification's `process_message`."""
-    world, transient = message.block_env.state, message.tx_env.transient_storage
+    evm = new_frame(message, vm.Evm)
+    execute(evm, _run)
+    return evm
+
+
+def new_frame(message: Any, kind: Callable[..., F], **more: object) -> F:
+    """The frame of a message before its first instruction. `kind` makes it, with `more` fields of its own."""
     if message.depth > interpreter.STACK_DEPTH_LIMIT:
         raise exceptions.StackDepthLimitError("Stack depth limit reached")
-    evm = vm.Evm(
+    return kind(
         pc=Uint(0),
         stack=[],
         memory=bytearray(),
@@ -101,7 +109,17 @@ def process_message(message: Any) -> Any:
         error=None,
         accessed_addresses=message.accessed_addresses,
         accessed_storage_keys=message.accessed_storage_keys,
+        **more,
     )
+
+
+def execute(evm: Any, run: Callable[[Any], object]) -> None:
+    """Transfer the value of a frame's message and execute it, by `run` if it is not to a precompiled contract.
+
+    A frame that fails changes nothing but its `error`, its gas and its output.
+    """
+    message = evm.message
+    world, transient = message.block_env.state, message.tx_env.transient_storage
     state.begin_transaction(world, transient)
     if message.should_transfer_value and message.value != 0:
         state.move_ether(world, message.caller, message.current_target, message.value)
@@ -110,7 +128,7 @@ def process_message(message: Any) -> Any:
             message.block_env.budget.check()
             mapping.PRE_COMPILED_CONTRACTS[message.code_address](evm)
         else:
-            _run(evm)
+            run(evm)
     except exceptions.ExceptionalHalt as error:
         evm.gas_left = Uint(0)
         evm.output = b""
@@ -121,7 +139,6 @@ def process_message(message: Any) -> Any:
         state.rollback_transaction(world, transient)
     else:
         state.commit_transaction(world, transient)
-    return evm
 
 
 def _run(evm: Any) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from alysd.embedded.engine.code_analysis import AnalysedCodes
 from alysd.embedded.engine.error_words import COLLISION, words_of
+from alysd.embedded.engine.fast_interpreter import execute, new_frame
 from alysd.embedded.engine.precompiled.fault_words import contract_fault
 from alysd.embedded.engine.specification import (
-    PRECOMPILED,
     U256,
     Address,
     Bytes0,
@@ -21,7 +21,6 @@ from alysd.embedded.engine.specification import (
     Uint,
     exceptions,
     interpreter,
-    mapping,
     op_implementation,
     set_evm_trace,
     state,
@@ -108,31 +107,14 @@ def _tell(evm: TracedEvm, step: TracedStep, cost: int, error: str | None = None)
 
 def process_message(message: Any) -> Any:
     """Execute a message of an `Environment` with a tracer."""
-    world, transient = message.block_env.state, message.tx_env.transient_storage
     evm = _frame(message)
     creates = isinstance(message.target, Bytes0)
     evm.tracer.enter(_start(evm))
-    state.begin_transaction(world, transient)
-    if message.should_transfer_value and message.value != 0:
-        state.move_ether(world, message.caller, message.current_target, message.value)
-    try:
-        if message.code_address in PRECOMPILED:
-            message.block_env.budget.check()
-            mapping.PRE_COMPILED_CONTRACTS[message.code_address](evm)
-        else:
-            _run(evm)
-    except exceptions.ExceptionalHalt as error:
+    execute(evm, _run)
+    if isinstance(evm.error, exceptions.Revert):
+        evm.words = words_of(evm.error)
+    elif evm.error:
         evm.words = evm.words or _contract_words(evm)
-        evm.gas_left = Uint(0)
-        evm.output = b""
-        evm.error = error
-    except exceptions.Revert as error:
-        evm.words = words_of(error)
-        evm.error = error
-    if evm.error:
-        state.rollback_transaction(world, transient)
-    else:
-        state.commit_transaction(world, transient)
     if not creates:
         _end(evm)
     return evm
@@ -164,34 +146,18 @@ def _deposit_words(evm: TracedEvm) -> str:
 
 
 def _frame(message: Any) -> TracedEvm:
-    if message.depth > interpreter.STACK_DEPTH_LIMIT:
-        raise exceptions.StackDepthLimitError("Stack depth limit reached")
     parent: TracedEvm | None = message.parent_evm
+    tracer = message.block_env.tracer
+    frame = new_frame(
+        message,
+        TracedEvm,
+        tracer=tracer,
+        refund_before=0 if parent is None else parent.refund_before + parent.refund_counter,
+        logs_before=tracer.first_log if parent is None else parent.logs_before + len(parent.logs),
+    )
     if parent is not None:
         parent.child = True
-    return TracedEvm(
-        pc=Uint(0),
-        stack=[],
-        memory=bytearray(),
-        code=message.code,
-        gas_left=message.gas,
-        valid_jump_destinations=set(),
-        logs=(),
-        refund_counter=0,
-        running=True,
-        message=message,
-        output=b"",
-        accounts_to_delete=set(),
-        return_data=b"",
-        error=None,
-        accessed_addresses=message.accessed_addresses,
-        accessed_storage_keys=message.accessed_storage_keys,
-        tracer=message.block_env.tracer,
-        refund_before=0 if parent is None else parent.refund_before + parent.refund_counter,
-        logs_before=message.block_env.tracer.first_log
-        if parent is None
-        else parent.logs_before + len(parent.logs),
-    )
+    return frame
 
 
 def _start(evm: TracedEvm) -> CallStart:
