@@ -10,7 +10,7 @@ from alysd.audit.records import RESERVE, BitcoinFindings, Deposited, NotCredited
 from alysd.errors import Malformed, UserError
 from alysd.types.hashes import BitcoinHash, EvmAddress
 from alysd.types.peg import OutPoint
-from alysd.types.units import Sat
+from alysd.types.units import SAT_PER_BTC, Sat
 from alysd.wire.json_input import displayed_hash, hex_field, integer_field, list_field, object_of
 
 Call = Callable[..., Awaitable[Any]]
@@ -19,7 +19,6 @@ Call = Callable[..., Awaitable[Any]]
 MAX_OUTPUTS = 64
 """The maximum number of outputs of a deposit to the federation (docs/protocol.md, "Peg-in")."""
 
-_SAT_PER_BTC = 10**8
 _MAX_ITEMS = 200_000
 _MAX_SCRIPT = 4_000_000
 _OP_RETURN, _PUSHDATA1 = 0x6A, 0x4C
@@ -180,7 +179,7 @@ def _output(value: Any) -> tuple[bytes, Sat]:
     if not isinstance(amount, int | float) or not 0 <= amount <= 21_000_000:
         raise Malformed(f"value: {str(amount)[:40]} is not an amount of bitcoin")
     script = hex_field(object_of(fields.get("scriptPubKey"), "scriptPubKey"), "hex", 0, _MAX_SCRIPT)
-    return script, Sat(round(amount * _SAT_PER_BTC))  # exact: 2.1e15 is far below 2**53
+    return script, Sat(round(amount * SAT_PER_BTC))  # exact: 2.1e15 is far below 2**53
 
 
 def _recipient(script: bytes) -> EvmAddress | None:

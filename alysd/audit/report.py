@@ -6,8 +6,7 @@ import attrs
 
 from alysd.audit.reconcile import Report
 from alysd.audit.records import AlysFindings, BitcoinFindings
-
-_SAT_PER_BTC = 10**8
+from alysd.types.units import SAT_PER_BTC
 
 _LINES = (
     ("held", "held by the federation"),
@@ -68,4 +67,4 @@ def report_text(report: Report, bitcoin: BitcoinFindings, alys: AlysFindings) ->
 
 def _btc(sat: int) -> str:
     sign = "-" if sat < 0 else ""
-    return f"{sign}{abs(sat) // _SAT_PER_BTC}.{abs(sat) % _SAT_PER_BTC:08}"
+    return f"{sign}{abs(sat) // SAT_PER_BTC}.{abs(sat) % SAT_PER_BTC:08}"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-SAT_PER_BTC = 10**8
+from alysd.types.units import MAX_SAT, SAT_PER_BTC
 
 MOST_OBJECTS = 100
 """The maximum number of operations in an answer (docs/json-rpc.md), far above the versions of a payment."""
@@ -25,7 +25,6 @@ def btc(sat: int) -> str:
 def sat_of(amount: str, option: str = "--amount") -> int:
     """The sat of an amount in BTC, which is the value of `option`. Raises `ConfigError` for other text."""
     from alysd.errors import ConfigError
-    from alysd.types.units import MAX_SAT
 
     found = _AMOUNT.fullmatch(amount)
     sat = int(found[1]) * SAT_PER_BTC + int((found[2] or "").ljust(8, "0")) if found else 0
@@ -43,8 +42,6 @@ def word(value: object) -> str:
 
 def amount(value: object) -> str:
     """An amount of an answer in BTC."""
-    from alysd.types.units import MAX_SAT
-
     return f"{btc(value)} BTC" if isinstance(value, int) and 0 <= value <= MAX_SAT else word(value)
 
 

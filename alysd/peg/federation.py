@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NUMS_KEY = bytes.fromhex("50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0")
 """The internal key: a point whose discrete logarithm nobody knows, which disables the key path (BIP-341)."""
 
-_TAPSCRIPT = 0xC0
+TAPSCRIPT = 0xC0
 """The leaf version of tapscript (BIP-342)."""
 
 _LARGEST_NUMBER_OPCODE = 16
@@ -55,4 +55,4 @@ def _output(keys: Sequence[bytes], network: str) -> "ScriptPubKey":
     from btclib.script.script_pub_key import ScriptPubKey
 
     # With None as internal key the library uses BIP-341's point, which is NUMS_KEY.
-    return ScriptPubKey.p2tr(None, [(_TAPSCRIPT, _commands(keys))], network)
+    return ScriptPubKey.p2tr(None, [(TAPSCRIPT, _commands(keys))], network)

@@ -11,7 +11,7 @@ import attrs
 from btclib_secp256k1 import ssa
 from btclib_secp256k1.keys import pubkey_tweak_add
 
-from alysd.peg.federation import NUMS_KEY, output_script, spending_script
+from alysd.peg.federation import NUMS_KEY, TAPSCRIPT, output_script, spending_script
 from alysd.types.federation import quorum_of
 from alysd.types.hashes import SchnorrSignature, sha256
 from alysd.types.peg import Transaction, TransactionOutput
@@ -19,7 +19,6 @@ from alysd.types.peg import Transaction, TransactionOutput
 SIGNATURE_BYTES = 64
 """The size of a signature over the default parts of a transaction (`SIGHASH_DEFAULT`)."""
 
-_TAPSCRIPT = 0xC0
 _EPOCH_AND_TYPE = b"\x00\x00"
 """The epoch of the message, and `SIGHASH_DEFAULT`: all inputs and outputs are signed."""
 
@@ -61,12 +60,12 @@ class Spending:
 def spending_of(keys: tuple[bytes, ...]) -> Spending:
     """Derive the `Spending` of the federation with these keys. Takes about 10 ms at the first call for them."""
     script = spending_script(keys)
-    leaf = tagged_hash("TapLeaf", bytes([_TAPSCRIPT]) + _sized(script))
+    leaf = tagged_hash("TapLeaf", bytes([TAPSCRIPT]) + _sized(script))
     tweak = tagged_hash("TapTweak", NUMS_KEY + leaf)
     point = pubkey_tweak_add(b"\x02" + NUMS_KEY, tweak)
     if output_script(keys) != b"\x51\x20" + point[1:]:
         raise ValueError("the two derivations of the federation's output key differ")
-    control = bytes([_TAPSCRIPT | (point[0] & 1)]) + NUMS_KEY
+    control = bytes([TAPSCRIPT | (point[0] & 1)]) + NUMS_KEY
     return Spending(keys, quorum_of(len(keys)), b"\x51\x20" + point[1:], script, leaf, control)
 
 

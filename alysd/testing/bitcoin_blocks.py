@@ -9,12 +9,11 @@ from alysd.errors import Malformed
 from alysd.types.hashes import BitcoinHash, sha256d
 from alysd.types.peg import OutPoint, Transaction, TransactionInput, TransactionOutput
 from alysd.types.units import Sat
-from alysd.wire.auxpow import BitcoinReader
+from alysd.wire.auxpow import HEADER_BYTES, BitcoinReader
 from alysd.wire.bitcoin_block import compact_size, merkle_root
 from alysd.wire.bitcoin_transaction import encode_transaction, make_transaction, read_transaction
 from alysd.wire.bitcoin_witnesses import COMMITMENT_HEADER
 
-_HEADER_BYTES = 80
 _FINAL = 0xFFFF_FFFD
 _COINBASE = TransactionInput(OutPoint(BitcoinHash(bytes(32)), 0xFFFF_FFFF), b"\x51\x51", 0xFFFF_FFFF)
 _RESERVED = bytes(32)
@@ -28,7 +27,7 @@ def parse_block(block: bytes) -> tuple[Transaction, ...]:
     Raises `Malformed` unless the bytes are one block whose header commits to exactly these transactions.
     """
     reader = BitcoinReader(block)
-    root = reader.take(_HEADER_BYTES)[36:68]
+    root = reader.take(HEADER_BYTES)[36:68]
     found = tuple(read_transaction(reader) for _ in range(reader.count()))
     reader.end()
     if not found or merkle_root([one.txid for one in found]) != root:
@@ -55,7 +54,7 @@ def coinbase_of(
 
 def hash_of(block: bytes) -> BitcoinHash:
     """The hash of a block."""
-    return BitcoinHash(sha256d(block[:_HEADER_BYTES]))
+    return BitcoinHash(sha256d(block[:HEADER_BYTES]))
 
 
 def typical_transaction(random: Random, scripts: Sequence[bytes] = ()) -> Transaction:

@@ -80,7 +80,9 @@ Most proofs take a few hundred bytes."""
 MAX_BRANCH = 64
 """The maximum number of siblings in a branch, far more than the rules allow: a tree of 2^64 leaves."""
 
-_HEADER_BYTES = 80
+HEADER_BYTES = 80
+"""The size of a Bitcoin header."""
+
 _HASH_BYTES = 32
 
 
@@ -115,7 +117,7 @@ def decode_auxpow(data: bytes) -> AuxPow:
         coinbase=coinbase,
         coinbase_branch=_read_branch(reader),
         chain_branch=_read_branch(reader),
-        parent=decode_header(reader.take(_HEADER_BYTES)),
+        parent=decode_header(reader.take(HEADER_BYTES)),
     )
     reader.end()
     return auxpow
@@ -123,8 +125,8 @@ def decode_auxpow(data: bytes) -> AuxPow:
 
 def decode_header(raw: bytes) -> BitcoinHeader:
     """Parse the 80 bytes of a Bitcoin block header; raises `Malformed`."""
-    if len(raw) != _HEADER_BYTES:
-        raise Malformed(f"a Bitcoin header must have {_HEADER_BYTES} bytes, found {len(raw)}")
+    if len(raw) != HEADER_BYTES:
+        raise Malformed(f"a Bitcoin header must have {HEADER_BYTES} bytes, found {len(raw)}")
     return BitcoinHeader(
         raw=raw,
         version=int.from_bytes(raw[:4], "little", signed=True),

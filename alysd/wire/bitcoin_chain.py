@@ -7,10 +7,9 @@ import attrs
 
 from alysd.errors import Malformed
 from alysd.types.hashes import BitcoinHash, sha256d
+from alysd.wire.auxpow import HEADER_BYTES
 from alysd.wire.bitcoin_block import merkle_root
 from alysd.wire.bitcoin_transaction import SEGWIT_MARKER
-
-HEADER_BYTES = 80
 
 MAX_BLOCK_BYTES = 4_000_000
 """The maximum size of a block: it has at most 4,000,000 weight units (BIP-141)."""
