@@ -146,16 +146,18 @@ class EngineApiClient:
     ) -> ExecutionPayload:
         """Let the client build a payload on `head`, and fetch it after `fill` seconds.
 
-        Raises the errors of `set_forkchoice`, and `ComponentError` when the client does not build a payload.
+        After a slow forkchoice update the pause is at most half of the time left, so that the other half is
+        left for fetching: a payload with fewer transactions is better than none. Raises the errors of
+        `set_forkchoice`, and `ComponentError` when the client does not build a payload.
         """
         until = trio.current_time() + self._deadlines.build
         update = self._deadlines.build - self._deadlines.fill
         identity = await self._update(head, safe, finalized, attributes_to_json(attributes), update)
         if identity is None:
             raise ComponentError(COMPONENT, _UPDATE, 0, "the client accepts the head, but builds no payload on it")
-        await trio.sleep(self._deadlines.fill)
-        method = "engine_getPayloadV3"
         left = max(0.0, until - trio.current_time())
+        await trio.sleep(min(self._deadlines.fill, left / 2))
+        method, left = "engine_getPayloadV3", max(0.0, until - trio.current_time())
         built = await self._engine.call(method, to_hex(identity), seconds=left, max_response=MAX_PAYLOAD_RESPONSE)
         return await trio.to_thread.run_sync(self._read, method, built_payload_from_json, built)
 

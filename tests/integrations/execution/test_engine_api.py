@@ -143,9 +143,21 @@ async def test_building_is_given_up_within_its_part_of_the_slot(autojump_clock: 
         }
     )
     begun = trio.current_time()
-    with pytest.raises(EngineUnavailable, match=r"no answer to engine_getPayloadV3 within 0\.1 s"):
+    with pytest.raises(EngineUnavailable, match=r"no answer to engine_getPayloadV3 within 0\.15 s"):
         await server.client().build_payload(HEAD, SAFE, FINAL, ATTRIBUTES)
     assert trio.current_time() - begun == pytest.approx(IN_SLOT.build)
+
+
+async def test_slow_head_leaves_time_to_fetch_the_payload(autojump_clock: MockClock) -> None:
+    """With the whole pause after the slowest answer that counts, the slot would stay without a block."""
+    latest = IN_SLOT.build - IN_SLOT.fill - 0.01
+    head = {"payloadStatus": VALID, "payloadId": "0x0000000000000007"}
+    server = Server(
+        {"engine_forkchoiceUpdatedV3": after(latest, head), "engine_getPayloadV3": after(0.09, BUILT)},
+    )
+    begun = trio.current_time()
+    assert await server.client().build_payload(HEAD, SAFE, FINAL, ATTRIBUTES) == PAYLOAD
+    assert trio.current_time() - begun < IN_SLOT.build
 
 
 async def test_client_that_hangs_is_unavailable_after_the_deadline(autojump_clock: MockClock) -> None:
