@@ -100,6 +100,22 @@ class Port:
                     place.deadline = math.inf
                     place.scope.cancel()
 
+    def started(self, *, operator: bool) -> None:
+        """Count a request that runs from now on."""
+        self.running[operator] += 1
+
+    def ended(self, *, operator: bool) -> None:
+        """Count a request that no longer runs, and let the next one begin if there is room."""
+        self.running[operator] -= 1
+        if not self.crowded:
+            self.room.unpark()
+
+    async def line_up(self) -> None:
+        """Wait for a turn, and until other clients leave room for another request of the same client."""
+        await self.turn()
+        while self.crowded:
+            await self.room.park()
+
     async def turn(self) -> None:
         """Wait in line for a turn. In each pass of the event loop, `ServerLimits.turns` tasks get a turn.
 
@@ -138,6 +154,64 @@ class Port:
             self._logged, self._logged_at = attrs.evolve(new), trio.current_time()
 
 
+class Part:
+    """One of the requests of a WebSocket, which run at the same time. `body` is the size of the request.
+
+    Its place keeps it from the arrival of the request until `end`, or until the connection ends.
+    """
+
+    def __init__(self, place: "Place", body: int) -> None:
+        self.since = trio.current_time()
+        self.unsent = 0
+        self.running = False
+        self._place = place
+        self._port = place.port
+        self._body = body
+
+    async def run_when_free(self) -> None:
+        """Wait until other clients leave room, then run the request."""
+        self._pause()
+        await self._port.line_up()
+        self._port.started(operator=False)
+        self.running = True
+
+    async def pause(self, answered: int) -> None:
+        """Let other requests run before the next item of a batch, as `Place.pause`."""
+        self._place.check_client()
+        self._hold(answered)
+        await self.run_when_free()
+
+    def send(self, size: int) -> None:
+        """The answer, of `size` bytes, waits to be sent. The request no longer runs."""
+        self._pause()
+        self._hold(size)
+
+    def end(self) -> None:
+        """The answer is sent, or will never be."""
+        self._pause()
+        self.release()
+        self._place.parts.discard(self)
+
+    def release(self) -> None:
+        """Give back the bytes of the request and of its answer."""
+        self._port.body_bytes -= self._body
+        self._port.response_bytes -= self.unsent
+        self._body = self.unsent = 0
+
+    def _pause(self) -> None:
+        if self.running:
+            self.running = False
+            self._port.ended(operator=False)
+
+    def _hold(self, size: int) -> None:
+        """Count `size` bytes of the answer. Close the connection whose answers alone exceed the limit."""
+        self._port.response_bytes += size - self.unsent
+        self.unsent = size
+        self._port.make_room(self._place)
+        if self._place.unsent > self._port.limits.responses:
+            self._place.give_up()
+
+
 class Place:
     """One connection of a port: its phase, the deadline of the phase, and the number of bytes that it holds.
 
@@ -154,7 +228,8 @@ class Place:
         self.phase = Phase.IDLE
         self.since = trio.current_time()
         self.deadline = self.since + port.limits.keep_alive
-        self.unsent = 0
+        self.parts: set[Part] = set()
+        self._unsent = 0
         self._operator = False
         self._bytes = 0
         self.pipelined = False
@@ -168,14 +243,20 @@ class Place:
     @property
     def waits(self) -> bool:
         """Whether the connection may be closed for another: it waits for its client or for its turn."""
-        return self.phase is not Phase.RUNNING and not self.given_up
+        return self.phase is not Phase.RUNNING and not self.given_up and not any(p.running for p in self.parts)
+
+    @property
+    def unsent(self) -> int:
+        """The bytes of responses that the client has not received."""
+        return self._unsent + sum(part.unsent for part in self.parts)
 
     def rank(self) -> tuple[bool, float]:
         """The sort key of waiting connections. The smallest is closed first: the one that has waited longest.
 
         A connection that pipelines its requests has waited since the first of these requests.
         """
-        return self.websocket and self.phase is Phase.IDLE, self.since
+        idle = self.websocket and self.phase is Phase.IDLE and not self.parts
+        return idle, min([self.since, *(part.since for part in self.parts)])
 
     def rest(self, *, pipelined: bool = False) -> None:
         """Change the phase: the connection waits for the next request.
@@ -217,14 +298,28 @@ class Place:
         self._operator = operator
         self._move(Phase.RUNNING)
 
-    async def pause(self, answered: int) -> None:
-        """Let other requests run before a batch's next item. The batch's answers so far have `answered` bytes.
+    def begin_part(self) -> Part:
+        """The message that has arrived becomes a request of its own, which holds the bytes of the message."""
+        part = Part(self, self._bytes)
+        self._bytes = 0
+        self.parts.add(part)
+        return part
 
-        End the connection if the client has closed it. A client that has closed only its sending half also counts
-        as gone, because the two cases cannot be distinguished.
+    def check_client(self) -> None:
+        """End the connection if the client has closed it.
+
+        A client that has closed only its sending half also counts as gone, because the two cases cannot be
+        distinguished.
         """
         if self._client is not None and any(events & GONE for _, events in self._client.poll(0)):
             self.scope.cancel()
+
+    async def pause(self, answered: int) -> None:
+        """Let other requests run before a batch's next item. The batch's answers so far have `answered` bytes.
+
+        End the connection if the client has closed it.
+        """
+        self.check_client()
         self._move(Phase.PAUSED)
         self._hold(answered)
         await self._line_up()
@@ -251,19 +346,21 @@ class Place:
         """Close this connection to make room for a new connection or for a newer response."""
         self.given_up = True
         self._release()
+        for part in self.parts:
+            part.release()
         self.port.gave_way()
         self.scope.cancel()
 
     def leave(self) -> None:
         """Remove the connection, which has ended."""
+        for part in tuple(self.parts):
+            part.end()
         self._release()
         self._move(Phase.IDLE)
         self.port.places.discard(self)
 
     async def _line_up(self) -> None:
-        await self.port.turn()
-        while self.port.crowded:
-            await self.port.room.park()
+        await self.port.line_up()
         self._move(Phase.RUNNING)
 
     def _hold(self, size: int) -> None:
@@ -271,25 +368,23 @@ class Place:
 
         If all responses together exceed the limit, close the connections that have waited longest, except this.
         """
-        self.port.response_bytes += size - self.unsent
-        self.unsent = size
+        self.port.response_bytes += size - self._unsent
+        self._unsent = size
         self.port.make_room(self)
 
     def _release(self) -> None:
-        """Give back the bytes that the connection holds."""
+        """Give back the bytes that the connection holds, except those of its parts."""
         self.port.body_bytes -= self._bytes
-        self.port.response_bytes -= self.unsent
-        self._bytes = self.unsent = 0
+        self.port.response_bytes -= self._unsent
+        self._bytes = self._unsent = 0
 
     def _move(self, phase: Phase, seconds: float = math.inf) -> None:
         """Change the phase. After SENDING, note how long the client took to receive the response."""
         now = trio.current_time()
         if self.phase is Phase.RUNNING:
-            self.port.running[self._operator] -= 1
-            if not self.port.crowded:
-                self.port.room.unpark()
+            self.port.ended(operator=self._operator)
         elif self.phase is Phase.SENDING:
             self._sending_ended, self._send_allowance = now, self.deadline - now
         if phase is Phase.RUNNING:
-            self.port.running[self._operator] += 1
+            self.port.started(operator=self._operator)
         self.phase, self.deadline = phase, now + seconds

@@ -9,7 +9,7 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 from wsproto.utilities import generate_accept_token
 
-from alysd.api.http.connection_places import Place
+from alysd.api.http.connection_places import Part, Place
 from alysd.api.http.messages import HttpRefused
 
 GOING_AWAY, TOO_BIG, TRY_AGAIN_LATER, POLICY = 1001, 1009, 1013, 1008
@@ -39,6 +39,20 @@ def accepting(headers: Mapping[bytes, bytes]) -> bytes:
     )
 
 
+class SocketRequest:
+    """A message of the client, and the room that it has in the server until `end`.
+
+    Several requests of one client run at the same time. `pause` is that of `Request`.
+    """
+
+    def __init__(self, body: bytes, part: Part) -> None:
+        self.body = body
+        self.pause = part.pause
+        self.end = part.end
+        self.answering = part.send
+        """Note that an answer of some bytes waits to be sent, so that the request no longer runs."""
+
+
 class WebSocket:
     """Sends and receives complete messages, after the handshake. Only one task may receive; any task may send.
 
@@ -47,7 +61,6 @@ class WebSocket:
 
     def __init__(self, stream: trio.abc.HalfCloseableStream, received: bytes, place: Place) -> None:
         self.closing = place.port.closing
-        self.pause = place.pause
         self._stream = stream
         self._place = place
         self._limits = place.port.limits
@@ -58,25 +71,19 @@ class WebSocket:
         self._cut_off = False
         self._pinged = False
 
-    async def receive(self) -> bytes | None:
-        """Wait for a complete message, text or binary. None once the connection has ended.
-
-        The message counts as a running request until the next call.
-        """
+    async def receive(self) -> SocketRequest | None:
+        """Wait for a complete message, text or binary, and for its turn. None once the connection has ended."""
         self._place.rest()
         try:
             message = await self._message()
-            if message is not None:
-                self._place.read()
-                await self._place.run_when_free()
         except HttpRefused as refused:
             self._place.port.refused(refused)
             return await self.close(TRY_AGAIN_LATER)
-        return message
-
-    def answering(self, size: int) -> None:
-        """Note that an answer of `size` bytes is sent next. The message no longer counts as a running request."""
-        self._place.send(size)
+        if message is None:
+            return None
+        part = self._place.begin_part()
+        await part.run_when_free()
+        return SocketRequest(message, part)
 
     async def send(self, text: str) -> None:
         """Send a text message. Raises `trio.BrokenResourceError` when the client does not receive it in time."""

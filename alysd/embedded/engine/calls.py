@@ -203,8 +203,8 @@ class Execution:
         most = request.gas if request.gas is not None and request.gas >= _TRANSFER_GAS else self._header.gas_limit
         if request.max_fee:
             balance = int(state.get_account(Address(request.sender)).balance)
-            if balance < request.value:
-                raise _insufficient_funds(request.sender, balance, request.value)
+            if balance <= request.value:
+                raise CallRefused("insufficient funds for transfer")
             most = min(most, (balance - request.value) // request.max_fee)
         return min(most, gas_cap)
 

@@ -60,6 +60,9 @@ class RpcLimits:
     subscriptions: int = 64
     """The maximum number of subscriptions per connection. Libraries keep one per event that a page watches."""
 
+    socket_requests: int = 32
+    """The maximum number of requests of one WebSocket without an answer. Libraries send some of them at once."""
+
     notifications: int = 1024
     """The maximum number of waiting notifications per connection: the logs of a few full blocks."""
 

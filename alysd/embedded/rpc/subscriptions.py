@@ -1,6 +1,7 @@
 """eth_subscribe and eth_unsubscribe on one WebSocket connection."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -20,14 +21,59 @@ _Show = Callable[[News], list[Any]]
 
 @attrs.define
 class Subscriptions:
-    """The subscriptions of one client, at most `most`.
-
-    A new subscription gets no notifications until `begin`, which must be called after its id has been queued.
-    """
+    """The subscriptions of one client, at most `most`."""
 
     most: int
     _running: dict[str, _Show] = attrs.field(factory=dict[str, _Show])
     _starting: dict[str, _Show] = attrs.field(factory=dict[str, _Show])
+
+    @contextmanager
+    def opening(self) -> Generator["Opening"]:
+        """The subscriptions that one message opens. Those that have not begun at the end are forgotten."""
+        opening = Opening(self)
+        try:
+            yield opening
+        finally:
+            for name in opening.names:
+                self._starting.pop(name, None)
+
+    def open(self, show: _Show) -> str:
+        """Add a subscription that has no notifications until `begin`. Returns its id."""
+        if len(self._running) + len(self._starting) >= self.most:
+            words = f"too many subscriptions: at most {self.most} per connection"
+            raise RpcError(LIMIT_EXCEEDED, words)
+        name = new_id()
+        self._starting[name] = show
+        return name
+
+    def begin(self, names: Iterable[str]) -> None:
+        """Begin to notify."""
+        for name in names:
+            if name in self._starting:
+                self._running[name] = self._starting.pop(name)
+
+    def end(self, name: str) -> bool:
+        """End a subscription; false if it does not exist."""
+        return (self._running.pop(name, None) or self._starting.pop(name, None)) is not None
+
+    def notifications(self, news: News) -> list[dict[str, Any]]:
+        """The notifications for `news`."""
+        return [
+            {"jsonrpc": "2.0", "method": "eth_subscription", "params": {"subscription": name, "result": result}}
+            for name, show in self._running.items()
+            for result in show(news)
+        ]
+
+
+@attrs.define
+class Opening:
+    """The subscriptions that one message opens: a request, or the requests of a batch.
+
+    They get no notifications until `begin`, which must be called after the answer with their ids has been queued.
+    """
+
+    _all: Subscriptions
+    names: list[str] = attrs.field(factory=list[str])
 
     def table(self) -> dict[str, Method]:
         """The methods by name."""
@@ -38,30 +84,16 @@ class Subscriptions:
 
     async def subscribe(self, params: Params) -> str:
         """Subscribe to `newHeads`, `logs`, `newPendingTransactions` or `syncing`; returns the id."""
-        if len(self._running) + len(self._starting) >= self.most:
-            words = f"too many subscriptions: at most {self.most} per connection"
-            raise RpcError(LIMIT_EXCEEDED, words)
-        name = new_id()
-        self._starting[name] = _show(params.required(0, text), params)
-        return name
+        self.names.append(self._all.open(_show(params.required(0, text), params)))
+        return self.names[-1]
 
     async def unsubscribe(self, params: Params) -> bool:
         """End a subscription; false if it does not exist."""
-        name = params.required(0, text)
-        return (self._running.pop(name, None) or self._starting.pop(name, None)) is not None
+        return self._all.end(params.required(0, text))
 
     def begin(self) -> None:
         """Start the new subscriptions, now that their ids are queued for the client."""
-        self._running |= self._starting
-        self._starting.clear()
-
-    def notifications(self, news: News) -> list[dict[str, Any]]:
-        """The notifications for `news`."""
-        return [
-            {"jsonrpc": "2.0", "method": "eth_subscription", "params": {"subscription": name, "result": result}}
-            for name, show in self._running.items()
-            for result in show(news)
-        ]
+        self._all.begin(self.names)
 
 
 def _show(wanted: str, params: Params) -> _Show:

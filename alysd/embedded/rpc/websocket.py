@@ -1,4 +1,4 @@
-"""Ethereum JSON-RPC over WebSocket: requests one after the other, and notifications between the answers."""
+"""Ethereum JSON-RPC over WebSocket: requests that do not wait for each other, and notifications."""
 
 import json
 from collections import deque
@@ -9,11 +9,11 @@ import attrs
 import trio
 from trio_util import RepeatedEvent
 
-from alysd.api.http.websocket import GOING_AWAY, WebSocket
+from alysd.api.http.websocket import GOING_AWAY, SocketRequest, WebSocket
 from alysd.api.jsonrpc import Dispatcher, Method
 from alysd.embedded.rpc.backend import RpcLimits
 from alysd.embedded.rpc.feed import Listener, News
-from alysd.embedded.rpc.subscriptions import Subscriptions
+from alysd.embedded.rpc.subscriptions import Opening, Subscriptions
 
 CLOSE_SECONDS = 0.5
 """Deadline of sending the close frame. A client that does not read does not receive it either."""
@@ -33,7 +33,7 @@ class Outgoing:
 
 
 class Outbox:
-    """Messages for the client: at most `most` notifications, of at most `most_bytes` in all, and one answer."""
+    """Messages for the client: at most `most` notifications, of at most `most_bytes` in all, and the answers."""
 
     def __init__(self, most: int, most_bytes: int) -> None:
         self._most = most
@@ -52,7 +52,7 @@ class Outbox:
         self._add(Outgoing(text, notification=True))
 
     def answer(self, text: str) -> Outgoing:
-        """Add an answer and return it. Wait for its `sent` before the next request is read."""
+        """Add an answer and return it. Its request is over when it is `sent`."""
         outgoing = Outgoing(text, notification=False)
         self._add(outgoing)
         return outgoing
@@ -93,7 +93,6 @@ class EthSocket:
         """Serve a connection until the client or the server ends it, or the client reads too slowly."""
         subscriptions = Subscriptions(self._limits.subscriptions)
         outbox, overflowed = Outbox(self._limits.notifications, self._limits.notification_bytes), trio.Event()
-        dispatcher = Dispatcher({**self._methods, **subscriptions.table()}, self._codes, max_batch=self._max_batch)
         stop = self._listen(partial(_notify, subscriptions, outbox, overflowed))
         try:
             async with trio.open_nursery() as nursery:
@@ -101,10 +100,44 @@ class EthSocket:
                 nursery.start_soon(_end_when, socket.closing, partial(socket.close, GOING_AWAY), scope)
                 nursery.start_soon(_end_when, overflowed, socket.drop, scope)
                 nursery.start_soon(_send_all, socket, outbox)
-                await _answer_all(socket, dispatcher, subscriptions, outbox)
+                await self._answer_all(socket, subscriptions, outbox)
                 nursery.cancel_scope.cancel()
         finally:
             stop()
+
+    async def _answer_all(self, socket: WebSocket, subscriptions: Subscriptions, outbox: Outbox) -> None:
+        """Answer requests until the client leaves. It may get the answers in another order than it has asked.
+
+        While `RpcLimits.socket_requests` of its requests have no answer yet, no further request is read.
+        """
+        free = trio.Semaphore(self._limits.socket_requests)
+
+        async def answer_one(request: SocketRequest) -> None:
+            with subscriptions.opening() as opening:
+                try:
+                    await self._answer(request, opening, outbox)
+                finally:
+                    request.end()
+                    free.release()
+
+        async with trio.open_nursery() as nursery:
+            while True:
+                await free.acquire()
+                request = await socket.receive()
+                if request is None:
+                    break
+                nursery.start_soon(answer_one, request)
+            nursery.cancel_scope.cancel()
+
+    async def _answer(self, request: SocketRequest, opening: Opening, outbox: Outbox) -> None:
+        methods = {**self._methods, **opening.table()}
+        dispatcher = Dispatcher(methods, self._codes, max_batch=self._max_batch)
+        answer = await dispatcher.answer(request.body, request.pause)
+        if answer is not None:
+            request.answering(len(answer))
+            outgoing = outbox.answer(answer.decode())
+            opening.begin()
+            await outgoing.sent.wait()
 
 
 def _notify(subscriptions: Subscriptions, outbox: Outbox, overflowed: trio.Event, news: News) -> None:
@@ -113,19 +146,6 @@ def _notify(subscriptions: Subscriptions, outbox: Outbox, overflowed: trio.Event
             outbox.notify(json.dumps(notification, separators=(",", ":")))
     except TooFarBehind:
         overflowed.set()
-
-
-async def _answer_all(
-    socket: WebSocket, dispatcher: Dispatcher, subscriptions: Subscriptions, outbox: Outbox
-) -> None:
-    """Answer requests until the client leaves. The next request is read after the last answer is sent."""
-    while (body := await socket.receive()) is not None:
-        answer = await dispatcher.answer(body, socket.pause)
-        if answer is not None:
-            socket.answering(len(answer))
-            outgoing = outbox.answer(answer.decode())
-            subscriptions.begin()
-            await outgoing.sent.wait()
 
 
 async def _send_all(socket: WebSocket, outbox: Outbox) -> None:

@@ -22,8 +22,10 @@ async def _hello(request: Request) -> Response:
 
 
 async def _echo_socket(socket: WebSocket) -> None:
-    while (message := await socket.receive()) is not None:
-        await socket.send(message.decode(errors="replace"))
+    while (request := await socket.receive()) is not None:
+        request.answering(len(request.body))
+        await socket.send(request.body.decode(errors="replace"))
+        request.end()
 
 
 SITE = Site(

@@ -296,3 +296,48 @@ async def test_a_port_without_connections_is_not_woken(autojump_clock: MockClock
         await trio.sleep(LIMITS.request + 0.2)
         assert place.scope.cancel_called
         nursery.cancel_scope.cancel()
+
+
+async def test_the_requests_of_a_websocket_are_counted_each(autojump_clock: MockClock) -> None:
+    shared = port()
+    place = shared.enter()
+    place.websocket = True
+    place.grow(30)
+    first = place.begin_part()
+    assert place.waits
+    await first.run_when_free()
+    assert (shared.running[False], place.waits, shared.body_bytes) == (1, False, 30)
+    place.rest()
+    assert shared.body_bytes == 30  # the next message does not end the first request
+    place.grow(20)
+    second = place.begin_part()
+    first.send(60)
+    assert (shared.running[False], place.waits, place.unsent, shared.body_bytes) == (0, True, 60, 50)
+    first.end()
+    assert (shared.response_bytes, shared.body_bytes) == (0, 20)
+    second.end()
+    assert (shared.response_bytes, shared.body_bytes, place.parts) == (0, 0, set())
+
+
+async def test_a_websocket_whose_answers_exceed_the_limit_is_closed() -> None:
+    """They would fill the memory, since the other connections give way to the one with the newest answer."""
+    shared = port()
+    other, place = shared.enter(), shared.enter()
+    other.send(40)
+    parts = [place.begin_part() for _ in range(2)]
+    parts[0].send(60)
+    assert not place.given_up
+    parts[1].send(41)
+    assert (other.given_up, place.given_up, shared.response_bytes) == (True, True, 0)
+    place.leave()
+    assert (shared.response_bytes, shared.body_bytes) == (0, 0)
+
+
+async def test_a_websocket_with_an_unfinished_request_is_not_idle() -> None:
+    shared = port()
+    idle, busy = shared.enter(), shared.enter()
+    idle.websocket = busy.websocket = True
+    part = busy.begin_part()
+    assert busy.rank() < idle.rank()
+    busy.leave()
+    assert part not in busy.parts

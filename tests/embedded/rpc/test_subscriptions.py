@@ -12,8 +12,9 @@ from tests.embedded.rpc.news import ANNA, BORIS, OTHER_TOPIC, TOPIC, block, head
 
 async def subscribed(to: Subscriptions, *params: Any) -> str:
     """Subscribe, and begin as the connection does once the id is on its way."""
-    name = await to.subscribe(Params(params))
-    to.begin()
+    with to.opening() as opening:
+        name = await opening.subscribe(Params(params))
+        opening.begin()
     return name
 
 
@@ -73,40 +74,54 @@ async def test_pending_transactions_are_told_as_hashes_or_whole() -> None:
 async def test_nothing_is_told_before_the_id_is_on_its_way() -> None:
     """A library drops notifications of a subscription that it does not know yet."""
     client = Subscriptions(64)
-    await client.subscribe(Params(("newHeads",)))
-    assert told(client, block(1)) == []
-    client.begin()
-    assert len(told(client, block(2))) == 1
+    with client.opening() as opening, client.opening() as other:
+        await opening.subscribe(Params(("newHeads",)))
+        await other.subscribe(Params(("newHeads",)))
+        assert told(client, block(1)) == []
+        opening.begin()
+        assert len(told(client, block(2))) == 1
+
+
+async def test_a_subscription_whose_id_is_never_sent_is_forgotten() -> None:
+    """The answer can be too large, or the request can be a notification."""
+    client = Subscriptions(1)
+    with client.opening() as opening:
+        await opening.subscribe(Params(("newHeads",)))
+    await subscribed(client, "newHeads")
+    assert len(told(client, block(1))) == 1
 
 
 async def test_an_ended_subscription_is_silent() -> None:
     client = Subscriptions(64)
     name = await subscribed(client, "newHeads")
-    assert await client.unsubscribe(Params((name,))) is True
-    assert await client.unsubscribe(Params((name,))) is False
+    with client.opening() as opening:
+        assert await opening.unsubscribe(Params((name,))) is True
+        assert await opening.unsubscribe(Params((name,))) is False
     assert told(client, block(1)) == []
 
 
 async def test_a_subscription_can_end_before_it_begins() -> None:
     client = Subscriptions(64)
-    assert await client.unsubscribe(Params((await client.subscribe(Params(("newHeads",))),))) is True
-    client.begin()
+    with client.opening() as opening:
+        assert await opening.unsubscribe(Params((await opening.subscribe(Params(("newHeads",))),))) is True
+        opening.begin()
     assert told(client, block(1)) == []
 
 
 async def test_what_there_is_no_subscription_for_is_named() -> None:
     with pytest.raises(RpcError, match='no "weather" subscription in eth namespace'):
-        await Subscriptions(64).subscribe(Params(("weather",)))
+        await subscribed(Subscriptions(64), "weather")
     with pytest.raises(InvalidParams, match=r"params\[1\]: address"):
-        await Subscriptions(64).subscribe(Params(("logs", {"address": "0x12"})))
+        await subscribed(Subscriptions(64), "logs", {"address": "0x12"})
 
 
 async def test_subscriptions_are_bounded() -> None:
     client = Subscriptions(2)
     await subscribed(client, "newHeads")
-    await client.subscribe(Params(("newHeads",)))
-    with pytest.raises(RpcError, match="too many subscriptions: at most 2 per connection"):
-        await client.subscribe(Params(("newHeads",)))
+    with client.opening() as opening:
+        await opening.subscribe(Params(("newHeads",)))
+        with pytest.raises(RpcError, match="too many subscriptions: at most 2 per connection"):
+            await opening.subscribe(Params(("newHeads",)))
 
 
 async def test_a_sync_is_never_told_because_there_is_none() -> None:

@@ -14,6 +14,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Request, TextMessage
 
 from alysd.embedded.rpc.backend import RpcLimits
+from alysd.embedded.rpc.feed import News, PendingNews
 from alysd.embedded.rpc.websocket import Outbox, TooFarBehind
 from tests.embedded.rpc.chain import RICH, EthChain, eth_chain
 
@@ -86,6 +87,64 @@ async def test_a_notification_of_the_client_is_not_answered(tmp_path: Path) -> N
     async with eth_chain(tmp_path) as chain, connected(chain) as client:
         await client.send(TextMessage('{"jsonrpc": "2.0", "method": "eth_chainId"}'))
         assert await client.ask("eth_blockNumber") == "0x0"
+
+
+def request(number: int, method: str, *params: Any) -> TextMessage:
+    return TextMessage(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}))
+
+
+@asynccontextmanager
+async def sent(chain: EthChain, count: int) -> AsyncGenerator[None]:
+    """At the end of the block, wait until `count` transactions have reached the pool in it."""
+    arrived = trio.Event()
+
+    def note(news: News) -> None:
+        nonlocal count
+        if isinstance(news, PendingNews):
+            count -= len(news.transactions)
+            if count == 0:
+                arrived.set()
+
+    stop = chain.feed.listen(note)
+    yield
+    await arrived.wait()
+    stop()
+
+
+async def test_requests_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """One slow request delayed all others of the connection, also those of the libraries themselves."""
+    async with eth_chain(tmp_path) as chain, connected(chain) as client:
+        raw = "0x" + chain.signed(to=RICH.address).hex()
+        async with sent(chain, 1):
+            await client.send(request(1, "eth_sendRawTransactionSync", raw))
+        await client.send(request(2, "eth_chainId"))
+        assert (await client.message())["id"] == 2
+        await chain.mine()
+        answer = await client.message()
+        assert (answer["id"], answer["result"]["blockNumber"]) == (1, "0x1")
+
+
+async def test_the_requests_of_a_connection_without_an_answer_are_bounded(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path, RpcLimits(socket_requests=2)) as chain, connected(chain) as client:
+        async with sent(chain, 2):
+            for nonce in range(2):
+                raw = "0x" + chain.signed(to=RICH.address, nonce=nonce).hex()
+                await client.send(request(nonce, "eth_sendRawTransactionSync", raw))
+            await client.send(request(2, "eth_chainId"))
+        await chain.mine()
+        first, *others = [(await client.message())["id"] for _ in range(3)]
+        assert first != 2
+        assert 2 in others
+
+
+async def test_a_client_that_leaves_does_not_wait_for_its_answers(tmp_path: Path) -> None:
+    """Its requests held their places until their deadline, half a minute."""
+    async with eth_chain(tmp_path) as chain, connected(chain) as client:
+        raw = "0x" + chain.signed(to=RICH.address).hex()
+        async with sent(chain, 1):
+            await client.send(request(1, "eth_sendRawTransactionSync", raw))
+        await client.send(CloseConnection(1000))
+        assert await client.closed() == 1000
 
 
 async def test_subscriptions_are_told_until_they_end(tmp_path: Path) -> None:
