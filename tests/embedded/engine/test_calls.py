@@ -212,8 +212,9 @@ def test_an_estimate_respects_what_the_sender_can_pay(tmp_path: Path) -> None:
     )
     with pytest.raises(CallRefused, match=r"gas required exceeds allowance \(30000\)"):
         calls.estimate_gas(sandbox.head, CallRequest(sender=small, to=COUNTER, max_fee=GWEI))
-    with pytest.raises(CallRefused, match="insufficient funds"):
-        calls.estimate_gas(sandbox.head, CallRequest(sender=small, to=COUNTER, max_fee=GWEI, value=ETHER))
+    for value in (ETHER, 30_000 * GWEI + 7):
+        with pytest.raises(CallRefused, match="insufficient funds for transfer"):
+            calls.estimate_gas(sandbox.head, CallRequest(sender=small, to=COUNTER, max_fee=GWEI, value=value))
     sandbox.chain.close()
 
 
