@@ -15,6 +15,7 @@ from alysd.api.console_log import ProcessLog
 from alysd.api.event_logger import EventLogger
 from alysd.api.operator import OperatorPages
 from alysd.api.peg_rpc import PegRpc
+from alysd.api.peg_transaction_rpc import PegTransactionRpc
 from alysd.api.readiness import Readiness
 from alysd.api.reloading import Reloading, signal_reload
 from alysd.api.servers import server_tasks
@@ -104,6 +105,7 @@ def _servers(node: Node, reloading: Reloading) -> list[ChildSpec]:
         **rpc.methods(),
         **BitcoinWatchRpc(bitcoin_watch, timing).methods(),
         **PegRpc(to.reader, bitcoin_watch, bridge, context, timing).methods(),
+        **PegTransactionRpc(to.reader, bitcoin_watch, to.federation, context, timing).methods(),
     }
     pages = OperatorPages(
         context, clock, watch, to.reader, to.metrics, node.handle, timing, resources.role,

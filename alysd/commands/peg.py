@@ -1,6 +1,7 @@
 """`alysd peg`: shows how to send bitcoin to a chain, burns BTC, and follows the operations of the peg."""
 
 import argparse
+import re
 from pathlib import Path
 
 from alysd.commands.http_url import http_url
@@ -33,6 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listed.set_defaults(action=_list)
     shown = actions.add_parser("show", help="show one operation")
     shown.set_defaults(action=_show)
+    raw = actions.add_parser(
+        "transaction", help="print a signed payment in hex, for `bitcoin-cli sendrawtransaction`"
+    )
+    raw.add_argument(
+        "txid", type=_txid, metavar="TXID", help="the txid of a version of a payment, as `alysd peg show` has it"
+    )
+    raw.set_defaults(action=_transaction)
     watched = actions.add_parser("watch", help="follow one operation to its end")
     watched.add_argument(
         "--timeout", type=_seconds, metavar="SECONDS", help="stop after this time (default: never)"
@@ -42,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument(
             "id", help="a deposit's Bitcoin txid, a burn's transaction hash (0x…), or an operation's number"
         )
-    for action in (listed, shown, watched):
+    for action in (listed, shown, raw, watched):
         action.add_argument("--url", default=DEFAULT_URL, help=f"the JSON-RPC of a node (default: {DEFAULT_URL})")
 
 
@@ -92,7 +100,17 @@ def _count(text: str) -> int:
     return number
 
 
-_seconds.__name__, _count.__name__ = "number of seconds", "number"  # as argparse names them in errors
+def _txid(text: str) -> str:
+    if re.fullmatch(r"[0-9a-fA-F]{64}", text) is None:
+        raise ValueError
+    return text.lower()
+
+
+_seconds.__name__, _count.__name__, _txid.__name__ = (
+    "number of seconds",
+    "number",
+    "txid",
+)  # as argparse names them in errors
 
 
 def run(args: argparse.Namespace) -> int:
@@ -112,6 +130,12 @@ def _show(args: argparse.Namespace) -> int:
     from alysd.commands.peg_follow import show
 
     return show(args)
+
+
+def _transaction(args: argparse.Namespace) -> int:
+    from alysd.commands.peg_transaction import print_transaction
+
+    return print_transaction(args)
 
 
 def _watch(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from alysd.integrations.lmdb_layout import ENTRIES, height_key
 from alysd.integrations.lmdb_reads import canonical_of, changed_blocks, changed_entry, forkchoice_of, state_of
 from alysd.integrations.lmdb_records import RecordTransaction
 from alysd.types.chain import ChainState, Forkchoice
-from alysd.types.peg import Payment, PegIn
+from alysd.types.peg import Payment, PegContents
 from alysd.types.tables import Entry, Table
 from alysd.types.units import Height
 
@@ -54,12 +54,12 @@ class LmdbLedger:
         key = height_key(height)
         return state_of(self._txn, key + (self._txn.get("canonical", key) or b""))
 
-    def peg_ins(self, height: Height) -> Sequence[PegIn]:
-        """The peg-ins of the canonical block at `height`, which exists."""
+    def contents(self, height: Height) -> PegContents:
+        """The peg's parts of the canonical block at `height`, which exists."""
         signed = canonical_of(self._txn, height)
         if signed is None:
             raise Corrupt(f"the canonical block {height} is not in the database: {RESTORE_DATABASE}")
-        return signed.block.peg_ins
+        return signed.block.peg
 
     @cached_property
     def _changed(self) -> tuple[bytes, ...]:

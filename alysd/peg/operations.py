@@ -13,7 +13,7 @@ from alysd.peg.ledger import number_key
 from alysd.peg.requests import REFUND_DIVISOR, refusal_of
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.hashes import BitcoinHash, EvmAddress, TransactionHash
-from alysd.types.peg import Minted, Payment, PegIn, PegRules, PegTotals
+from alysd.types.peg import Minted, Payment, PegContents, PegRules, PegTotals
 from alysd.types.peg_history import BurnRecord, BurnsOf, OperationRecord, PaidRequest, Refunded, Requested
 from alysd.types.peg_operation import OperationPage, OperationState, PegOperation, PegSummary
 from alysd.types.tables import Entry, Table
@@ -49,8 +49,8 @@ class LedgerView(Protocol):
         """The chain's state after the canonical block at `height`, which exists."""
         ...
 
-    def peg_ins(self, height: Height) -> Sequence[PegIn]:
-        """The peg-ins of the canonical block at `height`, which exists."""
+    def contents(self, height: Height) -> PegContents:
+        """The peg's parts of the canonical block at `height`, which exists."""
         ...
 
 
@@ -88,10 +88,10 @@ class Operations:
         minted = self._get(Minted, Table.MINTED, txid)
         if minted is None:
             return None
-        peg_ins = [one.txid for one in self.view.peg_ins(minted.height)]
+        peg_ins = [one.txid for one in self.view.contents(minted.height).peg_ins]
         first, place = self.view.state_at(Height(minted.height - 1)).peg.operations, peg_ins.index(txid)
         found = self._shown(first + place, {})
-        outputs = self.view.peg_ins(minted.height)[place].outputs
+        outputs = self.view.contents(minted.height).peg_ins[place].outputs
         return None if found is None else (found, tuple(output.index for output in outputs))
 
     def without_payment(self, number: int) -> PegOperation | None:

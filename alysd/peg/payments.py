@@ -29,7 +29,7 @@ from alysd.types.peg import (
     TransactionOutput,
     VersionOf,
 )
-from alysd.types.peg_history import PaidRequest
+from alysd.types.peg_history import PaidRequest, SignedVersion
 from alysd.types.units import Height, Sat
 
 LEAST_RISE = 1_000
@@ -114,6 +114,7 @@ def finalize(draft: Draft, transaction: Transaction, spendings: Sequence[Spendin
         attrs.evolve(version, signed=height) if version.txid == txid else version for version in payment.versions
     )
     draft.put(payment.versions[0].txid, attrs.evolve(payment, versions=versions))
+    draft.put(txid, SignedVersion(height))
 
 
 def spent_outputs(payment: Payment, spendings: Sequence[Spending]) -> tuple[TransactionOutput, ...]:

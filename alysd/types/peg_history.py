@@ -67,6 +67,13 @@ class PaidRequest:
 
 
 @attrs.frozen
+class SignedVersion:
+    """A version of a payment whose witnesses are in the block at `height`."""
+
+    height: Height
+
+
+@attrs.frozen
 class Refunded:
     """A refund that the withdrawals of the block at `height` have paid."""
 

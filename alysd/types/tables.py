@@ -20,7 +20,7 @@ from alysd.types.peg import (
     Refund,
     VersionOf,
 )
-from alysd.types.peg_history import BurnsOf, OperationRecord, PaidRequest, Refunded, Requested
+from alysd.types.peg_history import BurnsOf, OperationRecord, PaidRequest, Refunded, Requested, SignedVersion
 from alysd.types.units import Height
 
 
@@ -36,7 +36,7 @@ class Proof:
 LedgerEntry = FederationOutput | FreeOutput | Minted | PegOutRequest | Refund | Payment | VersionOf | PaidOut
 """The types of the values of the peg's ledger."""
 
-HistoryEntry = OperationRecord | BurnsOf | Requested | PaidRequest | Refunded
+HistoryEntry = OperationRecord | BurnsOf | Requested | PaidRequest | Refunded | SignedVersion
 """The types of the values of the peg's history."""
 
 Entry = Proof | LedgerEntry | HistoryEntry
@@ -91,6 +91,9 @@ class Table(Enum):
     REFUNDED = "refunded"
     """Maps the number of a refund (8 bytes) to the block that paid it."""
 
+    SIGNED = "signed"
+    """Maps the txid of each version of a payment that the members have signed to the block with its witnesses."""
+
 
 class Shape(NamedTuple):
     """The types of a table: its keys are byte strings of one length, its values instances of one attrs class."""
@@ -115,6 +118,7 @@ SHAPES: Mapping[Table, Shape] = {
     Table.REQUESTED: Shape(bytes, Requested),
     Table.PAID: Shape(bytes, PaidRequest),
     Table.REFUNDED: Shape(bytes, Refunded),
+    Table.SIGNED: Shape(BitcoinHash, SignedVersion),
 }
 
 LEDGER: Mapping[type[Any], Table] = {

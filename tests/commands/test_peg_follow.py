@@ -1,16 +1,15 @@
 """`alysd peg list`, `show` and `watch`: what a person sees of an operation, and the exit status of a script."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
-import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.cli import main
 from alysd.commands import peg_follow, peg_text
-from alysd.testing.http_server import Reply, refusal, result, serving
+from alysd.testing.http_server import refusal
+from tests.commands.peg_answers import run
 
 TXID = "ab" * 32
 BURN = "0x" + "cd" * 32
@@ -44,19 +43,6 @@ PAID: dict[str, Any] = {
     "refund": None,
     "endheight": 40,
 }
-
-
-async def run(answers: Mapping[str, list[Any]], *words: str) -> tuple[int, list[dict[str, Any]]]:
-    """Run `alysd peg` against a node; the last answer to each method repeats. The exit status and requests."""
-
-    async def answered(request: dict[str, Any]) -> Reply:
-        waiting = answers[request["method"]]
-        found = waiting.pop(0) if len(waiting) > 1 else waiting[0]
-        return found if isinstance(found, Reply) else result(found)
-
-    async with serving(answered) as server:
-        code = await trio.to_thread.run_sync(main, ["peg", *words, "--url", server.url])
-        return code, server.requests
 
 
 async def test_a_list_has_one_line_for_each_operation(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import trio
 
 from alysd.testing.daemon import Daemon
-from tests.integration.bitcoin_wallet import Wallet, wallet
+from tests.integration.bitcoin_wallet import Wallet, data, wallet
 from tests.integration.peg_chain import PegFiles, peg_daemon, peg_files
 
 pytestmark = pytest.mark.component
@@ -42,6 +43,10 @@ class Rig:
         """The state of an operation, as the node has it now."""
         one: dict[str, Any] | None = await self.node.call("getpegoperation", name)
         return None if one is None else one["state"]
+
+    async def halted(self) -> bool | None:
+        """Whether the peg is halted."""
+        return (await self.node.call("getpeg"))["halted"]
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         while not await condition():  # noqa: ASYNC110  another process has no event to wait for
@@ -75,6 +80,13 @@ class Rig:
                 process.kill()
                 with trio.CancelScope(shield=True):
                     await process.wait()
+
+    async def mined_until(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        """Mine a Bitcoin block a second until the condition holds."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._mine_slowly)
+            await self.until(condition)
+            nursery.cancel_scope.cancel()
 
     async def _mine_slowly(self) -> None:
         while True:
@@ -147,3 +159,44 @@ async def test_a_user_goes_in_and_out_with_the_commands(tmp_path: Path) -> None:
                 ("peg-out", "0.00500000", "confirmed", burn),
                 ("peg-in", "0.02000000", "final", deposit),
             ]
+
+
+async def test_an_operator_sends_a_lost_payment_again(tmp_path: Path) -> None:
+    """A reorganisation removes a confirmed payment, and no mempool has it: the peg halts until it is back."""
+    with trio.fail_after(SECONDS):
+        async with rig(tmp_path) as run:
+            bitcoin, url = run.wallet.bitcoin, ("--url", run.node.url)
+            key, address = tmp_path / "account.key", await run.wallet.bitcoin.call("getnewaddress", "", "bech32m")
+            account = (await run.alysd("keys", "new", "account", "--out", str(key))).splitlines()[-1]
+            await run.wallet.send((2_000_000, run.files.script), data(bytes.fromhex(account[2:])))
+
+            async def credited() -> bool:
+                return int(await run.node.eth("eth_getBalance", account, "latest"), 16) > 0
+
+            await run.mined_until(credited)
+            order = ("--to", address, "--amount", "0.005", "--key", str(key), "--yes")
+            said = await run.alysd("peg", "out", *order, "--ethereum", run.node.eth_url, *url)
+            burn = said.split()[-1].strip("`")
+            await run.mined_until(lambda: _in(run.state(burn), "confirmed"))
+            payment: str = (await run.node.call("getpegoperation", burn))["txid"]
+
+            block = (await bitcoin.call("getrawtransaction", payment, True))["blockhash"]
+            await bitcoin.call("invalidateblock", block)
+            await bitcoin.call("setmocktime", int(time.time()) + 15 * 24 * 3_600)
+            await run.wallet.send((10_000, b"\x51\x20" + bytes(31) + b"\x01"))  # makes the node drop old ones
+            await bitcoin.call("setmocktime", 0)
+            assert payment not in await bitcoin.call("getrawmempool")
+            await run.wallet.mine_only(count=20)
+            await run.until(lambda: _in(run.halted(), True))
+
+            raw = (await run.alysd("peg", "transaction", payment, *url)).strip()
+            (accepted,) = await bitcoin.call("testmempoolaccept", [raw])
+            assert accepted["allowed"], accepted
+            assert await bitcoin.call("sendrawtransaction", raw) == payment
+            await run.mined_until(lambda: _in(run.halted(), False))
+            (row,) = [line for line in (await run.alysd("peg", "list", *url)).splitlines() if burn in line]
+            assert "confirmed" in row
+
+
+async def _in(found: Awaitable[Any], *wanted: Any) -> bool:
+    return await found in wanted

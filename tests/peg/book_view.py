@@ -7,7 +7,7 @@ import attrs
 from alysd.peg.ledger import Key, Value
 from alysd.testing.chain import ChainHand, peg_chain_spec
 from alysd.types.chain import ChainState, Forkchoice
-from alysd.types.peg import Payment, PegIn
+from alysd.types.peg import Payment, PegContents
 from alysd.types.tables import SHAPES, Entry, Table
 from alysd.types.units import Height
 from tests.peg.ledger_kit import LedgerBook
@@ -44,5 +44,5 @@ class BookView:
     def state_at(self, height: Height) -> ChainState:
         return attrs.evolve(GENESIS, height=height, timestamp=1_000 * height, peg=self.book.past[height][0])
 
-    def peg_ins(self, height: Height) -> Sequence[PegIn]:
+    def contents(self, height: Height) -> PegContents:
         return self.book.past[height][1]

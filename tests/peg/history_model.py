@@ -9,7 +9,15 @@ from alysd.types.block import Block, SignedBlock
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BitcoinHash, EvmAddress, TransactionHash
 from alysd.types.peg import RESERVE, PegOutProposal, Transaction
-from alysd.types.peg_history import BurnRecord, BurnsOf, OperationRecord, PaidRequest, Refunded, Requested
+from alysd.types.peg_history import (
+    BurnRecord,
+    BurnsOf,
+    OperationRecord,
+    PaidRequest,
+    Refunded,
+    Requested,
+    SignedVersion,
+)
 from alysd.types.tables import Entry, Table
 from alysd.types.units import Height, Sat
 from alysd.wire.keccak import keccak256
@@ -26,7 +34,8 @@ class _Replay:
         self.own = own
         self.versions = versions
         self.tables: dict[Table, dict[bytes, Entry]] = {
-            table: {} for table in (Table.OPERATIONS, Table.BURNS, Table.REQUESTED, Table.PAID, Table.REFUNDED)
+            table: {}
+            for table in (Table.OPERATIONS, Table.BURNS, Table.REQUESTED, Table.PAID, Table.REFUNDED, Table.SIGNED)
         }
         self.requests = self.proposed = self.refunds = self.refunded = 0
         self.payees: dict[BitcoinHash, range] = {}
@@ -39,6 +48,8 @@ class _Replay:
                 self._put(Table.PAID, request, PaidRequest(one.txid, height, output.amount))
         if block.peg_out_proposal is not None:
             self._propose(block.peg_out_proposal)
+        for one in block.finalized_peg_outs:
+            self.tables[Table.SIGNED][one.txid] = SignedVersion(height)
         for peg_in in block.peg_ins:
             self._operation(OperationRecord(height, peg_in.recipient, peg_in.amount, peg_in.txid, None))
         minted = {one.recipient for one in block.peg_ins} - {RESERVE}

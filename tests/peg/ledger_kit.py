@@ -79,7 +79,7 @@ class LedgerBook:
         self.totals = PegTotals()
         self.entries: dict[Key, Value] = {}
         self.height = 0
-        self.past: list[tuple[PegTotals, tuple[PegIn, ...]]] = [(self.totals, ())]
+        self.past: list[tuple[PegTotals, PegContents]] = [(self.totals, PegContents())]
         self.changes: tuple[EntryChange, ...] = ()
         self.deposits = 0
         self.followed = FollowedLedger()
@@ -95,7 +95,7 @@ class LedgerBook:
         mints = apply_contents(draft, contents, height, RULES.max_withdrawals, RULES, SPENDINGS)
         apply_burns(draft, burns, height, RULES, SPENDINGS)
         self.totals, self.height = draft.totals, height
-        self.past.append((draft.totals, contents.peg_ins))
+        self.past.append((draft.totals, contents))
         self.changes = tuple(EntryChange(LEDGER[kind], key, value) for (kind, key), value in draft.changes.items())
         for key, value in draft.changes.items():
             if value is None:

@@ -5,7 +5,7 @@ import attrs
 from alysd.peg.authoring import Wish, make_proposal
 from alysd.peg.ledger import number_key
 from alysd.types.peg import PegContents, PegOutRequest
-from alysd.types.peg_history import BurnsOf, OperationRecord, PaidRequest, Refunded, Requested
+from alysd.types.peg_history import BurnsOf, OperationRecord, PaidRequest, Refunded, Requested, SignedVersion
 from alysd.types.units import Height, Sat
 from alysd.wire.bitcoin_transaction import make_transaction
 from tests.peg.ledger_kit import RULES, SPENDINGS, USER, LedgerBook, make_burn
@@ -41,7 +41,10 @@ def test_a_paid_request_and_a_paid_refund_stay_in_the_history() -> None:
     assert book.entries[Refunded, number_key(0)] == Refunded(Height(book.height))
     assert not [key for key in book.entries if key[0] in (PegOutRequest, PaidRequest)]
     book.finalize(proposal)
+    assert book.entries[SignedVersion, proposal.transaction.txid] == SignedVersion(Height(book.height))
+    signed = book.height
     book.confirm(proposal.transaction.txid)
+    assert book.entries[SignedVersion, proposal.transaction.txid] == SignedVersion(Height(signed))
     outputs = proposal.transaction.outputs
     for request in (0, 1):
         paid = PaidRequest(proposal.transaction.txid, Height(book.height), outputs[request].amount)

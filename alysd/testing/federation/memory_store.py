@@ -18,7 +18,7 @@ from alysd.types.chain import (
 )
 from alysd.types.evidence import Evidence
 from alysd.types.hashes import BlockHash
-from alysd.types.peg import Payment, PegIn
+from alysd.types.peg import Payment, PegContents
 from alysd.types.tables import Entry, EntryChange, EntryKey, Proof, Table
 from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import encode_block
@@ -187,9 +187,9 @@ class MemoryStore:
         """The chain's state after the canonical block at `height`."""
         return self._states[self._canonical[height]]
 
-    def peg_ins(self, height: Height) -> Sequence[PegIn]:
-        """The peg-ins of the canonical block at `height`."""
-        return self._blocks[self._canonical[height]].block.peg_ins
+    def contents(self, height: Height) -> PegContents:
+        """The peg's parts of the canonical block at `height`."""
+        return self._blocks[self._canonical[height]].block.peg
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
