@@ -71,6 +71,17 @@ REBUILD_BITCOIN = (
 """The advice in errors about a damaged database of the node's findings on Bitcoin."""
 
 
+def without_credentials(url: str) -> str:
+    """A URL without its user and password, for errors, logs and terminals.
+
+    Everything between the scheme and the last `@` is left out, so that nothing remains of a password with a `/` or
+    a `#`, which it must not have.
+    """
+    head, _, rest = url.rpartition("@")
+    scheme, separator, _ = head.partition("://")
+    return f"{scheme}{separator}{rest}" if separator else rest
+
+
 class AlysError(Exception):
     """The base class of all errors of alysd."""
 
@@ -183,7 +194,7 @@ class Unavailable(AlysError):
 class EngineUnavailable(Unavailable):
     """The execution client at `url` did not answer. `reason` is text; for a timeout it has the seconds."""
 
-    url: str
+    url: str = attrs.field(converter=without_credentials)
     reason: str
 
     def __str__(self) -> str:
@@ -194,7 +205,7 @@ class EngineUnavailable(Unavailable):
 class BitcoinUnavailable(Unavailable):
     """The Bitcoin node at `url` did not answer. `reason` is text."""
 
-    url: str
+    url: str = attrs.field(converter=without_credentials)
     reason: str
 
     def __str__(self) -> str:
@@ -205,7 +216,7 @@ class BitcoinUnavailable(Unavailable):
 class NodeUnavailable(Unavailable):
     """The Alys node at `url`, called by a command, did not answer. `reason` is text."""
 
-    url: str
+    url: str = attrs.field(converter=without_credentials)
     reason: str
 
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ import attrs
 
 from alysd.commands.peg_text import btc
 from alysd.config.bridge import bridge_code
-from alysd.errors import ComponentError, ConfigError, EngineUnavailable, Malformed, UserError
+from alysd.errors import ComponentError, ConfigError, EngineUnavailable, Malformed, UserError, without_credentials
 from alysd.integrations.json_rpc_client import JsonRpcClient
 from alysd.types.hashes import EvmAddress
 from alysd.types.peg import BRIDGE_ADDRESS
@@ -50,7 +50,7 @@ class EthereumNode:
 
     def __init__(self, client: JsonRpcClient, url: str) -> None:
         self._client = client
-        self._url = url
+        self._url = without_credentials(url)
 
     async def prepare(self, burn: BurnOrder) -> FeeMarketTransaction:
         """Make the transaction of a burn. Raises `ConfigError` if the account or the fee limit forbids it."""

@@ -16,7 +16,7 @@ from alysd.commands.peg_follow import POLL_SECONDS, Screen, watch
 from alysd.commands.peg_node import ask_once
 from alysd.commands.peg_text import btc, sat_of, word
 from alysd.config.key_file import read_key_file
-from alysd.errors import ComponentError, ConfigError, EngineUnavailable, UserError
+from alysd.errors import ComponentError, ConfigError, EngineUnavailable, UserError, without_credentials
 from alysd.integrations.json_rpc_client import JsonRpcClient
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Sat
@@ -42,7 +42,8 @@ def peg_out(args: argparse.Namespace) -> int:
     account = _account(args)
     terms = burn_terms(ask_once(args.url, "getpeg"), args.url)
     if args.chain_id not in (None, terms.chain_id):
-        raise ConfigError(f"--chain-id {args.chain_id}: the node at {args.url} is of the chain {terms.chain_id}")
+        node = without_credentials(args.url)
+        raise ConfigError(f"--chain-id {args.chain_id}: the node at {node} is of the chain {terms.chain_id}")
     terms.script_of(args.to, sat)
     order = BurnOrder(terms.chain_id, account.address, args.to, sat, most_fee, args.nonce)
     made = trio.run(_prepare, args.ethereum, order)

@@ -57,16 +57,17 @@ def run(args: argparse.Namespace) -> int:
     import time
 
     from alysd.commands.status_text import draw_status
-    from alysd.errors import ConfigError
+    from alysd.errors import ConfigError, without_credentials
 
     url = _url(args)
+    shown = without_credentials(url)
     try:
         report = fetch_report(url)
     except ConnectionError as error:
         sys.stderr.write(f"alysd: {plain(str(error))}\n")
         return EXIT_NOT_RUNNING
     except ValueError as error:
-        raise ConfigError(f"{url if args.url is None else f'--url {url}'}: {error}") from None
+        raise ConfigError(f"{shown if args.url is None else f'--url {shown}'}: {error}") from None
     if args.json:
         say(json.dumps(report, indent=2) + "\n")
     else:
@@ -93,6 +94,9 @@ def fetch_report(url: str, transport: "httpx.BaseTransport | None" = None) -> di
     """Fetch the status. Raises `ConnectionError` without an answer, `ValueError` if the answer is not a status."""
     import httpx
 
+    from alysd.errors import without_credentials
+
+    shown = without_credentials(url)
     try:
         with httpx.Client(timeout=DEADLINE_SECONDS, transport=transport, trust_env=False) as client:
             report = _answer(client, httpx.Request("GET", f"{url.rstrip('/')}/status"))
@@ -100,11 +104,11 @@ def fetch_report(url: str, transport: "httpx.BaseTransport | None" = None) -> di
                 return report
             found = _other_server(client, url)
     except httpx.TimeoutException:
-        raise ConnectionError(f"no answer from {url} within {DEADLINE_SECONDS:.0f} s") from None
+        raise ConnectionError(f"no answer from {shown} within {DEADLINE_SECONDS:.0f} s") from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         raise ValueError('must be a URL such as "http://127.0.0.1:3000"') from None
     except httpx.HTTPError:
-        raise ConnectionError(f"no node answers at {url}") from None
+        raise ConnectionError(f"no node answers at {shown}") from None
     if found is None:
         raise ValueError("this is not an alysd node: use the node's api.operator_address or api.address")
     raise ValueError(f"this is the {found} of an alysd node: use the node's {_PAGES_OF[found]}, or --config")

@@ -7,7 +7,7 @@ from typing import Any, Self, cast
 import httpx
 import trio
 
-from alysd.errors import ComponentError, Unavailable
+from alysd.errors import ComponentError, Unavailable, without_credentials
 from alysd.wire.json_input import parse_json
 
 MAX_CONNECTIONS = 10
@@ -17,6 +17,9 @@ Larger pools are slower."""
 
 IN_PLACE = 64 * 1024
 """The maximum size, in bytes, of JSON that is parsed in the event loop, which takes about 1 ms."""
+
+INVALID_URL = "the URL is not valid; in a password, write / as %2F, # as %23, @ as %40 and : as %3A"
+"""The reason for an invalid URL with a user and a password, of which the library's own reason can show a part."""
 
 _HTTP_OK, _HTTP_UNAUTHORIZED, _HTTP_UNAVAILABLE = 200, 401, 503
 
@@ -74,6 +77,7 @@ class JsonRpcClient:
     ) -> None:
         self._component = component
         self._url = url
+        self._shown_url = without_credentials(url)
         self._unavailable = unavailable
         self._credentials = credentials
         self._max_response = max_response
@@ -109,7 +113,7 @@ class JsonRpcClient:
         most = max_response or self._max_response
         answered = await self._exchange(method, self._request(1, method, params), seconds, most)
         if answered is None:
-            raise self._unavailable(self._url, f"the answer to {method} is larger than {most} bytes")
+            raise self._unavailable(self._shown_url, f"the answer to {method} is larger than {most} bytes")
         status, answer = answered
         fields = self._object(method, status, answer)
         refusal = fields.get("error")
@@ -131,7 +135,7 @@ class JsonRpcClient:
             return None
         status, answer = answered
         if not isinstance(answer, list) or status != _HTTP_OK:
-            raise self._unavailable(self._url, f"{method}: HTTP {status} and no answer to a batch")
+            raise self._unavailable(self._shown_url, f"{method}: HTTP {status} and no answer to a batch")
         found: dict[int, Any] = {}
         for item in cast("list[Any]", answer):
             fields = self._object(method, status, item)
@@ -150,9 +154,12 @@ class JsonRpcClient:
                 status, body = await self._post(method, content, most)
                 return None if len(body) > most else (status, await self._decode(method, status, body))
         except trio.TooSlowError as error:
-            raise self._unavailable(self._url, f"no answer to {method} within {seconds:g} s") from error
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # the last for a host that is no name
-            raise self._unavailable(self._url, f"{method}: {error or type(error).__name__}") from error
+            raise self._unavailable(self._shown_url, f"no answer to {method} within {seconds:g} s") from error
+        except httpx.InvalidURL as error:
+            reason = str(error) if self._shown_url == self._url else INVALID_URL
+            raise self._unavailable(self._shown_url, f"{method}: {reason}") from None
+        except (httpx.HTTPError, UnicodeError) as error:  # the last for a host that is no name
+            raise self._unavailable(self._shown_url, f"{method}: {error or type(error).__name__}") from error
 
     async def _post(self, method: str, content: Any, most: int) -> tuple[int, bytes]:
         """Send a request. Returns the status and the body; of a body above `most` bytes, only the beginning."""
@@ -163,7 +170,7 @@ class JsonRpcClient:
             encoding = response.headers.get("content-encoding", "identity")
             if encoding != "identity":
                 raise self._unavailable(
-                    self._url,
+                    self._shown_url,
                     f"the answer to {method} is compressed ({encoding[:20]}), which the node did not request",
                 )
             body = bytearray()
@@ -178,23 +185,23 @@ class JsonRpcClient:
     async def _decode(self, method: str, status: int, body: bytes) -> Any:
         """Read the JSON of an answer."""
         if status == _HTTP_UNAUTHORIZED:
-            raise self._unavailable(self._url, f"{self._unauthorized} (HTTP 401)")
+            raise self._unavailable(self._shown_url, f"{self._unauthorized} (HTTP 401)")
         if status == _HTTP_UNAVAILABLE:
-            raise self._unavailable(self._url, "too busy (HTTP 503)")
+            raise self._unavailable(self._shown_url, "too busy (HTTP 503)")
         try:
             if len(body) <= IN_PLACE:
                 return parse_json(body)
             return await trio.to_thread.run_sync(parse_json, body)
         except ValueError as error:
-            raise self._unavailable(self._url, f"{method}: HTTP {status} and no JSON") from error
+            raise self._unavailable(self._shown_url, f"{method}: HTTP {status} and no JSON") from error
 
     def _object(self, method: str, status: int, answer: Any) -> dict[str, Any]:
         """One answer. A JSON error has precedence over the HTTP status, which Bitcoin Core sets to 500."""
         if not isinstance(answer, dict):
-            raise self._unavailable(self._url, f"{method}: HTTP {status} and no JSON-RPC answer")
+            raise self._unavailable(self._shown_url, f"{method}: HTTP {status} and no JSON-RPC answer")
         fields = cast("dict[str, Any]", answer)
         if status != _HTTP_OK and fields.get("error") is None:
-            raise self._unavailable(self._url, f"{method}: HTTP {status}")
+            raise self._unavailable(self._shown_url, f"{method}: HTTP {status}")
         return fields
 
     def _refused(self, method: str, refusal: Any) -> ComponentError:
