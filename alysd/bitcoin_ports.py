@@ -178,7 +178,7 @@ class BitcoinRecords(Protocol):
         ...
 
     def missing(self, expected: Sequence[Expected], highest: int) -> tuple[Expected, ...]:
-        """The expected transactions that are not in a block up to the height `highest` with their amounts."""
+        """The expected transactions that no block up to the height `highest` has with the expected amount."""
         ...
 
     def note_lost(self, expected: Sequence[Expected]) -> None:

@@ -8,7 +8,7 @@ AlysError
 │  ├─ InvalidWork        a proof of work breaks a rule               (subclasses in consensus.work_violations)
 │  ├─ Malformed          bytes or text cannot be parsed
 │  ├─ NotSeenOnBitcoin   a block says something of Bitcoin that this node's Bitcoin node does not see
-│  ├─ PaymentDeclined    a proposed payment is not as this node judges that it must be
+│  ├─ PaymentDeclined    this node judges a proposed payment wrong
 │  ├─ NoPeg              a request for the peg, on a chain that has none
 │  ├─ NoProof            a block has no proof of work and will have none
 │  ├─ NotBroadcast       the Bitcoin node refuses a transaction
@@ -177,7 +177,7 @@ class NoQuorum(NotNow):
 def named_silent(silent: Iterable[tuple[int, int | None]]) -> str:
     """Name silent authorities as text: the index, and the slot in which each was last heard.
 
-    Without any, only this node itself can lack: it is never among them.
+    If there are none, only the approval of this node can be missing: this node is never among the silent ones.
     """
     named = ", ".join(
         f"{index} (last heard in slot {heard})" if heard else f"{index} (not heard since this node's start)"

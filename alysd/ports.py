@@ -156,7 +156,8 @@ class Store(Protocol):
     def placed_by_hash(self, wanted: BlockHash, or_work: bool) -> PlacedBlock | None:
         """The stored block with this hash with its place in the chain, or None.
 
-        With `or_work`, `wanted` may also be the hash of work: a canonical block includes its proof.
+        With `or_work`, `wanted` may also be the hash of work: the result is then the canonical block that includes
+        its proof.
         """
         ...
 
@@ -261,7 +262,7 @@ class Signer(Protocol):
         The signer computes hash and message from the block, so that it can sign only approvals of blocks.
         `parent_slot` is the slot of the block's parent. `supported` says whether the other members have approved
         the block as `consensus.recovery.is_supported` requires. Raises `ApprovalForbidden`. While the guard is
-        lost, the node must state it in every slot.
+        lost, the node must state the loss in every slot (`state_recovery`).
         """
         ...
 

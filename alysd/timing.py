@@ -271,7 +271,7 @@ class Timing:
 
     @property
     def failover_longest_hold(self) -> float:
-        """The longest such time. It doubles with each failure within this time of the last return."""
+        """The longest hold. The hold doubles if the client fails within this time after it was used again."""
         return 600.0
 
     @property

@@ -47,7 +47,7 @@ class ClientBook:
         self._send()
 
     def tell_next(self, newest: Forkchoice | None) -> None:
-        """Tell the client what waits, or the newest head if it does not have it."""
+        """Send the client the next waiting message, or else the newest head if it does not have this head."""
         if self.ready and not self.busy and not self.waiting and self.behind(newest) != 0 and newest is not None:
             self.waiting.append(FollowHead(newest))
         self._send()
@@ -64,7 +64,7 @@ class ClientBook:
             self.busy = True
 
     def drop_waiting(self) -> None:
-        """Forget what waits."""
+        """Forget the waiting messages."""
         self.waiting.clear()
 
     def reported(self, height: Height | None, newest: Forkchoice | None, *, ready: bool) -> None:
@@ -92,7 +92,7 @@ class ClientBook:
     def failed(self, timing: Timing) -> None:
         """The client was in use and has failed.
 
-        If it has failed not long ago, it must be level for twice as long before it is used again.
+        If it has failed not long before, it must be level for twice as long as then before it is used again.
         """
         now, longest = trio.current_time(), timing.failover_longest_hold
         again = self.given_back_at is None or now - self.given_back_at < longest

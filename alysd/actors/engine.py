@@ -41,7 +41,7 @@ _TURNS = count(1)
 
 
 class ClientReport(Protocol):
-    """Receives what becomes of a client that is one of two (`messages.engine.ClientReported`)."""
+    """Receives the reports about one of two clients (`messages.engine.ClientReported`)."""
 
     def __call__(self, *, ready: bool, height: Height | None = None, refusal: str = "") -> object:
         """The client has done what it was told."""
@@ -60,8 +60,8 @@ class EngineActor(Actor[Engine], partial=True):
     `NotNow`, and sends a `CatchUp` to itself after every few blocks. `own` is the actor's address, to which it
     sends these messages. The mailbox of `own` must not drop messages.
 
-    One of two clients has a `report`, which tells `EngineFailover` how far it is. If it has another chain, the
-    other client goes on: this actor fails like one whose client is down.
+    If the client is one of two, `report` tells `EngineFailover` how far it is. If it has another chain, the other
+    client goes on: this actor fails like one whose client is down.
 
     A client that does not answer causes an `EngineUnavailable`, which crashes the actor; the restart policy
     decides when to try again. The actor's `handle_seconds` should be `Timing.engine_handler`.
@@ -154,7 +154,7 @@ class EngineActor(Actor[Engine], partial=True):
 
     @handles(FollowPayload)
     async def follow_payload(self, message: FollowPayload) -> None:
-        """Let the client execute a payload. No slot waits for it, so that it has the longer deadline."""
+        """Let the client execute a payload. No slot waits for it, so the longer deadline applies."""
         if self._reconcile.following:
             verdict = await self._patient.new_payload(message.payload, message.parent_beacon_block_root)
             if isinstance(verdict, Invalid):

@@ -49,7 +49,7 @@ R = TypeVar("R")
 
 
 def reports_to(failover: Address[Engine], place: int) -> ClientReport:
-    """How the engine actor of the client with the index `place` reports to the actor behind `failover`."""
+    """The function with which the engine actor of the client number `place` (0 or 1) reports to `failover`."""
 
     def report(*, ready: bool, height: Height | None = None, refusal: str = "") -> None:
         with suppress(NotAnswered):  # while the node stops
@@ -102,9 +102,9 @@ class FailoverMemory:
 class EngineFailover(Actor[Engine], partial=True):
     """Passes each request on to the client in use, and to the other one if that one fails.
 
-    The other client takes over with its answer to the request that the first did not serve. It gives none while it
-    lacks the state for it (`EngineActor`), so that it never builds on another state than the chain's, or judges by
-    one.
+    The other client takes over by answering the request that the first one did not serve. While it lacks the state
+    for the request, its `EngineActor` refuses. So it never builds or judges a block on another state than the
+    chain's.
     """
 
     def __init__(
@@ -191,7 +191,8 @@ class EngineFailover(Actor[Engine], partial=True):
     async def _by_other(self, message: Ask[Engine, R], seconds: float, failure: Exception) -> R:
         """Let the other client serve a request. If it does, it is in use from now on.
 
-        Raises `NotNow`, or the first client's `failure` if that is one, when the other does not serve it either.
+        `failure` is that of the client in use. Raises `NotNow` if the other client does not serve the request
+        either, and its refusal if it refuses for another reason.
         """
         memory = self._memory
         if not isinstance(failure, CircuitOpen):  # which only says that the client has failed before

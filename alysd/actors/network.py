@@ -65,7 +65,8 @@ POLL_SECONDS = 10.0
 
 PARTING_SECONDS = 2.0
 """The time for which a peer of another chain stays connected. Within it the peer gets this node's status, so that
-its operator learns the reason too. Without it, the node that is faster would leave the other one in the dark."""
+its operator learns the reason too: a node that disconnected at once would not have answered the other one.
+"""
 
 MAX_PEERS = 256
 """The maximum number of peers that the actor knows. The peer host accepts fewer connections."""

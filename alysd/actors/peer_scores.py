@@ -45,8 +45,10 @@ BAN_SECONDS: Mapping[PeerOffence, float] = MappingProxyType(
 After ten minutes the score has halved. A node of another chain will not soon become one of this chain."""
 
 CONFIGURED_SECONDS = 60.0
-"""The seconds for which a configured peer of another chain is kept away. It is corrected by its operator, or by
-that of this node, and the members of a federation need each other; one connection per minute costs nothing."""
+"""The seconds for which a configured peer of another chain is kept away. The time is short because its operator,
+or that of this node, can correct the files of the chain, and the members of a federation need each other. One
+connection per minute costs nothing.
+"""
 
 KEPT = 1024
 """The maximum number of scores that are kept: several times the number of connections."""

@@ -22,7 +22,9 @@ CALL_SECONDS = 20.0
 WEI_PER_SAT = GWEI_PER_SAT * WEI_PER_GWEI
 
 LEAST_GAS, MOST_GAS = 21_000, 100_000
-"""The bounds of a burn's gas: that of any transaction, and more than thrice that of the longest call."""
+"""The bounds of a burn's gas: the least gas of any transaction, and more than three times the gas of the longest
+call.
+"""
 
 USUAL_TIP = WEI_PER_GWEI
 """The priority fee, in wei per gas, that pools require by default."""

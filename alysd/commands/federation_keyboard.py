@@ -20,7 +20,7 @@ class Keyboard:
     """Reads the keys of a person.
 
     A letter of `ACTIONS` and a member's number act on this member. `PARTITION`, the numbers of some members and
-    Enter part these members from the others, and `HEAL` joins all again.
+    Enter separate these members from the others. `HEAL` joins all again.
     """
 
     def __init__(self, members: Sequence[MemberProcess], links: Links) -> None:

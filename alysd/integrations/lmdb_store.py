@@ -198,7 +198,8 @@ class LmdbStore:
     def placed_by_hash(self, wanted: BlockHash, or_work: bool) -> PlacedBlock | None:
         """The stored block with this hash with its place in the chain, or None.
 
-        With `or_work`, `wanted` may also be the hash of work: a canonical block includes its proof.
+        With `or_work`, `wanted` may also be the hash of work: the result is then the canonical block that includes
+        its proof.
         """
 
         def read(txn: RecordTransaction) -> PlacedBlock | None:

@@ -137,10 +137,10 @@ class PaymentRecord:
         return Sat(sum(one.amount for one in self._others(time, but)))
 
     def room_for(self, amount: Sat, limit: Sat, since: int, but: bytes) -> int | None:
-        """The Unix time of the payment that makes room for `amount` once it does not count any more.
+        """The Unix time of the payment that leaves room for `amount` as soon as it counts no more.
 
-        Payments recorded after `since` count, except the one with the digest `but`, and are too much together with
-        `amount`. None if `amount` alone is above the `limit`.
+        The payments recorded after `since` count, except the one with the digest `but`. Together with `amount`
+        they exceed the `limit`. None if `amount` alone exceeds it.
         """
         others = sorted(self._others(since, but), key=lambda one: one.time)
         left = amount + sum(one.amount for one in others)

@@ -32,7 +32,8 @@ ANSWER_SECONDS = 60.0
 """Deadline for the answer to a request. Several thousand blocks take the signer seconds to check."""
 
 UNKNOWN_SECONDS = 60.0
-"""Seconds for which a signature is asked for that needs a block which the signer does not know yet."""
+"""Seconds for which the node repeats a request for a signature, while the signer does not know the payment yet.
+"""
 
 AGAIN_SECONDS = 1.0
 """Seconds between two such requests."""

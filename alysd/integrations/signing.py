@@ -92,7 +92,7 @@ class GuardedSigner:
         return await trio.to_thread.run_sync(self._state_recovery, slot, limiter=self._one_at_a_time)
 
     async def saw(self, slot: Slot, block: BlockHash) -> bool:
-        """Write the first valid approval by this key that the guard does not know to the guard, synced.
+        """Write a valid approval by this key to the guard, synced, if it is the first one unknown to the guard.
 
         So a restarted node signs nothing either. Returns whether this approval is that one. Raises `StoreError`
         when the guard cannot be written; this process signs nothing more in this case too.

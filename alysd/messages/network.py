@@ -134,7 +134,7 @@ class GetPeers(Ask[Network, tuple[PeerInfo, ...]]):
 
 @attrs.frozen
 class OtherChainPeer:
-    """A configured peer that is kept away because it has the other `genesis`; None: it has no status at all."""
+    """A configured peer that is kept away because it has the other `genesis`; None if the peer has no status."""
 
     peer: str
     genesis: BlockHash | None

@@ -38,8 +38,8 @@ class InvalidPegSignature(InvalidApproval):
 class ConsiderPegSignature(Ask[PegSigning, bool]):
     """Check and count the signatures that a peer has passed on. The reply is whether they were new.
 
-    Raises `UnknownVersion`, which is nobody's fault because a node with another view may know the payment, and
-    `InvalidPegSignature`.
+    Raises `InvalidPegSignature`, and `UnknownVersion`, for which nobody is blamed: a node with another view may
+    know the payment.
     """
 
     signature: PegSignature

@@ -279,7 +279,7 @@ class Address(Generic[P]):
         return token
 
     def open_circuit(self, seconds: float) -> None:
-        """Let asks fail at once, and those that wait already, for `seconds` or until the next instance starts."""
+        """Let all asks, also waiting ones, fail at once for `seconds` or until the next instance starts."""
         self.circuit_until = trio.current_time() + seconds
         self.mailbox.fail_asks(self._circuit_open(self.circuit_until))
 

@@ -48,7 +48,7 @@ class Parent(Protocol):
         ...
 
     def may_restart(self, child: "Child") -> bool:
-        """Whether a restart of the child that an operator asked for may happen now."""
+        """Whether the child may restart now, as an operator has asked."""
         ...
 
     def child_restarts(self, child: "Child") -> None:

@@ -59,7 +59,7 @@ class WithChildren(LivingChild):
             self._changes.unpark_all()
 
     def may_restart(self, child: Child) -> bool:
-        """Whether a restart that an operator asked for may happen now.
+        """Whether the child may restart now, as an operator has asked.
 
         A child that stops together with its group starts again with its group.
         """

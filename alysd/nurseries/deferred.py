@@ -70,8 +70,8 @@ class Deferred(Generic[R]):
         """Let the ask fail.
 
         The asker gets a refusal or a `NotAnswered` as it is, and any other error inside a `HandlerCrashed`. A
-        fatal error is then raised in the caller, because it concerns the whole system; if the handler has not
-        returned this token yet, it is raised when it does.
+        fatal error is then raised in the caller too, because it concerns the whole system. If the handler has not
+        returned this token yet, the fatal error is raised when the handler returns it.
         """
         if not isinstance(error, Exception):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"an ask cannot fail with {error!r}, which is not an Exception")

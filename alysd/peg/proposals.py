@@ -197,7 +197,7 @@ def _check_change(payment: Payment, reserve: Sat) -> None:
 
 
 def share_of(payment: Payment, fee: int) -> int:
-    """Each payee's share of this fee. Raises `BadProposal` unless both are whole numbers of sat, 0 or more."""
+    """Each payee's share of this fee. Raises `BadProposal` if it is no whole number of sat, or one is negative."""
     if not payment.payees:
         return 0
     shared = fee - payment.reserve_fee + payment.gain

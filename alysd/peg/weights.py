@@ -69,8 +69,8 @@ def least_minimum(members: int, rate: int) -> Sat:
     """The smallest amount that pays for its own payment at this rate, by a federation with this many members.
 
     The payment has two inputs, one payee and a change. If all outputs of the federation and all requests have at
-    least this amount, each request can be paid alone: it then needs m inputs only if it exceeds what m - 1 of
-    them hold, and these outputs pay for their own weight.
+    least this amount, each request can be paid alone: it then needs m inputs only if it exceeds the sum of m - 1
+    outputs, and these outputs pay for their own weight.
     """
     outputs = _WEIGHT_PER_BYTE * (2 + 2 * CHANGE_BYTES)
     fee = fee_at(rate, _OVERHEAD_WEIGHT + outputs + 2 * input_weight(members))

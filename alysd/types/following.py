@@ -16,7 +16,7 @@ from alysd.types.units import Height, Slot
 
 @attrs.frozen
 class PegView:
-    """A block of which only the peg's parts are known that a signer needs.
+    """A block of which only those parts of the peg are known that a signer needs.
 
     Of the other fields it has the roots, so the block's hash follows from it (`wire.following.peg_view_hash`).
     """

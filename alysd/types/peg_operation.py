@@ -74,10 +74,11 @@ class PegOperation:
     it names. `account` is the recipient or sender; `types.peg.RESERVE` for a deposit to the reserve, None for an
     uncredited payment. `height` is that of the block that credited the deposit or has the burn.
 
-    `confirmations` of the `needed` ones are those of the deposit or of the payment on Bitcoin; None where they do
-    not matter or are not known. `versions` are those of the payment in flight, `payment` is the txid of the
-    confirmed one, and `paid` the amount that it pays. `ended` is the height of the block that says so, or that has
-    the refund. `refund` is the amount of a refused burn that comes back.
+    `confirmations` is the number that the deposit or the payment has on Bitcoin, `needed` the number that it
+    needs; both are None where they do not matter or are not known. `versions` are those of the payment in flight,
+    `payment` is the txid of the confirmed one, and `paid` the amount that it pays. `ended` is the height of the
+    block that confirms the payment, or that has the refund. `refund` is the amount of a refused burn that comes
+    back.
     """
 
     state: OperationState

@@ -38,8 +38,8 @@ def check_header(data: bytes, expected: BitcoinHash) -> BitcoinHash:
 class LocatedTransactions:
     """The places of a block's transactions: the one with the number n is from `borders[n]` to `borders[n + 1]`.
 
-    `txids` are theirs, in the same order. `wtxids` are their hashes with witness, which equal the txids of those
-    without.
+    `txids` are theirs, in the same order. `wtxids` are their hashes with witness. For a transaction without
+    witness, this hash is the txid.
     """
 
     borders: Sequence[int]

@@ -23,7 +23,8 @@ _WORD = 32
 def burns_in(payload: ExecutionPayload, receipts: Sequence[bytes]) -> tuple[Burn, ...]:
     """The burns of a block, in the order of its logs, from receipts that its receipts root covers.
 
-    Takes no time for a block without a log of the bridge. Raises `Malformed` for a log that it cannot emit.
+    Takes no time for a block without a log of the bridge. Raises `Malformed` for a log that the bridge cannot
+    emit.
     """
     if not (bloom_has(payload.logs_bloom, BRIDGE_ADDRESS) and bloom_has(payload.logs_bloom, REQUEST_TOPIC)):
         return ()

@@ -46,7 +46,7 @@ class SignerFeed:
             await trio.sleep(self.timing.slot_seconds)
 
     async def feed(self) -> None:
-        """Send all final blocks that the signer lacks, as far as a committed block has the proof."""
+        """Send all final blocks that the signer lacks, if their proof of work is in a committed block."""
         known = await self.signer.known()
         try:
             while (step := await self._next_step(known)) is not None:

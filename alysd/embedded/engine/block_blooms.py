@@ -1,8 +1,8 @@
 """The bloom filters of canonical blocks in memory, by which a search for logs skips blocks without reading them.
 
 They are kept in sections of consecutive numbers, each with the hashes of its blocks. Each search compares these
-hashes with the index of canonical blocks, and reads the headers of those that differ. So a search after a
-reorganisation or a restart is right without being told of either.
+hashes with the index of canonical blocks, and reads the headers of those that differ. So a search is right after a
+reorganisation or a restart too, although nothing reports these events to it.
 """
 
 import threading

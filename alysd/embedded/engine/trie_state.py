@@ -52,7 +52,7 @@ class TrieSource(Protocol):
 
 
 class RecordedNodes:
-    """A source that keeps the trie nodes which are read from it: those of a path are its Merkle proof."""
+    """A source that remembers the trie nodes read from it: the nodes on a path are the path's Merkle proof."""
 
     def __init__(self, source: TrieSource) -> None:
         self._source = source

@@ -67,8 +67,8 @@ class PegOperationMoved(LogEvent):
     """The block at `height` has moved an operation of the peg to another state.
 
     `id` is the txid of a deposit or the transaction of a burn, as `alysd peg show` takes it. `payment` is the txid
-    of the payment that the block proposes, signs or confirms, and `paid` what the operation gets of it. `reason`
-    is that of a refusal.
+    of the payment that the block proposes, signs or confirms, and `paid` the amount that the operation gets from
+    it. `reason` is that of a refusal.
     """
 
     name = "peg_operation"

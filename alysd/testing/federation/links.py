@@ -41,7 +41,7 @@ class Link:
         return self.ends[self.ends[0] == end]
 
     def delay(self, sender: str, size: int, now: float, choices: Random) -> float:
-        """The seconds until a message of `size` bytes arrives that `sender` sends at the time `now`."""
+        """The seconds that a message of `size` bytes takes if `sender` sends it at the time `now`."""
         quality = self.quality
         wait = 0.0
         if quality.bytes_per_second is not None:

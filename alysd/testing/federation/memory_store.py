@@ -66,7 +66,8 @@ class MemoryStore:
     def placed_by_hash(self, wanted: BlockHash, or_work: bool) -> PlacedBlock | None:
         """The stored block with this hash with its place in the chain, or None.
 
-        With `or_work`, `wanted` may also be the hash of work: a canonical block includes its proof.
+        With `or_work`, `wanted` may also be the hash of work: the result is then the canonical block that includes
+        its proof.
         """
         signed = self._blocks.get(wanted)
         if signed is None and or_work:
@@ -134,11 +135,11 @@ class MemoryStore:
         return tuple(self._blocks[block] for block in self._canonical[start : start + count])
 
     def encoded_range(self, start: Height, count: int, size: int) -> tuple[bytes, ...]:
-        """At most `count` canonical blocks from `start` upwards, encoded, up to more than `size` bytes."""
+        """At most `count` canonical blocks from `start` upwards, encoded, until their sum exceeds `size` bytes."""
         return self.encoded_blocks(self._canonical[start : start + count], size)
 
     def encoded_blocks(self, hashes: Sequence[BlockHash], size: int) -> tuple[bytes, ...]:
-        """Those of these blocks that are stored, encoded, up to more than `size` bytes."""
+        """Those of these blocks that are stored, encoded, until their sum exceeds `size` bytes."""
         taken: list[bytes] = []
         for block in hashes:
             if block in self._blocks and size >= 0:

@@ -72,7 +72,7 @@ class SimulatedSigner:
             return await self.machine.work(self._state_recovery, slot)
 
     async def saw(self, slot: Slot, block: BlockHash) -> bool:
-        """Write the first approval by this key that the guard does not know to the guard."""
+        """Write an approval by this key to the guard if it is the first one that the guard does not know."""
         if self.careless or with_unknown(self._last, slot, block) is self._last:
             return False
         async with self._one_at_a_time:
