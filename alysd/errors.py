@@ -37,6 +37,7 @@ AlysError
 ├─ Corrupt               stored data is damaged: stop the node
 └─ UserError             a mistake in a configuration or a command: print it without stack trace
    ├─ ConfigError
+   ├─ DevClockForbidden  a chain that other nodes may have is started with --dev-clock
    ├─ DataMismatch       database and signing guard do not belong together
    ├─ DataFolderInUse
    ├─ PaymentRecordMissing
@@ -316,6 +317,19 @@ class UserError(AlysError):
 
 class ConfigError(UserError):
     """A configuration value is invalid. The message names the file, the key, the value and what is allowed."""
+
+
+@attrs.frozen(str=False)
+class DevClockForbidden(UserError):
+    """`--dev-clock` is asked for a chain that other nodes may have. `reasons` says what shows that."""
+
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"--dev-clock makes a chain that no other node can have, but {', and '.join(self.reasons)}: "
+            "use it with --dev, or leave it out"
+        )
 
 
 class DataMismatch(UserError):

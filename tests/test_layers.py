@@ -24,7 +24,7 @@ FLOORS = (
     {"validation", "peer_host_process", "bitcoin_resources", "audit"},
     {"payment_signer", "signer_process"},
     {"node", "resources"},
-    {"running"},
+    {"running", "clock_mode"},
     {"cli", "commands", "__main__"},
     {"testing"},
 )

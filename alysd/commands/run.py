@@ -14,6 +14,12 @@ from alysd.commands.configuration import add_configuration_arguments, load_confi
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `alysd run`."""
     add_configuration_arguments(parser)
+    parser.add_argument(
+        "--dev-clock",
+        action="store_true",
+        help="with --dev: make blocks on demand, on a clock that hardhat's and foundry's tests can move; it is "
+        "a chain in memory, which exists only in this process",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,6 +42,12 @@ def run(args: argparse.Namespace) -> int:
     raise_limit()
     with console_log(config.logging, sys.stdout, sys.stderr) as process_log:
         try:
+            if args.dev_clock:
+                with _uncollected():
+                    from alysd.clock_mode import run_on_demand
+
+                trio.run(run_on_demand, valid, begun, process_log, early)
+                return 0
             with DataFolder.open(config.storage.path):
                 use_backup(config.storage.path, valid.genesis.context.genesis)
                 with _uncollected():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from alysd.errors import ConfigError
 
 if TYPE_CHECKING:
+    from alysd.embedded.demand_execution import DemandExecution
     from alysd.embedded.embedded_execution import EmbeddedExecution
     from alysd.embedded.engine.building import Builder
     from alysd.embedded.engine.embedded_engine import EmbeddedEngine
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccountReader",
     "Builder",
+    "DemandExecution",
     "EmbeddedEngine",
     "EmbeddedExecution",
     "SignedTransaction",
@@ -32,6 +34,7 @@ __all__ = [
 _MODULES = {
     "AccountReader": "alysd.embedded.engine.pending_source",
     "Builder": "alysd.embedded.engine.building",
+    "DemandExecution": "alysd.embedded.demand_execution",
     "EmbeddedEngine": "alysd.embedded.engine.embedded_engine",
     "EmbeddedExecution": "alysd.embedded.embedded_execution",
     "SignedTransaction": "alysd.embedded.engine.transaction",

@@ -17,6 +17,9 @@ from alysd.testing.processes import CALL_SECONDS, LoopbackProcess, call_json_rpc
 DEVELOPMENT = CONF / "dev.toml"
 """The configuration of the development chain, which has one node."""
 
+DEV_CLOCK = "--dev-clock"
+"""The option with which blocks are made on demand."""
+
 
 @attrs.define(eq=False, kw_only=True)
 class Daemon(LoopbackProcess):
@@ -27,8 +30,11 @@ class Daemon(LoopbackProcess):
     data: Path
 
     async def probe(self) -> None:
-        """Return once the JSON-RPC answers."""
-        await self.call("getheadblock")
+        """Return once the JSON-RPC answers; with --dev-clock, that of Ethereum is the only one."""
+        if DEV_CLOCK in self.command:
+            await self.eth("eth_blockNumber")
+        else:
+            await self.call("getheadblock")
 
     async def call(self, method: str, *params: object) -> Any:
         """Call a method of Alys's JSON-RPC and return its result."""
@@ -60,9 +66,14 @@ class Daemon(LoopbackProcess):
 
 @asynccontextmanager
 async def daemon(
-    folder: Path, *settings: str, config: Path = DEVELOPMENT, name: str = "alysd", start: bool = True
+    folder: Path,
+    *settings: str,
+    config: Path = DEVELOPMENT,
+    name: str = "alysd",
+    start: bool = True,
+    dev_clock: bool = False,
 ) -> AsyncGenerator[Daemon]:
-    """Run `alysd run --config CONFIG --set …` while the `with` block runs.
+    """Run `alysd run --config CONFIG --set …` while the `with` block runs, and with `--dev-clock` if asked.
 
     With `start=False` the test has to start the process itself.
     """
@@ -76,6 +87,7 @@ async def daemon(
         *settings,
     )
     command = [sys.executable, "-m", "alysd", "run", "--config", str(config)]
+    command += [DEV_CLOCK] if dev_clock else []
     for option in options:
         command += ["--set", option]
     async with httpx.AsyncClient(timeout=CALL_SECONDS) as client:

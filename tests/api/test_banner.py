@@ -49,6 +49,7 @@ def test_a_development_node_with_the_embedded_engine() -> None:
         "account": "0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472",
         "account_wei": 1000 * 10**18,
         "account_key_file": str(CONF / "dev-account.key"),
+        "dev_clock": False,
     }
 
 

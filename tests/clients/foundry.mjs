@@ -1,20 +1,10 @@
 // foundry: forge builds, deploys, runs a script and tests on a fork; cast reads, sends and decodes.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { chainId, httpUrl, key } from "./chain.mjs";
+import { cwd, run } from "./foundry-run.mjs";
 
-const cwd = new URL("foundry/", import.meta.url);
-// Not the packages `@foundry-rs/forge` and `cast`: their programs end with status 0 also when the real ones fail.
-const { resolve } = createRequire(import.meta.url);
 const wallet = ["--private-key", key];
-
-function run(program, args, variables = {}) {
-    const env = { ...process.env, ETH_RPC_URL: httpUrl, ...variables };
-    const options = { cwd, env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] };
-    return execFileSync(resolve(`@foundry-rs/${program}-linux-amd64/bin/${program}`), args, options).trim();
-}
 const cast = (...args) => run("cast", args);
 
 const created = JSON.parse(run("forge", ["create", "src/Box.sol:Box", "--broadcast", "--json", ...wallet, "--constructor-args", "41"]));

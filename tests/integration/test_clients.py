@@ -112,6 +112,30 @@ async def test_a_hardhat_project_with_the_page_s_configuration_works(tmp_path: P
         assert "4 passing" in await run(hardhat, project / "hardhat", tmp_path, node.eth_url)
 
 
+async def test_a_hardhat_project_with_fixtures_and_a_clock_works(tmp_path: Path, project: Path) -> None:
+    async with daemon(tmp_path, dev_clock=True) as node:
+        (configuration,) = (block for block in blocks("js", node.eth_url) if "hardhat.config.js" in block)
+        (project / "hardhat/hardhat.config.js").write_text(configuration + '\nrequire("./compiler.js");\n')
+        shutil.copy(project / "hardhat/clock/Lock.sol", project / "hardhat/contracts")
+        hardhat = (
+            "node",
+            "../node_modules/hardhat/internal/cli/bootstrap.js",
+            "--network",
+            "alysClock",
+            "test",
+            "clock/lock.js",
+        )
+        assert "9 passing" in await run(hardhat, project / "hardhat", tmp_path, node.eth_url)
+
+
+@pytest.mark.parametrize("tool", ["viem-clock", "foundry-clock"])
+async def test_a_tool_moves_the_clock_and_returns_to_snapshots(tmp_path: Path, project: Path, tool: str) -> None:
+    if tool == "foundry-clock":
+        need_foundry(project)
+    async with daemon(tmp_path, dev_clock=True) as node:
+        assert "all passed" in await run(("node", f"{tool}.mjs"), project, tmp_path, node.eth_url)
+
+
 async def test_the_programs_of_the_page_run(tmp_path: Path, project: Path) -> None:
     async with daemon(tmp_path) as node:
         for name, block in zip(("viem.mjs", "ethers.mjs"), blocks("js", node.eth_url)[1:], strict=True):

@@ -222,7 +222,7 @@ def prepare(signed: SignedTransaction) -> PreparedTransaction:
         legacy = transactions.LegacyTransaction(
             U256(signed.nonce), Uint(signed.max_fee), *body, U256(signed.v), *signature
         )
-        return PreparedTransaction(legacy, legacy, sender)
+        return PreparedTransaction(legacy, legacy, sender, signed.impersonated)
     access_list = tuple(
         transactions.Access(Address(address), tuple(Bytes32(key) for key in keys))
         for address, keys in signed.access_list
@@ -234,7 +234,7 @@ def prepare(signed: SignedTransaction) -> PreparedTransaction:
     else:
         tip = Uint(signed.max_priority_fee)
         typed = transactions.FeeMarketTransaction(chain_id, nonce, tip, max_fee, *body, *rest)
-    return PreparedTransaction(typed, Bytes(signed.raw), sender)
+    return PreparedTransaction(typed, Bytes(signed.raw), sender, signed.impersonated)
 
 
 def _prepare_blob(signed: SignedTransaction, sender: Address) -> PreparedTransaction:

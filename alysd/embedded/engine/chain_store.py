@@ -92,8 +92,11 @@ _CODES = 128
 class ChainStore:
     """The open database. Any thread may read; the caller ensures that only one thread writes at a time."""
 
-    def __init__(self, folder: Path, environment: lmdb.Environment, limits: PruningLimits | None) -> None:
+    def __init__(
+        self, folder: Path, environment: lmdb.Environment, limits: PruningLimits | None, *, synced: bool = True
+    ) -> None:
         self.folder = folder
+        self._synced = synced
         self._environment = environment
         self._limits = limits
         self._lock = threading.Lock()
@@ -105,9 +108,16 @@ class ChainStore:
 
     @classmethod
     def open(
-        cls, folder: Path, first_map_bytes: int = FIRST_MAP_BYTES, limits: PruningLimits | None = None
+        cls,
+        folder: Path,
+        first_map_bytes: int = FIRST_MAP_BYTES,
+        limits: PruningLimits | None = None,
+        *,
+        synced: bool = True,
     ) -> "ChainStore":
         """Open the database in `folder`, and create it when it is new. Without `limits` nothing is pruned.
+
+        Unless `synced`, nothing is synced to the disk: the data is not needed after the end of the process.
 
         Raises `Corrupt` for a damaged file, `ConfigError` for a folder that cannot be accessed or a database of
         another format, and `StoreError` when the disk fails.
@@ -119,9 +129,14 @@ class ChainStore:
             # Without metasync a commit costs one sync instead of two. In return a power cut, but not a crash of
             # the process, can lose the last forkchoice. The node sets it again when it starts.
             environment = lmdb.open(
-                str(folder), map_size=first_map_bytes, max_dbs=len(_TABLES), max_spare_txns=4, metasync=False
+                str(folder),
+                map_size=first_map_bytes,
+                max_dbs=len(_TABLES),
+                max_spare_txns=4,
+                metasync=False,
+                sync=synced,
             )
-            store = cls(folder, environment, limits)
+            store = cls(folder, environment, limits, synced=synced)
         found = store.meta("format")
         if found is not None and found not in _FORMATS:
             store.close()
@@ -203,6 +218,10 @@ class ChainStore:
         with self._lock:
             self._remember(block.nodes)
 
+    def write_state(self, nodes: Mapping[bytes, bytes], codes: Mapping[bytes, bytes]) -> None:
+        """Write the trie nodes and codes of a state that belongs to no new block, and sync."""
+        self._write(lambda transaction: self._put_state(transaction, nodes, codes), sync=True)
+
     def write_canonical(self, change: CanonicalChange) -> None:
         """Set head, safe and finalized block, update the indices and take a pruning step, in one transaction."""
 
@@ -228,7 +247,8 @@ class ChainStore:
     def close(self) -> None:
         """Sync and close the database."""
         with self._lock, database_errors(self.folder):
-            self._environment.sync(True)
+            if self._synced:
+                self._environment.sync(True)
             self._environment.close()
 
     def _remember(self, nodes: Iterable[bytes]) -> None:
@@ -237,15 +257,20 @@ class ChainStore:
         self._checked.update(nodes)
 
     def _put_block(self, transaction: lmdb.Transaction, block: BlockRecord) -> None:
-        young = self._nodes[self._collection(transaction).young]
-        for database, values in ((young, block.nodes), (self._tables["codes"], block.codes)):
-            for digest in sorted(values):  # in the order of the keys, because neighbouring keys share pages
-                transaction.put(digest, values[digest], db=database, overwrite=False)
+        self._put_state(transaction, block.nodes, block.codes)
         transaction.put(block.hash, block.header, db=self._tables["headers"])
         transaction.put(block.hash, block.body, db=self._tables["bodies"])
         transaction.put(block.hash, block.receipts, db=self._tables["receipts"])
         highest = max(block.number, self._highest(transaction))
         transaction.put(b"highest", number_key(highest), db=self._tables["meta"])
+
+    def _put_state(
+        self, transaction: lmdb.Transaction, nodes: Mapping[bytes, bytes], codes: Mapping[bytes, bytes]
+    ) -> None:
+        young = self._nodes[self._collection(transaction).young]
+        for database, values in ((young, nodes), (self._tables["codes"], codes)):
+            for digest in sorted(values):  # in the order of the keys, because neighbouring keys share pages
+                transaction.put(digest, values[digest], db=database, overwrite=False)
 
     def _prune(self, transaction: lmdb.Transaction, floor: int, limits: PruningLimits) -> None:
         """Take one step of pruning and store the progress."""
@@ -297,7 +322,7 @@ class ChainStore:
                         self._environment.set_mapsize(2 * self._environment.info()["map_size"])
                 else:
                     break
-            if sync:
+            if sync and self._synced:
                 self._environment.sync(True)
 
 

@@ -19,6 +19,7 @@ from alysd.embedded.engine.intrinsic_gas import intrinsic_cost
 from alysd.embedded.engine.precompiled.contracts import CONTRACTS, Contract
 from alysd.embedded.engine.specification import (
     U64,
+    Account,
     Address,
     Bytes,
     Uint,
@@ -67,6 +68,7 @@ class PreparedTransaction:
     transaction: transactions.Transaction
     encoded: transactions.LegacyTransaction | Bytes
     sender: Address
+    impersonated: bool = False
 
 
 _current = threading.local()
@@ -99,6 +101,7 @@ def _install() -> None:
     )
     replacements[id(transactions.calculate_intrinsic_cost)] = intrinsic_cost
     replacements[id(transactions.recover_sender)] = _recover_sender(transactions.recover_sender)
+    replacements[id(fork.check_transaction)] = _check_transaction(fork.check_transaction)
     replacements[id(transactions.encode_transaction)] = _encode_transaction(transactions.encode_transaction)
     for module_name, module in list(sys.modules.items()):
         if module_name.startswith("ethereum.forks.cancun"):
@@ -186,6 +189,24 @@ def _recover_sender(
         return stock(chain_id, transaction)
 
     return recover_sender
+
+
+def _check_transaction(stock: Callable[..., Any]) -> Callable[..., Any]:
+    def check_transaction(block_env: Any, block_output: Any, tx: Any) -> Any:
+        prepared: PreparedTransaction | None = getattr(_current, "prepared", None)
+        if prepared is None or not prepared.impersonated:
+            return stock(block_env, block_output, tx)
+        # A contract may send transactions here: the check sees its account without the code (EIP-3607).
+        found: TrieState = block_env.state
+        found.begin()
+        try:
+            account = found.get_account(prepared.sender)
+            found.set_account(prepared.sender, Account(account.nonce, account.balance, Bytes(b"")))
+            return stock(block_env, block_output, tx)
+        finally:
+            found.rollback()
+
+    return check_transaction
 
 
 def _encode_transaction(

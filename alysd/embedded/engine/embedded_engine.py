@@ -1,6 +1,7 @@
 """The embedded engine as an `ExecutionEngine`: every call runs in a worker thread, one at a time."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -13,6 +14,7 @@ from alysd.embedded.engine.pending_source import PendingSource
 from alysd.embedded.engine.pruning import KEPT_STATES
 from alysd.embedded.engine.reader import Reader
 from alysd.embedded.engine.tracing.traces import EvmTraces
+from alysd.embedded.engine.trie_state import StateChanges, TrieSource
 from alysd.embedded.engine.values import HeadChange
 from alysd.errors import EngineBehind
 from alysd.types.block import ExecutionPayload, PayloadAttributes
@@ -45,16 +47,21 @@ class EmbeddedEngine:
         pending: PendingSource,
         build_seconds: float = 1.0,
         kept_states: int | None = KEPT_STATES,
+        *,
+        synced: bool = True,
     ) -> "EmbeddedEngine":
         """Open the engine's database in the folder `path`, or create it, which takes about 10 ms.
 
         While it builds a payload, the engine executes transactions for at most `build_seconds`. It keeps the
-        states of `kept_states` blocks below the last final one; None keeps all.
+        states of `kept_states` blocks below the last final one; None keeps all. Unless `synced`, the database does
+        not survive a power cut.
 
         Raises `ConfigError` when the genesis is invalid, `WrongChain` when the folder belongs to another chain,
         and `StoreError` when the database cannot be opened.
         """
-        return await trio.to_thread.run_sync(_open, path, execution_genesis, pending, build_seconds, kept_states)
+        return await trio.to_thread.run_sync(
+            partial(_open, synced=synced), path, execution_genesis, pending, build_seconds, kept_states
+        )
 
     async def genesis_hash(self) -> PayloadHash:
         """Hash of block 0."""
@@ -102,6 +109,22 @@ class EmbeddedEngine:
             raise EngineBehind(payload.block_hash)
         return found
 
+    async def change_state(self, block: PayloadHash, change: Callable[[TrieSource, bytes], StateChanges]) -> None:
+        """Replace the state after a block, outside of all rules; only for a chain that no other node follows."""
+        await self._run(self._chain.change_state, block, change)
+
+    async def rewind(self, head: PayloadHash, safe: PayloadHash, changed: Mapping[bytes, bytes]) -> None:
+        """Go back to the block `head`, as if no block had followed it; `changed` has the state roots as of then.
+
+        The watchers are not called: for them, the blocks after it have never been. Raises `EngineBehind`.
+        """
+        if await self._run(self._rewind, head, safe, changed) is None:
+            raise EngineBehind(head)
+
+    def _rewind(self, head: PayloadHash, safe: PayloadHash, changed: Mapping[bytes, bytes]) -> HeadChange | None:
+        self._chain.use_changes(changed)
+        return self._chain.set_forkchoice(head, safe, self._chain.genesis)
+
     def on_head(self, watcher: Callable[[HeadChange], None]) -> Callable[[], None]:
         """Call `watcher` in trio's thread after each forkchoice. It must not block.
 
@@ -127,6 +150,8 @@ def _open(
     pending: PendingSource,
     build_seconds: float,
     kept_states: int | None,
+    *,
+    synced: bool,
 ) -> EmbeddedEngine:
-    chain = ExecutionChain.open(path, execution_genesis, kept_states)
+    chain = ExecutionChain.open(path, execution_genesis, kept_states, synced=synced)
     return EmbeddedEngine(chain, pending, Calls(chain.store, chain.reader, chain.chain_id), Builder(build_seconds))

@@ -21,6 +21,7 @@ from alysd.embedded.engine.records import damage, encode_body, encode_receipts
 from alysd.embedded.engine.rules import BrokenRule, check_header, check_outcome
 from alysd.embedded.engine.time_budget import TimeBudget, never
 from alysd.embedded.engine.transaction import read_transaction
+from alysd.embedded.engine.trie_state import StateChanges, TrieSource
 from alysd.embedded.engine.values import AccountState, HeadChange
 from alysd.errors import ComponentError, ConfigError, EngineBehind, Malformed, Refused, WrongChain
 from alysd.types.block import ExecutionPayload, PayloadAttributes
@@ -70,15 +71,19 @@ class ExecutionChain:
         execution_genesis: Mapping[str, Any],
         kept_states: int | None = KEPT_STATES,
         limits: PruningLimits = PruningLimits(),  # noqa: B008  frozen, shareable
+        *,
+        synced: bool = True,
     ) -> "ExecutionChain":
         """Open the database in `folder`, or create it with the genesis block.
+
+        `synced` is that of `ChainStore.open`.
 
         Raises `ConfigError` when the genesis is invalid, `WrongChain` when the database has another genesis block,
         `Corrupt` when the database is damaged, and the other errors of `ChainStore.open`.
         """
         payload = genesis_payload(execution_genesis)
         chain_id = int(execution_genesis["config"]["chainId"])
-        store = ChainStore.open(folder, limits=None if kept_states is None else limits)
+        store = ChainStore.open(folder, limits=None if kept_states is None else limits, synced=synced)
         with ExitStack() as on_failure:
             on_failure.callback(store.close)
             found = store.meta("genesis")
@@ -197,6 +202,23 @@ class ExecutionChain:
             del self._built[next(iter(self._built))]
         self._built[executed.header.hash] = executed
         return _payload_of(executed)
+
+    def change_state(self, block: bytes, change: Callable[[TrieSource, bytes], StateChanges]) -> None:
+        """Replace the state after a stored block; only for a chain that no other node follows.
+
+        `change` gets the source of the trie nodes and the state's root. Raises `Corrupt` for an unknown block.
+        """
+        changes = change(self.store, self.reader.needed_header(block).state_root)
+        self.store.write_state(changes.nodes, changes.codes)
+        self.use_changes({**self.reader.changed, block: changes.root})
+
+    def use_changes(self, changed: Mapping[bytes, bytes]) -> None:
+        """Use these state roots for these blocks, and for no others than the roots in their headers."""
+        self.reader.changed = dict(changed)
+        tip = self.reader.tip
+        self.reader.tip = Tip(
+            *(self.reader.needed_header(header.hash) for header in (tip.head, tip.safe, tip.finalized))
+        )
 
     def close(self) -> None:
         """Close the database."""

@@ -6,7 +6,7 @@ own hash never changes, so two reads can differ only in which blocks are canonic
 database reads (below 0.1 ms).
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -74,13 +74,17 @@ class StatePruned(Refused):
 class Reader:
     """Reads blocks, receipts and states. `ExecutionChain` replaces `tip` and `floor` after each forkchoice.
 
-    `floor` is the number of the oldest block whose state is kept.
+    `floor` is the number of the oldest block whose state is kept. `changed` has the state roots of the blocks
+    whose states were changed without a transaction, and `decode` reads the stored transactions; both are for
+    chains whose blocks are made on demand.
     """
 
     def __init__(self, store: ChainStore, chain_id: int) -> None:
         self._store = store
         self._chain_id = chain_id
         self.floor = store.floor()
+        self.changed: dict[bytes, bytes] = {}
+        self.decode: Callable[[bytes, int], SignedTransaction] = read_transaction
         self.tip = Tip(*(self._tip(name) for name in ("head", "safe", "final")))
         self._blooms = BlockBlooms(store)
         self._cached_block = lru_cache(_BLOCKS_CACHED)(self._load_block)
@@ -104,7 +108,10 @@ class Reader:
     def header(self, block: bytes) -> ExecutionHeader | None:
         """The header of a stored block on any branch."""
         found = self._store.get("headers", block)
-        return None if found is None else read_header(block, found)
+        if found is None:
+            return None
+        header, root = read_header(block, found), self.changed.get(block)
+        return header if root is None else attrs.evolve(header, state_root=root)
 
     def needed_header(self, block: bytes) -> ExecutionHeader:
         """The header of a block that must be stored. Raises `Corrupt` when it is missing."""
@@ -289,7 +296,7 @@ class Reader:
 
     def _stored_transaction(self, raw: bytes) -> SignedTransaction:
         with corrupt_if_malformed("transaction"):
-            return read_transaction(raw, self._chain_id)
+            return self.decode(raw, self._chain_id)
 
 
 def rewards_at(

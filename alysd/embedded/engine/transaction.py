@@ -80,6 +80,11 @@ class SignedTransaction:
         """The most that the transaction can cost its sender, in wei."""
         return self.gas * self.max_fee + self.value
 
+    @property
+    def impersonated(self) -> bool:
+        """Whether the sender's address stands in place of a signature; no signature can have these values."""
+        return self.r == self.s == int.from_bytes(self.sender, "big")
+
     def tip(self, base_fee: int) -> int:
         """The tip in wei per gas at `base_fee`; negative if the transaction does not pay the base fee."""
         return min(self.max_priority_fee, self.max_fee - base_fee)
@@ -95,17 +100,36 @@ def read_transaction(raw: bytes, chain_id: int) -> SignedTransaction:
     Raises `Malformed` when the bytes do not decode, `UnsupportedType` for types of later forks, and
     `InvalidSender` when the signature or its chain id is wrong.
     """
+    kind, items = _split(raw)
+    return _read_fields(raw, kind, items, chain_id)
+
+
+def read_impersonated(raw: bytes, chain_id: int) -> SignedTransaction | None:
+    """Read a transaction whose r and s are both its sender's address, without any signature; None for any other.
+
+    Only a chain whose blocks are made on demand may call this. Raises the other errors of `read_transaction`.
+    """
+    kind, items = _split(raw)
+    r, s = (decode_integer(item, 256) for item in items[-2:])
+    if r != s or not 0 < r < 2**160:
+        return None
+    return _read_fields(raw, kind, items, chain_id, EvmAddress(r.to_bytes(20, "big")))
+
+
+def _split(raw: bytes) -> tuple[int, list[RlpItem]]:
+    """The type of a transaction, and its fields."""
     if not raw:
         raise Malformed("typed transaction too short")
     kind = LEGACY if raw[0] >= 0xC0 else raw[0]
     if kind not in _FIELDS or raw[0] == LEGACY:
         raise UnsupportedType(kind)
-    fields = transaction_fields(raw if kind == LEGACY else raw[1:])
-    return _read_fields(raw, kind, as_list(fields, _FIELDS[kind]), chain_id)
+    return kind, as_list(transaction_fields(raw if kind == LEGACY else raw[1:]), _FIELDS[kind])
 
 
-def _read_fields(raw: bytes, kind: int, items: list[RlpItem], chain_id: int) -> SignedTransaction:
-    """Make the value from the decoded fields, and recover the sender."""
+def _read_fields(
+    raw: bytes, kind: int, items: list[RlpItem], chain_id: int, sender: EvmAddress | None = None
+) -> SignedTransaction:
+    """Make the value from the decoded fields. Recover the sender if it is not given."""
     typed = kind != LEGACY
     body = items[1:] if typed else items
     nonce, prices = decode_integer(body[0], 64), body[1 : 3 if kind in (FEE_MARKET, BLOB) else 2]
@@ -119,7 +143,7 @@ def _read_fields(raw: bytes, kind: int, items: list[RlpItem], chain_id: int) -> 
         raw=raw,
         type=kind,
         chain_id=signed_for,
-        sender=_recover(_signing_hash(kind, items, signed_for), parity, r, s),
+        sender=sender or _recover(_signing_hash(kind, items, signed_for), parity, r, s),
         nonce=nonce,
         max_fee=decode_integer(prices[-1], 256),
         max_priority_fee=decode_integer(prices[0], 256),

@@ -286,7 +286,7 @@ class TrieState:
             record = self.record(address)
             found = self._final_record(address, record, nodes, codes)
             if found != record:
-                changes[keccak256(address)] = b"" if found is None else _encode_account(found)
+                changes[keccak256(address)] = b"" if found is None else encode_account(found)
             self._finished[address] = found
         return StateChanges(update_trie(self._root, changes, self._source.node, nodes), nodes, codes)
 
@@ -305,7 +305,7 @@ class TrieState:
         before = record or EMPTY_STATE
         storage_root = EMPTY_ROOT if self._wiped.get(address) else before.storage_root
         if slots := self._storage.get(address):
-            values = {keccak256(key): _slot(value) for key, value in slots.items()}
+            values = {keccak256(key): encode_slot(int(value)) for key, value in slots.items()}
             storage_root = update_trie(storage_root, values, self._source.node, nodes)
         code_hash = EMPTY_CODE_HASH
         if account.code:
@@ -348,12 +348,13 @@ class StateView:
         return self._read(address) or EMPTY_STATE
 
 
-def _slot(value: U256) -> bytes:
+def encode_slot(value: int) -> bytes:
     """Encode a storage slot's value for the trie. Zero becomes empty bytes, which delete the entry."""
-    return encode(encode_integer(int(value))) if value else b""
+    return encode(encode_integer(value)) if value else b""
 
 
-def _encode_account(record: AccountState) -> bytes:
+def encode_account(record: AccountState) -> bytes:
+    """Encode an account for the leaf of the accounts' trie; `decode_account` is the inverse."""
     return encode(
         [encode_integer(record.nonce), encode_integer(record.balance), record.storage_root, record.code_hash]
     )

@@ -238,6 +238,27 @@ class TransactionPool:
             self._journal.add(returned)
         return executable
 
+    def replace(
+        self,
+        transactions: Iterable[SignedTransaction],
+        account_of: Callable[[EvmAddress], AccountState],
+        gas_limit: int,
+        now: float,
+    ) -> None:
+        """Forget everything, also the reasons of discarded transactions, and add `transactions`, in their order.
+
+        Those that are not possible at the accounts of `account_of` are left out. Call this in a worker thread.
+        """
+        with self._lock:
+            self._lines.clear()
+            self._known.clear()
+            self._slow.clear()
+            self._dropped.clear()
+            self._bytes = 0
+        for transaction in transactions:
+            with suppress(TransactionRefused):
+                self._add(transaction, account_of, gas_limit, now)
+
     def _add(
         self, new: SignedTransaction, account_of: Callable[[EvmAddress], AccountState], gas_limit: int, now: float
     ) -> Transactions:

@@ -1,7 +1,7 @@
 """The Ethereum JSON-RPC of the embedded engine: all methods, over HTTP and WebSocket on one port."""
 
 import platform
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 import attrs
 import trio
@@ -44,21 +44,33 @@ of one answer; those for which nothing is left are refused.
 """
 
 
+_SYSTEM = f"{platform.system().lower()}-{platform.machine()}"
+
+CLIENT = f"alysd/v{__version__}/{_SYSTEM}/python{platform.python_version()}"
+"""The answer of web3_clientVersion: program, version, system and language."""
+
+MoreMethods = Callable[[EthBackend, ChainFeed], Mapping[str, Method]]
+"""The methods that a chain has besides, or instead of, those of `eth_methods`."""
+
+
 def eth_site(
     engine: EmbeddedEngine,
     pool: TransactionPool,
     limits: RpcLimits = RpcLimits(),  # noqa: B008  frozen, shareable
     keys: Mapping[EvmAddress, bytes] | None = None,
+    join: MoreMethods | None = None,
 ) -> tuple[Site, ChainFeed]:
     """Compose the site and its feed, which must run while the site is served (`ChainFeed.run`).
 
     The site accepts requests from any origin, because a wallet in a browser sends the origin of the page that uses
     it. So a web page can send the same requests as any program on this machine. `keys` are the private keys of the
-    accounts that clients may use: those of a development chain.
+    accounts that clients may use: those of a development chain. `join` adds and replaces methods.
     """
     backend = EthBackend(engine, pool, limits, keys)
     feed = ChainFeed(backend)
     methods = eth_methods(backend, feed)
+    if join is not None:
+        methods.update(join(backend, feed))
     socket = EthSocket(methods, CODES, feed.listen, limits, MAX_BATCH)
     site = Site(
         {"/": rpc_route(Dispatcher(methods, CODES, max_batch=MAX_BATCH))}, {"/": socket.serve}, any_origin=True
@@ -94,11 +106,15 @@ async def serve_ethereum(
     names: Container[str] = (),
     counts: PortCounts | None = None,
     keys: Mapping[EvmAddress, bytes] | None = None,
+    join: MoreMethods | None = None,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve the embedded engine's JSON-RPC until cancelled, and let `pool` follow the engine's head."""
-    site, feed = eth_site(engine, pool, keys=keys)
+    """Serve the embedded engine's JSON-RPC until cancelled, and let `pool` follow the engine's head.
+
+    `keys` and `join` are those of `eth_site`.
+    """
+    site, feed = eth_site(engine, pool, keys=keys, join=join)
     site = attrs.evolve(site, names=names)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(feed.run)
@@ -151,8 +167,7 @@ class IdentityMethods:
 
     async def client(self, _params: Params) -> str:
         """Program, version, system and language."""
-        system = f"{platform.system().lower()}-{platform.machine()}"
-        return f"alysd/v{__version__}/{system}/python{platform.python_version()}"
+        return CLIENT
 
     async def keccak(self, params: Params) -> str:
         """Hash data with Keccak-256."""

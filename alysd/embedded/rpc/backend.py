@@ -1,7 +1,7 @@
 """The engine and the pool as the Ethereum methods call them: in worker threads, within limits."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import attrs
 import trio
@@ -9,6 +9,7 @@ import trio
 from alysd.api.jsonrpc import SERVER_ERROR, RpcError
 from alysd.embedded.engine.calls import CALL_SECONDS, GAS_CAP
 from alysd.embedded.engine.embedded_engine import EmbeddedEngine
+from alysd.embedded.engine.transaction import SignedTransaction, read_transaction
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.requests import BlockAtHash, BlockReference
 from alysd.types.execution import ExecutionHeader
@@ -70,6 +71,26 @@ class RpcLimits:
     """The maximum size of the waiting notifications per connection. A log can have megabytes (8 gas per byte)."""
 
 
+class DemandHooks(Protocol):
+    """The chain whose blocks are made on demand, as the methods of every chain see it."""
+
+    async def sent(self, digest: bytes) -> None:
+        """Note that the transaction with this hash is in the pool, and can be executed."""
+        ...
+
+    def next_timestamp(self) -> int:
+        """The timestamp that a block made now would have, in Unix seconds."""
+        ...
+
+    def read(self, raw: bytes) -> SignedTransaction:
+        """Read a transaction that a client sends. Raises the errors of `read_transaction`."""
+        ...
+
+    def impersonates(self, account: EvmAddress) -> bool:
+        """Whether clients may send transactions of this account without its key."""
+        ...
+
+
 class EthBackend:
     """The embedded engine and its pool, called from worker threads."""
 
@@ -85,8 +106,13 @@ class EthBackend:
         self.pool = pool
         self.limits = limits
         self.keys: Mapping[EvmAddress, bytes] = keys or {}
+        self.demand: DemandHooks | None = None
         self._reading = trio.CapacityLimiter(limits.readers)
         self._calling = trio.CapacityLimiter(limits.callers)
+
+    def read_transaction(self, raw: bytes) -> SignedTransaction:
+        """Read a transaction that a client sends. Raises the errors of `read_transaction`."""
+        return read_transaction(raw, self.engine.chain_id) if self.demand is None else self.demand.read(raw)
 
     async def read(self, work: Callable[[], T]) -> T:
         """Run `work`, which reads the database, in a worker thread."""

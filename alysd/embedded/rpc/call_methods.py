@@ -43,22 +43,26 @@ class CallMethods:
 
     async def estimate_gas(self, params: Params) -> str:
         """The least gas with which a transaction succeeds, or up to 1.5 % more."""
-        call = self._read(params)
+        call = self._read(params, sending=True)
         try:
             return to_quantity(await self.backend.execute(partial(self._estimate, call)))
         except EstimateFailed as error:
             raise failure(error.result, str(error)) from error
 
-    def _read(self, params: Params) -> "_Call":
+    def _read(self, params: Params, *, sending: bool = False) -> "_Call":
+        """Decode the parameters. `sending` is for a call that is sent next, as a transaction.
+
+        On a chain whose blocks are made on demand, the time of the next block may be years after the head's.
+        """
         accounts = params.optional(2, state_overrides, dict[EvmAddress, AccountOverride]())
         block = params.optional(3, block_override, None)
         arguments = params.required(0, call_arguments)
         check_chain(arguments, self.backend.engine.chain_id)
-        return _Call(
-            request_of(arguments),
-            params.optional(1, block_reference, "latest"),
-            Overrides(accounts, block or BlockOverride()),
-        )
+        at, block = params.optional(1, block_reference, "latest"), block or BlockOverride()
+        demand = self.backend.demand
+        if demand is not None and block.timestamp is None and (at == "pending" or (sending and at == "latest")):
+            block = attrs.evolve(block, timestamp=demand.next_timestamp())
+        return _Call(request_of(arguments), at, Overrides(accounts, block))
 
     def _call(self, call: "_Call") -> CallResult:
         header, limits = self.backend.state_at(call.at), self.backend.limits

@@ -55,6 +55,8 @@ class ChainFeed:
         self._listeners: list[Listener] = []
         self._changes: deque[HeadChange] = deque(maxlen=MAX_CHANGES)
         self._arrived = RepeatedEvent()
+        self._behind = 0
+        self._told = trio.Event()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with each event. Returns a function that unregisters the listener."""
@@ -73,12 +75,21 @@ class ChainFeed:
             while True:
                 while self._changes:
                     await self._tell(self._changes.popleft())
+                self._behind = 0
+                self._told.set()
+                self._told = trio.Event()
                 await self._arrived.wait()
         finally:
             unregister()
 
+    async def caught_up(self) -> None:
+        """Wait until the pool and the listeners know of all heads that the engine has reported."""
+        while self._behind:
+            await self._told.wait()
+
     def _note(self, change: HeadChange) -> None:
         self._changes.append(change)
+        self._behind += 1
         self._arrived.set()
 
     def _publish(self, news: News) -> None:

@@ -8,7 +8,7 @@ import trio
 
 from alysd.api.hex_values import address, data, to_data, to_quantity
 from alysd.api.jsonrpc import Method, Params
-from alysd.embedded.engine.transaction import SignedTransaction, read_transaction
+from alysd.embedded.engine.transaction import SignedTransaction
 from alysd.embedded.engine.values import AccountState
 from alysd.embedded.pool.transaction_pool import Transactions
 from alysd.embedded.rpc.backend import EthBackend
@@ -40,12 +40,14 @@ class TransactionMethods:
         raw, now = params.required(0, data), trio.current_time()
         transaction, executable = await self.backend.read(lambda: self._admit(raw, now))
         self.feed.publish_pending(executable)
+        if executable and self.backend.demand is not None:
+            await self.backend.demand.sent(transaction.hash)
         return to_data(transaction.hash)
 
     def _admit(self, raw: bytes, now: float) -> tuple[SignedTransaction, Transactions]:
         engine, pool = self.backend.engine, self.backend.pool
         pool.check_size(raw)
-        transaction = read_transaction(raw, engine.chain_id)
+        transaction = self.backend.read_transaction(raw)
         reader = engine.reader
 
         def account_of(sender: EvmAddress) -> AccountState:

@@ -4,6 +4,8 @@ These are the accounts of a development chain, with keys that everybody knows. A
 each request for a signature with geth's "unknown account".
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -13,6 +15,7 @@ from alysd.api.hex_values import address, data, to_data, to_quantity, uint64
 from alysd.api.jsonrpc import SERVER_ERROR, Method, Params, RpcError
 from alysd.embedded.engine.transaction import FEE_MARKET, LEGACY
 from alysd.embedded.engine.unsigned_transaction import UnsignedTransaction, kind_of, sign_hash
+from alysd.embedded.on_demand.impersonation import impersonated
 from alysd.embedded.rpc.backend import EthBackend
 from alysd.embedded.rpc.call_methods import CallMethods, check_chain
 from alysd.embedded.rpc.fee_methods import FeeMethods
@@ -76,10 +79,10 @@ class SigningMethods:
     async def send(self, params: Params) -> str:
         """Fill in a transaction, sign it, add it to the pool, and return its hash."""
         wanted = params.required(0, _wanted)
-        key = self._key(wanted.arguments.sender)
+        signed = self._signer(wanted.arguments.sender)
         async with self._one:
-            unsigned = await self._filled(wanted)
-            return await self._sending.send(Params((to_data(unsigned.signed(key)),)))
+            raw = signed(await self._filled(wanted))
+            return await self._sending.send(Params((to_data(raw),)))
 
     async def sign(self, params: Params) -> str:
         """The signature of an account on a message (EIP-191)."""
@@ -93,6 +96,14 @@ class SigningMethods:
         """The transactions in the pool that accounts of this node have sent."""
         found = self._backend.pool.content().pending
         return [transaction_view(one) for account in self._backend.keys for one in found.get(account, ())]
+
+    def _signer(self, account: EvmAddress) -> Callable[[UnsignedTransaction], bytes]:
+        """Return the function that completes a transaction of this account. Raises `RpcError` if there is none."""
+        demand = self._backend.demand
+        if demand is not None and demand.impersonates(account):
+            return partial(impersonated, sender=account)
+        key = self._key(account)
+        return lambda unsigned: unsigned.signed(key)
 
     def _key(self, account: EvmAddress) -> bytes:
         key = self._backend.keys.get(account)

@@ -23,7 +23,8 @@ class NodeStarting(LogEvent):
 
     `engine` is `embedded` or `engine-api`. `engine_url` is the Engine API of an external execution client.
     `operator_url` is set when the operator's pages have an address of their own. `account` is the account of a
-    development chain; the genesis gives it `account_wei`.
+    development chain; the genesis gives it `account_wei`. With `dev_clock`, blocks are made on demand, and only
+    the pages about the health are at `alys_url` or `operator_url`.
     """
 
     name = "start"
@@ -42,6 +43,7 @@ class NodeStarting(LogEvent):
     account: EvmAddress | None
     account_wei: Wei | None
     account_key_file: str | None
+    dev_clock: bool = False
 
     def _line(self) -> tuple[str, str]:
         genesis, zone = displayed(self.genesis)[:8], time.strftime("%Z")
@@ -50,15 +52,16 @@ class NodeStarting(LogEvent):
         return "", "   ".join([*parts, f"data {self.data}", f"times {zone}"])
 
     def _more(self) -> Sequence[str]:
-        pages = "/metrics   /health/status   /status"
+        pages = "/health/status" if self.dev_clock else "/metrics   /health/status   /status"
         client = "embedded engine, Cancun" if self.engine_url is None else f"execution client at {self.engine_url}"
         rpc = "JSON-RPC (createauxblock …)"
-        rows = [
-            ("ethereum", str(self.ethereum_url), f"{client}, chain id {self.chain_id}"),
-            ("alys", self.alys_url, rpc if self.operator_url else f"{rpc}   {pages}"),
-        ]
-        if self.operator_url:
-            rows.append(("operator", self.operator_url, pages))
+        rows = [("ethereum", str(self.ethereum_url), f"{client}, chain id {self.chain_id}")]
+        if not self.dev_clock:
+            rows.append(("alys", self.alys_url, rpc if self.operator_url else f"{rpc}   {pages}"))
+        if self.operator_url or self.dev_clock:
+            rows.append(("operator", self.operator_url or self.alys_url, pages))
+        if self.dev_clock:
+            rows.append(("dev-clock", "a block with each transaction, evm_mine or hardhat_mine;", "virtual time"))
         if self.account is not None:
             rows.append(("account", f"{checksum_address(self.account)}  ", self._money()))
         return [f"  {label:<9} {where:<23} {what}" for label, where, what in rows]

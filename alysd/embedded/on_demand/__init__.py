@@ -1,0 +1,1 @@
+"""A chain whose blocks are made on demand, on a virtual clock: `alysd run --dev-clock`."""
