@@ -152,7 +152,7 @@ class AlysRpc:
         if self._context.peg is None:
             raise NoPeg(
                 f"the chain {self._context.spec.name} has no peg: do not send bitcoin to its federation, "
-                "nothing is credited"
+                "because nothing is credited"
             )
         recipient = params.optional(0, _recipient, None)
         tip = await self._reader.ask(ReadForkchoice())

@@ -157,7 +157,7 @@ def _take_payment(payment: Paid, requests: Sequence[_Request], joined: _Joined, 
         problems.append(f"{name} pays {payment.spent - payment.change} sat that no request explains")
         return 0
     if not joined.explains(payment, found):
-        problems.append(f"the payees of {name} bear more than its fee and those of consolidations")
+        problems.append(f"the payees of {name} bear more than its fee and the fees of consolidations")
     elif found.charge > joined.fees:
         joined.ahead += 1
     for one in found.requests:

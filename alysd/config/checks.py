@@ -47,8 +47,8 @@ def _engine_problems(engine: EngineConfig, blame: Blame) -> list[str]:
     given = [name for name in second if getattr(engine, name) is not None]
     if engine.mode != "engine-api":
         return [
-            f'{blame(f"engine.{name}")}: engine.{name} needs engine.mode = "engine-api": nothing takes '
-            "the place of the embedded engine"
+            f'{blame(f"engine.{name}")}: engine.{name} needs engine.mode = "engine-api": '
+            "the embedded engine has no second client"
             for name in given
         ]
     problems = [

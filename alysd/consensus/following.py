@@ -91,5 +91,5 @@ def _committing(step: FinalityStep, carrier: BlockHash) -> BlockHash:
         raise NotFollowed("the blocks after the one with the proof of work are not a chain")
     slots = [step.carrier.slot, *(one.slot for one in step.path)]
     if any(later <= earlier for earlier, later in pairwise(slots)) or not commits(slots[-2], slots[-1]):
-        raise NotFollowed(f"the last of the slots {slots[0]} to {slots[-1]} does not commit the one before")
+        raise NotFollowed(f"the last block of the slots {slots[0]} to {slots[-1]} does not commit its parent")
     return hashes[-1]

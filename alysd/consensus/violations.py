@@ -38,7 +38,7 @@ class UnknownParent(InvalidBlock):
 
     def __str__(self) -> str:
         return (
-            f"block {displayed(self.parent)} is unknown: it is neither the last final block nor a block above that"
+            f"block {displayed(self.parent)} is unknown: it is neither the last final block nor a block above it"
         )
 
 

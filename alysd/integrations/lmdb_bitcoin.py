@@ -301,7 +301,7 @@ def _newest(txn: RecordTransaction) -> tuple[int, BitcoinHash] | None:
 def _next_number(txn: RecordTransaction) -> int:
     stored = txn.get("meta", b"next")
     if stored is None and txn.count("blocks"):
-        raise Corrupt(f"the database of the Bitcoin watch has lost its next number: {REBUILD_BITCOIN}")
+        raise Corrupt(f"the database of the Bitcoin watch has no number for the next finding: {REBUILD_BITCOIN}")
     return 1 if stored is None else int.from_bytes(stored, "big")
 
 

@@ -98,6 +98,6 @@ async def receive_frame(stream: Stream, most: int, begin_seconds: float) -> byte
                 raise Malformed(f"the connection was closed after {len(data)} bytes of a frame")
             data += more
         if len(data) > LENGTH_BYTES + length:
-            raise Malformed("bytes follow a frame before its answer")
+            raise Malformed("the other side has sent more bytes before it got the answer to its frame")
         return bytes(data[LENGTH_BYTES:])
     raise Slow(f"a frame was not complete within {FRAME_SECONDS:g} s")

@@ -96,7 +96,9 @@ class PaymentServer:
             return self._refused(SignerRefusal.NOT_FOLLOWED, str(error))
         except StoreError as error:
             return self._refused(SignerRefusal.NOT_STORED, str(error))
-        return self._refused(SignerRefusal.MALFORMED, f"{type(message).__name__} is a message of a signer")
+        return self._refused(
+            SignerRefusal.MALFORMED, f"{type(message).__name__} is a message that only a signer sends"
+        )
 
     def _follow(self, message: FinalityStep | SendViews | AskKnown) -> Known:
         if isinstance(message, FinalityStep):

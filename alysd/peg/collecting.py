@@ -63,7 +63,7 @@ class OpenVersion:
         """The reason why a member's signatures are not valid; None if they are. Takes 0.1 ms per input."""
         places = [place for place, one in enumerate(self.spendings) if signature.key in one.keys]
         if not places:
-            return "the key is that of no member"
+            return "the key belongs to no member"
         if len(signature.signatures) != len(places):
             return f"{len(places)} signatures expected, found {len(signature.signatures)}"
         for place, one in zip(places, signature.signatures, strict=True):

@@ -56,4 +56,6 @@ def check_rate_near(rate: int, estimate: int, replaced: int | None) -> None:
     if replaced is not None and replaced < most:
         most = max(most, least_replacement(replaced) + _MARGIN)
     if not estimate <= 2 * rate or rate > most:
-        raise PaymentDeclined(f"its fee rate is {rate} sat/kvB, and this node estimates {estimate} sat/kvB")
+        raise PaymentDeclined(
+            f"its fee rate is {rate} sat/kvB, too far from this node's estimate of {estimate} sat/kvB"
+        )

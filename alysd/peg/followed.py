@@ -149,7 +149,7 @@ def _payment_of(
     paid = outputs[:-1] if change else outputs
     fee = sum(one.amount for one in inputs) - sum(output.amount for output in outputs)
     if fee < reserve_fee or (not paid and fee != reserve_fee):
-        raise WrongReserveFee(f"it is {reserve_fee} sat, and the fee is {fee} sat")
+        raise WrongReserveFee(f"it is {reserve_fee} sat, but the whole fee is {fee} sat")
     if len(paid) > MAX_PAYEES:
         raise WrongPayees(f"it has {len(paid)} payees, and at most {MAX_PAYEES} are allowed")
     # The share is a whole number of sat. So a rest means that the payees have raised the change.

@@ -238,7 +238,7 @@ def _take_consolidation(draft: Draft, payment: Payment, rules: PegRules) -> None
     first = waiting_requests(draft, 1)
     if not first or payment.spent >= first[0].owed:
         raise BadProposal(
-            f"it has no payees, and its inputs hold {payment.spent} sat, enough for the first request"
+            f"it has no payees, and its inputs hold {payment.spent} sat, which is enough for the first request"
         )
     fee, left = payment.reserve_fee, Sat(first[0].owed - payment.reserve_fee)
     if left < least_owed(rules):
@@ -260,7 +260,7 @@ def check_pledge(draft: Draft, amount: int) -> None:
     """Check that the reserve can pay `amount` beside the pledged amount. Raises `WrongReserveFee`."""
     if amount > free_reserve(draft.totals):
         raise WrongReserveFee(
-            f"it is {amount} sat, and {free_reserve(draft.totals)} sat of the reserve are not pledged"
+            f"it is {amount} sat, but only {free_reserve(draft.totals)} sat of the reserve are not pledged"
         )
 
 
@@ -282,7 +282,9 @@ def _check_reserve(
     old = sum(one.federation != payment.federation for one in payment.inputs)
     allowed = old + (MAX_EXTRA_INPUTS if draft.totals.outputs > CONSOLIDATE_ABOVE else 0)
     if costs.extra > allowed:
-        raise WrongReserveFee(f"{costs.extra} inputs are not needed for the payees, and {allowed} are allowed")
+        raise WrongReserveFee(
+            f"{costs.extra} inputs are not needed for the payees, but only {allowed} such inputs are allowed"
+        )
 
 
 def _apply(draft: Draft, payment: Payment) -> None:

@@ -54,7 +54,7 @@ def refusal_of(amount: Sat, address: bytes, rules: PegRules, own: Collection[byt
 def _accepted_script(amount: Sat, address: bytes, rules: PegRules, own: Collection[bytes]) -> bytes:
     """The output script that pays a burn. Raises `NotPayable` with the reason for which the burn is refused."""
     if amount < rules.peg_out_minimum:
-        raise NotPayable(f"the minimum is {rules.peg_out_minimum} sat, and {amount} sat were burned")
+        raise NotPayable(f"{amount} sat were burned, less than the minimum of {rules.peg_out_minimum} sat")
     return payout_script(address, rules.bitcoin_network, own)
 
 

@@ -337,7 +337,7 @@ async def test_a_chain_without_a_peg_has_no_deposit_address(autojump_clock: obje
     code, words = await Client(MiningWorld()).refused("getdepositaddress")
     assert (code, words) == (
         -32605,
-        "the chain test has no peg: do not send bitcoin to its federation, nothing is credited",
+        "the chain test has no peg: do not send bitcoin to its federation, because nothing is credited",
     )
 
 

@@ -147,7 +147,7 @@ def test_a_request_bears_the_fees_of_consolidations() -> None:
     assert not audit(deposits, [two], [burn(6_000), burn(2_000, b"other")], minted).equal
     robbed = payment(4, 8_600, 3_010, (PAYEE, 5_990 - 401 - 200))
     report = audit(deposits, [joined, attrs.evolve(robbed, change=Sat(3_011))], [burn(6_000)], minted)
-    assert "bear more than its fee and those of consolidations" in report.problems[0]
+    assert "bear more than its fee and the fees of consolidations" in report.problems[0]
 
 
 def coins(number: int, held: int) -> dict[OutPoint, Sat]:
@@ -183,7 +183,7 @@ def test_a_request_may_be_paid_before_the_consolidation_whose_fee_it_bears(
         assert report.open == 1
     else:
         (problem,) = report.problems
-        assert "bear more than its fee and those of consolidations" in problem
+        assert "bear more than its fee and the fees of consolidations" in problem
     joined = payment(5, 400, 0)
     report = audit(deposits, [paid, joined], burns, minted, coins=coins(number, held - 400), height=height)
     assert (report.equal, report.open) == (True, 0)

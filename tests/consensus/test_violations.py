@@ -38,7 +38,7 @@ FAMILIES = [violations, payload_violations, work_violations, peg_violations]
 MESSAGES: list[tuple[Refused, str]] = [
     (
         UnknownParent(BlockHash(b"\xab" * 32)),
-        f"block {'ab' * 32} is unknown: it is neither the last final block nor a block above that",
+        f"block {'ab' * 32} is unknown: it is neither the last final block nor a block above it",
     ),
     (SlotNotAfterParent(Slot(9), Slot(8)), "slot 8 is not after the parent's slot 9"),
     (SlotTooEarly(Slot(9), 3.14, 1.0), "slot 9 begins 3.1 s from now; at most 1.0 s are allowed"),

@@ -150,7 +150,7 @@ def test_damage_is_named_with_the_right_advice(folder: Path) -> None:
     missing = LmdbBitcoinRecords.open(folder, "chain")
     with pytest.raises(Corrupt, match="is missing: stop the node and remove the folder `bitcoin`"):
         missing.find([digest("a")])
-    with pytest.raises(Corrupt, match="has lost its next number"):
+    with pytest.raises(Corrupt, match="has no number for the next finding"):
         missing.add([block(2)], 1)
     missing.close()
     raw = Records.open(folder, ("deposits", "places", "meta"))

@@ -50,5 +50,5 @@ def test_the_federation_is_not_paid_by_itself() -> None:
 def test_why_a_burn_is_refused() -> None:
     assert refusal_of(Sat(RULES.peg_out_minimum), P2TR, RULES, ()) is None
     small = refusal_of(Sat(RULES.peg_out_minimum - 1), P2TR, RULES, ())
-    assert str(small).endswith("the minimum is 5000 sat, and 4999 sat were burned")
+    assert str(small).endswith("4999 sat were burned, less than the minimum of 5000 sat")
     assert "not a Bitcoin address" in str(refusal_of(Sat(RULES.peg_out_minimum), b"nowhere", RULES, ()))

@@ -50,7 +50,7 @@ def test_valid_signatures_have_no_fault() -> None:
 
 def test_the_fault_of_other_signatures_is_named() -> None:
     right = signature(0)
-    assert OPEN.fault(signature(3)) == "the key is that of no member"
+    assert OPEN.fault(signature(3)) == "the key belongs to no member"
     assert OPEN.fault(signature(0, OPEN.messages[:1])) == "2 signatures expected, found 1"
     assert OPEN.fault(attrs.evolve(right, key=KEYS[1])) == "the signature of input 0 is not valid"
     assert OPEN.fault(signature(0, OPEN.messages[:1] * 2)) == "the signature of input 1 is not valid"

@@ -48,7 +48,9 @@ def test_half_to_twice_the_own_estimate_is_right(rate: int) -> None:
 
 @pytest.mark.parametrize("rate", [999, 4_001])
 def test_other_rates_are_refused(rate: int) -> None:
-    with pytest.raises(PaymentDeclined, match=f"its fee rate is {rate} sat/kvB, and this node estimates 2000"):
+    with pytest.raises(
+        PaymentDeclined, match=f"its fee rate is {rate} sat/kvB, too far from this node's estimate of 2000"
+    ):
         check_rate_near(rate, 2_000, None)
 
 

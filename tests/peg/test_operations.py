@@ -94,8 +94,8 @@ def test_a_refused_burn_says_why_and_when_it_came_back() -> None:
     wrong, small, tiny = (world.shown(number) for number in (1, 2, 3))
     assert [one.state for one in (wrong, small, tiny)] == [OperationState.REFUSED] * 3
     assert "not a Bitcoin address" in (wrong.reason or "")
-    assert small.reason == "the minimum is 5000 sat, and 600 sat were burned"
-    assert tiny.reason == "the minimum is 5000 sat, and 7 sat were burned; it is too small for a refund"
+    assert small.reason == "600 sat were burned, less than the minimum of 5000 sat"
+    assert tiny.reason == "7 sat were burned, less than the minimum of 5000 sat; it is too small for a refund"
     assert [(one.refund, one.is_over) for one in (wrong, small, tiny)] == [
         (300_000, False),
         (600, False),

@@ -94,7 +94,9 @@ def test_few_unneeded_outputs_are_spent_while_the_federation_holds_few() -> None
     book.hold([100_000 + place for place in range(101)], reserve=100_000, burned=[50_000])
     made = proposal(book, consolidate=True)
     book.totals = attrs.evolve(book.totals, outputs=100)
-    with pytest.raises(WrongReserveFee, match="20 inputs are not needed for the payees, and 0 are allowed"):
+    with pytest.raises(
+        WrongReserveFee, match="20 inputs are not needed for the payees, but only 0 such inputs are allowed"
+    ):
         book.propose(made)
 
 
