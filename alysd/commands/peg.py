@@ -5,10 +5,7 @@ import re
 from pathlib import Path
 
 from alysd.commands.http_url import http_url
-from alysd.commands.output import say
 from alysd.commands.passphrase import add_passphrase_argument
-from alysd.commands.peg_node import ask_once
-from alysd.commands.peg_text import btc, sat_of
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 ETHEREUM_URL = "http://127.0.0.1:8545"
@@ -22,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     deposit.add_argument("--amount", metavar="BTC", help="the amount, such as 0.01 (default: the smallest one)")
     deposit.add_argument(
         "--url", default=DEFAULT_URL, help=f"the JSON-RPC of a node of the chain (default: {DEFAULT_URL})"
+    )
+    deposit.add_argument(
+        "--chain", type=Path, metavar="FILE", help="the chain's specification: check the node's answer against it"
     )
     deposit.add_argument("--no-qr", dest="qr", action="store_false", help="show no QR code")
     deposit.set_defaults(action=_in)
@@ -151,60 +151,6 @@ def _out(args: argparse.Namespace) -> int:
 
 
 def _in(args: argparse.Namespace) -> int:
-    from alysd.errors import ConfigError, Malformed, NodeUnavailable
-    from alysd.types.units import MAX_SAT
-    from alysd.wire.evm_address import parse_address
-    from alysd.wire.json_input import integer_field
+    from alysd.commands.peg_in import peg_in
 
-    try:
-        recipient = parse_address(args.to)
-    except ValueError as error:
-        raise ConfigError(f"--to {args.to}: {error}") from None
-    answer = ask_once(args.url, "getdepositaddress", f"0x{recipient.hex()}")
-    address, network = (_word(answer.get(key)) for key in ("address", "network"))
-    try:
-        minimum = integer_field(answer, "minimum", 1, MAX_SAT + 1)
-        confirmations = integer_field(answer, "confirmations", 1, 10_000)
-    except Malformed:
-        minimum = confirmations = 0
-    if not (address and network and minimum):
-        raise NodeUnavailable(args.url, "the answer to getdepositaddress is not that of an Alys node")
-    sat = minimum if args.amount is None else sat_of(args.amount)
-    if sat < minimum:
-        raise ConfigError(f"--amount {args.amount}: a deposit must have at least {btc(minimum)} BTC")
-    data = recipient.hex()
-    uri = f"bitcoin:{address}?amount={btc(sat)}&req-op_return_raw={data}"
-    outputs = f'[{{"{address}": {btc(sat)}}}, {{"data": "{data}"}}]'
-    say(
-        f"Send one Bitcoin transaction on {network} with both outputs:\n\n"
-        f"  {btc(sat)} BTC to  {address}\n"
-        f"  OP_RETURN with   {data}\n\n"
-        "Without the OP_RETURN output nothing is credited. With the wallet of Bitcoin Core:\n\n"
-        f"  bitcoin-cli send '{outputs}'\n\n"
-        "For a wallet whose keys are elsewhere, this makes a transaction to sign (PSBT):\n\n"
-        f"  bitcoin-cli walletcreatefundedpsbt '[]' '{outputs}'\n\n"
-        f"The account {args.to} gets the BTC after {confirmations} confirmations and one more.\n"
-    )
-    if args.qr:
-        say(f"\n{_qr_code(uri)}\n{uri}\n")
-    return 0
-
-
-def _word(value: object) -> str | None:
-    """The value if it is a word of ASCII letters and digits. Nothing else may reach a terminal or a shell."""
-    return value if isinstance(value, str) and value.isascii() and value.isalnum() else None
-
-
-def _qr_code(uri: str) -> str:
-    """A QR code of the URI for a terminal.
-
-    Wallets that do not know the OP_RETURN parameter must refuse the URI, because its name begins with `req-`
-    (BIP-21). A code of the address alone would make them send bitcoin that is not credited.
-    """
-    import io
-
-    import segno
-
-    text = io.StringIO()
-    segno.make(uri, error="l", micro=False).terminal(text, border=2, compact=True)
-    return text.getvalue()
+    return peg_in(args)

@@ -112,6 +112,28 @@ async def test_an_answer_that_is_no_address_is_not_shown(answer: Any, capsys: py
     assert "not that of an Alys node" in said.err
 
 
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("b" * 3_000, "the address is not 1 to 90 letters and digits"),
+        ("", "the address is not 1 to 90 letters and digits"),
+        (ADDRESS[:-1] + "w", "the text is not a Bitcoin address"),
+        ("bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", "the address is not one of the network regtest"),
+        ("bcrt1q\x1b[2J", "letters and digits"),
+        (["a"], "address: not a string"),
+    ],
+)
+async def test_an_address_that_cannot_be_paid_is_refused_by_name(
+    address: Any, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """3,000 letters do not fit into a QR code, and broke the command."""
+    assert (await run({**ANSWER, "address": address}, "--to", TO))[0] == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert reason in said.err
+    assert "\x1b" not in said.err
+
+
 async def test_a_chain_without_a_peg_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     words = "the chain test has no peg: do not send bitcoin to its federation"
     assert (await run(refusal(-32605, words, 200), "--to", TO))[0] == 1

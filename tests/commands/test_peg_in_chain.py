@@ -1,0 +1,84 @@
+"""`alysd peg in --chain`: a node that names its own Bitcoin address gets no deposit."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from alysd.cli import main
+from alysd.config.chain_spec import load_chain_spec
+from alysd.peg.federation import deposit_address
+from alysd.testing.http_server import Reply, result, serving
+
+TO = "0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
+THIEF = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
+
+
+def chain_file(folder: Path, *options: str) -> Path:
+    assert main(["init", str(folder), "--dev", *options]) == 0
+    return folder / "chains" / "dev.toml"
+
+
+async def run(chain: Path, **changed: Any) -> tuple[int, int]:
+    """Run the command against a node whose answer is right but for these changes. The status and the requests."""
+    spec = load_chain_spec(chain)
+    right = {
+        "address": deposit_address(spec.federation_bitcoin_keys, "regtest"),
+        "network": "regtest",
+        "minimum": spec.peg_in_minimum,
+        "confirmations": spec.peg_in_confirmations,
+    }
+
+    async def answered(_request: dict[str, Any]) -> Reply:
+        return result({**right, **changed})
+
+    async with serving(answered) as server:
+        words = ["peg", "in", "--to", TO, "--no-qr", "--chain", str(chain), "--url", server.url]
+        return await trio.to_thread.run_sync(main, words), len(server.requests)
+
+
+async def test_the_federations_own_address_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chain = chain_file(tmp_path / "chain", "--peg")
+    capsys.readouterr()
+    assert (await run(chain))[0] == 0
+    said = capsys.readouterr().out
+    assert deposit_address(load_chain_spec(chain).federation_bitcoin_keys, "regtest") in said
+    assert "The address is that of the chain specification's federation." in said
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"address": THIEF}, f"the node names the address {THIEF}, but "),
+        (
+            {"address": "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", "network": "mainnet"},
+            "names the network mainnet",
+        ),
+        ({"minimum": 1}, "the node names the minimum 1,"),
+        ({"confirmations": 1}, "the node names the confirmations 1,"),
+    ],
+)
+async def test_another_answer_is_refused(
+    changed: dict[str, Any], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain = chain_file(tmp_path / "chain", "--peg")
+    capsys.readouterr()
+    assert (await run(chain, **changed))[0] == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert words in said.err
+    assert "do not pay" in said.err
+    assert ("the federation has changed since then" in said.err) == (changed == {"address": THIEF})
+
+
+async def test_a_chain_without_a_peg_is_refused_before_the_node_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await run(chain_file(tmp_path / "chain")) == (2, 0)
+    assert "the chain alys-dev has no peg" in capsys.readouterr().err
+
+
+def test_a_file_that_is_missing_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["peg", "in", "--to", TO, "--chain", str(tmp_path / "none.toml")]) == 2
+    assert str(tmp_path / "none.toml") in capsys.readouterr().err
