@@ -92,6 +92,14 @@ def halted_json(health: PegHealth | None) -> bool | None:
     return None if health is None or health.doubt is not None else bool(health.lost)
 
 
+def lost_json(one: PegOperation, health: PegHealth | None) -> bool | None:
+    """Whether Bitcoin has lost the deposit or payment of an operation; None if this node does not know."""
+    if halted_json(health) is None or health is None:
+        return None
+    txid = one.deposit if one.transaction is None else one.payment
+    return any(lost.txid == txid for lost in health.lost)
+
+
 def contents_json(block: Block) -> dict[str, Any]:
     """The peg's parts of a block."""
     proposal = block.peg_out_proposal

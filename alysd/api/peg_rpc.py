@@ -11,7 +11,7 @@ from alysd.api.alys_rpc import Asks
 from alysd.api.hex_values import address as account_of
 from alysd.api.hex_values import text
 from alysd.api.jsonrpc import Method, Params, RpcError
-from alysd.api.peg_json import halted_json, operation_json, peg_json
+from alysd.api.peg_json import halted_json, lost_json, operation_json, peg_json
 from alysd.consensus.federation import federation_at
 from alysd.consensus.peg_ledger import spendings_at
 from alysd.errors import Malformed, NoPeg, Refused, RpcCode
@@ -109,8 +109,10 @@ class PegRpc:
             found = await self._burn(TransactionHash(wanted))
         if found is None:
             return None
-        shown = self._json(await self._with_bitcoin(found))
-        return shown | {"halted": halted_json(await self._health())}
+        shown, health = self._json(await self._with_bitcoin(found)), await self._health()
+        lost = lost_json(found, health)
+        over = shown["over"] and not lost
+        return shown | {"over": over, "lost": lost, "halted": halted_json(health)}
 
     async def _burn(self, transaction: TransactionHash) -> PegOperation | None:
         found = await self._read(lambda operations: operations.of_transaction(transaction))

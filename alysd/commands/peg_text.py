@@ -67,6 +67,8 @@ def state_line(one: Mapping[str, Any]) -> str:
     """The state of an operation in one line."""
     state = word(one.get("state"))
     words = _PEG_OUT.get(state, "") if one.get("kind") == "peg-out" else _PEG_IN.get(state, "")
+    if one.get("lost") is True:
+        words = _LOST_PAYMENT if one.get("kind") == "peg-out" else _LOST_DEPOSIT
     parts = [f"{state}: {words}" if words else state]
     if isinstance(one.get("confirmations"), int) and isinstance(one.get("needed"), int):
         parts.append(f"{word(one['confirmations'])} of {word(one['needed'])} confirmations")
@@ -111,6 +113,9 @@ def _payment(payment: Mapping[str, Any]) -> str:
     state = "not signed yet" if signed is None else f"signed in block {word(signed)}"
     return f"{word(payment.get('txid'))}, fee {amount(payment.get('fee'))}, {state}"
 
+
+_LOST_DEPOSIT = "credited, but a reorganisation has removed the deposit from Bitcoin"
+_LOST_PAYMENT = "a block says that it is paid, but a reorganisation has removed the payment from Bitcoin"
 
 _PEG_IN = {
     "seen": "in the mempool of the Bitcoin node",

@@ -115,6 +115,10 @@ async def test_a_deposit_is_followed_from_the_mempool_to_its_block(
         rpc.bridge.on(GetPegHealth).answers(PegHealth((Expected(DEPOSIT.txid, Sat(5)),), None))
         assert (await rpc.call("getpegoperation", shown))["halted"] is True
         state = await world.block(PegContents(peg_ins=(DEPOSIT,)))
+        found = await rpc.call("getpegoperation", shown)
+        assert (found["state"], found["lost"], found["halted"]) == ("minted", True, True)
+        rpc.bridge.on(GetPegHealth).answers(PegHealth((), "the ledger is being compared"))
+        assert (await rpc.call("getpegoperation", shown))["lost"] is None
         for name in (shown, f"{shown}:0", 0, "0"):
             minted = await rpc.call("getpegoperation", name)
             assert (minted["state"], minted["height"], minted["amount"]) == ("minted", state.height, 700_000)
@@ -154,6 +158,13 @@ async def test_a_burn_is_followed_to_its_payment(
             made.transaction.outputs[0].amount,
             True,
         )
+        rpc.bridge.on(GetPegHealth).answers(PegHealth((Expected(txid, None),), None))
+        found = await rpc.call("getpegoperation", name)
+        assert (found["state"], found["lost"], found["over"]) == ("confirmed", True, False), (
+            "it has to be sent again"
+        )
+        rpc.bridge.on(GetPegHealth).answers(PegHealth((), None))
+        assert (await rpc.call("getpegoperation", name))["lost"] is False
         listed = await rpc.call("listpegoperations", 2)
         assert ([one["number"] for one in listed["operations"]], listed["next"]) == ([2, 1], 1)
         listed = await rpc.call("listpegoperations", 9, None, "confirmed", "0x" + RICH.address.hex())

@@ -106,6 +106,18 @@ async def test_an_operation_is_followed_to_its_end(
     assert said[4] == "final: credited for good, 3 of 7 confirmations, about 40 min left"
 
 
+async def test_a_lost_deposit_is_not_credited_for_good(capsys: pytest.CaptureFixture[str]) -> None:
+    lost = {**DEPOSIT, "state": "final", "over": False, "lost": True, "halted": True, "confirmations": None}
+    assert (await run({"getpegoperation": [lost]}, "show", TXID))[0] == 4
+    said = capsys.readouterr().out
+    assert "final: credited, but a reorganisation has removed the deposit from Bitcoin" in said
+    assert "the peg is halted" in said
+    assert "for good" not in said
+    payment = {**PAID, "over": False, "lost": True, "halted": True}
+    assert (await run({"getpegoperation": [payment]}, "show", BURN))[0] == 4
+    assert "a reorganisation has removed the payment from Bitcoin" in capsys.readouterr().out
+
+
 async def test_a_watch_ends_at_its_timeout(capsys: pytest.CaptureFixture[str]) -> None:
     answers: dict[str, list[Any]] = {"getpegoperation": [DEPOSIT]}
     assert (await run(answers, "watch", TXID, "--timeout", "0.5"))[0] == 4
