@@ -12,14 +12,21 @@ import trio
 from alysd.actors.bitcoin_follower import BitcoinFollower
 from alysd.actors.bitcoin_scan import Watched, scan_unconfirmed
 from alysd.bitcoin_ports import BitcoinNode
-from alysd.errors import BitcoinUnavailable, Malformed
+from alysd.errors import BitcoinUnavailable, Malformed, NotNow
 from alysd.messages.bitcoin_watch import MAX_ITEMS
+from alysd.nurseries import Deferred
 from alysd.types.bitcoin_watch import Unconfirmed, UnconfirmedDeposit
 from alysd.types.hashes import BitcoinHash
 from alysd.wire.bitcoin_transaction import decode_transaction
 
 POLL_SECONDS = 15.0
-"""The least number of seconds between two polls."""
+"""The least number of seconds between two polls that nobody has asked for."""
+
+LEAST_REST = 1.0
+"""The least number of seconds between a poll and one that somebody has asked for."""
+
+MAX_ASKS = 16
+"""The maximum number of asks that wait for a poll. The JSON-RPC sends four at a time."""
 
 REST_FACTOR = 20
 """The rest lasts at least this many times as long as the poll, so that polls take at most 5 % of the time."""
@@ -52,16 +59,33 @@ class MempoolReader:
     view: Unconfirmed = attrs.field(factory=lambda: Unconfirmed((), (), 0, NOT_READ))
     known: frozenset[BitcoinHash] = frozenset()
     waiting: frozenset[BitcoinHash] = frozenset()
+    _asked: list[Deferred[None]] = attrs.field(init=False, factory=list[Deferred[None]])
+    _wake: trio.Event = attrs.field(init=False, factory=trio.Event)
+
+    def ask(self) -> Deferred[None]:
+        """Ask for a poll soon: the answer is replied to after the next poll. Raises `NotNow` if too many wait."""
+        if len(self._asked) >= MAX_ASKS:
+            raise NotNow(f"{MAX_ASKS} asks wait already until the mempool is read")
+        answer = Deferred[None]()
+        self._asked.append(answer)
+        self._wake.set()
+        return answer
 
     async def run(self) -> None:
         """Poll, and rest."""
         while True:
-            began = trio.current_time()
+            began, self._wake = trio.current_time(), trio.Event()
+            asked, self._asked = self._asked, []
             try:
                 await self._poll()
             except BitcoinUnavailable as error:
                 self.view = attrs.evolve(self.view, problem=str(error))
-            await trio.sleep(max(POLL_SECONDS, REST_FACTOR * (trio.current_time() - began)))
+            for answer in asked:
+                answer.reply(None)
+            rest = max(LEAST_REST, REST_FACTOR * (trio.current_time() - began))
+            await trio.sleep(rest)
+            with trio.move_on_after(max(0.0, POLL_SECONDS - rest)):
+                await self._wake.wait()
 
     async def _poll(self) -> None:
         if self.follower.problem is not None:

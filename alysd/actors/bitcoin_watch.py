@@ -30,6 +30,7 @@ from alysd.messages.bitcoin_watch import (
     GetUncredited,
     NoteLost,
     NoteSigned,
+    ReadMempool,
 )
 from alysd.messages.log.base import LogEvent, log
 from alysd.nurseries import Actor, Deferred, handles
@@ -187,6 +188,11 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
             deposits=tuple(one for one in seen.deposits if one.txid not in confirmed),
             payments=tuple(txid for txid in seen.payments if txid not in confirmed),
         )
+
+    @handles(ReadMempool)
+    async def read_mempool(self, message: ReadMempool) -> Deferred[None]:
+        """Have the background task poll soon, which answers the ask."""
+        return self._mempool.ask()
 
     @handles(GetBitcoinStatus)
     async def status(self, message: GetBitcoinStatus) -> BitcoinStatus:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
-from alysd.api.alys_rpc import Asks
+from alysd.api.alys_rpc import ASKS, Asks
 from alysd.api.hex_values import address as account_of
 from alysd.api.hex_values import text
 from alysd.api.jsonrpc import Method, Params, RpcError
@@ -21,6 +21,7 @@ from alysd.messages.bitcoin_watch import (
     GetBitcoinStatus,
     GetConfirmations,
     GetUnconfirmed,
+    ReadMempool,
 )
 from alysd.messages.bridge import Bridge, GetPegHealth, PegHealth
 from alysd.messages.reads import ReadLedger, Reads
@@ -39,6 +40,9 @@ R = TypeVar("R")
 USUAL_LIMIT = 20
 MOST_LISTED = 100
 """The usual and the largest number of operations in an answer."""
+
+LOOK_SECONDS = 3.0
+"""The longest wait for a new look at the mempool: a second of rest, and some 2 s for a mempool of mainnet."""
 
 _MAX_NUMBER = 2**63
 _TXID = re.compile(r"([0-9a-fA-F]{64})(?::([0-9]{1,5}))?")
@@ -72,6 +76,8 @@ class PegRpc:
     ) -> None:
         self._reader = Asks(reader, timing.rpc_ask)
         self._watch = None if watch is None else Asks(watch, timing.rpc_ask)
+        self._looks = None if watch is None else Asks(watch, LOOK_SECONDS)
+        self._looking = trio.CapacityLimiter(ASKS)
         self._bridge = None if bridge is None else Asks(bridge, timing.rpc_ask)
         self._context = context
 
@@ -134,6 +140,7 @@ class PegRpc:
             await self._read(lambda operations: operations.of_deposit(wanted.txid))
             or await self._on_bitcoin(wanted.txid)
             or await self._in_mempool(wanted.txid)
+            or await self._in_fresh_mempool(wanted.txid)
         )
         if known is None:
             return None
@@ -159,6 +166,20 @@ class PegRpc:
                 )
                 return seen, one.outputs
         return None
+
+    async def _in_fresh_mempool(self, txid: BitcoinHash) -> tuple[PegOperation, tuple[int, ...]] | None:
+        """The deposit that the mempool has, as of a new look; None if this takes too long."""
+        if self._looks is None:
+            return None
+        try:
+            self._looking.acquire_nowait()
+        except trio.WouldBlock:
+            return None
+        try:
+            await _or_none(self._looks.ask(ReadMempool()))
+        finally:
+            self._looking.release()
+        return await self._in_mempool(txid)
 
     async def _on_bitcoin(self, txid: BitcoinHash) -> tuple[PegOperation, tuple[int, ...]] | None:
         """The deposit that a Bitcoin block has and no block of Alys, with the outputs that count.

@@ -108,5 +108,5 @@ def _unknown(name: str) -> str:
         return f"the node knows no burn {word(name)}: no block has it, or the call has failed"
     return (
         f"the node knows no operation {word(name)}: no block has it, and its Bitcoin node shows no such payment "
-        "to the federation; the id of a burn begins with 0x"
+        "to the federation, unless it was sent in the last minute; the id of a burn begins with 0x"
     )

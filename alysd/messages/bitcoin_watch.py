@@ -143,3 +143,11 @@ class GetUnconfirmed(Ask[BitcoinWatch, Unconfirmed]):
     They are as of the last poll, some 15 s ago, without those that a block has confirmed meanwhile. The answer
     never waits for the Bitcoin node.
     """
+
+
+@attrs.frozen
+class ReadMempool(Ask[BitcoinWatch, None]):
+    """Read the mempool soon: after the reply, `GetUnconfirmed` has all that was there at the time of this ask.
+
+    The reply comes after a second, or later if reading takes long. Raises `NotNow` if too many asks wait for it.
+    """

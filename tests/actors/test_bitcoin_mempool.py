@@ -10,11 +10,19 @@ import trio
 from trio.testing import MockClock
 
 from alysd.actors import bitcoin_mempool
-from alysd.actors.bitcoin_mempool import MAX_READ, POLL_SECONDS, read_unconfirmed
+from alysd.actors.bitcoin_mempool import LEAST_REST, MAX_ASKS, MAX_READ, POLL_SECONDS, read_unconfirmed
 from alysd.actors.bitcoin_scan import Watched
 from alysd.actors.bitcoin_watch import BitcoinWatchActor
+from alysd.errors import HANDLING, NotNow
 from alysd.integrations.lmdb_bitcoin import LmdbBitcoinRecords
-from alysd.messages.bitcoin_watch import MAX_ITEMS, BitcoinWatch, FindOnBitcoin, GetBitcoinStatus, GetUnconfirmed
+from alysd.messages.bitcoin_watch import (
+    MAX_ITEMS,
+    BitcoinWatch,
+    FindOnBitcoin,
+    GetBitcoinStatus,
+    GetUnconfirmed,
+    ReadMempool,
+)
 from alysd.messages.log.base import LogEvent
 from alysd.nurseries import Address, OneForOne, actor, open_system, supervisor
 from alysd.peg.signing import spending_of
@@ -28,6 +36,7 @@ from alysd.wire.bitcoin_transaction import encode_transaction
 FEDERATION = spending_of((bytes.fromhex("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"),))
 WATCHED = Watched.of((FEDERATION,), minimum=Sat(1_000), network="regtest")
 RECIPIENT = EvmAddress(b"\x11" * 20)
+REFUSALS = tuple(error for error, how in HANDLING.items() if how.refusal)
 pytestmark = pytest.mark.usefixtures("no_threads")
 
 
@@ -64,7 +73,7 @@ async def rig(folder: Path) -> AsyncGenerator[Rig]:
     records = LmdbBitcoinRecords.open(folder / "bitcoin", "test")
     made = actor(found.watch, lambda: BitcoinWatchActor(found.node, records, WATCHED, 0, 3, found.logged.append))
     try:
-        async with open_system(supervisor("BridgeSupervisor", OneForOne(), [made])):
+        async with open_system(supervisor("BridgeSupervisor", OneForOne(), [made]), refusals=REFUSALS):
             yield found
     finally:
         records.close()
@@ -97,6 +106,51 @@ async def test_what_a_block_has_or_the_mempool_drops_is_not_shown(
                 await trio.sleep(0.01)
         assert [one.txid for one in (await world.watch.ask(GetUnconfirmed())).deposits] == [evicted.txid]
         assert await world.polled() == Unconfirmed((), (), 0, None)
+
+
+async def test_who_asks_gets_the_mempool_of_now(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The poll comes early for an ask, but polls never take more than their part of the time."""
+    async with rig(tmp_path) as world:
+        await world.polled()
+        for amount in (5_000, 6_000, 7_000):
+            paid, began = world.deposit(amount), trio.current_time()
+            await world.watch.ask(ReadMempool())
+            assert trio.current_time() - began <= LEAST_REST
+            assert paid.txid in [one.txid for one in (await world.watch.ask(GetUnconfirmed())).deposits]
+        began = trio.current_time()
+        for _ in range(3):
+            await world.watch.ask(ReadMempool())
+        assert trio.current_time() - began >= 2 * LEAST_REST
+
+
+async def test_asks_for_the_mempool_are_bounded(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with rig(tmp_path) as world:
+        refused: list[NotNow] = []
+
+        async def ask() -> None:
+            try:
+                await world.watch.ask(ReadMempool())
+            except NotNow as error:
+                refused.append(error)
+
+        await world.polled()
+        await world.watch.ask(ReadMempool())
+        async with trio.open_nursery() as nursery:
+            for _ in range(MAX_ASKS + 5):
+                nursery.start_soon(ask)
+        assert len(refused) == 5
+        assert "wait already" in str(refused[0])
+        await world.watch.ask(ReadMempool())
+
+
+async def test_an_ask_is_answered_while_the_bitcoin_node_is_down(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with rig(tmp_path) as world:
+        await world.polled()
+        world.node.down = "it is down"
+        await world.watch.ask(ReadMempool())
+        assert (await world.watch.ask(GetUnconfirmed())).problem is not None
 
 
 async def test_a_reorganised_deposit_is_seen_again(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -5,20 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from trio.testing import MockClock
 
-from alysd.api.alys_rpc import CODES
+from alysd.api.alys_rpc import ASKS, CODES
 from alysd.api.jsonrpc import Dispatcher
-from alysd.api.peg_rpc import PegRpc
+from alysd.api.peg_rpc import LOOK_SECONDS, PegRpc
+from alysd.errors import NotNow
 from alysd.messages.bitcoin_watch import (
     BitcoinWatch,
     FindOnBitcoin,
     GetBitcoinStatus,
     GetConfirmations,
     GetUnconfirmed,
+    ReadMempool,
 )
 from alysd.messages.bridge import Bridge, GetPegHealth, PegHealth
 from alysd.messages.reads import Reads
+from alysd.nurseries import AskTimeout
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.peg import peg_in
@@ -55,6 +59,7 @@ class Rpc:
         self.watch = StandIn[BitcoinWatch]("bitcoin watch", transcript)
         self.watch.on(GetBitcoinStatus).answers(BitcoinStatus(102, 102, None))
         self.watch.on(GetUnconfirmed).answers(NOTHING)
+        self.watch.on(ReadMempool).answers(None)
         self.watch.on(FindOnBitcoin).answers(None)
         self.watch.on(GetConfirmations).answers((None,))
         self.bridge = StandIn[Bridge]("bridge", transcript)
@@ -122,6 +127,34 @@ async def test_a_deposit_is_followed_from_the_mempool_to_its_block(
         for name in (shown, f"{shown}:0", 0, "0"):
             minted = await rpc.call("getpegoperation", name)
             assert (minted["state"], minted["height"], minted["amount"]) == ("minted", state.height, 700_000)
+
+
+async def test_a_deposit_that_was_sent_just_now_is_found(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    """A user asks for a payment at once. While the mempool cannot be read, the answer is as of the last look."""
+    shown = displayed(DEPOSIT.txid)
+    there = Unconfirmed((UnconfirmedDeposit(DEPOSIT.txid, Sat(700_000), RICH.address, None, (0, 1)),), (), 0, None)
+    async with peg_world(tmp_path) as world:
+        rpc = Rpc(world)
+        rpc.watch.on(GetUnconfirmed).answers(NOTHING, there)
+        assert await rpc.state(shown) == "seen"
+        for slow in (NotNow("16 asks wait"), AskTimeout("bitcoin watch", "ReadMempool", 3.0)):
+            rpc.watch.on(GetUnconfirmed).answers(NOTHING)
+            rpc.watch.on(ReadMempool).fails(slow)
+            assert await rpc.state(shown) is None
+        rpc.watch.on(ReadMempool).keeps_silent()
+        answers: list[str | None] = []
+
+        async def ask() -> None:
+            answers.append(await rpc.state(shown))
+
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for _ in range(3 * ASKS):
+                nursery.start_soon(ask)
+        assert trio.current_time() - began <= LOOK_SECONDS, "asks for unknown payments never queue up"
+        assert answers == [None] * (3 * ASKS)
 
 
 async def test_a_burn_is_followed_to_its_payment(
