@@ -170,7 +170,7 @@ async def test_a_burn_is_followed_to_its_payment(
         assert (found["state"], found["transaction"], found["number"]) == ("requested", name, 1)
         assert found["address"].startswith("bcrt1p")
         refused = await rpc.call("getpegoperation", 2)
-        assert (refused["state"], "the minimum is" in refused["reason"]) == ("refused", True)
+        assert (refused["state"], "less than the minimum of" in refused["reason"]) == ("refused", True)
         made = await new_proposal(world, burned, 5_000)
         assert made is not None
         txid = made.transaction.txid
