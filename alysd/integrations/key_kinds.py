@@ -10,15 +10,7 @@ from alysd.errors import Malformed
 from alysd.integrations import bls
 from alysd.integrations.possession import x_only_key
 from alysd.wire.evm_address import address_of_secret, checksum_address
-
-_LIBP2P_SECP256K1 = bytes([0x08, 0x02, 0x12, 33])
-"""The start of libp2p's PublicKey in protobuf: field 1 (type) = Secp256k1, field 2 (data) of 33 bytes."""
-
-_IDENTITY_MULTIHASH = 0x00
-"""The multihash code for an unhashed key, which libp2p uses for keys of at most 42 bytes (specs/peer-ids)."""
-
-
-_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+from alysd.wire.peer_id import peer_id
 
 
 def new_secret(kind: KeyKind) -> bytes:
@@ -40,25 +32,9 @@ def public_text(kind: KeyKind, secret: bytes) -> str:
     return _PUBLIC[kind](secret)
 
 
-def _peer_id(secret: bytes) -> str:
-    """Return the peer id of a libp2p node (specs/peer-ids)."""
-    key = _LIBP2P_SECP256K1 + pubkey_from_prvkey(secret)
-    return base58(bytes([_IDENTITY_MULTIHASH, len(key)]) + key)
-
-
-def base58(data: bytes) -> str:
-    """Encode in Bitcoin's base 58 without a checksum, as in peer ids. Each leading zero byte becomes `1`."""
-    number = int.from_bytes(data)
-    digits = ""
-    while number:
-        number, digit = divmod(number, 58)
-        digits = _BASE58[digit] + digits
-    return "1" * (len(data) - len(data.lstrip(b"\0"))) + digits
-
-
 _PUBLIC: dict[KeyKind, Callable[[bytes], str]] = {
     "bls": lambda secret: "0x" + bls.public_key(secret).hex(),
     "bitcoin": lambda secret: "0x" + x_only_key(secret).hex(),
-    "network": _peer_id,
+    "network": lambda secret: peer_id(pubkey_from_prvkey(secret)),
     "account": lambda secret: checksum_address(address_of_secret(secret)),
 }

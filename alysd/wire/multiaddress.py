@@ -1,19 +1,14 @@
 """Multiaddresses of peers, such as `/ip4/192.0.2.7/tcp/9333/p2p/16Uiu2HA…` (multiformats/multiaddr).
 
-Only TCP is used, and only ids of secp256k1 keys, which `alysd keys new network` makes.
+Only TCP is used, and only ids of secp256k1 keys (`wire.peer_id`).
 """
 
 import ipaddress
 import re
 
 from alysd.types.peers import PeerAddress
+from alysd.wire.peer_id import is_peer_id
 
-PEER_ID_START = bytes([0x00, 37, 0x08, 0x02, 0x12, 33])
-"""The start of every peer id of a secp256k1 key (libp2p/specs, peer-ids): the multihash `identity` of 37 bytes,
-then libp2p's PublicKey in protobuf: field 1 (type) = Secp256k1, field 2 (data) of 33 bytes."""
-
-_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_PEER_ID_CHARACTERS = 53
 _SHAPE = re.compile(r"/(ip4|ip6|dns|dns4|dns6)/([^/]{1,253})/tcp/([0-9]{1,5})/p2p/([^/]+)")
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
@@ -32,17 +27,6 @@ def parse_peer_address(text: str) -> PeerAddress:
     if not is_peer_id(peer):
         raise ValueError(f"{peer} is not the id of a secp256k1 key: `alysd keys show` prints it for a network key")
     return PeerAddress(host, int(port), peer)
-
-
-def is_peer_id(text: str) -> bool:
-    """Return whether `text` is the peer id of a secp256k1 key, in base 58."""
-    if len(text) != _PEER_ID_CHARACTERS or not all(each in _BASE58 for each in text):
-        return False
-    number = 0
-    for each in text:
-        number = number * 58 + _BASE58.index(each)
-    length = len(PEER_ID_START) + 33
-    return number < 1 << (8 * length) and number.to_bytes(length).startswith(PEER_ID_START)
 
 
 def _is_host(kind: str, host: str) -> bool:

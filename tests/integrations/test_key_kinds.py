@@ -1,13 +1,11 @@
 """Keys: made at random, and shown as the places that need them write them."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from alysd.config.key_file import KeyKind
 from alysd.errors import Malformed
 from alysd.integrations import bls
-from alysd.integrations.key_kinds import base58, new_secret, public_text
+from alysd.integrations.key_kinds import new_secret, public_text
 
 KINDS: tuple[KeyKind, ...] = ("bls", "bitcoin", "network", "account")
 
@@ -50,15 +48,3 @@ def test_zero_is_no_key(kind: KeyKind) -> None:
     """A file of zeros would be taken for a key that everybody has."""
     with pytest.raises(Malformed):
         public_text(kind, bytes(32))
-
-
-@given(st.binary(max_size=60))
-def test_base58_can_be_read_back(data: bytes) -> None:
-    """A peer id would name another peer."""
-    digits = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-    text = base58(data)
-    number = 0
-    for digit in text:
-        number = number * 58 + digits.index(digit)
-    zeros = len(text) - len(text.lstrip("1"))
-    assert bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big") == data
