@@ -1,7 +1,7 @@
 """Runs a node as a process: opens its resources, its tree and its servers, until a stop signal arrives."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import attrs
@@ -78,18 +78,18 @@ async def run_node(
                 task("readiness", readiness.run),  # last, so that READY is sent only if no port is in use
                 *([] if resources.peer_host is None else sync_bar_tasks(to.sync, output, resources.timing)),
             ]
-            edges = EdgeChildren(
-                before=[task("stop signals", lambda: stop.on(signals), restart=Immediate())],
-                after=[
-                    task("event logger", event_logger.run, priority=Priority.BACKGROUND),
-                    # The events are logged until all others have stopped.
-                    *(attrs.evolve(child, depends_on=("event logger",)) for child in after),
-                ],
-            )
+            stopping = task("stop signals", lambda: stop.on(signals), restart=Immediate())
+            edges = EdgeChildren(before=[stopping], after=_logged(event_logger, after))
             observer, on_stuck = event_logger.child_changed, StuckExit(output)
             async with open_node(node, edges, observer=observer, on_stuck=on_stuck) as system:
                 await system.ended()
     log(NodeStopped(trio.current_time() - stop.asked_at))
+
+
+def _logged(event_logger: EventLogger, children: Sequence[ChildSpec]) -> list[ChildSpec]:
+    """The event logger and these children. The events are logged until all of them have stopped."""
+    logger = task("event logger", event_logger.run, priority=Priority.BACKGROUND)
+    return [logger, *(attrs.evolve(child, depends_on=(logger.name,)) for child in children)]
 
 
 def _servers(node: Node, reloading: Reloading) -> list[ChildSpec]:

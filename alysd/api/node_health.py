@@ -88,19 +88,7 @@ class NodeReport:
 
     def health(self) -> NodeHealth:
         """The node's health. Unhealthy means that it makes no blocks, degraded that something else is wrong."""
-        grave: list[str] = []
-        light: list[str] = []
-        for child in self.tree.walk():
-            if child.state is State.SUSPENDED:
-                light.append(f"{child.name} is suspended: `alysd actors resume` resumes it")
-            elif child.state not in (State.RUNNING, State.STOPPED):
-                words = f"{child.name} {child.state.predicate}" + (
-                    f": {child.last_error}" if child.last_error else ""
-                )
-                (grave if child.priority is Priority.CRITICAL else light).append(words)
-            elif child.state is State.RUNNING and child.health in NOT_HEALTHY:
-                health = child.health.value.lower()
-                light.append(f"{child.name} runs, but is {health}: it has been busy for long, or is stuck")
+        grave, light = self._child_reasons()
         if self.guard is not None and self.guard.unknown is not None:
             unknown = self.guard.unknown
             grave.append(
@@ -125,22 +113,47 @@ class NodeReport:
             lost = self.federation.lost
             words = f"since slot {lost.slot} only {lost.found} of the {lost.quorum} approvals needed"
             grave.append(f"{words}; no approval from {named_silent(lost.silent)}")
-        if self.tip is None:
-            grave.append("the database does not answer")
-        else:
-            age = self.time - self.tip.head.timestamp
-            slots = age / self.context.spec.slot_seconds
-            if slots < -1:
-                grave.append(
-                    f"the newest block is {-age:.0f} s ahead of the clock of this machine: the clock is "
-                    "behind, or was ahead when the block was made; no block can follow before that time"
-                )
-            late = grave if slots > SLOTS_UNTIL_UNHEALTHY else light
-            if slots > SLOTS_UNTIL_DEGRADED:
-                late.append(f"no block for {slots:.0f} slots" if self.tip.head.height else "no block yet")
+        late, old = self._head_reasons()
+        grave += late
+        light += old
         status: Status = "unhealthy" if grave else "degraded" if light else "healthy"
         causes = self._restarts() if grave or light else []
         return NodeHealth(status, (*grave, *light, *causes))
+
+    def _child_reasons(self) -> tuple[list[str], list[str]]:
+        """The reasons for unhealthy, and for degraded health because of children."""
+        grave: list[str] = []
+        light: list[str] = []
+        for child in self.tree.walk():
+            if child.state is State.SUSPENDED:
+                light.append(f"{child.name} is suspended: `alysd actors resume` resumes it")
+            elif child.state not in (State.RUNNING, State.STOPPED):
+                words = f"{child.name} {child.state.predicate}" + (
+                    f": {child.last_error}" if child.last_error else ""
+                )
+                (grave if child.priority is Priority.CRITICAL else light).append(words)
+            elif child.state is State.RUNNING and child.health in NOT_HEALTHY:
+                health = child.health.value.lower()
+                light.append(f"{child.name} runs, but is {health}: it has been busy for long, or is stuck")
+        return grave, light
+
+    def _head_reasons(self) -> tuple[list[str], list[str]]:
+        """The reasons for unhealthy, and for degraded health because of the head's age."""
+        if self.tip is None:
+            return ["the database does not answer"], []
+        grave: list[str] = []
+        light: list[str] = []
+        age = self.time - self.tip.head.timestamp
+        slots = age / self.context.spec.slot_seconds
+        if slots < -1:
+            grave.append(
+                f"the newest block is {-age:.0f} s ahead of the clock of this machine: the clock is "
+                "behind, or was ahead when the block was made; no block can follow before that time"
+            )
+        if slots > SLOTS_UNTIL_DEGRADED:
+            late = grave if slots > SLOTS_UNTIL_UNHEALTHY else light
+            late.append(f"no block for {slots:.0f} slots" if self.tip.head.height else "no block yet")
+        return grave, light
 
     def _restarts(self) -> list[str]:
         """The last errors of children that run again. One of them, such as a full disk, may be the cause.

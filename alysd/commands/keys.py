@@ -24,7 +24,22 @@ _ENCRYPTED = ("bitcoin", "account")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions with their options."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    new = actions.add_parser("new", help="make a key file that only its owner can read (mode 0600)")
+    _add_new(actions.add_parser("new", help="make a key file that only its owner can read (mode 0600)"))
+    _add_show(actions.add_parser("show", help="show a key's kind, public half and proof of possession"))
+    _add_member(
+        actions.add_parser("member", help="make the file with the public keys and proofs of a federation's member")
+    )
+    _add_guard(
+        actions.add_parser(
+            "guard", help="make the first signing guard of a federation's member, whose key no node has ever used"
+        )
+    )
+    _add_record(
+        actions.add_parser("record", help="make an empty record of the payments that a Bitcoin key has signed")
+    )
+
+
+def _add_new(new: argparse.ArgumentParser) -> None:
     new.add_argument(
         "kind",
         choices=_KINDS,
@@ -40,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_passphrase_argument(new)
     new.set_defaults(action=_new)
-    show = actions.add_parser("show", help="show a key's kind, public half and proof of possession")
+
+
+def _add_show(show: argparse.ArgumentParser) -> None:
     show.add_argument("file", type=Path, metavar="FILE")
     show.add_argument("--kind", choices=_KINDS, help="the kind of key, for a file that does not name it")
     show.add_argument(
@@ -52,9 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--secret", action="store_true", help="show the secret too")
     add_passphrase_argument(show)
     show.set_defaults(action=_show)
-    member = actions.add_parser(
-        "member", help="make the file with the public keys and proofs of a federation's member"
-    )
+
+
+def _add_member(member: argparse.ArgumentParser) -> None:
     member.add_argument("--chain-id", type=int, required=True, metavar="NUMBER", help="the id of the new chain")
     for kind, required in (("bls", True), ("bitcoin", True), ("network", False)):
         text = f"the member's {kind} key file" + ("" if required else "; needs --address")
@@ -70,15 +87,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     member.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to make")
     add_passphrase_argument(member)
     member.set_defaults(action=_member)
-    guard = actions.add_parser(
-        "guard", help="make the first signing guard of a federation's member, whose key no node has ever used"
-    )
+
+
+def _add_guard(guard: argparse.ArgumentParser) -> None:
     add_configuration_arguments(guard)
     guard.add_argument("--yes", action="store_true", help="do not ask for a confirmation")
     guard.set_defaults(action=_guard)
-    record = actions.add_parser(
-        "record", help="make an empty record of the payments that a Bitcoin key has signed"
-    )
+
+
+def _add_record(record: argparse.ArgumentParser) -> None:
     record.add_argument("--bitcoin", type=Path, required=True, metavar="FILE", help="the Bitcoin key file")
     record.add_argument("--out", type=Path, required=True, metavar="FILE", help="the record to make")
     record.add_argument("--yes", action="store_true", help="do not ask for a confirmation")

@@ -183,21 +183,8 @@ async def open_simulated_node(
     hand = ChainHand.of(spec)
     clock = clock or VirtualClock()
     engine = engine or FakeEngine.of(spec.execution_genesis)
-    store = LmdbStore.open(folder / "chain", hand.genesis, hand.genesis_state)
-    guard = folder / "signing-guard"
-    signer = None
-    if authority is not None:
-        signer = GuardedSigner.open(authority_secret(authority), hand.context.genesis, guard)
-    resources = NodeResources(
-        context=hand.context,
-        genesis=hand.genesis,
-        clock=clock,
-        store=store,
-        engine=engine,
-        sync_engine=engine,
-        embedded=None,
-        signer=signer,
-        watch=clock_watch(clock, spec.slot_seconds, StepFile(folder / STEP_FILE, boot), OpenData(store, signer)),
+    resources = attrs.evolve(
+        _resources(folder, hand, clock, boot, engine, authority),
         tracing=tracing or NoTracing(),
         peer_host=peer_host,
         bitcoin=None if bitcoin is None else _bitcoin(folder, bitcoin, hand),
@@ -213,9 +200,32 @@ async def open_simulated_node(
         async with open_node(node, edges, observer=changes.append, adapt=adapt) as system:
             yield SimulatedNode(system, to, resources, engine, clock, bus, changes, health)
     finally:
-        store.close()
+        resources.store.close()
         if resources.bitcoin is not None:
             resources.bitcoin.records.close()
+
+
+def _resources(
+    folder: Path, hand: ChainHand, clock: VirtualClock, boot: str, engine: FakeEngine, authority: int | None
+) -> NodeResources:
+    """The resources of a node without peers, Bitcoin node and second client."""
+    store = LmdbStore.open(folder / "chain", hand.genesis, hand.genesis_state)
+    signer = None
+    if authority is not None:
+        guard = folder / "signing-guard"
+        signer = GuardedSigner.open(authority_secret(authority), hand.context.genesis, guard)
+    slot_seconds = hand.spec.slot_seconds
+    return NodeResources(
+        context=hand.context,
+        genesis=hand.genesis,
+        clock=clock,
+        store=store,
+        engine=engine,
+        sync_engine=engine,
+        embedded=None,
+        signer=signer,
+        watch=clock_watch(clock, slot_seconds, StepFile(folder / STEP_FILE, boot), OpenData(store, signer)),
+    )
 
 
 def _bitcoin(folder: Path, node: BitcoinNode, hand: ChainHand) -> BitcoinResources:
