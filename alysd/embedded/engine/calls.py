@@ -19,7 +19,8 @@ from alysd.embedded.engine.reader import Reader
 from alysd.embedded.engine.specification import Address, Bytes32
 from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 from alysd.embedded.engine.tracing.tracer import EvmTracer
-from alysd.embedded.engine.values import CallRequest, CallResult
+from alysd.embedded.engine.trie_state import EMPTY_STATE
+from alysd.embedded.engine.values import AccountState, CallRequest, CallResult
 from alysd.errors import Refused
 from alysd.types.execution import ExecutionHeader
 from alysd.types.hashes import EvmAddress
@@ -209,9 +210,19 @@ class Execution:
         return min(most, gas_cap)
 
     def _state(self, before: EelsState | None = None) -> EelsState:
-        state = before or EelsState(self._world.store, self._original.state_root)
+        state = before or EelsState(self._world.store, self._original.state_root, self._known())
         override_state(state, self._overrides.accounts)
         return state
+
+    def _known(self) -> dict[bytes, AccountState]:
+        """The accounts of the message, which were often read for a call before this one."""
+        found: dict[bytes, AccountState] = {}
+        for address in (self._request.sender, self._request.to):
+            if address is not None:
+                account = self._world.reader.account_at(self._original.state_root, address)
+                if account != EMPTY_STATE:
+                    found[address] = account
+        return found
 
     def _environment(self, state: EelsState) -> Environment:
         # Without a price the base fee is zero, as in geth, so that a message without a price is not refused.

@@ -6,6 +6,7 @@ import attrs
 
 from alysd.embedded.engine.eels import Environment
 from alysd.embedded.engine.error_words import COLLISION, words_of
+from alysd.embedded.engine.intrinsic_gas import gas_before_code
 from alysd.embedded.engine.precompiled.fault_words import OUT_OF_GAS, contract_fault
 from alysd.embedded.engine.specification import (
     PRECOMPILED,
@@ -46,7 +47,8 @@ class MessageOutcome:
 
 def intrinsic_gas(request: CallRequest) -> int:
     """Gas that a message uses before its first instruction."""
-    return int(transactions.calculate_intrinsic_cost(_transaction(request, 0, 0, 0)))
+    keys = [len(keys) for _, keys in request.access_list]
+    return gas_before_code(request.data, creates=request.to is None, access_list_keys=keys)
 
 
 def run_message(environment: Environment, request: CallRequest, gas: int) -> MessageOutcome:

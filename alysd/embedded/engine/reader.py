@@ -50,6 +50,14 @@ _BLOCKS_CACHED = 64
 """The number of decoded blocks in memory: 25 MB if each has 200 transactions of 1 kB, usually far less."""
 
 
+_ACCOUNTS_CACHED = 4_096
+"""The number of accounts in memory, some 2 MB, by state. At this number all are forgotten."""
+
+
+_HEADERS_CACHED = 512
+"""The number of decoded headers in memory, some 1 MB. At this number all are forgotten."""
+
+
 @attrs.frozen
 class Tip:
     """The headers of the last forkchoice."""
@@ -83,6 +91,8 @@ class Reader:
         self._store = store
         self._chain_id = chain_id
         self.floor = store.floor()
+        self._headers: dict[bytes, ExecutionHeader] = {}
+        self._accounts: dict[tuple[bytes, bytes], AccountState] = {}  # by state root and address
         self.changed: dict[bytes, bytes] = {}
         self.decode: Callable[[bytes, int], SignedTransaction] = read_transaction
         self.tip = Tip(*(self._tip(name) for name in ("head", "safe", "final")))
@@ -107,10 +117,15 @@ class Reader:
 
     def header(self, block: bytes) -> ExecutionHeader | None:
         """The header of a stored block on any branch."""
-        found = self._store.get("headers", block)
-        if found is None:
-            return None
-        header, root = read_header(block, found), self.changed.get(block)
+        header, root = self._headers.get(block), self.changed.get(block)
+        if header is None:
+            found = self._store.get("headers", block)
+            if found is None:
+                return None
+            header = read_header(block, found)
+            if len(self._headers) >= _HEADERS_CACHED:
+                self._headers.clear()
+            self._headers[block] = header
         return header if root is None else attrs.evolve(header, state_root=root)
 
     def needed_header(self, block: bytes) -> ExecutionHeader:
@@ -208,7 +223,25 @@ class Reader:
     def account(self, header: ExecutionHeader, address: EvmAddress) -> AccountState:
         """An account after a stored block. Raises `StatePruned`, as `code` and `storage` do."""
         with self.state_of(header):
-            return read_account(self._store, header.state_root, address) or EMPTY_STATE
+            return self.account_at(header.state_root, address)
+
+    def account_at(self, root: bytes, address: EvmAddress) -> AccountState:
+        """An account of the state with this root. Raises `Corrupt` if it is not kept; `state_of` checks that."""
+        known = self._accounts.get((root, address))
+        if known is not None:
+            return known
+        found = read_account(self._store, root, address) or EMPTY_STATE
+        if len(self._accounts) >= _ACCOUNTS_CACHED:
+            self._accounts.clear()
+        self._accounts[root, address] = found
+        return found
+
+    def known_account(self, address: EvmAddress) -> AccountState | None:
+        """The account after the newest block, if `account` has read it; None otherwise.
+
+        It takes less than a microsecond and reads nothing from the disk, so the event loop may call it.
+        """
+        return self._accounts.get((self.tip.head.state_root, address))
 
     def code(self, header: ExecutionHeader, address: EvmAddress) -> bytes:
         """A contract's code after a stored block, empty for any other account."""

@@ -10,6 +10,7 @@ from alysd.api.jsonrpc import SERVER_ERROR, RpcError
 from alysd.embedded.engine.calls import CALL_SECONDS, GAS_CAP
 from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.engine.transaction import SignedTransaction, read_transaction
+from alysd.embedded.engine.values import AccountState
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.requests import BlockAtHash, BlockReference
 from alysd.types.execution import ExecutionHeader
@@ -121,6 +122,16 @@ class EthBackend:
     async def execute(self, work: Callable[[], T]) -> T:
         """Run `work`, which executes EVM code, in a worker thread; at most `limits.callers` run at a time."""
         return await trio.to_thread.run_sync(work, limiter=self._calling)
+
+    async def account(self, address: EvmAddress, at: BlockReference) -> AccountState:
+        """An account after a block. Raises `RpcError` for an unknown block, and `StatePruned`.
+
+        Wallets ask for the same accounts again and again: one that was read since the newest block is answered in
+        the event loop, which costs a fifth of the time of a call in a thread.
+        """
+        if at in ("latest", "pending") and (known := self.engine.reader.known_account(address)) is not None:
+            return known
+        return await self.read(lambda: self.engine.reader.account(self.state_at(at), address))
 
     def find(self, reference: BlockReference) -> ExecutionHeader | None:
         """The header of a block, or None. The pending block is the latest one. Call this in a worker thread.

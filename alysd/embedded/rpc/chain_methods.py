@@ -48,8 +48,7 @@ class BlockMethods:
 
     async def number(self, _params: Params) -> str:
         """The number of the latest block."""
-        head = await self.backend.read(self.backend.engine.reader.head)
-        return to_quantity(head.number)
+        return to_quantity(self.backend.engine.reader.head().number)
 
     async def by_number(self, params: Params) -> View | None:
         """The canonical block with a number or tag."""
@@ -203,17 +202,14 @@ class AccountMethods:
     async def balance(self, params: Params) -> str:
         """An account's balance in wei."""
         account = params.required(0, address)
-        at = params.optional(1, block_reference, "latest")
-        reader = self.backend.engine.reader
-        state = await self.backend.read(lambda: reader.account(self.backend.state_at(at), account))
+        state = await self.backend.account(account, params.optional(1, block_reference, "latest"))
         return to_quantity(state.balance)
 
     async def transaction_count(self, params: Params) -> str:
         """An account's next nonce; for `pending` the one after its transactions in the pool."""
         account = params.required(0, address)
         at = params.optional(1, block_reference, "latest")
-        reader = self.backend.engine.reader
-        state = await self.backend.read(lambda: reader.account(self.backend.state_at(at), account))
+        state = await self.backend.account(account, at)
         if at == "pending":
             return to_quantity(self.backend.pool.next_nonce(account, state.nonce))
         return to_quantity(state.nonce)

@@ -390,10 +390,11 @@ def test_a_state_that_is_pruned_while_it_is_read_is_refused(
         raise Corrupt("no trie node")
 
     monkeypatch.setattr(small.chain.store, "node", gone)
+    unread = EvmAddress(b"\x99" * 20)
     with pytest.raises(StatePruned):
-        reader.account(old, RICH.address)
+        reader.account(old, unread)
     with pytest.raises(Corrupt, match="no trie node"):
-        reader.account(small.head, RICH.address)
+        reader.account(small.head, unread)
     small.chain.close()
 
 

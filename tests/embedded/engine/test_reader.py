@@ -91,6 +91,21 @@ def test_accounts_of_any_block_can_be_read(sandbox: Sandbox) -> None:
     assert reader.storage(genesis, COUNTER, 0) == reader.storage(sandbox.head, SPLITTER, 7) == bytes(32)
 
 
+def test_the_accounts_and_headers_in_memory_are_bounded(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that asks for other accounts each time must not fill the memory."""
+    monkeypatch.setattr("alysd.embedded.engine.reader._ACCOUNTS_CACHED", 2)
+    monkeypatch.setattr("alysd.embedded.engine.reader._HEADERS_CACHED", 2)
+    reader, unread = sandbox.chain.reader, EvmAddress(b"\x33" * 20)
+    blocks = [sandbox.make().block_hash for _ in range(4)]
+    assert reader.known_account(unread) is None
+    assert reader.account(reader.head(), unread) == reader.known_account(unread) == EMPTY_STATE
+    rich = reader.account(reader.head(), RICH.address)
+    assert rich == reader.account(reader.head(), RICH.address) != EMPTY_STATE
+    reader.account(reader.head(), OTHER.address)
+    assert reader.known_account(unread) is None, "forgotten, and read again"
+    assert [reader.needed_header(block).number for block in blocks * 2] == [1, 2, 3, 4] * 2
+
+
 def test_logs_of_a_range_follow_the_canonical_chain(sandbox: Sandbox) -> None:
     reader = sandbox.chain.reader
     base = sandbox.make(count(0))

@@ -1,6 +1,8 @@
 """The search for a referenced block, and the limit on concurrent executions."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import trio
@@ -8,7 +10,10 @@ import trio
 from alysd.api.jsonrpc import RpcError
 from alysd.embedded.rpc.backend import EthBackend
 from alysd.embedded.rpc.requests import BlockAtHash
-from tests.embedded.rpc.chain import eth_chain
+from alysd.types.hashes import EvmAddress
+from tests.embedded.rpc.chain import NOBODY, eth_chain
+
+T = TypeVar("T")
 
 
 async def test_tags_numbers_and_hashes_mean_blocks(tmp_path: Path) -> None:
@@ -34,6 +39,32 @@ async def test_an_abandoned_block_is_found_unless_a_canonical_one_is_asked_for(t
         assert backend.state_at(BlockAtHash(abandoned)).hash == abandoned
         with pytest.raises(RpcError, match="hash is not currently canonical"):
             backend.state_at(BlockAtHash(abandoned, canonical=True))
+
+
+async def test_an_account_that_was_read_is_answered_without_a_thread_until_the_next_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change to a thread and back is four fifths of the time of an answer, and more at many connections."""
+    async with eth_chain(tmp_path) as chain:
+        backend, account = EthBackend(chain.engine, chain.pool), EvmAddress(bytes.fromhex(NOBODY[2:]))
+        reads: list[object] = []
+
+        async def read(work: Callable[[], T]) -> T:
+            reads.append(work)
+            return work()
+
+        monkeypatch.setattr(backend, "read", read)
+
+        async def balance(at: str | int) -> int:
+            return (await backend.account(account, at)).balance
+
+        assert [await balance(at) for at in ("latest", "latest", "pending")] == [0, 0, 0]
+        assert len(reads) == 1
+        await chain.send(to=NOBODY, value=5)
+        await chain.mine()
+        assert [await balance(at) for at in ("latest", "latest")] == [5, 5]
+        assert len(reads) == 2
+        assert [await balance(at) for at in (0, 1, "safe")] == [0, 5, 0], "other blocks have other states"
 
 
 async def test_executions_wait_for_each_other(tmp_path: Path) -> None:
