@@ -72,7 +72,7 @@ class MempoolReader:
         return answer
 
     async def run(self) -> None:
-        """Poll, and rest."""
+        """Poll the mempool, and rest after each poll, until cancelled."""
         while True:
             began, self._wake = trio.current_time(), trio.Event()
             asked, self._asked = self._asked, []

@@ -113,8 +113,8 @@ class EthereumNode:
             return None
         if (succeeded := await self._succeeded(name)) is None:  # asked again, for a block that came between
             raise UserError(
-                f"another transaction of the account with the number {made.nonce} was executed instead of {name}: "
-                "this one burns nothing any more"
+                f"{name} can no longer be executed, and burns nothing: a block has another transaction of the "
+                f"account with the number {made.nonce}"
             )
         return succeeded
 

@@ -138,7 +138,7 @@ class DemandChain:
         self._impersonated.add(account)
 
     def stop_impersonating(self, account: EvmAddress) -> None:
-        """Let only those send transactions of this account who have its key."""
+        """Require the key for transactions of this account again."""
         self._impersonated.discard(account)
 
     async def change(self, account: EvmAddress, change: AccountChange) -> None:

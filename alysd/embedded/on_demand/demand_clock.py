@@ -87,7 +87,7 @@ class DemandClock:
         return chosen
 
     def used(self, timestamp: int) -> None:
-        """Note that a block has this timestamp: the time goes on from there if it is later, or was pinned."""
+        """Note the timestamp of a block. If it is later than now, or was pinned, the time goes on from it."""
         if self._pinned is not None or timestamp > self.time():
             self._offset = timestamp - self._machine.time()
         self._pinned = None

@@ -81,7 +81,7 @@ class DemandMethods:
         }
 
     async def client_version(self, _params: Params) -> str:
-        """The program, after a name by which the helpers of hardhat know a chain that they can control."""
+        """The program's name, after a name that tells hardhat's helpers that they can control the chain."""
         return f"anvil/{self.client}"
 
     async def mine_one(self, params: Params) -> str:
@@ -93,7 +93,7 @@ class DemandMethods:
         return "0x0"
 
     async def mine_many(self, params: Params) -> bool:
-        """Make blocks, with so many seconds between them if that is given."""
+        """Make some blocks. A second parameter is the number of seconds between them."""
         blocks = params.optional(0, number, 1)
         if blocks > MAX_BLOCKS:
             raise InvalidParams(f"params[0]: at most {MAX_BLOCKS} blocks in a request, got {blocks}")
@@ -206,7 +206,7 @@ class DemandMethods:
 
 
 def number(value: Any) -> int:
-    """Read a whole number: a JSON number, or a string of hexadecimal digits after 0x, or of decimal ones."""
+    """Read a whole number: a JSON number, or a string of decimal digits, or of hexadecimal ones after 0x."""
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         value = int(value)
     if isinstance(value, str):
