@@ -109,7 +109,7 @@ class NodeData:
             return OpenData(store, signer, guard.slot if guard is not None and lost else None)
 
     def examine(self, now: Slot) -> tuple[StoredData, DataFinding | None]:
-        """Return the content of the folder, and the finding that `alysd recover` ends. Changes nothing.
+        """Return the content of the folder, and the finding that `alysd recover` resolves. Changes nothing.
 
         `open` refuses the folder for this finding, except for a key that another node has used.
         """

@@ -86,7 +86,7 @@ class Draft:
         self.add(held=amount, outputs=1)
 
     def reserve(self, one: PaymentInput, payment: BitcoinHash) -> None:
-        """Reserve an output that the federation holds for `payment`."""
+        """Reserve for `payment` an output that the federation holds."""
         self.put(one.spends.key, FederationOutput(one.amount, one.federation, payment))
         self.delete(FreeOutput, coin_key(one.amount, one.spends))
 

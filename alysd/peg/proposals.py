@@ -217,7 +217,7 @@ def check_payees(transaction: Transaction, payees: Sequence[Payee], share: int) 
                 f"found {output.amount} sat to {output.script.hex()}"
             )
     if pays_dust(payees, share):
-        raise WrongPayees(f"one would be dust after the payee's share of the fee, {share} sat")
+        raise WrongPayees(f"one of them would be dust after the payee's share of the fee, {share} sat")
 
 
 def check_rate(payment: Payment, fee: int, rules: PegRules, spendings: Sequence[Spending]) -> int:

@@ -89,7 +89,7 @@ class FrameGuard:
 
     def _check(self, header: bytes) -> None:
         if len(header) != _HEADER.size:
-            raise ConnectionClosedError(f"the connection ended after {len(header)} bytes of a header of 12")
+            raise ConnectionClosedError(f"the connection ended after {len(header)} of the 12 bytes of a header")
         version, kind, flags, stream, length = _HEADER.unpack(header)
         if version != 0 or kind > _GO_AWAY:
             raise ConnectionClosedError(f"not a yamux frame: it has version {version} and type {kind}")
