@@ -58,8 +58,8 @@ def replace(
     """Take a newer version of the payment `name` into the ledger.
 
     It has the inputs, payees, change and reserve fee of the older ones, and a fee rate that is higher by a quarter
-    and by `LEAST_RISE`. The reserve pays the whole fee of a consolidation, which lowers the change: nobody else
-    bears the rise. Raises a subclass of `InvalidBlock`.
+    and by `LEAST_RISE`. The reserve pays the whole fee of a consolidation: a higher fee lowers the change, and
+    nobody else bears the rise. Raises a subclass of `InvalidBlock`.
     """
     payment, transaction = payment_named(draft, name), proposal.transaction
     newest = payment.versions[-1]

@@ -174,7 +174,7 @@ def encode_proposals(proposals: Sequence[Proposal]) -> bytes:
 def split_proposals(data: bytes) -> tuple[bytes, ...]:
     """The encoded proposals of an answer. `proposal_slot` and `decode_proposal` of `wire.gossip` read them.
 
-    The answer has the proposals of several slots. The asker wants some of them, and decodes no others.
+    The answer has the proposals of several slots. The asker decodes only those that it wants.
     """
     return _decoded(_ENCODED_PROPOSALS, data)
 

@@ -84,7 +84,7 @@ async def test_a_connection_that_can_be_written_answers_pings(autojump_clock: Mo
     [
         (frame(DATA, version=1), "not a yamux frame: it has version 1 and type 0"),
         (frame(9), "not a yamux frame: it has version 0 and type 9"),
-        (b"short", "ended after 5 bytes of a header of 12"),
+        (b"short", "ended after 5 of the 12 bytes of a header"),
         (frame(DATA, length=(256 << 10) + 1), "262145 bytes for stream 1, beside 0 unread: at most 262144"),
         (frame(DATA, length=2**32 - 1), "4294967295 bytes for stream 1, beside 0 unread"),
     ],
