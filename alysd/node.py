@@ -85,6 +85,8 @@ from alysd.nurseries import (
 )
 from alysd.resources import NodeResources
 from alysd.timing import Timing
+from alysd.types.hashes import EvmAddress
+from alysd.types.latest import Latest
 from alysd.workflows.approval import ApprovalWorkflow
 from alysd.workflows.approval_peers import ApprovalPeers
 from alysd.workflows.block_import import BlockImportWorkflow
@@ -168,6 +170,9 @@ class Node:
         )
     )
     lost_lines: Callable[[], int] = attrs.field(default=none_lost, kw_only=True)
+    fee_recipient: Latest[EvmAddress | None] = attrs.field(
+        init=False, default=attrs.Factory(lambda node: Latest(node.mining.fee_recipient), takes_self=True)
+    )
 
     @property
     def bridge(self) -> Address[Bridge] | None:
@@ -242,7 +247,7 @@ def _chain(node: Node) -> SupervisorSpec:
                  depends_on=["chain", "engine", "auxpow", "approval"]),
         ]),
         task("finality", lambda: follow_finality(
-            to.chain, to.storage, to.auxpow, spec, bus, mining.fee_recipient if mining.internal else None,
+            to.chain, to.storage, to.auxpow, spec, bus, node.fee_recipient if mining.internal else Latest(None),
             timing,
         ), restart=_between_blocks(Immediate(), production), depends_on=["storage", "chain", "auxpow"]),
         *_internal_miner(node, production),
@@ -368,7 +373,7 @@ def _internal_miner(node: Node, production: BlockProduction | None) -> list[Chil
     if not mining.internal or mining.fee_recipient is None:
         return []
     clock, timing = node.resources.clock, node.resources.timing
-    miner = InternalMiner(to.chain, to.auxpow, spec, mining.fee_recipient, clock, node.bus, timing)
+    miner = InternalMiner(to.chain, to.auxpow, spec, node.fee_recipient, clock, node.bus, timing)
     restart = _between_blocks(ExponentialBackoff(), production)
     return [
         task("internal miner", miner.run, restart=restart, priority=Priority.BACKGROUND,

@@ -1,7 +1,7 @@
 """Runs a node as a process: opens its resources, its tree and its servers, until a stop signal arrives."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import attrs
@@ -13,17 +13,23 @@ from alysd.api.banner import accounts_open, node_starting
 from alysd.api.bitcoin_rpc import BitcoinWatchRpc
 from alysd.api.console_log import ProcessLog
 from alysd.api.event_logger import EventLogger
+from alysd.api.http.site import HostNames
+from alysd.api.live_parts import LiveAddress, LiveHosts, LiveLimit, LiveLog, LiveMiner
+from alysd.api.node_view import RunningNode
 from alysd.api.operator import OperatorPages
 from alysd.api.peg_rpc import PegRpc
 from alysd.api.peg_transaction_rpc import PegTransactionRpc
 from alysd.api.readiness import Readiness
 from alysd.api.reloading import Reloading, signal_reload
-from alysd.api.servers import server_tasks
+from alysd.api.servers import ServerAddresses, server_tasks
 from alysd.api.stop_signals import StopSignals
 from alysd.api.stuck_exit import StuckExit
 from alysd.api.sync_bar import sync_bar_tasks
 from alysd.api.system_handle import Stop
+from alysd.config.config_source import ConfigSource
 from alysd.config.model import AlysConfig
+from alysd.integrations.payment_signing import RecordedSigner
+from alysd.integrations.reload_history import HISTORY_FILE, ReloadFile
 from alysd.integrations.systemd import Notifier
 from alysd.messages.log.base import log
 from alysd.messages.log.process import NodeReady, NodeStopped
@@ -36,15 +42,16 @@ from alysd.nurseries import (
 )
 from alysd.resources import open_resources
 from alysd.validation import ValidNode
+from alysd.workflows.config_reload import ConfigMemory, LivePart
 
 
 async def run_node(
-    valid: ValidNode, begun: float, process_log: ProcessLog, early: StopSignals, load: Callable[[], AlysConfig]
+    valid: ValidNode, begun: float, process_log: ProcessLog, early: StopSignals, source: ConfigSource
 ) -> None:
     """Run the node until a stop signal arrives. If `early` has recorded a signal before this call, stop at once.
 
-    `begun` is the `time.perf_counter()` at the start of the command. `load` reads and validates the configuration
-    again, for a reload; it raises the same errors as at the start.
+    `begun` is the `time.perf_counter()` at the start of the command. `source` reads and validates the
+    configuration again, for a reload; it raises the same errors as at the start.
 
     Raises `UserError` if a mistake of the operator prevents the start, and `SystemFailed` if the running tree
     fails.
@@ -59,9 +66,14 @@ async def run_node(
             for event in accounts_open(config):
                 log(event)
             node = Node(config.mining, resources, to, lost_lines=lambda: output.lost)
-            reloading = Reloading.of(
-                to.configuration, config, process_log, load, resources.clock, resources.timing
-            )
+            memory = ConfigMemory(config)
+            pages = _pages(node, memory)
+            names, addresses = HostNames(config.api.allowed_hosts), ServerAddresses.of(config.api)
+            parts = live_parts(node, process_log, names, addresses)
+            reloading = Reloading(
+                memory, source, parts, RunningNode(pages), ReloadFile(config.storage.path / HISTORY_FILE),
+                resources.clock, resources.timing,
+            )  # fmt: skip
             event_logger = EventLogger(node.bus)
 
             def ready(first_slot_in: float | None) -> None:
@@ -73,8 +85,8 @@ async def run_node(
                 resources.timing, resources.role,
             )  # fmt: skip
             after = [
-                reloading.child(node.bus.publish, stop.manager, node.handle),
-                *_servers(node, reloading),
+                reloading.child(to.configuration, node.bus.publish, stop.manager, node.handle),
+                *_servers(node, config, pages, names, addresses),
                 task("readiness", readiness.run),  # last, so that READY is sent only if no port is in use
                 *([] if resources.peer_host is None else sync_bar_tasks(to.sync, output, resources.timing)),
             ]
@@ -92,36 +104,62 @@ def _logged(event_logger: EventLogger, children: Sequence[ChildSpec]) -> list[Ch
     return [logger, *(attrs.evolve(child, depends_on=(logger.name,)) for child in children)]
 
 
-def _servers(node: Node, reloading: Reloading) -> list[ChildSpec]:
+def live_parts(
+    node: Node, process_log: ProcessLog, names: HostNames, addresses: ServerAddresses
+) -> list[LivePart]:
+    """The parts of the node whose options can change while it runs."""
+    signer = node.resources.payment_signer
+    return [
+        LiveLog(process_log),
+        LiveHosts(names),
+        LiveMiner(node.fee_recipient),
+        LiveLimit(signer if isinstance(signer, RecordedSigner) else None),
+        LiveAddress("api.address", "alys server", addresses.alys, node.handle),
+        LiveAddress("api.ethereum_address", "ethereum server", addresses.ethereum, node.handle),
+    ]
+
+
+def _pages(node: Node, memory: ConfigMemory) -> OperatorPages:
+    resources, to = node.resources, node.to
+    return OperatorPages(
+        resources.context, resources.clock, resources.watch, to.reader, to.metrics, node.handle,
+        resources.timing, resources.role,
+        None if resources.peer_host is None else to.network,
+        None if resources.peer_host is None else to.sync,
+        None if resources.bitcoin is None else to.bitcoin_watch,
+        node.bridge,
+        resources.signer,
+        memory,
+    )  # fmt: skip
+
+
+def _servers(
+    node: Node, config: AlysConfig, pages: OperatorPages, names: HostNames, addresses: ServerAddresses
+) -> list[ChildSpec]:
     """The control socket, and the HTTP servers of the RPC methods and of the operator's pages."""
-    resources, to, config = node.resources, node.to, reloading.memory.in_force
-    context, clock, watch, timing = resources.context, resources.clock, resources.watch, resources.timing
+    resources, to = node.resources, node.to
+    context, watch, timing = resources.context, resources.watch, resources.timing
     bitcoin_watch = None if resources.bitcoin is None else to.bitcoin_watch
     bridge = node.bridge
-    rpc = AlysRpc(
-        to.reader, lambda: resources.store.commits, to.auxpow, context, node.mining.fee_recipient, timing
-    )
+    rpc = AlysRpc(to.reader, lambda: resources.store.commits, to.auxpow, context, node.fee_recipient, timing)
     methods = {
         **rpc.methods(),
         **BitcoinWatchRpc(bitcoin_watch, timing).methods(),
         **PegRpc(to.reader, bitcoin_watch, bridge, context, timing).methods(),
         **PegTransactionRpc(to.reader, bitcoin_watch, to.federation, context, timing).methods(),
     }
-    pages = OperatorPages(
-        context, clock, watch, to.reader, to.metrics, node.handle, timing, resources.role,
-        None if resources.peer_host is None else to.network,
-        None if resources.peer_host is None else to.sync,
-        bitcoin_watch,
-        bridge,
-        resources.signer,
-        reloading.memory,
-    )  # fmt: skip
     control_socket = control.ControlSocket(
         config.storage.control_socket, node.handle, watch, to.configuration, timing
     )
     return [
         task(control.CHILD, control_socket.run),
         *server_tasks(
-            config.api, methods, pages, resources.embedded and resources.embedded.serve, timing, reloading.names
+            config.api,
+            methods,
+            pages,
+            resources.embedded and resources.embedded.serve,
+            timing,
+            names,
+            addresses,
         ),
     ]

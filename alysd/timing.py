@@ -334,9 +334,16 @@ class Timing:
     def config_reload(self) -> float:
         """Deadline of an ask for a reload: reading, and in the worst case undoing, applying and undoing again.
 
-        Another reload may come first, so it is twice the time of one.
+        Before that, the node's health is looked up, and after it the history is written, each for at most
+        `config_apply`. Another reload may come first, so it is twice the time of one. While several parts hang at
+        the same time, a reload takes longer, and only the log has its end.
         """
-        return 2 * (self.config_read + 3 * self.config_apply)
+        return 2 * (self.config_read + 5 * self.config_apply)
+
+    @property
+    def config_watch(self) -> float:
+        """The interval between two looks at the file, the trial and the schedule. A file is still for as long."""
+        return 1.0
 
     @property
     def config_retry(self) -> float:

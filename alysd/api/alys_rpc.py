@@ -26,6 +26,7 @@ from alysd.types.auxpow import AuxPow
 from alysd.types.chain import PlacedBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import AuxHash, BlockHash, EvmAddress
+from alysd.types.latest import Latest
 from alysd.types.peg import BRIDGE_ADDRESS, RESERVE
 from alysd.types.units import Height
 from alysd.wire.auxpow import MAX_AUXPOW_BYTES, decode_auxpow
@@ -88,7 +89,7 @@ class AlysRpc:
         commits: Callable[[], int],
         auxpow: Address[MergedMining],
         context: ChainContext,
-        miner: EvmAddress | None,
+        miner: Latest[EvmAddress | None],
         timing: Timing,
     ) -> None:
         self._reader = Asks(reader, timing.rpc_ask)
@@ -134,10 +135,10 @@ class AlysRpc:
             return await self.create_aux_block(params)
         if params.values:
             return await self.submit_aux_block(params)
-        if self._miner is None:
+        if self._miner.value is None:
             words = "no miner is configured: set mining.fee_recipient, or call createauxblock with an address"
             raise RpcError(RpcCode.REFUSED, words)
-        return await self._offer(self._miner)
+        return await self._offer(self._miner.value)
 
     async def get_queued_pow(self, _params: Params) -> Any:
         """The proof that the next block would include, or null."""

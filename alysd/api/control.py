@@ -7,6 +7,8 @@ connection has one request and one answer, each a line of JSON:
     {"command": "accept_clock"}                   →  {"step": 3600.0}
     {"command": "compare_config"}                 →  {"changes": [{"key": "logging.level", …}]}
     {"command": "reload_config"}                  →  {"changes": […]}, of which the live ones are in force now
+    {"command": "schedule_config", "height": 900} →  {"changes": […]}; "time" in Unix seconds instead of "height"
+    {"command": "cancel_schedule"}                →  {"cancelled": true}
     {"command": "restart", "name": "nonsense"}    →  {"error": "unknown_child", "message": "there is no child …"}
 """
 
@@ -22,12 +24,18 @@ import trio
 from alysd.api.system_handle import SystemHandle
 from alysd.errors import ConfigRefused, NotNow
 from alysd.integrations.unix_socket import listening, peer_user
-from alysd.messages.configuration import CompareConfig, Configuration, ReloadConfig
+from alysd.messages.configuration import (
+    CancelSchedule,
+    CompareConfig,
+    Configuration,
+    ReloadConfig,
+    ScheduleReload,
+)
 from alysd.messages.log.base import log
 from alysd.messages.log.process import OperatorCommand
 from alysd.nurseries import Address, ChildSnapshot, NotAnswered, Priority, UnknownChild, WrongState
 from alysd.timing import Timing
-from alysd.types.configuration import OptionChange
+from alysd.types.configuration import OptionChange, ReloadTime
 from alysd.wire.json_input import parse_json
 from alysd.workflows.clock_watch import ClockWatch
 
@@ -43,8 +51,17 @@ COMPARE_CONFIG = "compare_config"
 RELOAD_CONFIG = "reload_config"
 """The command that reloads the configuration."""
 
-WITHOUT_NAME = ("list", ACCEPT_CLOCK, COMPARE_CONFIG, RELOAD_CONFIG)
+SCHEDULE_CONFIG = "schedule_config"
+"""The command that schedules a reload of the configuration for a `time` or a `height`."""
+
+CANCEL_SCHEDULE = "cancel_schedule"
+"""The command that cancels the scheduled reload."""
+
+WITHOUT_NAME = ("list", ACCEPT_CLOCK, COMPARE_CONFIG, RELOAD_CONFIG, CANCEL_SCHEDULE)
 """The commands that are not about a child."""
+
+MAX_TIME = 2**40
+"""The latest time in Unix seconds, and the highest height, of a scheduled reload."""
 
 MAX_REQUEST_BYTES = 4096
 """The maximum length of a request's line. The longest name of a child has some twenty bytes."""
@@ -120,12 +137,14 @@ class ControlSocket:
         except ConfigRefused as error:
             return {"error": "config_refused", "message": str(error)}
 
-    async def _carry_out(self, request: dict[str, str], user: int) -> dict[str, Any]:
+    async def _carry_out(self, request: dict[str, Any], user: int) -> dict[str, Any]:
         if request["command"] == ACCEPT_CLOCK:
             log(OperatorCommand(ACCEPT_CLOCK, "clock", user))
             return {"step": self._watch.accept()}
         if request["command"] in (COMPARE_CONFIG, RELOAD_CONFIG):
             return {"changes": [attrs.asdict(one) for one in await self._changes(request["command"], user)]}
+        if request["command"] in (SCHEDULE_CONFIG, CANCEL_SCHEDULE):
+            return await self._schedule(request, user)
         system = self._handle.up()
         tree, command, name = system.snapshot(), request["command"], request.get("name", "")
         if command == "list":
@@ -146,6 +165,17 @@ class ControlSocket:
         else:
             system.resume(name)
         return {"name": name, "critical": child.priority is Priority.CRITICAL}
+
+    async def _schedule(self, request: dict[str, Any], user: int) -> dict[str, Any]:
+        """Schedule a reload, or cancel it. Raises `ConfigRefused`, or `NotAnswered`."""
+        origin = f"alysd config schedule, by the user with the id {user}"
+        log(OperatorCommand(request["command"], "configuration", user))
+        if request["command"] == CANCEL_SCHEDULE:
+            found = await self._configuration.ask(CancelSchedule(origin), seconds=self._seconds)
+            return {"cancelled": found is not None}
+        when = ReloadTime(request.get("time"), request.get("height"))
+        scheduled = await self._configuration.ask(ScheduleReload(when, origin), seconds=self._seconds)
+        return {"changes": [attrs.asdict(one) for one in scheduled.changes]}
 
     async def _changes(self, command: str, user: int) -> Sequence[OptionChange]:
         """Compare or reload. Raises `ConfigRefused`, or `NotAnswered`."""
@@ -185,8 +215,8 @@ async def _read_line(stream: trio.SocketStream) -> bytes:
     raise ControlRefused("too_slow", f"the request was not complete within {REQUEST_SECONDS:g} s")
 
 
-def _parse(line: bytes) -> dict[str, str]:
-    """Decode a request. It has a `command`, and a `name` if the command is about a child.
+def _parse(line: bytes) -> dict[str, Any]:
+    """Decode a request. It has a `command`, a `name` if the command is about a child, and the time of a schedule.
 
     Raises `ControlRefused` if the line is no such request.
     """
@@ -201,8 +231,12 @@ def _parse(line: bytes) -> dict[str, str]:
     command, name = fields.get("command"), fields.get("name")
     if len(fields) == 2 and isinstance(name, str) and command in ("restart", "suspend", "resume"):
         return {"command": cast("str", command), "name": name}
+    when = fields.get("time", fields.get("height"))
+    if command == SCHEDULE_CONFIG and len(fields) == 2 and type(when) is int and 0 <= when <= MAX_TIME:
+        return {**fields}
     words = (
-        'a request is {"command": "list"}, "accept_clock", "compare_config" or "reload_config", or restart, '
-        'suspend or resume with the "name" of a child'
+        'a request is {"command": "list"}, "accept_clock", "compare_config", "reload_config" or '
+        '"cancel_schedule", schedule_config with a "time" in Unix seconds or a "height", or restart, suspend or '
+        'resume with the "name" of a child'
     )
     raise ControlRefused("malformed", words)

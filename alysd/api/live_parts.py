@@ -1,11 +1,26 @@
 """The parts of the node whose options can change while it runs (`workflows.config_reload.LivePart`)."""
 
+from typing import Any
+
 import attrs
 import trio
 
 from alysd.api.console_log import ProcessLog
+from alysd.api.http.server import listen
 from alysd.api.http.site import HostNames
+from alysd.api.system_handle import SystemHandle
+from alysd.config.addresses import ListenAddress
 from alysd.config.model import AlysConfig
+from alysd.errors import AddressInUse, ConfigRefused
+from alysd.integrations.payment_signing import RecordedSigner
+from alysd.nurseries import State
+from alysd.types.hashes import EvmAddress
+from alysd.types.latest import Latest
+
+READ_AT_USE = frozenset({"reload.watch", "reload.trial_seconds"})
+"""The live options that have no part, because their only reader looks them up in the configuration in force."""
+
+_LOOK_SECONDS = 0.02
 
 
 @attrs.frozen
@@ -14,6 +29,7 @@ class LiveLog:
 
     log: ProcessLog
     keys: frozenset[str] = frozenset({"logging.level", "logging.format"})
+    children: frozenset[str] = frozenset({"event logger"})
 
     async def apply(self, config: AlysConfig) -> None:
         """Write the next line with the new level and format."""
@@ -27,8 +43,83 @@ class LiveHosts:
 
     names: HostNames
     keys: frozenset[str] = frozenset({"api.allowed_hosts"})
+    children: frozenset[str] = frozenset({"alys server", "ethereum server", "operator server"})
 
     async def apply(self, config: AlysConfig) -> None:
         """Allow the new names from the next request on."""
         self.names.use(config.api.allowed_hosts)
         await trio.lowlevel.checkpoint()
+
+
+@attrs.frozen
+class LiveMiner:
+    """The address that is paid for blocks that this node lets mine."""
+
+    recipient: Latest[EvmAddress | None]
+    keys: frozenset[str] = frozenset({"mining.fee_recipient"})
+    children: frozenset[str] = frozenset({"internal miner"})
+
+    async def apply(self, config: AlysConfig) -> None:
+        """Offer the next work with the new address."""
+        self.recipient.value = config.mining.fee_recipient
+        await trio.lowlevel.checkpoint()
+
+
+@attrs.frozen
+class LiveLimit:
+    """The limit of the payments that this member signs in an hour; `signer` has its key, None if it has none."""
+
+    signer: RecordedSigner | None
+    keys: frozenset[str] = frozenset({"peg.hourly_limit_sat"})
+    children: frozenset[str] = frozenset({"federation"})
+
+    async def apply(self, config: AlysConfig) -> None:
+        """Judge the next payment by the new limit."""
+        if self.signer is not None:
+            self.signer.use_limit(config.peg.hourly_limit_sat)
+        await trio.lowlevel.checkpoint()
+
+
+@attrs.frozen
+class LiveAddress:
+    """The address of one server, which a restart of its child `server` changes. `used` is the one in use."""
+
+    key: str
+    server: str
+    used: Latest[ListenAddress]
+    running: SystemHandle
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The only option."""
+        return frozenset({self.key})
+
+    @property
+    def children(self) -> frozenset[str]:
+        """The only child."""
+        return frozenset({self.server})
+
+    async def apply(self, config: AlysConfig) -> None:
+        """Let the server listen at the new address. Raises `ConfigRefused` if that address cannot be used."""
+        section, _, name = self.key.partition(".")
+        address: Any = getattr(getattr(config, section), name)
+        if address == self.used.value:
+            await trio.lowlevel.checkpoint()
+            return
+        system = self.running.up()
+        child = next((one for one in system.snapshot().walk() if one.name == self.server), None)
+        if child is None:  # the execution client has another server than the embedded engine
+            self.used.value = address
+            return
+        try:
+            for listener in await listen(address.host, address.port):
+                await listener.aclose()
+        except (AddressInUse, OSError) as error:
+            raise ConfigRefused(f"{address} cannot be used: {error}") from None
+        self.used.value = address
+        await system.restart(self.server)
+        while True:
+            child = next(one for one in system.snapshot().walk() if one.name == self.server)
+            if child.state is State.RUNNING:
+                return
+            await trio.sleep(_LOOK_SECONDS)

@@ -14,7 +14,7 @@ from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext
-from alysd.types.configuration import Reload
+from alysd.types.configuration import Reload, ScheduledReload
 from alysd.types.evidence import Evidence
 from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import Role
@@ -85,6 +85,8 @@ class NodeReport:
     guard: SignedSlot | None = None
     clients: tuple[ExecutionClientStatus, ...] = ()
     reload: Reload | None = None
+    trial_left: float | None = None
+    scheduled: ScheduledReload | None = None
 
     def health(self) -> NodeHealth:
         """The node's health. Unhealthy means that it makes no blocks, degraded that something else is wrong."""
@@ -208,7 +210,8 @@ class NodeReport:
             "execution": [attrs.asdict(one) for one in self.clients] or None,
             "evidence_against": sorted({index for one in self.evidence for index in one.offenders}),
             "federation": None if self.federation is None else _federation_json(self.federation),
-            "reload": None if self.reload is None else _reload_json(self.reload),
+            "reload": None if self.reload is None else _reload_json(self.reload, self.trial_left),
+            "scheduled_reload": None if self.scheduled is None else _scheduled_json(self.scheduled),
             "counts": None if self.counts is None else attrs.asdict(self.counts),
             "tree": tree_json(self.tree, self.time - trio.current_time()),
         }
@@ -250,7 +253,16 @@ def _peg_json(health: PegHealth) -> dict[str, Any]:
     return {"halted": bool(health.lost), "lost": lost, "doubt": health.doubt}
 
 
-def _reload_json(reload: Reload) -> dict[str, Any]:
+def _scheduled_json(scheduled: ScheduledReload) -> dict[str, Any]:
+    return {
+        "time": scheduled.when.at,
+        "height": scheduled.when.height,
+        "origin": scheduled.origin,
+        "options": [one.key for one in scheduled.changes if one.live],
+    }
+
+
+def _reload_json(reload: Reload, trial_left: float | None) -> dict[str, Any]:
     return {
         "outcome": reload.outcome,
         "time": reload.at,
@@ -258,6 +270,7 @@ def _reload_json(reload: Reload) -> dict[str, Any]:
         "applied": [one.key for one in reload.applied],
         "needs_restart": [one.key for one in reload.waiting],
         "reason": reload.reason or None,
+        "trial_seconds_left": trial_left,
     }
 
 

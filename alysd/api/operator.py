@@ -107,7 +107,7 @@ class OperatorPages:
 
     async def health_page(self, _request: Request) -> Response:
         """Answer 200 for a healthy or degraded node, 503 for an unhealthy one; the body has the reasons."""
-        health = (await self._report()).health()
+        health = (await self.report()).health()
         return json_response(
             {"status": health.status, "role": self.role, "reasons": health.reasons}, health.http_status
         )
@@ -121,17 +121,18 @@ class OperatorPages:
 
     async def ready_page(self, _request: Request) -> Response:
         """Answer 200 while the node makes or follows blocks, and otherwise 503 with reasons."""
-        health = (await self._report()).health()
+        health = (await self.report()).health()
         starting = () if self.running.ready else ("the execution client does not follow the head yet",)
         ready = not starting and health.status != "unhealthy"
         return json_response({"ready": ready, "reasons": [*starting, *health.reasons]}, 200 if ready else 503)
 
     async def status_page(self, _request: Request) -> Response:
         """The data of `alysd status`; always 200, since the body has the health."""
-        report = (await self._report()).as_json()
+        report = (await self.report()).as_json()
         return Response(json.dumps(report, indent=1).encode())
 
-    async def _report(self) -> NodeReport:
+    async def report(self) -> NodeReport:
+        """Gather the report of the node, for which each actor is asked. Raises `NotNow` while the node starts."""
         tip = await _answer(self.reader.ask(ReadForkchoice(), seconds=self.timing.page_ask))
         counts = await _answer(self.metrics.ask(GetCounts(), seconds=self.timing.page_ask))
         evidence = await _answer(self._pieces())
@@ -165,6 +166,8 @@ class OperatorPages:
             self._guard,
             clients or (),
             None if self.configuration is None else self.configuration.last,
+            None if self.configuration is None else self.configuration.trial_left,
+            None if self.configuration is None else self.configuration.scheduled,
         )
 
     @property

@@ -1,23 +1,22 @@
 """The child of the tree that reloads the configuration, and the signal that asks it to."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Protocol, Self
+from typing import Protocol
 
 import attrs
 
-from alysd.actors.configuration import ConfigurationActor
-from alysd.api.console_log import ProcessLog
-from alysd.api.http.site import HostNames
-from alysd.api.live_parts import LiveHosts, LiveLog
+from alysd.actors.configuration import ConfigurationActor, ReloadHistory, ReloadReports
 from alysd.api.system_handle import SystemHandle
-from alysd.config.model import AlysConfig
+from alysd.config.config_source import ConfigSource
 from alysd.messages.configuration import Configuration, ReloadSignalled
 from alysd.messages.events import ReloadEnded
 from alysd.nurseries import Address, ChildSpec, ExponentialBackoff, NotAnswered, Priority, actor
 from alysd.ports import Clock
 from alysd.timing import Timing
-from alysd.workflows.config_reload import ConfigMemory, ConfigReload
+from alysd.types.units import Height
+from alysd.workflows.config_reload import ConfigMemory, ConfigReload, LivePart
+from alysd.workflows.config_trial import NodeView
 
 
 class ReloadManager(Protocol):
@@ -32,43 +31,45 @@ class ReloadManager(Protocol):
         ...
 
 
+class WatchedNode(NodeView, Protocol):
+    """The running node, as reloads see it: `alysd.api.node_view.RunningNode`."""
+
+    async def head(self) -> Height | None:
+        """Return the height of the head; None if it is not known."""
+        ...
+
+
 @attrs.frozen
 class Reloading:
-    """The configuration in force, the parts of the node that can change it, and its actor's address."""
+    """The configuration in force, its source, and the parts of the node that can change it."""
 
     memory: ConfigMemory
-    names: HostNames
-    reload: ConfigReload
-    address: Address[Configuration]
+    source: ConfigSource
+    parts: Sequence[LivePart]
+    view: WatchedNode
+    history: ReloadHistory
+    clock: Clock
     timing: Timing
 
-    @classmethod
-    def of(
-        cls,
-        address: Address[Configuration],
-        config: AlysConfig,
-        process_log: ProcessLog,
-        load: Callable[[], AlysConfig],
-        clock: Clock,
-        timing: Timing,
-    ) -> Self:
-        """Return those of a node that starts with `config`. `load` reads and validates it again."""
-        memory, names = ConfigMemory(config), HostNames(config.api.allowed_hosts)
-        parts = [LiveLog(process_log), LiveHosts(names)]
-        return cls(memory, names, ConfigReload(memory, load, parts, clock, timing), address, timing)
-
     def child(
-        self, publish: Callable[[ReloadEnded], object], manager: ReloadManager, running: SystemHandle
+        self,
+        address: Address[Configuration],
+        publish: Callable[[ReloadEnded], object],
+        manager: ReloadManager,
+        running: SystemHandle,
     ) -> ChildSpec:
         """Return the actor that changes options of the running node."""
+        head: Callable[[], Awaitable[Height | None]] = self.view.head
+        reload = ConfigReload(self.memory, self.source.load, self.parts, self.view, self.clock, self.timing)
 
         def announce(begins: bool) -> None:
             if running.ready:  # else the service manager would take the end of the reload for that of the start
                 (manager.reloading if begins else manager.ready)()
 
+        reports = ReloadReports(publish, announce, self.history)
         return actor(
-            self.address,
-            lambda: ConfigurationActor(self.memory, self.reload, publish, announce, self.timing),
+            address,
+            lambda: ConfigurationActor(self.memory, reload, self.source, head, reports, self.timing),
             restart=ExponentialBackoff(),
             priority=Priority.BACKGROUND,
         )

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from functools import partial
 
+import attrs
 import trio
 
 from alysd.api.alys_rpc import CODES
@@ -12,15 +13,30 @@ from alysd.api.jsonrpc import Dispatcher, Method, rpc_route
 from alysd.api.operator import OperatorPages
 from alysd.config.addresses import ListenAddress
 from alysd.config.model import ApiConfig
+from alysd.errors import AddressInUse
 from alysd.messages.metrics import PortCounts
 from alysd.nurseries import ChildSpec, Priority, task
 from alysd.timing import Timing
+from alysd.types.latest import Latest
 
 Serve = Callable[[Sequence[trio.SocketListener]], Awaitable[None]]
 """A server: serves connections of the listeners until it is cancelled."""
 
 ServeEthereum = Callable[[Sequence[trio.SocketListener], Container[str], PortCounts], Awaitable[None]]
 """The server of an embedded engine. Its arguments are listeners, the allowed host names, and the port's counts."""
+
+
+@attrs.frozen
+class ServerAddresses:
+    """The addresses of the servers that a reload can move. A server reads its own whenever it starts."""
+
+    alys: Latest[ListenAddress]
+    ethereum: Latest[ListenAddress]
+
+    @classmethod
+    def of(cls, config: ApiConfig) -> "ServerAddresses":
+        """The addresses at the start of a node."""
+        return cls(Latest(config.address), Latest(config.ethereum_address))
 
 
 def server_tasks(
@@ -30,8 +46,9 @@ def server_tasks(
     ethereum: ServeEthereum | None,
     timing: Timing,
     names: Container[str],
+    addresses: ServerAddresses,
 ) -> list[ChildSpec]:
-    """Return one task per port, which clients may call by `names`.
+    """Return one task per port of `addresses`, which clients may call by `names`.
 
     `methods` are those of Alys's JSON-RPC. The JSON-RPC and the operator's pages have one port, or two if the
     configuration has an operator address. `ethereum` serves the RPC of an embedded engine on a further port; it is
@@ -43,22 +60,33 @@ def server_tasks(
         routes |= pages.routes()
     else:
         serve_pages = partial(serve, Site(pages.routes(), names=names), counts=pages.port("operator"))
-        tasks.append(_server("operator server", config.operator_address, serve_pages, timing))
+        tasks.append(_server("operator server", Latest(config.operator_address), serve_pages, timing))
     serve_methods = partial(serve, Site(routes, names=names), counts=pages.port("alys"))
-    tasks.append(_server("alys server", config.address, serve_methods, timing))
+    tasks.append(_server("alys server", addresses.alys, serve_methods, timing))
     if ethereum is not None:
         counts = pages.port("ethereum")
         tasks.append(
-            _server("ethereum server", config.ethereum_address, lambda on: ethereum(on, names, counts), timing)
+            _server("ethereum server", addresses.ethereum, lambda on: ethereum(on, names, counts), timing)
         )
     return tasks
 
 
-def _server(name: str, address: ListenAddress, serve_on: Serve, timing: Timing) -> ChildSpec:
-    run = partial(_on, address, serve_on)
+def _server(name: str, address: Latest[ListenAddress], serve_on: Serve, timing: Timing) -> ChildSpec:
+    run = partial(_on, address, address.value, serve_on)
     return task(name, run, priority=Priority.NORMAL, stop_seconds=timing.server_stop)
 
 
-async def _on(address: ListenAddress, serve_on: Serve) -> None:
-    """Bind `address` and serve on it. Raises `AddressInUse`, which the operator has to resolve."""
-    await serve_on(await listen(address.host, address.port))
+async def _on(address: Latest[ListenAddress], first: ListenAddress, serve_on: Serve) -> None:
+    """Bind `address` and serve on it. `first` is that of the node's start.
+
+    Raises `AddressInUse`, which the operator has to resolve and which stops the node. Another address than the
+    first comes from a reload, so that its failure is only one of this server, and ends the trial of the reload.
+    """
+    now = address.value
+    try:
+        listeners = await listen(now.host, now.port)
+    except AddressInUse as error:
+        if now == first:
+            raise
+        raise OSError(str(error)) from error
+    await serve_on(listeners)

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def ask(path: "Path", request: dict[str, str], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+def ask(path: "Path", request: dict[str, Any], seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
     """Send a request to the control socket at `path`. Raises `UserError` if no valid answer comes in `seconds`."""
     import json
     import socket

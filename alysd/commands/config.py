@@ -1,63 +1,124 @@
-"""`alysd config`: shows and applies changes of a running node's configuration; prints its schema."""
+"""`alysd config`: shows, applies and schedules changes of a running node's configuration; prints its schema."""
 
 import argparse
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from alysd.commands.actors import ask
 from alysd.commands.configuration import add_configuration_arguments
 from alysd.commands.output import say
 
-ANSWER_SECONDS = 40.0
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from alysd.types.configuration import Reload
+
+ANSWER_SECONDS = 45.0
 """Deadline of an answer, above `Timing.config_reload`, the node's own deadline."""
+
+ACTIONS = (
+    ("diff", "show what has changed in the files since the node read them"),
+    ("reload", "apply the changes that need no restart to the running node"),
+    ("schedule", "apply these changes at a later time, or from a block height on"),
+    ("history", "show the last reloads, also those before the node's last start"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the actions. Those for a running node have the options that name its configuration."""
+    """Add the actions. Those for a node have the options that name its configuration."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for action, purpose in (
-        ("diff", "show what has changed in the files since the node read them"),
-        ("reload", "apply the changes that need no restart to the running node"),
-    ):
-        add_configuration_arguments(
-            actions.add_parser(action, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
-        )
+    for action, purpose in ACTIONS:
+        words = f"{purpose[0].upper()}{purpose[1:]}."
+        one = actions.add_parser(action, help=purpose, description=words)
+        add_configuration_arguments(one)
+        if action == "schedule":
+            when = one.add_mutually_exclusive_group(required=True)
+            when.add_argument(
+                "--at",
+                type=_time,
+                metavar="TIME",
+                help="the time, such as 2026-11-23T06:00Z; without an offset, it is local time",
+            )
+            when.add_argument(
+                "--height", type=int, metavar="N", help="the height of the first head to apply them at"
+            )
+            when.add_argument("--cancel", action="store_true", help="cancel the scheduled reload")
     words = "print the JSON Schema of a configuration file, for editors"
     actions.add_parser("schema", help=words, description=f"{words[0].upper()}{words[1:]}.")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the schema or the changes. Raises `UserError` if no node runs, or the node does not accept them."""
+    """Print the schema, the changes or the history.
+
+    Raises `UserError` if no node runs, or the node does not accept the changes.
+    """
     if args.action == "schema":
         return _print_schema()
     import os
 
-    from alysd.api.control import COMPARE_CONFIG, RELOAD_CONFIG
     from alysd.config.load import load_config
+
+    storage = load_config(args.config, environment=os.environ, overrides=args.overrides).storage
+    if args.action == "history":
+        return _print_history(storage.path)
+    from alysd.api.control import CANCEL_SCHEDULE, COMPARE_CONFIG, RELOAD_CONFIG, SCHEDULE_CONFIG
     from alysd.errors import UserError
 
-    path = load_config(args.config, environment=os.environ, overrides=args.overrides).storage.control_socket
-    reload = args.action == "reload"
-    answer = ask(path, {"command": RELOAD_CONFIG if reload else COMPARE_CONFIG}, ANSWER_SECONDS)
+    request: dict[str, Any] = {"command": RELOAD_CONFIG if args.action == "reload" else COMPARE_CONFIG}
+    if args.action == "schedule":
+        when = {"height": args.height} if args.at is None else {"time": args.at}
+        request = {"command": CANCEL_SCHEDULE} if args.cancel else {"command": SCHEDULE_CONFIG, **when}
+    answer = ask(storage.control_socket, request, ANSWER_SECONDS)
     if "error" in answer:
         raise UserError(str(answer.get("message")))
-    say(_changes_text(answer["changes"], reload=reload))
+    if args.action == "schedule" and args.cancel:
+        say("the scheduled reload is cancelled\n" if answer["cancelled"] else "no reload is scheduled\n")
+    else:
+        say(_changes_text(answer["changes"], args.action))
     return 0
 
 
-def _changes_text(changes: list[dict[str, Any]], *, reload: bool) -> str:
+def _time(text: str) -> int:
+    """Convert a time in ISO 8601 to Unix seconds. Raises `ValueError`."""
+    return int(datetime.fromisoformat(text).timestamp())
+
+
+def _changes_text(changes: list[dict[str, Any]], action: str) -> str:
     """Format the changes, one line each: those that are live, then those that need a restart."""
     if not changes:
         return "the node runs with the configuration of its files\n"
-    groups = (
-        (True, "applied" if reload else "`alysd config reload` applies"),
-        (False, "not applied, needs a restart" if reload else "needs a restart"),
-    )
+    live, rest = {
+        "diff": ("`alysd config reload` applies", "needs a restart"),
+        "reload": ("applied", "not applied, needs a restart"),
+        "schedule": ("will be applied", "will not be applied, needs a restart"),
+    }[action]
     text = ""
-    for live, words in groups:
-        found = [one for one in changes if one["live"] is live]
+    for is_live, words in ((True, live), (False, rest)):
+        found = [one for one in changes if one["live"] is is_live]
         text += f"{words}:\n" if found else ""
-        text += "".join(f"  {one['key']} = {one['old']} → {one['new']}\n" for one in found)
+        for one in found:
+            restarts = f" (restarts {one['restarts']})" if one["restarts"] else ""
+            text += f"  {one['key']} = {one['old']} → {one['new']}{restarts}\n"
     return text
+
+
+def _print_history(folder: "Path") -> int:
+    from alysd.integrations.reload_history import HISTORY_FILE, ReloadFile
+
+    reloads = ReloadFile(folder / HISTORY_FILE).read()
+    say("".join(map(_history_text, reloads)) or "the configuration was never reloaded\n")
+    return 0
+
+
+def _history_text(reload: "Reload") -> str:
+    """Format a reload: its time, end and origin, and below them the reason and the changes."""
+    from alysd.wire.plain_text import plain
+
+    when = f"{datetime.fromtimestamp(reload.at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    lines = [f"{when}  {reload.outcome.replace('_', ' ')}  ({reload.origin})"]
+    lines += [f"  {line}" for line in reload.reason.splitlines()]
+    lines += [f"  {one}" if one.live else f"  {one} (needs a restart)" for one in reload.changes]
+    return "".join(f"{plain(line)}\n" for line in lines)
 
 
 def _print_schema() -> int:

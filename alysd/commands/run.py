@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
         import trio
 
         from alysd.api.console_log import console_log
+        from alysd.config.config_source import ConfigSource
         from alysd.errors import AlysError, handling, user_error_in
         from alysd.integrations.backup_manifest import use_backup
         from alysd.integrations.data_folder import DataFolder
@@ -53,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
                 with _uncollected():
                     from alysd.running import run_node
 
-                trio.run(run_node, valid, begun, process_log, early, lambda: load_configuration(args).config)
+                source = ConfigSource(lambda: load_configuration(args).config, args.config)
+                trio.run(run_node, valid, begun, process_log, early, source)
         except (SystemFailed, AlysError) as failure:
             if user_error := user_error_in(failure):
                 raise user_error from None

@@ -1,7 +1,7 @@
 """Formats a node's status as text: one line about the chain, the reasons for bad health, and the tree."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 Report = Mapping[str, Any]
@@ -24,6 +24,7 @@ def draw_status(report: Report, *, now: float) -> str:
         numbers = ", ".join(map(str, against))
         lines.append(f"  broke the approval rule: authority {numbers}; getevidence shows the proof")
     lines += _reload(report.get("reload"))
+    lines += _scheduled(report.get("scheduled_reload"))
     lines += _slots(report.get("federation"))
     lines += draw_tree(report["tree"], now)
     return "\n".join(lines) + "\n"
@@ -36,8 +37,23 @@ def _reload(reload: Report | None) -> list[str]:
     if reload["reason"] is not None:
         words = "rolled back" if reload["outcome"] == "rolled_back" else "refused"
         return [f"  the last reload of the configuration was {words}: {reload['reason']}"]
-    waiting = ", ".join(reload["needs_restart"])
-    return [f"  changed in the configuration, but needs a restart: {waiting}"] if waiting else []
+    waiting, left = ", ".join(reload["needs_restart"]), reload.get("trial_seconds_left")
+    lines = [f"  changed in the configuration, but needs a restart: {waiting}"] if waiting else []
+    if left is not None:
+        lines.append(f"  the configuration is on trial for another {duration(left)}")
+    return lines
+
+
+def _scheduled(scheduled: Report | None) -> list[str]:
+    if scheduled is None:
+        return []
+    when = f"height {scheduled['height']}" if scheduled["time"] is None else moment(scheduled["time"])
+    return [f"  a reload is scheduled for {when}: {', '.join(scheduled['options'])}"]
+
+
+def moment(seconds: float) -> str:
+    """Format a Unix time: `2026-11-23 01:28:00 UTC`."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def draw_tree(tree: Report, now: float) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any, cast
 import attrs
 
 from alysd.config.model import SECTIONS, AlysConfig, all_options
-from alysd.config.options import Applies, ConfigOption
+from alysd.config.options import ConfigOption
 from alysd.config.problems import shown
 from alysd.config.show import plain_value
 from alysd.types.configuration import OptionChange
@@ -15,7 +15,7 @@ from alysd.types.configuration import OptionChange
 def changed_options(old: AlysConfig, new: AlysConfig) -> tuple[OptionChange, ...]:
     """Return the options whose values differ, in the order of the documentation."""
     return tuple(
-        OptionChange(one.key, *_texts(one, _value(old, one), _value(new, one)), one.applies is Applies.LIVE)
+        OptionChange(one.key, *_texts(one, _value(old, one), _value(new, one)), one.live, one.restarts)
         for one in all_options()
         if _value(old, one) != _value(new, one)
     )
@@ -23,7 +23,7 @@ def changed_options(old: AlysConfig, new: AlysConfig) -> tuple[OptionChange, ...
 
 def with_live_options(old: AlysConfig, new: AlysConfig) -> AlysConfig:
     """Return `old` with the values that `new` has for the live options."""
-    live = [one for one in all_options() if one.applies is Applies.LIVE]
+    live = [one for one in all_options() if one.live]
     sections: dict[str, Any] = {}
     for name in SECTIONS:
         values = {one.name: _value(new, one) for one in live if one.section == name}

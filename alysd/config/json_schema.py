@@ -72,5 +72,5 @@ def _option(one: ConfigOption) -> dict[str, Any]:
     if one.default is not attrs.NOTHING and one.default is not None:
         schema["default"] = str(one.default) if isinstance(one.default, Path) else plain_value(one.default)
     unit = f" Unit: {one.unit}." if one.unit else ""
-    schema["description"] = f"{one.about[0].upper()}{one.about[1:]}.{unit} A change: {one.applies.value}."
+    schema["description"] = f"{one.about[0].upper()}{one.about[1:]}.{unit} A change: {one.effect}."
     return schema

@@ -92,11 +92,12 @@ class ApiConfig:
     """The addresses of the node's servers, and the names by which clients may call them."""
 
     address: ListenAddress = attrs.field(
-        default=ListenAddress("127.0.0.1", 3000), metadata=option("JSON-RPC of Alys (docs/json-rpc.md)")
+        default=ListenAddress("127.0.0.1", 3000),
+        metadata=option("JSON-RPC of Alys (docs/json-rpc.md)", restarts="alys server"),
     )
     ethereum_address: ListenAddress = attrs.field(
         default=ListenAddress("127.0.0.1", 8545),
-        metadata=option("Ethereum RPC of the embedded engine, HTTP and WebSocket"),
+        metadata=option("Ethereum RPC of the embedded engine, HTTP and WebSocket", restarts="ethereum server"),
     )
     operator_address: ListenAddress | None = attrs.field(
         default=None,
@@ -227,6 +228,7 @@ class PegConfig:
             between(1, MAX_SAT),
             unit="satoshi",
             unset="no limit",
+            applies=Applies.LIVE,
         ),
     )
     signer: SignerAddress | None = attrs.field(
@@ -296,7 +298,8 @@ class MiningConfig:
         default=None,
         metadata=option(
             "the EVM address that receives the miner's fees of the internal miner and of `getauxblock` without "
-            "arguments; required by the internal miner"
+            "arguments; required by the internal miner",
+            applies=Applies.LIVE,
         ),
     )
 
@@ -312,6 +315,29 @@ class LoggingConfig:
         default="auto",
         metadata=option(
             '`"auto"`: text on a terminal, JSON lines otherwise. `NO_COLOR` is respected', applies=Applies.LIVE
+        ),
+    )
+
+
+@attrs.frozen
+class ReloadingConfig:
+    """The reloading of this configuration by the running node."""
+
+    watch: bool = attrs.field(
+        default=False,
+        metadata=option(
+            "reload the configuration when its file has changed, and has then stayed the same for a second",
+            applies=Applies.LIVE,
+        ),
+    )
+    trial_seconds: int = attrs.field(
+        default=30,
+        metadata=option(
+            "the length of the trial period after a reload: a failure of a part of the node with changed options, "
+            "or an unhealthy node, then leads back to the configuration before. 0: no trial",
+            between(0, 3600),
+            unit="seconds",
+            applies=Applies.LIVE,
         ),
     )
 
@@ -380,6 +406,7 @@ class AlysConfig:
     storage: StorageConfig = StorageConfig()
     mining: MiningConfig = MiningConfig()
     logging: LoggingConfig = LoggingConfig()
+    reload: ReloadingConfig = ReloadingConfig()
     tracing: TracingConfig = TracingConfig()
     development: DevelopmentConfig = DevelopmentConfig()
 

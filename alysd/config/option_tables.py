@@ -51,8 +51,7 @@ def with_tables(page: str) -> str:
 def option_table(options: Sequence[ConfigOption]) -> str:
     """Return a table in Markdown with one row per option."""
     rows = (
-        f"| `{one.key}` | {_default(one)} | {allowed(one)} | {one.applies.value} | {one.about} |\n"
-        for one in options
+        f"| `{one.key}` | {_default(one)} | {allowed(one)} | {one.effect} | {one.about} |\n" for one in options
     )
     return HEADER + "".join(rows)
 

@@ -24,6 +24,7 @@ class Applies(Enum):
     """The condition under which a change of an option takes effect in a running node."""
 
     LIVE = "live"
+    CHILD = "restarts"
     RESTART = "needs a restart"
 
 
@@ -34,14 +35,16 @@ def option(
     unit: str = "",
     unset: str = "not set",
     applies: Applies = Applies.RESTART,
+    restarts: str = "",
 ) -> Mapping[str, Any]:
     """Return the metadata of an option.
 
     `about` is its meaning, in Markdown of one line. `more` is `between(…)`, `INPUT_FILE` or `LATER_FILE`. `unit`
     is the unit of a number, in the plural. `unset` describes, in Markdown, the node's behaviour if the default is
-    None or an empty list.
+    None or an empty list. A reload applies a change by restarting the child `restarts` of the tree, if given.
     """
-    return {**more, "about": about, "unit": unit, "unset": unset, "applies": applies}
+    applies = Applies.CHILD if restarts else applies
+    return {**more, "about": about, "unit": unit, "unset": unset, "applies": applies, "restarts": restarts}
 
 
 @attrs.frozen
@@ -59,7 +62,18 @@ class ConfigOption:
     unset: str
     bounds: tuple[int, int] | None
     applies: Applies
+    restarts: str
     is_file: bool
+
+    @property
+    def live(self) -> bool:
+        """Whether a reload applies a change, with a restart of one child or without."""
+        return self.applies is not Applies.RESTART
+
+    @property
+    def effect(self) -> str:
+        """The effect of a change, in words for the documentation."""
+        return f"restarts *{self.restarts}*" if self.restarts else self.applies.value
 
     @property
     def section(self) -> str:
@@ -77,5 +91,5 @@ class ConfigOption:
         known = field.metadata
         return cls(
             key, field.type, field.default, known["about"], known["unit"], known["unset"], known.get("between"),
-            known["applies"], bool(known.keys() & {"input_file", "later_file"}),
+            known["applies"], known["restarts"], bool(known.keys() & {"input_file", "later_file"}),
         )  # fmt: skip

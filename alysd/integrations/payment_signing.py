@@ -55,6 +55,10 @@ class RecordedSigner:
         """The member's Bitcoin key."""
         return self._key
 
+    def use_limit(self, limit: Sat | None) -> None:
+        """Sign the next payments within this hourly limit; None for no limit."""
+        self._hourly_limit = limit
+
     async def sign(self, payment: Payment, txid: BitcoinHash) -> PegSignature:
         """Record and sign the version `txid` of a payment. Takes 5 ms, and 0.1 ms per input, in a worker thread.
 
@@ -92,8 +96,9 @@ class RecordedSigner:
             )
         if self._record.has(txid):
             return
-        if self._hourly_limit is not None:
-            self._check_limit(txid, digest, amount, self._hourly_limit, now)
+        limit = self._hourly_limit  # a reload may change it meanwhile: this is a thread
+        if limit is not None:
+            self._check_limit(txid, digest, amount, limit, now)
         self._record.add(SignedPayment(txid, digest, now, amount, outputs))
 
     def _digest(self, payment: Payment) -> bytes:

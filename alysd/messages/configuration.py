@@ -3,7 +3,7 @@
 import attrs
 
 from alysd.nurseries import Ask, Tell
-from alysd.types.configuration import OptionChange, Reload
+from alysd.types.configuration import OptionChange, Reload, ReloadTime, ScheduledReload
 
 
 class Configuration:
@@ -29,6 +29,24 @@ class ReloadConfig(Ask[Configuration, Reload]):
 
 
 @attrs.frozen
+class ScheduleReload(Ask[Configuration, ScheduledReload]):
+    """Read the configuration's files, and apply exactly their present changes at `when`.
+
+    Raises `ConfigRefused` if they are invalid or have no live changes, or the time has passed.
+    """
+
+    when: ReloadTime
+    origin: str
+
+
+@attrs.frozen
+class CancelSchedule(Ask[Configuration, ScheduledReload | None]):
+    """Cancel the scheduled reload, and return it; None if there is none. `origin` is for the log."""
+
+    origin: str
+
+
+@attrs.frozen
 class ReloadSignalled(Tell[Configuration]):
     """As `ReloadConfig`, for the service manager, which learns only the end of the reload."""
 
@@ -36,3 +54,8 @@ class ReloadSignalled(Tell[Configuration]):
 @attrs.frozen
 class RestoreConfig(Tell[Configuration]):
     """Try again to go back to the old options. The actor sends it to itself."""
+
+
+@attrs.frozen
+class WatchConfig(Tell[Configuration]):
+    """Look whether the file has changed, a scheduled reload is due, or a trial has an end. Sent to itself."""

@@ -2,7 +2,7 @@
 
 The whole new configuration is validated first. Of its changes, those of live options are applied, and the others
 are named: they wait for a restart. The options in force are always the live options of one valid configuration
-together with the other options of the start.
+together with the other options of the start. A trial follows (`config_trial`), in which a failure rolls back too.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,20 +19,31 @@ from alysd.errors import AlysError, ConfigRefused, Refused
 from alysd.nurseries import NotAnswered
 from alysd.ports import Clock
 from alysd.timing import Timing
-from alysd.types.configuration import OptionChange, Reload, ReloadOutcome
+from alysd.types.configuration import OptionChange, Reload, ReloadOutcome, ReloadTime, ScheduledReload
+from alysd.types.units import Height
+from alysd.workflows.config_trial import NodeView, Trial
 
 
 class LivePart(Protocol):
-    """A part of the node whose options can change while it runs. `keys` are these options."""
+    """A part of the node whose options can change while it runs.
+
+    `keys` are these options, `children` the children of the tree that use them.
+    """
 
     @property
     def keys(self) -> frozenset[str]:
         """The keys of its options, such as `logging.level`."""
         ...
 
+    @property
+    def children(self) -> frozenset[str]:
+        """The names of the children that use these options; a failure of one ends a trial of a change."""
+        ...
+
     async def apply(self, config: AlysConfig) -> None:
         """Use the options of `config` from now on, and return once they are in use.
 
+        Options that are in use already change nothing.
         Raises `Refused` if that is impossible, or `NotAnswered`.
         """
         ...
@@ -40,15 +51,22 @@ class LivePart(Protocol):
 
 @attrs.define
 class ConfigMemory:
-    """The configuration in force, and the last reload. It outlives restarts of the configuration actor.
+    """The configuration in force, its trial, the last reload and the next scheduled one.
 
-    While `unsettled`, some parts may have options other than those of `in_force`: a reload is being applied, or
-    could not be rolled back.
+    It outlives restarts of the configuration actor. While `unsettled`, some parts may have options other than
+    those of `in_force`: a reload is being applied, or could not be rolled back.
     """
 
     in_force: AlysConfig
     last: Reload | None = None
     unsettled: bool = False
+    trial: Trial | None = None
+    scheduled: ScheduledReload | None = None
+
+    @property
+    def trial_left(self) -> float | None:
+        """The seconds until the trial of the configuration in force ends; None without a trial."""
+        return None if self.trial is None else max(0.0, self.trial.until - trio.current_time())
 
 
 class ConfigReload:
@@ -62,12 +80,14 @@ class ConfigReload:
         memory: ConfigMemory,
         load: Callable[[], AlysConfig],
         parts: Sequence[LivePart],
+        view: NodeView,
         clock: Clock,
         timing: Timing,
     ) -> None:
         self._memory = memory
         self._load = load
         self._parts = parts
+        self._view = view
         self._clock = clock
         self._timing = timing
         # A thread that does not return, because a file is on a disk that hangs, keeps its place: there is one.
@@ -77,23 +97,66 @@ class ConfigReload:
         """Return the differences of the files from the configuration in force. Raises `ConfigRefused`."""
         return changed_options(self._memory.in_force, await self._read())
 
-    async def run(self, origin: str) -> Reload:
-        """Reload. The end is kept in the memory, also if it is not accepted."""
+    async def schedule(self, when: ReloadTime, head: Height | None, origin: str) -> ScheduledReload:
+        """Keep the changes of the files for `when`, in place of an earlier schedule. `head` is that of the node.
+
+        Raises `ConfigRefused` if the files are invalid or change no live option, and for a time in the past.
+        """
+        if when.reached(self._clock.time(), head):
+            now = f"the height is {head}" if when.at is None else f"it is {self._clock.time():.0f} (Unix time)"
+            raise ConfigRefused(f"{now} already: use `alysd config reload`")
+        changes = await self.compare()
+        if not any(one.live for one in changes):
+            raise ConfigRefused("the files have no change that a reload applies: nothing is scheduled")
+        self._memory.scheduled = ScheduledReload(when, changes, origin)
+        return self._memory.scheduled
+
+    def is_due(self, head: Height | None) -> bool:
+        """Return whether the time of the scheduled reload has come."""
+        scheduled = self._memory.scheduled
+        return scheduled is not None and scheduled.when.reached(self._clock.time(), head)
+
+    async def run(self, origin: str, expected: Sequence[OptionChange] | None = None) -> Reload:
+        """Reload. The end is kept in the memory, also if it is not accepted.
+
+        Changes other than those `expected` are refused.
+        """
         changes: tuple[OptionChange, ...] = ()
         outcome, reason = await self._settle()
         if not reason:
             try:
                 new = await self._read()
                 changes = changed_options(self._memory.in_force, new)
-                outcome, reason = await self._apply(new, changes)
+                if expected is not None and changes != tuple(expected):
+                    words = "files or options in force have changed since the reload was scheduled"
+                    raise ConfigRefused(f"{words}: schedule it again")
+                outcome, reason = await self._apply(new, changes, origin)
             except ConfigRefused as error:
                 outcome, reason = "refused", str(error)
         self._memory.last = Reload(outcome, changes, reason, origin, self._clock.time())
         return self._memory.last
 
+    async def judge(self) -> Reload | None:
+        """Judge the trial of the configuration in force. A failure rolls it back, which is returned."""
+        memory, trial = self._memory, self._memory.trial
+        if trial is None:
+            return None
+        reason = ""
+        with trio.move_on_after(self._timing.config_apply):  # no answer is no judgement
+            reason = await trial.problem(self._view)
+        if reason:
+            memory.in_force, memory.trial, memory.unsettled = trial.base, None, True
+            undone = await self.restore()
+            reason += f"; the roll-back failed, and is tried again: {undone}" if undone else ""
+            memory.last = Reload("rolled_back", trial.changes, reason, trial.origin, self._clock.time())
+            return memory.last
+        if trio.current_time() >= trial.until:
+            memory.trial = None
+        return None
+
     async def restore(self) -> str:
-        """Give all parts the options in force. Returns the problem of a part that does not take them, or ""."""
-        problem = await self._give(self._memory.in_force, self._parts)
+        """Give all parts the options in force. Returns the problems of parts that do not take them, or ""."""
+        problem = await self._give_back(self._parts)
         self._memory.unsettled = bool(problem)
         return problem
 
@@ -111,7 +174,9 @@ class ConfigReload:
         seconds = self._timing.config_read
         raise ConfigRefused(f"the configuration could not be read within {seconds:g} s: check the disk")
 
-    async def _apply(self, new: AlysConfig, changes: Sequence[OptionChange]) -> tuple[ReloadOutcome, str]:
+    async def _apply(
+        self, new: AlysConfig, changes: tuple[OptionChange, ...], origin: str
+    ) -> tuple[ReloadOutcome, str]:
         memory = self._memory
         live = {one.key for one in changes if one.live}
         if not live:
@@ -120,27 +185,66 @@ class ConfigReload:
         if problems := cross_check(joined, {}, Source("without a restart")):
             raise ConfigRefused(str(InvalidConfig(problems)))
         parts = [part for part in self._parts if part.keys & live]
+        ill = memory.trial is None and await self._is_ill()
         memory.unsettled = True
         refusal = await self._give(joined, parts)
         if not refusal:
+            self._try_out(joined, parts, changes, origin, ill=ill)
             memory.in_force, memory.unsettled = joined, False
             return "applied", ""
-        undone = await self._give(memory.in_force, parts)
+        undone = await self._give_back(parts)
         memory.unsettled = bool(undone)
         if undone:
             refusal += f"; the roll-back failed too, and is tried again: {undone}"
         return "rolled_back", refusal
 
+    def _try_out(
+        self,
+        new: AlysConfig,
+        parts: Sequence[LivePart],
+        changes: tuple[OptionChange, ...],
+        origin: str,
+        *,
+        ill: bool,
+    ) -> None:
+        """Begin the trial of `new`, or add it to the running one. The last tried configuration needs none."""
+        memory, now = self._memory, trio.current_time()
+        children = frozenset(name for part in parts for name in part.children)
+        until = now + new.reload.trial_seconds
+        if new.reload.trial_seconds == 0 or (memory.trial is not None and new == memory.trial.base):
+            memory.trial = None
+        elif memory.trial is not None:
+            memory.trial = memory.trial.extended(children, until, changes, origin)
+        else:
+            memory.trial = Trial(memory.in_force, children, now, until, ill, changes, origin)
+
+    async def _is_ill(self) -> bool:
+        with trio.move_on_after(self._timing.config_apply):
+            return bool(await self._view.illness())
+        return True  # a node that does not say how it is cannot be judged by that
+
     async def _give(self, config: AlysConfig, parts: Sequence[LivePart]) -> str:
         """Apply `config` to `parts`. Returns the problem of the first part that does not take it, or ""."""
         deadline = trio.current_time() + self._timing.config_apply
         for part in parts:
-            keys = ", ".join(sorted(part.keys))
-            with trio.CancelScope(deadline=deadline) as scope:
-                try:
-                    await part.apply(config)
-                except (Refused, NotAnswered) as error:
-                    return f"{keys}: {error}"
-            if scope.cancelled_caught:
-                return f"{keys}: no answer within {self._timing.config_apply:g} s"
+            if problem := await self._offer(config, part, deadline):
+                return problem
         return ""
+
+    async def _give_back(self, parts: Sequence[LivePart]) -> str:
+        """Give the options in force to each of `parts`, also after one that does not take them."""
+        found: list[str] = []
+        for part in parts:
+            deadline = trio.current_time() + self._timing.config_apply
+            if problem := await self._offer(self._memory.in_force, part, deadline):
+                found.append(problem)
+        return "; ".join(found)
+
+    async def _offer(self, config: AlysConfig, part: LivePart, deadline: float) -> str:
+        keys = ", ".join(sorted(part.keys))
+        with trio.CancelScope(deadline=deadline) as scope:
+            try:
+                await part.apply(config)
+            except (Refused, NotAnswered) as error:
+                return f"{keys}: {error}"
+        return f"{keys}: no answer within {self._timing.config_apply:g} s" if scope.cancelled_caught else ""

@@ -17,6 +17,7 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import EvmAddress
+from alysd.types.latest import Latest
 from alysd.types.tables import Proof, Table
 
 HEADS_WAITING = 256
@@ -32,7 +33,7 @@ async def follow_finality(
     auxpow: Address[MergedMining],
     spec: ChainSpec,
     bus: Bus,
-    own_miner: EvmAddress | None,
+    own_miner: Latest[EvmAddress | None],
     timing: Timing,
 ) -> None:
     """Run the workflow, as a task of the tree. Never returns.
@@ -50,7 +51,7 @@ async def follow_finality(
             old, tip = tip, move.new
             if tip.finalized.hash != old.finalized.hash:
                 await auxpow.send(Finalized(tip))
-                _log_final(old, tip, await _proof_of(tip, chain, storage, seconds), own_miner)
+                _log_final(old, tip, await _proof_of(tip, chain, storage, seconds), own_miner.value)
             if work_overdue(tip.head, spec) and not work_overdue(old.head, spec):
                 _warn(tip.head, spec)
 

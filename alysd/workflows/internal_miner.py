@@ -19,6 +19,7 @@ from alysd.types.bitcoin import BlockTemplate, CommitmentPlace
 from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.hashes import BitcoinHash, EvmAddress
+from alysd.types.latest import Latest
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_block import ParentCandidate, build_candidate
 from alysd.workflows.nonce_search import ALL_NONCES, NonceSearch
@@ -41,7 +42,7 @@ class InternalMiner:
         chain: Address[Chain],
         auxpow: Address[MergedMining],
         spec: ChainSpec,
-        fee_recipient: EvmAddress,
+        fee_recipient: Latest[EvmAddress | None],
         clock: Clock,
         bus: Bus,
         timing: Timing,
@@ -68,9 +69,11 @@ class InternalMiner:
     async def _prove(self) -> None:
         """Find and submit one proof. If it is refused, the next attempt comes with the next head."""
         try:
-            if await self._auxpow.ask(GetQueuedWork(), seconds=self._timing.local_answer) is not None:
+            queued = await self._auxpow.ask(GetQueuedWork(), seconds=self._timing.local_answer)
+            recipient = self._fee_recipient.value
+            if recipient is None or queued is not None:
                 return
-            offer = await self._auxpow.ask(CreateWork(self._fee_recipient), seconds=self._timing.local_answer)
+            offer = await self._auxpow.ask(CreateWork(recipient), seconds=self._timing.local_answer)
             candidate, nonce = await self._search(offer)
             proof = SubmitWork(offer.work.aux_hash, candidate.auxpow(nonce))
             await self._auxpow.ask(proof, seconds=self._timing.local_answer)

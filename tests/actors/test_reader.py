@@ -25,6 +25,7 @@ from alysd.testing.interception import HandlerStalls
 from alysd.testing.node import SimulatedNode, open_simulated_node
 from alysd.testing.stand_in import RecordedAddress
 from alysd.types.hashes import BlockHash
+from alysd.types.latest import Latest
 from alysd.types.units import Height
 
 HAND = ChainHand.of(chain_spec())
@@ -64,7 +65,7 @@ async def test_it_answers_from_the_database_and_again_after_the_disk_failed(
 def clients(node: SimulatedNode) -> tuple[AlysRpc, OperatorPages]:
     """The JSON-RPC and the operator's pages of a simulated node."""
     resources, to, timing = node.resources, node.to, node.resources.timing
-    rpc = AlysRpc(to.reader, lambda: resources.store.commits, to.auxpow, resources.context, None, timing)
+    rpc = AlysRpc(to.reader, lambda: resources.store.commits, to.auxpow, resources.context, Latest(None), timing)
     running = SystemHandle(HealthMonitor())
     running.system, running.ready = node.system, True
     pages = OperatorPages(

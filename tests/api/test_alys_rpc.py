@@ -18,6 +18,7 @@ from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.mining import MiningWorld, solved
 from alysd.types.auxpow import AuxPow
 from alysd.types.hashes import AuxHash, EvmAddress, displayed
+from alysd.types.latest import Latest
 from alysd.types.peg import BRIDGE_ADDRESS
 from alysd.wire.auxpow import decode_auxpow, encode_auxpow
 from alysd.wire.block_ssz import encode_block
@@ -40,7 +41,12 @@ class Client:
     def __attrs_post_init__(self) -> None:
         world = self.world
         rpc = AlysRpc(
-            world.reader, lambda: world.commits, world.auxpow, context_of(world.spec), self.miner, world.timing
+            world.reader,
+            lambda: world.commits,
+            world.auxpow,
+            context_of(world.spec),
+            Latest(self.miner),
+            world.timing,
         )
         self.dispatcher = Dispatcher(rpc.methods(), CODES)
 
@@ -352,7 +358,9 @@ def test_every_method_and_code_is_documented() -> None:
     """A pool's programmer has nothing else to go by."""
     text = (Path(__file__).parents[2] / "docs" / "json-rpc.md").read_text()
     world = MiningWorld()
-    rpc = AlysRpc(world.reader, lambda: world.commits, world.auxpow, context_of(world.spec), None, world.timing)
+    rpc = AlysRpc(
+        world.reader, lambda: world.commits, world.auxpow, context_of(world.spec), Latest(None), world.timing
+    )
     assert [name for name in rpc.methods() if f"`{name} [" not in text] == []
     assert [code for code in CODES.values() if f"−{-code}" not in text] == []
 

@@ -1,5 +1,6 @@
 """The control socket: its commands on a real system, and clients that send nonsense, too much, or too slowly."""
 
+import itertools
 import json
 import os
 import socket
@@ -15,10 +16,11 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from alysd.actors.configuration import ConfigurationActor
+from alysd.actors.configuration import ConfigurationActor, ReloadReports
 from alysd.api import control
 from alysd.api.control import CHILD, MAX_CONNECTIONS, MAX_REQUEST_BYTES, REQUEST_SECONDS, ControlSocket
 from alysd.api.system_handle import SystemHandle
+from alysd.config.config_source import ConfigSource
 from alysd.config.model import AlysConfig, ChainConfig, LoggingConfig
 from alysd.config.problems import InvalidConfig
 from alysd.errors import ConfigError, ConfigRefused
@@ -43,6 +45,8 @@ from alysd.nurseries import (
 )
 from alysd.testing.virtual_time import VirtualClock
 from alysd.timing import Timing
+from alysd.types.configuration import Reload
+from alysd.types.units import Height
 from alysd.workflows.clock_watch import ClockWatch
 from alysd.workflows.config_reload import ConfigMemory, ConfigReload
 
@@ -54,10 +58,29 @@ class AnyPart:
     """A part of the node that takes the only new option."""
 
     keys: frozenset[str] = frozenset({"logging.level"})
+    children: frozenset[str] = frozenset()
 
     async def apply(self, config: AlysConfig) -> None:
         assert config.logging.level == "debug"
         await trio.lowlevel.checkpoint()
+
+
+class AnyNode:
+    """A healthy node at height 5."""
+
+    def failure(self, children: frozenset[str], since: float) -> str:
+        return ""
+
+    async def illness(self) -> str:
+        await trio.lowlevel.checkpoint()
+        return ""
+
+    async def head(self) -> Height:
+        await trio.lowlevel.checkpoint()
+        return Height(5)
+
+    def add(self, reload: Reload) -> None:
+        """Forget it."""
 
 
 def configuration(files: Iterator[str]) -> ConfigurationActor:
@@ -70,9 +93,10 @@ def configuration(files: Iterator[str]) -> ConfigurationActor:
             raise InvalidConfig(["a: wrong", "b: wrong"])
         return attrs.evolve(start, logging=LoggingConfig(level))
 
-    memory, timing = ConfigMemory(start), Timing(2)
-    reload = ConfigReload(memory, load, [AnyPart()], VirtualClock(), timing)
-    return ConfigurationActor(memory, reload, lambda _: None, lambda _: None, timing)
+    memory, timing, view = ConfigMemory(start), Timing(2), AnyNode()
+    reload = ConfigReload(memory, load, [AnyPart()], view, VirtualClock(), timing)
+    reports = ReloadReports(lambda _: None, lambda _: None, view)
+    return ConfigurationActor(memory, reload, ConfigSource(load), view.head, reports, timing)
 
 
 class Echo:
@@ -182,7 +206,7 @@ async def test_the_configuration_is_compared_and_reloaded(tmp_path: Path, logged
         actor(CONFIGURATION, lambda: configuration(files), restart=Immediate()),
         task(CHILD, control_socket(path, handle).run),
     ])  # fmt: skip
-    change = {"key": "logging.level", "old": '"info"', "new": '"debug"', "live": True}
+    change = {"key": "logging.level", "old": '"info"', "new": '"debug"', "live": True, "restarts": ""}
     async with open_system(root, refusals=[ConfigRefused]) as handle.system:
         await handle.system.started()
         await trio.testing.wait_all_tasks_blocked()  # the socket is made without any wait
@@ -195,6 +219,36 @@ async def test_the_configuration_is_compared_and_reloaded(tmp_path: Path, logged
         }  # fmt: skip
     commands = [event for event in logged if isinstance(event, OperatorCommand)]
     assert commands == [OperatorCommand("reload_config", "configuration", os.geteuid())] * 2
+
+
+async def test_a_reload_is_scheduled_and_cancelled(tmp_path: Path, logged: list[LogEvent]) -> None:
+    path, handle = tmp_path / "control.sock", SystemHandle(HealthMonitor())
+    child = actor(CONFIGURATION, lambda: configuration(itertools.repeat("debug")), restart=Immediate())
+    root = supervisor("Root", OneForOne(), [child, task(CHILD, control_socket(path, handle).run)])
+    async with open_system(root, refusals=[ConfigRefused]) as handle.system:
+        await handle.system.started()
+        await trio.testing.wait_all_tasks_blocked()
+        node = Controlled(path, handle.system, Address("echo"))
+
+        async def asked(**request: object) -> Any:
+            return await node.send(json.dumps(request).encode() + b"\n")
+
+        (change,) = (await asked(command="schedule_config", height=900))["changes"]
+        assert change["key"] == "logging.level"
+        assert len((await asked(command="schedule_config", time=2**39))["changes"]) == 1
+        assert (await asked(command="schedule_config", height=5))["error"] == "config_refused"
+        for wrong in (
+            {},
+            {"height": -1},
+            {"height": 2**70},
+            {"time": 1.5},
+            {"time": True},
+            {"time": 1, "height": 1},
+        ):
+            assert (await asked(command="schedule_config", **wrong))["error"] == "malformed"
+        assert await asked(command="cancel_schedule") == {"cancelled": True}
+        assert await asked(command="cancel_schedule") == {"cancelled": False}
+    assert "schedule_config" in [event.command for event in logged if isinstance(event, OperatorCommand)]
 
 
 async def test_without_a_configuration_actor_the_answer_says_so(tmp_path: Path) -> None:

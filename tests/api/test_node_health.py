@@ -14,7 +14,7 @@ from alysd.messages.network import OtherChainPeer, PeerInfo
 from alysd.nurseries import ChildSnapshot, Health, Priority, State
 from alysd.testing.blocks import GENESIS, context_of
 from alysd.types.chain import Forkchoice
-from alysd.types.configuration import OptionChange, Reload
+from alysd.types.configuration import OptionChange, Reload, ReloadTime, ScheduledReload
 from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import SlotRecord, SlotSteps
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, displayed
@@ -312,6 +312,16 @@ def test_the_last_reload_is_shown() -> None:
             "applied": ["logging.level"],
             "needs_restart": ["storage.path"],
             "reason": None,
+            "trial_seconds_left": None,
         }
+        assert done["scheduled_reload"] is None
+        scheduled = ScheduledReload(ReloadTime(height=Height(900)), changes, "test")
+        on_trial = attrs.evolve(
+            report(tree()), reload=Reload("applied", (), "", "SIGHUP", 5.0), trial_left=12.5, scheduled=scheduled
+        ).as_json()
+        assert on_trial["reload"]["trial_seconds_left"] == 12.5
+        assert on_trial["scheduled_reload"] == {
+            "time": None, "height": 900, "origin": "test", "options": ["logging.level"]
+        }  # fmt: skip
 
     trio.run(main)

@@ -6,7 +6,7 @@ import trio
 
 from alysd.api.alys_rpc import AlysRpc
 from alysd.api.operator import OperatorPages
-from alysd.api.servers import server_tasks
+from alysd.api.servers import ServerAddresses, server_tasks
 from alysd.api.system_handle import SystemHandle
 from alysd.config.addresses import ListenAddress
 from alysd.config.model import ApiConfig
@@ -17,6 +17,7 @@ from alysd.nurseries import ChildSpec, HealthMonitor, OneForOne, SystemFailed, o
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.processes import free_ports
 from alysd.timing import Timing
+from alysd.types.latest import Latest
 from alysd.workflows.clock_watch import ClockWatch
 from tests.api.http.fuzzing import HANDSHAKE
 
@@ -29,12 +30,12 @@ def tasks(config: ApiConfig) -> list[ChildSpec]:
     """The servers of a node whose actors do not run."""
     to = Addresses()
     context = ChainHand.of(SPEC).context
-    rpc = AlysRpc(to.reader, lambda: 0, to.auxpow, context, None, TIMING)
+    rpc = AlysRpc(to.reader, lambda: 0, to.auxpow, context, Latest(None), TIMING)
     handle = SystemHandle(HealthMonitor())
     pages = OperatorPages(
         context, SystemClock(), ClockWatch(SystemClock(), 2), to.reader, to.metrics, handle, TIMING, "authority"
     )
-    return server_tasks(config, rpc.methods(), pages, None, TIMING, ())
+    return server_tasks(config, rpc.methods(), pages, None, TIMING, (), ServerAddresses.of(config))
 
 
 async def status_of(url: str, body: str | None = None) -> int:

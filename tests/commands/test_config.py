@@ -9,12 +9,16 @@ import pytest
 from alysd.cli import main
 from alysd.commands import config
 from alysd.config.json_schema import config_schema
+from alysd.integrations.reload_history import HISTORY_FILE, ReloadFile
 from alysd.testing.config_files import CONF
 from alysd.timing import Timing
+from alysd.types.configuration import OptionChange, Reload
 
-LIVE = {"key": "logging.level", "old": '"info"', "new": '"debug"', "live": True}
+LIVE = {"key": "logging.level", "old": '"info"', "new": '"debug"', "live": True, "restarts": ""}
 
-OTHER = {"key": "storage.path", "old": '"a"', "new": '"b"', "live": False}
+OTHER = {"key": "storage.path", "old": '"a"', "new": '"b"', "live": False, "restarts": ""}
+
+MOVES = {"key": "api.address", "old": "a", "new": "b", "live": True, "restarts": "alys server"}
 
 
 def test_the_schema_is_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,6 +40,7 @@ def test_the_schema_is_printed_as_json(capsys: pytest.CaptureFixture[str]) -> No
             ),
         ),
         ("reload", "reload_config", [LIVE], 'applied:\n  logging.level = "info" → "debug"\n'),
+        ("reload", "reload_config", [MOVES], "applied:\n  api.address = a → b (restarts alys server)\n"),
         ("reload", "reload_config", [OTHER], 'not applied, needs a restart:\n  storage.path = "a" → "b"\n'),
     ],
 )  # fmt: skip
@@ -67,3 +72,56 @@ def test_all_problems_of_a_refused_configuration_are_shown(
     monkeypatch.setattr(config, "ask", refuse)
     assert main(["config", "reload", "--config", str(CONF / "dev.toml"), "--set", f"storage.path={tmp_path}"]) == 2
     assert capsys.readouterr().err == "alysd: a: wrong\n       b: wrong\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "request_", "answer", "words"),
+    [
+        (
+            ["--at", "2026-11-23T06:00+02:00"], {"command": "schedule_config", "time": 1795406400},
+            {"changes": [LIVE, OTHER]},
+            (
+                'will be applied:\n  logging.level = "info" → "debug"\n'
+                'will not be applied, needs a restart:\n  storage.path = "a" → "b"\n'
+            ),
+        ),
+        (
+            ["--height", "900"], {"command": "schedule_config", "height": 900}, {"changes": [LIVE]},
+            'will be applied:\n  logging.level = "info" → "debug"\n',
+        ),
+        (["--cancel"], {"command": "cancel_schedule"}, {"cancelled": True}, "the scheduled reload is cancelled\n"),
+        (["--cancel"], {"command": "cancel_schedule"}, {"cancelled": False}, "no reload is scheduled\n"),
+    ],
+)  # fmt: skip
+def test_a_reload_is_scheduled_and_cancelled(
+    options: list[str],
+    request_: dict[str, object],
+    answer: dict[str, Any],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    def answered(_path: Path, request: dict[str, object], _seconds: float) -> dict[str, Any]:
+        assert request == request_
+        return answer
+
+    monkeypatch.setattr(config, "ask", answered)
+    files = ["--config", str(CONF / "dev.toml"), "--set", f"storage.path={tmp_path}"]
+    assert main(["config", "schedule", *options, *files]) == 0
+    assert capsys.readouterr().out == words
+
+
+def test_the_history_is_shown_without_a_running_node(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    files = ["--config", str(CONF / "dev.toml"), "--set", f"storage.path={tmp_path}"]
+    assert main(["config", "history", *files]) == 0
+    assert capsys.readouterr().out == "the configuration was never reloaded\n"
+    changes = (OptionChange("a", "1", "2", live=True), OptionChange("b", "1", "\x1b[31m2", live=False))
+    history = ReloadFile(tmp_path / HISTORY_FILE)
+    history.add(Reload("applied", changes, "", "SIGHUP", 1_795_406_400.0))
+    history.add(Reload("rolled_back", changes[:1], "a: wrong\nb: wrong", "test", 1_795_406_401.5))
+    assert main(["config", "history", *files]) == 0
+    assert capsys.readouterr().out == (
+        "2026-11-23 04:00:00 UTC  applied  (SIGHUP)\n  a = 1 → 2\n  b = 1 → \\x1b[31m2 (needs a restart)\n"
+        "2026-11-23 04:00:01 UTC  rolled back  (test)\n  a: wrong\n  b: wrong\n  a = 1 → 2\n"
+    )

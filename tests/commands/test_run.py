@@ -69,11 +69,12 @@ def test_a_node_that_was_asked_to_stop_ends_with_0(run: Any, tmp_path: Path) -> 
     """systemd would call every stop a failure; and the folder would stay locked."""
     node, before = FakeNode(), time.perf_counter()
     assert run(node) == 0
-    valid, begun, _log, _early, load = node.given
+    valid, begun, _log, _early, source = node.given
     config, spec = valid.config, valid.genesis.context.spec
     assert before <= begun <= time.perf_counter(), "what is said of the start counts from its beginning"
     assert (config.storage.path, spec.name) == (tmp_path / "data", "alys-dev")
-    assert load() == config, "a reload reads the same files and options"
+    assert source.path == CONF / "dev.toml"
+    assert source.load() == config, "a reload reads the same files and options"
     DataFolder.open(tmp_path / "data").close()
 
 

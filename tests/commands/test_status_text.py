@@ -195,9 +195,25 @@ def test_durations_have_their_two_largest_units(seconds: float, text: str) -> No
             {"outcome": "refused", "needs_restart": [], "reason": "a: wrong"},
             "  the last reload of the configuration was refused: a: wrong",
         ),
+        (
+            {"outcome": "applied", "needs_restart": [], "reason": None, "trial_seconds_left": 12.5},
+            "  the configuration is on trial for another 12 s",
+        ),
     ],
 )
 def test_a_reload_that_did_not_apply_all_is_shown(reload: dict[str, Any], line: str | None) -> None:
     """An operator would believe that a change is in force."""
     plain, shown = (draw_status({**REPORT, **more}, now=NOW).splitlines() for more in ({}, {"reload": reload}))
     assert [one for one in shown if one not in plain] == ([] if line is None else [line])
+
+
+@pytest.mark.parametrize(
+    ("when", "words"),
+    [
+        ({"time": 1_795_406_400.0, "height": None}, "2026-11-23 04:00:00 UTC"),
+        ({"time": None, "height": 9}, "height 9"),
+    ],
+)
+def test_a_scheduled_reload_is_shown(when: dict[str, Any], words: str) -> None:
+    shown = draw_status({**REPORT, "scheduled_reload": {**when, "options": ["a.b", "c.d"]}}, now=NOW)
+    assert f"  a reload is scheduled for {words}: a.b, c.d" in shown.splitlines()

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,10 @@ def written(folder: Path, *lines: str, api: str = "") -> Path:
     return folder / "dev.toml"
 
 
-async def config(node: Daemon, path: Path, action: str) -> subprocess.CompletedProcess[bytes]:
+async def config(node: Daemon, path: Path, action: str, *more: str) -> subprocess.CompletedProcess[bytes]:
     """`alysd config …`, as the operator types it."""
     options = ("--config", str(path), "--set", f"storage.path={node.data}")
-    command = [sys.executable, "-m", "alysd", "config", action, *options]
+    command = [sys.executable, "-m", "alysd", "config", action, *more, *options]
     return await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
 
 
@@ -153,23 +153,115 @@ async def test_systemd_asks_for_a_reload(tmp_path: Path, monkeypatch: pytest.Mon
             assert await node.stop() == 0
 
 
+async def test_a_changed_file_is_applied_and_a_schedule_kept(tmp_path: Path) -> None:
+    """Over a symbolic link, as Kubernetes mounts a ConfigMap; and the history survives a restart of the node."""
+    folder = tmp_path / "conf"
+    one, two = folder / "one.toml", folder / "two.toml"
+    text = written(folder, "[reload]\nwatch = true\ntrial_seconds = 1").rename(one).read_text()
+    path = folder / "dev.toml"
+    path.symlink_to("one.toml")
+    async with daemon(tmp_path, config=path) as node:
+
+        def reloads(count: int, name: str = "config_reloaded") -> Callable[[], bool]:
+            return lambda: len(node.events(name)) == count
+
+        await two_more_blocks(node)
+        two.write_text(text + '[logging]\nlevel = "debug"\n')
+        (folder / "fresh").symlink_to("two.toml")
+        (folder / "fresh").replace(path)
+        await until(reloads(1))
+        (event,) = node.events("config_reloaded")
+        assert (event["origin"], event["applied"]) == ("the file has changed", 'logging.level = "info" → "debug"')
+        await until(reloads(1, "config_tried"))
+
+        two.write_text(text + '[logging]\nlevel = "lou')  # half written
+        await until(reloads(1, "config_not_reloaded"))
+        two.write_text(text.replace("watch = true", "watch = false"))
+        await until(reloads(2))
+        assert (await node.status())["reload"]["outcome"] == "applied"
+
+        two.write_text(text)
+        height = (await node.call("getheadblock"))["height"] + 3
+        shown = await config(node, path, "schedule", "--height", str(height))
+        assert (shown.returncode, shown.stderr) == (0, b"")
+        assert shown.stdout.decode() == "will be applied:\n  reload.watch = false → true\n"
+        assert (await node.status())["scheduled_reload"]["height"] == height
+        await until(reloads(3))
+        assert (await node.call("getheadblock"))["height"] >= height
+        assert (await node.status())["scheduled_reload"] is None
+        assert await node.stop() == 0
+        await node.start()
+        history = (await config(node, path, "history")).stdout.decode()
+        outcomes = [line.split("  ")[1] for line in history.splitlines() if line[0] != " "]
+        assert outcomes == ["applied", "refused", "applied", "applied"]
+        assert await node.stop() == 0
+
+
+CHOICES: Mapping[str, Sequence[str]] = {
+    "logging.level": ['"info"', '"debug"', '"warning"', '"loud"', "7"],
+    "api.allowed_hosts": ["[]", '["a.example"]', '["a.example", "b.example"]', '["not a host"]', '"a.example"'],
+    "mining.fee_recipient": [*(f'"0x{number:040x}"' for number in (1, 2, 3)), '"0x12"', "true"],
+    "reload.trial_seconds": ["0", "1", "30", "-1", "4000"],
+}
+"""Values of live options, as TOML: three that are valid and two that are not."""
+
+
+def random_change(rng: random.Random, values: Mapping[str, str]) -> tuple[Mapping[str, str], bool]:
+    """Other values of some options, and whether all are valid."""
+    new, valid = dict(values), True
+    for key in rng.sample(sorted(CHOICES), rng.randint(1, 3)):
+        index = rng.randrange(5 if rng.random() < 0.5 else 3)
+        new[key], valid = CHOICES[key][index], valid and index < 3
+    return new, valid
+
+
+def with_values(folder: Path, values: Mapping[str, str]) -> None:
+    """Write the configuration of the development chain with these values."""
+    lines = [line for line in (CONF / "dev.toml").read_text().splitlines() if "fee_recipient" not in line]
+    for key, value in values.items():
+        section, name = key.split(".")
+        if f"[{section}]" not in lines:
+            lines.append(f"[{section}]")
+        lines.insert(lines.index(f"[{section}]") + 1, f"{name} = {value}")
+    (folder / "dev.toml").write_text("\n".join(lines) + "\n")
+
+
+async def send_transactions(node: Daemon) -> None:
+    """Transfers between development accounts, one after the other, until cancelled."""
+    one, other = (await node.eth("eth_accounts"))[:2]
+    while True:
+        await node.eth("eth_sendTransaction", {"from": one, "to": other, "value": "0x1"})
+
+
 async def test_blocks_go_on_during_random_reloads(tmp_path: Path) -> None:
-    """Valid and invalid files, one after the other, while blocks are made."""
+    """Valid and invalid files, one after the other, while blocks with transactions are made.
+
+    The configuration in force is always the last one that was accepted as a whole. That no slot is missed shows
+    tests/actors/test_configuration_blocks.py, which does not depend on the machine's speed.
+    """
     folder, rng = tmp_path / "conf", random.Random(1)  # noqa: S311  repeatable, no secret
     path = written(folder)
-    level, outcomes = "info", {"applied": 0, "unchanged": 0, "refused": 0}
-    async with daemon(tmp_path, config=path) as node:
+    accepted: Mapping[str, str] = {key: values[0] for key, values in CHOICES.items()}
+    with_values(folder, accepted)
+    outcomes = {"applied": 0, "unchanged": 0, "refused": 0}
+    async with daemon(tmp_path, config=path) as node, trio.open_nursery() as nursery:
         await two_more_blocks(node)
+        nursery.start_soon(send_transactions, node)
         for _ in range(cases(25, 300)):
-            chosen = rng.choice(["info", "debug", "warning", "loud", "in\n"])
-            written(folder, f"[logging]\nlevel = {chosen!r}" if "\n" not in chosen else "[logging]\nlevel = '''")
+            values, valid = random_change(rng, accepted)
+            with_values(folder, values)
             answer = await asked(node, "reload_config")
-            wrong = chosen in ("loud", "in\n")
-            assert ("error" in answer) == wrong
-            outcome = "refused" if wrong else "unchanged" if chosen == level else "applied"
+            assert ("error" in answer) != valid, answer
+            outcome = "refused" if not valid else "unchanged" if values == accepted else "applied"
             assert (await node.status())["reload"]["outcome"] == outcome
             outcomes[outcome] += 1
-            level = level if wrong else chosen
+            accepted = values if valid else accepted
+            with_values(folder, accepted)
+            assert await asked(node, "compare_config") == {"changes": []}, "what was accepted is in force"
+            assert (await status_for(node, "a.example") == 200) == ("a.example" in accepted["api.allowed_hosts"])
         assert min(outcomes.values()) > 0
         await two_more_blocks(node)
-        assert await node.stop() == 0
+        metrics = (await node.client.get(f"{node.url}/metrics")).text
+        numbers = dict(line.split() for line in metrics.splitlines() if line.count(" ") == 1)
+        assert float(numbers["alysd_produced_transactions_total"]) > 0
+        nursery.cancel_scope.cancel()

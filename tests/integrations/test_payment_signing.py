@@ -6,6 +6,8 @@ from pathlib import Path
 import attrs
 import pytest
 
+from alysd.api.live_parts import LiveLimit
+from alysd.config.model import AlysConfig, ChainConfig, PegConfig
 from alysd.errors import PaymentForbidden, StoreError
 from alysd.integrations.payment_record import PaymentRecord, SignedPayment
 from alysd.integrations.payment_signing import RecordedSigner
@@ -140,6 +142,27 @@ async def test_the_limit_of_an_hour(bench: Bench) -> None:
     assert "it can be signed at 2023-11-14 23:13:20 UTC" in str(refused.value)
     bench.clock.now += 1
     await signer.sign(others[1], others[1].versions[0].txid)
+
+
+async def test_a_reload_changes_the_limit(bench: Bench) -> None:
+    paid = PAYMENT.spent - PAYMENT.change
+    bench.limit = Sat(paid - 1)
+    signer = bench.signer()
+    with pytest.raises(PaymentForbidden, match="above the signer's limit"):
+        await signer.sign(PAYMENT, FIRST)
+    other = make_payment(SPENDINGS, first_input=10)
+    await LiveLimit(signer).apply(limited(Sat(paid)))
+    assert_valid(PAYMENT, await signer.sign(PAYMENT, FIRST))
+    with pytest.raises(PaymentForbidden, match="above the signer's limit"):
+        await signer.sign(other, other.versions[0].txid)
+    await LiveLimit(signer).apply(limited(None))
+    await signer.sign(other, other.versions[0].txid)
+    await LiveLimit(None).apply(limited(None))
+
+
+def limited(limit: Sat | None) -> AlysConfig:
+    """A configuration with this limit."""
+    return AlysConfig(chain=ChainConfig(Path("chain.toml")), peg=PegConfig(hourly_limit_sat=limit))
 
 
 async def test_a_payment_above_the_limit_is_never_signed(bench: Bench) -> None:

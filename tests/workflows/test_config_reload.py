@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from alysd.config.model import AlysConfig, ApiConfig, ChainConfig, LoggingConfig, MiningConfig
+from alysd.config.model import AlysConfig, ApiConfig, ChainConfig, LoggingConfig, MiningConfig, ReloadingConfig
 from alysd.config.problems import InvalidConfig
 from alysd.errors import ConfigRefused, NotNow
 from alysd.testing.virtual_time import VirtualClock, run_virtually, threads_inline
 from alysd.timing import Timing
-from alysd.types.configuration import OptionChange, Reload
+from alysd.types.configuration import OptionChange, Reload, ReloadTime
+from alysd.types.units import Height
 from alysd.workflows import config_reload
 from alysd.workflows.config_reload import ConfigMemory, ConfigReload
 from tests.thorough import cases
@@ -40,6 +41,11 @@ class Part:
     uses: AlysConfig = START
     ways: list[str] = attrs.field(factory=list[str])
 
+    @property
+    def children(self) -> frozenset[str]:
+        """The child of the tree that uses the part: it has the name of the part's section."""
+        return frozenset(key.partition(".")[0] for key in self.keys)
+
     async def apply(self, config: AlysConfig) -> None:
         """Accept, refuse or stay silent; a refusal or silence may come after the change."""
         way = self.ways.pop(0) if self.ways else "accept"
@@ -62,6 +68,24 @@ def raising(error: Exception) -> Callable[[], AlysConfig]:
 
 
 @attrs.define
+class View:
+    """The running node. `failures` has the time of each child's last failure. A `silent` node gives no answer."""
+
+    failures: dict[str, float] = attrs.field(factory=dict[str, float])
+    ill: str = ""
+    silent: bool = False
+
+    def failure(self, children: frozenset[str], since: float) -> str:
+        return next((f"{name} failed" for name in sorted(children) if self.failures.get(name, -1) > since), "")
+
+    async def illness(self) -> str:
+        if self.silent:
+            await trio.sleep_forever()
+        await trio.lowlevel.checkpoint()
+        return self.ill
+
+
+@attrs.define
 class World:
     """A node with two parts: `log` and `hosts`."""
 
@@ -69,11 +93,12 @@ class World:
     log: Part = attrs.field(factory=lambda: Part(frozenset({"logging.level", "logging.format"})))
     hosts: Part = attrs.field(factory=lambda: Part(frozenset({"api.allowed_hosts"})))
     memory: ConfigMemory = attrs.field(factory=lambda: ConfigMemory(START))
+    view: View = attrs.field(factory=View)
     reload: ConfigReload = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         parts = [self.log, self.hosts]
-        self.reload = ConfigReload(self.memory, lambda: self.load(), parts, VirtualClock(), TIMING)
+        self.reload = ConfigReload(self.memory, lambda: self.load(), parts, self.view, VirtualClock(), TIMING)
 
     def as_at_start(self) -> bool:
         """Whether all options are those of the start."""
@@ -195,6 +220,159 @@ async def test_a_difference_is_shown_without_applying_it() -> None:
     assert world.as_at_start()
 
 
+async def test_a_roll_back_reaches_the_parts_after_one_that_refuses_it() -> None:
+    """One stubborn part would leave the new options in all that come after it."""
+    world = World()
+    world.log.ways, world.hosts.ways = ["accept", "refuse"], ["refuse late"]
+    assert (await world.reload.run("test")).outcome == "rolled_back"
+    assert (world.log.uses, world.hosts.uses) == (BOTH, START)
+
+
+@pytest.mark.usefixtures("inline")
+async def test_a_failure_in_the_trial_rolls_back(autojump_clock: MockClock) -> None:
+    world = World()
+    done = await world.reload.run("test")
+    assert (done.outcome, world.memory.trial_left) == ("applied", 30)
+    await trio.sleep(3)
+    world.view.failures["mining"] = trio.current_time()
+    assert await world.reload.judge() is None, "this child has no changed option"
+    world.view.failures["logging"] = trio.current_time()
+    failed = await world.reload.judge()
+    assert failed is not None
+    assert (failed.outcome, failed.reason) == ("rolled_back", "logging failed, 3 s after the change")
+    assert (failed.changes, failed.origin, world.memory.last) == (done.changes, "test", failed)
+    assert world.as_at_start()
+    assert (world.memory.trial_left, world.memory.unsettled) == (None, False)
+    assert await world.reload.judge() is None
+
+
+@pytest.mark.usefixtures("inline")
+async def test_a_node_that_becomes_unhealthy_in_the_trial_rolls_back(autojump_clock: MockClock) -> None:
+    world = World()
+    await world.reload.run("test")
+    world.view.silent = True
+    assert await world.reload.judge() is None, "no answer is no judgement"
+    world.view.silent, world.view.ill = False, "no block for 12 slots"
+    failed = await world.reload.judge()
+    assert failed is not None
+    assert failed.reason == "no block for 12 slots, 2 s after the change"
+    assert world.as_at_start()
+
+
+@pytest.mark.parametrize("silent", [True, False])
+@pytest.mark.usefixtures("inline")
+async def test_a_node_that_was_unhealthy_may_be_repaired_by_a_reload(
+    silent: bool, autojump_clock: MockClock
+) -> None:
+    world = World()
+    world.view.ill, world.view.silent = "no block", silent
+    assert (await world.reload.run("test")).outcome == "applied"
+    world.view.silent = False
+    assert await world.reload.judge() is None
+    assert world.memory.in_force == BOTH
+
+
+@pytest.mark.usefixtures("inline")
+async def test_a_trial_without_a_failure_ends(autojump_clock: MockClock) -> None:
+    world = World()
+    await world.reload.run("test")
+    await trio.sleep(29.9)
+    assert await world.reload.judge() is None
+    assert world.memory.trial_left == pytest.approx(0.1)
+    await trio.sleep(0.2)
+    assert world.memory.trial_left == 0
+    assert await world.reload.judge() is None
+    assert (world.memory.trial, world.memory.in_force) == (None, BOTH)
+    world.view.failures["logging"] = trio.current_time()
+    assert await world.reload.judge() is None
+
+
+@pytest.mark.usefixtures("inline")
+async def test_a_reload_in_a_trial_leads_back_to_the_last_tried_configuration(autojump_clock: MockClock) -> None:
+    """A second reload would make an untested configuration the one to which a failure leads back."""
+    world = World(lambda: DEBUG)
+    await world.reload.run("first")
+    await trio.sleep(20)
+    world.load = lambda: BOTH
+    await world.reload.run("second")
+    assert world.memory.trial_left == 30
+    await trio.sleep(20)
+    world.view.failures["logging"] = trio.current_time()
+    failed = await world.reload.judge()
+    assert failed is not None
+    assert (failed.origin, failed.reason) == ("second", "logging failed, 40 s after the change")
+    assert world.as_at_start()
+
+
+@pytest.mark.usefixtures("inline")
+async def test_a_reload_that_undoes_another_needs_no_trial(autojump_clock: MockClock) -> None:
+    world = World(lambda: DEBUG)
+    await world.reload.run("first")
+    world.load = lambda: START
+    assert (await world.reload.run("second")).outcome == "applied"
+    assert (world.memory.trial, world.as_at_start()) == (None, True)
+    without = attrs.evolve(DEBUG, reload=ReloadingConfig(trial_seconds=0))
+    world.load = lambda: without
+    await world.reload.run("third")
+    assert (world.memory.trial, world.memory.in_force) == (None, without)
+
+
+@pytest.mark.usefixtures("inline")
+async def test_a_roll_back_of_a_trial_that_fails_is_tried_again(autojump_clock: MockClock) -> None:
+    world = World()
+    await world.reload.run("test")
+    world.view.ill, world.hosts.ways = "no block", ["refuse", "accept"]
+    failed = await world.reload.judge()
+    assert failed is not None
+    assert "; the roll-back failed, and is tried again: api.allowed_hosts: not in the" in failed.reason
+    assert (world.memory.unsettled, world.log.uses, world.hosts.uses) == (True, START, BOTH)
+    assert await world.reload.restore() == ""
+    assert world.as_at_start()
+
+
+@pytest.mark.usefixtures("inline")
+async def test_exactly_what_was_scheduled_is_applied(autojump_clock: MockClock) -> None:
+    world = World()
+    now = VirtualClock().time()
+    scheduled = await world.reload.schedule(ReloadTime(at=now + 60), None, "test")
+    assert ([one.key for one in scheduled.changes], world.as_at_start()) == (
+        ["api.allowed_hosts", "logging.level"], True
+    )  # fmt: skip
+    assert not world.reload.is_due(None)
+    await trio.sleep(60)
+    assert world.reload.is_due(None)
+    world.load = lambda: DEBUG
+    refused = await world.reload.run("test", scheduled.changes)
+    assert (refused.outcome, "schedule it again" in refused.reason) == ("refused", True)
+    world.load = lambda: BOTH
+    assert (await world.reload.run("test", scheduled.changes)).outcome == "applied"
+
+
+@pytest.mark.usefixtures("inline")
+async def test_a_height_is_reached_by_the_head(autojump_clock: MockClock) -> None:
+    world = World()
+    assert not world.reload.is_due(Height(5)), "nothing is scheduled"
+    await world.reload.schedule(ReloadTime(height=Height(10)), Height(5), "test")
+    assert [world.reload.is_due(head) for head in (None, Height(9), Height(10), Height(12))] == [
+        False, False, True, True
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("inline")
+async def test_a_schedule_without_effect_is_refused(autojump_clock: MockClock) -> None:
+    world = World()
+    now = VirtualClock().time()
+    for when in (ReloadTime(at=now), ReloadTime(height=Height(5))):
+        with pytest.raises(ConfigRefused, match="already: use `alysd config reload`"):
+            await world.reload.schedule(when, Height(5), "test")
+    world.load = lambda: attrs.evolve(START, mining=MiningConfig(internal=True))
+    with pytest.raises(ConfigRefused, match="no change that a reload applies"):
+        await world.reload.schedule(ReloadTime(at=now + 5), None, "test")
+    assert world.memory.scheduled is None
+
+
+FAILURES = st.sampled_from(["", "", "", "crash", "ill", "late crash"])
+
 WAYS = st.sampled_from(["accept", "accept", "refuse", "refuse late", "silent", "silent late"])
 
 CONFIGS: Mapping[str, AlysConfig | None] = {
@@ -203,26 +381,45 @@ CONFIGS: Mapping[str, AlysConfig | None] = {
 
 
 @settings(max_examples=cases(60, 2_000), deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(sorted(CONFIGS)), st.lists(WAYS, max_size=4)), max_size=6))
-def test_every_settled_state_is_one_that_was_wholly_accepted(steps: list[tuple[str, list[str]]]) -> None:
-    """After any history of valid and invalid files, refusals and silences, no part differs from the others."""
+@given(st.lists(st.tuples(st.sampled_from(sorted(CONFIGS)), st.lists(WAYS, max_size=4), FAILURES), max_size=6))
+def test_every_settled_state_is_one_that_was_wholly_accepted(steps: list[tuple[str, list[str], str]]) -> None:
+    """After any history of files, refusals, silences and failed trials, no part differs from the others.
+
+    A failed trial leads back to the last configuration whose trial has ended.
+    """
 
     async def live() -> None:
-        world, accepted = World(), [START]
-        for name, ways in steps:
+        world, accepted, tried = World(), START, START
+        for name, ways, failure in steps:
             config = CONFIGS[name]
             world.load = raising(InvalidConfig(["wrong"])) if config is None else lambda config=config: config
             world.hosts.ways = [*ways]
             done: Reload = await world.reload.run("test")
             assert (done.reason == "") == (done.outcome in ("applied", "unchanged"))
             if done.outcome == "applied" and config is not None:
-                accepted.append(attrs.evolve(START, api=config.api, logging=config.logging))
-            assert world.memory.in_force == accepted[-1]
+                accepted = attrs.evolve(START, api=config.api, logging=config.logging)
+            if failure == "late crash":
+                await trio.sleep(31)
+            elif failure:
+                await trio.sleep(1)
+            if failure == "ill":
+                world.view.ill = "no block"
+            elif failure == "crash":
+                world.view.failures = {"logging": trio.current_time(), "api": trio.current_time()}
+            trial = world.memory.trial
+            failed = await world.reload.judge()
+            world.view.ill = ""
+            if failed is not None:
+                assert (trial is not None, world.memory.trial) == (True, None)
+                accepted = tried
+            if world.memory.trial is None:
+                tried = accepted
+            assert world.memory.in_force == accepted
             if not world.memory.unsettled:
                 assert world.log.uses.logging == world.memory.in_force.logging
                 assert world.hosts.uses.api == world.memory.in_force.api
         world.hosts.ways = []
         assert await world.reload.restore() == ""
-        assert world.hosts.uses.api == world.memory.in_force.api
+        assert (world.log.uses, world.hosts.uses) == (world.memory.in_force, world.memory.in_force)
 
     run_virtually(live)

@@ -16,6 +16,7 @@ from alysd.testing.mining import MiningWorld, solved
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.hashes import BlockHash, EvmAddress
+from alysd.types.latest import Latest
 from alysd.workflows.finality import follow_finality, work_overdue
 
 
@@ -26,7 +27,7 @@ def finals(logged: list[LogEvent]) -> list[RangeFinal]:
 def workflow(world: MiningWorld, own_miner: EvmAddress | None = None) -> ChildSpec:
     def run() -> Awaitable[None]:
         return follow_finality(
-            world.chain, world.storage, world.auxpow, world.spec, world.bus, own_miner, world.timing
+            world.chain, world.storage, world.auxpow, world.spec, world.bus, Latest(own_miner), world.timing
         )
 
     return task("finality", run, restart=Immediate())

@@ -15,6 +15,7 @@ from alysd.testing.mining import MiningWorld, solved
 from alysd.testing.virtual_time import VirtualClock, threads_inline
 from alysd.types.chain import Forkchoice
 from alysd.types.hashes import EvmAddress
+from alysd.types.latest import Latest
 from alysd.workflows.internal_miner import InternalMiner, parent_candidate, work_due
 from alysd.workflows.nonce_search import ALL_NONCES, NonceSearch
 
@@ -29,7 +30,7 @@ def _no_threads() -> Generator[None]:
 
 def miner(world: MiningWorld, nonces: NonceSearch = ALL_NONCES) -> InternalMiner:
     return InternalMiner(
-        world.chain, world.auxpow, world.spec, OWN, VirtualClock(), world.bus, world.timing, nonces
+        world.chain, world.auxpow, world.spec, Latest(OWN), VirtualClock(), world.bus, world.timing, nonces
     )
 
 

@@ -116,6 +116,18 @@ EXAMPLES: dict[LogEvent, str] = {
         "config|not reloaded, rolled back: logging.level: no answer"
     ),
     configuration.ConfigRestored(): "config|all options are as before the reload",
+    configuration.ConfigRolledBack("SIGHUP", "event logger failed, 3 s after the change"): (
+        "config|rolled back: event logger failed, 3 s after the change"
+    ),
+    configuration.ConfigTried("SIGHUP"): "config|the trial of the new options has ended without a failure",
+    configuration.ConfigScheduled("test", 1_795_406_400.0, None, "logging.level"): (
+        "config|a reload is scheduled for 2026-11-23 04:00:00 UTC: logging.level"
+    ),
+    configuration.ConfigScheduled("test", None, 900, "logging.level"): (
+        "config|a reload is scheduled for height 900: logging.level"
+    ),
+    configuration.ConfigUnscheduled("test"): "config|the scheduled reload was cancelled",
+    configuration.ConfigHistoryNotWritten("disk full"): "config|the history of reloads was not written: disk full",
     process.LinesLost(2): "log|2 lines lost: the reader had stopped, or the disk was full",
     process.TracesLost("http://[::1]:1"): (
         "traces|spans are lost: the collector at http://[::1]:1 does not accept them"
