@@ -19,18 +19,23 @@ from alysd.embedded.engine.reader import Reader
 from alysd.embedded.engine.specification import Address, Bytes32
 from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 from alysd.embedded.engine.tracing.tracer import EvmTracer
+from alysd.embedded.engine.tracing.words_tracer import WordsTracer
 from alysd.embedded.engine.trie_state import EMPTY_STATE
 from alysd.embedded.engine.values import AccountState, CallRequest, CallResult
 from alysd.errors import Refused
 from alysd.types.execution import ExecutionHeader
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Wei
+from alysd.wire.evm_address import checksum_address
 
 GAS_CAP = 50_000_000
 """The maximum gas of a call, as in geth."""
 
 CALL_SECONDS = 5.0
 """The maximum time of a call in seconds, as in geth."""
+
+EXPLAIN_SECONDS = 0.25
+"""The maximum time, in seconds, of the second execution of a failed call, which finds the words for its error."""
 
 _TRANSFER_GAS = 21_000
 _CALL_STIPEND = 2_300
@@ -91,7 +96,8 @@ class Calls:
         budget = TimeBudget(seconds)
         try:
             with self._reader.state_of(header):
-                return Execution(self._world, header, overrides, request, budget).run(gas).result
+                execution = Execution(self._world, header, overrides, request, budget)
+                return execution.explained(execution.run(gas), gas).result
         except OutOfTime as error:
             raise CallTimeout(seconds) from error
 
@@ -154,6 +160,20 @@ class Execution:
         self._check(state, gas)
         return run_message(self._environment(state), self._request, gas)
 
+    def explained(self, outcome: MessageOutcome, gas: int) -> MessageOutcome:
+        """The outcome of `run` with this much gas, with geth's words for its error, if they are soon found."""
+        if not outcome.unclear:
+            return outcome
+        tracer, state = WordsTracer(), self._state()
+        environment = self._environment(state)
+        environment.budget = TimeBudget(EXPLAIN_SECONDS)
+        environment.tracer = tracer
+        try:
+            run_message(environment, self._request, gas)
+        except OutOfTime:
+            return outcome
+        return outcome.explained_by(tracer)
+
     def trace(self, gas: int, tracer: EvmTracer, state: EelsState | None = None) -> int:
         """Execute the message as a transaction, with a tracer. Returns the gas used.
 
@@ -179,7 +199,7 @@ class Execution:
         if not first.result.succeeded:
             if first.out_of_gas:
                 raise CallRefused(f"gas required exceeds allowance ({most})")
-            raise EstimateFailed(first.result)
+            raise EstimateFailed(self.explained(first, most).result)
         # The gas used is a lower bound: each inner call reserves a 64th of the gas, and refunds come only at the
         # end.
         least, enough = first.result.gas_used - 1, most
@@ -241,10 +261,9 @@ class Execution:
         """Raise `CallRefused` for a message that a transaction pool would also refuse."""
         request, base_fee = self._request, self._header.base_fee
         if request.max_fee and request.max_fee < base_fee:
-            sender = f"0x{request.sender.hex()}"
             raise CallRefused(
                 "max fee per gas less than block base fee: "
-                f"address {sender}, maxFeePerGas: {request.max_fee}, baseFee: {base_fee}"
+                f"address {checksum_address(request.sender)}, maxFeePerGas: {request.max_fee}, baseFee: {base_fee}"
             )
         if request.max_priority_fee > request.max_fee:
             raise CallRefused("max priority fee per gas higher than max fee per gas")
@@ -259,5 +278,5 @@ class Execution:
 
 def _insufficient_funds(sender: EvmAddress, have: int, want: int) -> CallRefused:
     return CallRefused(
-        f"insufficient funds for gas * price + value: address 0x{sender.hex()} have {have} want {want}"
+        f"insufficient funds for gas * price + value: address {checksum_address(sender)} have {have} want {want}"
     )

@@ -1,11 +1,13 @@
 """The execution of a message without a transaction: the specification's steps between checks and receipt."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
 
 from alysd.embedded.engine.eels import Environment
-from alysd.embedded.engine.error_words import COLLISION, words_of
+from alysd.embedded.engine.error_words import COLLISION, REVERTED, words_of
 from alysd.embedded.engine.intrinsic_gas import gas_before_code
 from alysd.embedded.engine.precompiled.fault_words import OUT_OF_GAS, contract_fault
 from alysd.embedded.engine.specification import (
@@ -27,10 +29,31 @@ from alysd.embedded.engine.specification import (
     vm,
 )
 from alysd.embedded.engine.tracing.tracer import EvmTracer, TraceStart
+from alysd.embedded.engine.tracing.words_tracer import WordsTracer
 from alysd.embedded.engine.values import CallRequest, CallResult
+from alysd.errors import Refused
 
 _REFUND_DIVISOR = 5
 """The refund is at most one fifth of the gas used (EIP-3529)."""
+
+
+_CLEAR = (REVERTED, COLLISION, "invalid opcode", "invalid jump destination")
+"""The beginnings of the errors for which geth has no other words."""
+
+
+class BalanceTooLarge(Refused):
+    """A balance exceeds 256 bits, which only a caller's override can cause."""
+
+    def __str__(self) -> str:
+        return "a balance exceeds 2^256 - 1 wei: override it with less"
+
+
+@contextmanager
+def _balances_fit() -> Generator[None]:
+    try:
+        yield
+    except OverflowError as error:
+        raise BalanceTooLarge from error
 
 
 @attrs.frozen
@@ -44,6 +67,16 @@ class MessageOutcome:
     destroyed: frozenset[Address] = frozenset()
     """The contracts that are deleted at the end of the transaction."""
 
+    @property
+    def unclear(self) -> bool:
+        """Whether geth can have other words for the error, which only a tracer knows (`explained_by`)."""
+        error = self.result.error
+        return error is not None and not error.startswith(_CLEAR)
+
+    def explained_by(self, tracer: WordsTracer) -> "MessageOutcome":
+        """The same outcome, with the words of the same message's execution with a tracer."""
+        return attrs.evolve(self, result=attrs.evolve(self.result, error=tracer.error or self.result.error))
+
 
 def intrinsic_gas(request: CallRequest) -> int:
     """Gas that a message uses before its first instruction."""
@@ -54,7 +87,7 @@ def intrinsic_gas(request: CallRequest) -> int:
 def run_message(environment: Environment, request: CallRequest, gas: int) -> MessageOutcome:
     """Execute the message with `gas`, which is at least `intrinsic_gas` and which the sender can pay for.
 
-    Raises `OutOfTime` when the environment's time budget is used up.
+    Raises `OutOfTime` when the environment's time budget is used up, and `BalanceTooLarge`.
     """
     world, sender = environment.state, Address(request.sender)
     price = _price(environment, request)
@@ -76,12 +109,11 @@ def run_message(environment: Environment, request: CallRequest, gas: int) -> Mes
         tx_hash=None,
     )
     message = prepare_message(environment, transaction_environment, transaction)
-    if not isinstance(message.target, Bytes0):
-        evm = interpreter.process_message(message)
-    elif _collides(world, message.current_target):
+    creates = isinstance(message.target, Bytes0)
+    if creates and _collides(world, message.current_target):
         return MessageOutcome(CallResult(False, gas, b"", COLLISION), 0, out_of_gas=False)
-    else:
-        evm = interpreter.process_create_message(message)
+    with _balances_fit():
+        evm = interpreter.process_create_message(message) if creates else interpreter.process_message(message)
     used = gas - int(evm.gas_left)
     refund = 0 if evm.error else min(used // _REFUND_DIVISOR, int(evm.refund_counter))
     words = None if evm.error is None else _error_words(message, evm.error)
@@ -118,7 +150,8 @@ def settle_message(environment: Environment, request: CallRequest, gas: int, out
     balance = state.get_account(world, sender).balance + U256((gas - used) * price)
     state.set_account_balance(world, sender, balance)
     fee = used * max(0, price - int(environment.base_fee_per_gas))
-    state.set_account_balance(world, coinbase, state.get_account(world, coinbase).balance + U256(fee))
+    with _balances_fit():
+        state.set_account_balance(world, coinbase, state.get_account(world, coinbase).balance + U256(fee))
     for address in outcome.destroyed:
         state.destroy_account(world, address)
 

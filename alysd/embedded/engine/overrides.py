@@ -57,6 +57,8 @@ NO_OVERRIDES = Overrides()
 def override_state(state: EelsState, accounts: Mapping[EvmAddress, AccountOverride]) -> None:
     """Change a state before a call begins."""
     for name, new in accounts.items():
+        if new == AccountOverride():
+            continue  # otherwise it would create an empty account
         address = Address(name)
         old = state.get_account(address)
         account = Account(
@@ -65,6 +67,8 @@ def override_state(state: EelsState, accounts: Mapping[EvmAddress, AccountOverri
             old.code if new.code is None else Bytes(new.code),
         )
         state.set_account(address, account)
+        if new.code is not None:
+            state.mark_code_replaced(address)
         if new.storage is not None:
             state.destroy_storage(address)
         for key, value in {**(new.storage or {}), **new.slots}.items():

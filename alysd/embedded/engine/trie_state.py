@@ -126,6 +126,7 @@ class TrieState:
         self._originals: dict[tuple[bytes, bytes], U256] = {}
         self._wiped_before: dict[bytes, bool] = {}
         self._created: set[bytes] = set()
+        self._recoded: set[bytes] = set()
         self._journal: list[tuple[MutableMapping[Any, Any], Any, Any]] = []
         self._points: list[int] = []
 
@@ -184,6 +185,10 @@ class TrieState:
         self.set_account_balance(sender, balance - amount)
         received = self.get_account(recipient).balance
         self.set_account_balance(recipient, received + amount)
+
+    def mark_code_replaced(self, address: Address) -> None:
+        """Record that a caller's override replaces the code of the account, which no transaction can do."""
+        self._recoded.add(address)
 
     def mark_account_created(self, address: Address) -> None:
         """Record that the current transaction creates the account (EIP-6780)."""
@@ -310,9 +315,10 @@ class TrieState:
         code_hash = EMPTY_CODE_HASH
         if account.code:
             code_hash = before.code_hash
-            # Code is set only when a contract is created, which wipes the storage first. Otherwise the hash is
-            # unchanged.
-            if record is None or code_hash == EMPTY_CODE_HASH or self._wiped.get(address):
+            # Code is set only when a contract is created, which wipes the storage first, or by an override.
+            # Otherwise the hash is unchanged.
+            fresh = self._wiped.get(address) or address in self._recoded
+            if record is None or code_hash == EMPTY_CODE_HASH or fresh:
                 code_hash = keccak256(account.code)
                 codes[code_hash] = bytes(account.code)
         return AccountState(int(account.nonce), Wei(int(account.balance)), storage_root, code_hash)

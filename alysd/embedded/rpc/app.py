@@ -26,6 +26,7 @@ from alysd.embedded.rpc.pool_methods import TransactionMethods
 from alysd.embedded.rpc.proof_methods import ProofMethods
 from alysd.embedded.rpc.sending_methods import SyncMethods
 from alysd.embedded.rpc.signing_methods import SigningMethods
+from alysd.embedded.rpc.simulate_methods import SimulateMethods
 from alysd.embedded.rpc.websocket import EthSocket
 from alysd.errors import Refused
 from alysd.messages.metrics import PortCounts
@@ -87,6 +88,7 @@ def eth_methods(backend: EthBackend, feed: ChainFeed) -> dict[str, Method]:
         **AccountMethods(backend).table(),
         **BlockMethods(backend).table(),
         **calls.table(),
+        **SimulateMethods(backend).table(),
         **DebugMethods(backend).table(),
         **fees.table(),
         **ConfigMethods(backend).table(),

@@ -105,10 +105,15 @@ def field_of(found: dict[str, Any], name: str, decode: Callable[[Any], T], defau
         raise Malformed(f"{name}: {error}") from error
 
 
-def _list(value: Any, most: int) -> list[Any]:
+def list_of(value: Any) -> list[Any]:
+    """Read an array."""
     if not isinstance(value, list):
         raise Malformed(f"must be an array, got {kind(value)}")
-    found = cast("list[Any]", value)
+    return cast("list[Any]", value)
+
+
+def _list(value: Any, most: int) -> list[Any]:
+    found = list_of(value)
     if len(found) > most:
         raise Malformed(f"has at most {most} entries, got {len(found)}")
     return found

@@ -98,7 +98,8 @@ def test_a_revert_gives_its_data(sandbox: Sandbox, calls: Calls) -> None:
     [
         ("fe", "invalid opcode: INVALID"),
         ("0c", "invalid opcode: opcode 0xc not defined"),
-        ("50", "stack underflow"),
+        ("50", "stack underflow (0 <=> 1)"),
+        ("6103e85ff3", "contract creation code storage out of gas"),
         ("600056", "invalid jump destination"),
         ("60ef60005360016000f3", "invalid code: must not begin with 0xef"),
         ("5b600056", "out of gas"),
