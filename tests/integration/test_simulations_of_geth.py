@@ -7,7 +7,6 @@ from typing import Any, cast
 
 import pytest
 
-from alysd.embedded.engine.simulated_values import MAX_BLOCK_CALLS, MAX_BLOCKS
 from alysd.wire.hex import to_hex
 from tests.integration.geth_pair import Pair, difference, pair_with_blocks, seed_of_test
 from tests.integration.random_code import RandomCode
@@ -18,6 +17,7 @@ from tests.thorough import cases
 pytestmark = pytest.mark.component
 
 CASES = cases(20, 100)
+MAX_BLOCKS, MAX_BLOCK_CALLS = 256, 5_000
 RICH, POOR, CODE = to_hex(address_of(0)), "0x" + "12" * 20, "0x" + "13" * 20
 LOOP = {CODE: {"code": "0x5b5f56"}}
 

@@ -1,4 +1,4 @@
-"""What a simulation of blocks takes and returns (eth_simulateV1), and why it is refused."""
+"""The parameters and results of a simulation of blocks (eth_simulateV1), and its refusals."""
 
 from collections.abc import Sequence
 
