@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from alysd.audit.records import RESERVE, BitcoinFindings, Deposited, NotCreditedPayment, Paid
+from alysd.audit.records import RESERVE, BitcoinFindings, Deposited, NotCreditedPayment, Paid, Spent
 from alysd.errors import Malformed, UserError
 from alysd.types.hashes import BitcoinHash, EvmAddress
 from alysd.types.peg import OutPoint
@@ -21,6 +21,9 @@ MAX_OUTPUTS = 64
 
 _MAX_ITEMS = 200_000
 _MAX_SCRIPT = 4_000_000
+_MAX_WEIGHT = 4_000_000
+_WEIGHT_PER_BYTE = 4
+_OUTPOINT_AND_SEQUENCE = 36 + 4
 _OP_RETURN, _PUSHDATA1 = 0x6A, 0x4C
 _PAID_SCRIPTS = (
     rb"\x76\xa9\x14.{20}\x88\xac",  # P2PKH
@@ -118,16 +121,21 @@ class BitcoinSide:
         if known and self.deposits_only:
             return
         if known:
-            self._spend(txid, spends, known, outputs)
+            self._spend(fields, spends, known, outputs)
         elif any(script in self.scripts for script, _ in outputs):
             self._receive(txid, outputs, coinbase=not spends)
 
     def _spend(
-        self, txid: BitcoinHash, spends: list[OutPoint], known: list[OutPoint], outputs: list[tuple[bytes, Sat]]
+        self,
+        fields: dict[str, Any],
+        spends: list[OutPoint],
+        known: list[OutPoint],
+        outputs: list[tuple[bytes, Sat]],
     ) -> None:
         taken = [self._coins.pop(at) for at in known]
         if not any(credited for _, credited in taken):  # the operators have moved what was not credited
             return
+        txid = BitcoinHash(displayed_hash(fields, "txid"))
         name = f"Bitcoin transaction {txid[::-1].hex()}"
         if len(known) < len(spends) or not all(credited for _, credited in taken):
             self._problems.append(f"{name} spends the federation's coins together with others")
@@ -137,9 +145,17 @@ class BitcoinSide:
         for index, amount in change:
             self._coins[OutPoint(txid, index)] = (amount, True)
         payees = tuple((script, amount) for script, amount in outputs if script not in self.scripts)
-        spent = Sat(sum(amount for amount, _ in taken))
+        weights = dict(zip(spends, _input_weights(fields), strict=True))
+        inputs = [(amount, at.key, weights[at]) for at, (amount, _) in zip(known, taken, strict=True)]
         self._payments.append(
-            Paid(txid, self.next_height, spent, payees, Sat(sum(amount for _, amount in change)))
+            Paid(
+                txid,
+                self.next_height,
+                tuple(Spent(amount, weight) for amount, _, weight in sorted(inputs)),
+                payees,
+                Sat(sum(amount for _, amount in change)),
+                integer_field(fields, "weight", 1, _MAX_WEIGHT + 1),
+            )
         )
 
     def _receive(self, txid: BitcoinHash, outputs: list[tuple[bytes, Sat]], *, coinbase: bool) -> None:
@@ -171,6 +187,27 @@ class BitcoinSide:
         if len(credited) < len(own) and not self.deposits_only:
             rest = Sat(sum(value for index, value in own.items() if index not in credited))
             self._uncredited.append(NotCreditedPayment(txid, rest, reason))
+
+
+def _input_weights(fields: dict[str, Any]) -> list[int]:
+    """The weight of each input of a transaction that is no coinbase, with its witness (BIP-141)."""
+    return [_input_weight(object_of(one, "input")) for one in list_field(fields, "vin", _MAX_ITEMS)]
+
+
+def _input_weight(fields: dict[str, Any]) -> int:
+    witness = list_field(fields, "txinwitness", _MAX_ITEMS) if "txinwitness" in fields else []
+    items = (len(hex_field({"witness": item}, "witness", 0, _MAX_SCRIPT)) for item in witness)
+    script = len(hex_field(object_of(fields.get("scriptSig"), "scriptSig"), "hex", 0, _MAX_SCRIPT))
+    return (
+        _WEIGHT_PER_BYTE * (_OUTPOINT_AND_SEQUENCE + _size_bytes(script) + script)
+        + _size_bytes(len(witness))
+        + sum(_size_bytes(size) + size for size in items)
+    )
+
+
+def _size_bytes(number: int) -> int:
+    """The length of a number as Bitcoin writes the size of what follows."""
+    return 1 if number < 0xFD else 3 if number <= 0xFFFF else 5
 
 
 def _output(value: Any) -> tuple[bytes, Sat]:

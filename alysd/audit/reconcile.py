@@ -8,18 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
+from alysd.audit.assign import MIN_CONSOLIDATED, Assignment, OwedRequest
 from alysd.audit.explain import Explained, explain
-from alysd.audit.records import RESERVE, AlysFindings, BitcoinFindings, Burned, Paid, PegTerms
+from alysd.audit.records import RESERVE, AlysFindings, BitcoinFindings, Burned, PegTerms
 from alysd.types.units import Sat
 
 REFUND_DIVISOR = 10
 """A refused burn below `peg_out_minimum` divided by this is not refunded (docs/protocol.md, "Burns")."""
-
-SMALLEST_CHANGE = 330
-"""The smallest change of a payment, in sat (docs/protocol.md, "Proposal")."""
-
-MIN_CONSOLIDATED = 20
-"""The minimum number of inputs of a consolidation (docs/protocol.md, "Consolidation")."""
 
 MAX_CONSOLIDATION_BLOCKS = 2_016
 """The number of Bitcoin blocks for which a consolidation may be in flight after its request was paid.
@@ -69,163 +64,98 @@ class Report:
         return not self.problems and self.totals.missing == 0
 
 
-@attrs.define
-class _Request:
-    """A burn that was accepted: `script` is to get `owed`, less a share of the fee."""
-
-    script: bytes
-    owed: Sat
-    paid: bool = False
-
-
-@attrs.define
-class _Joined:
-    """The consolidations that may explain charges (docs/protocol.md, "Consolidation").
-
-    `fees` is the sum of the fees of the confirmed ones that no request has borne yet. The blocks say which request
-    bears them, and the two chains do not. The first payee of a later payment may get so much less than it is owed.
-
-    This payment can also be confirmed before the consolidation. `ahead` is the number of such payments. The two
-    chains do not show a consolidation in flight, so this bounds what it explains: the federation has `coins` coins
-    up to the Bitcoin block `height`, and a request that bears a consolidation is still owed `least` sat.
-    """
-
-    fees: int
-    coins: int
-    height: int
-    least: int
-    ahead: int = 0
-
-    def may_bear(self, request: _Request) -> int:
-        """The largest sum that a request can bear."""
-        return max(self.fees, request.owed - self.least)
-
-    def explains(self, payment: Paid, found: "_Match") -> bool:
-        """Whether the charge of the first payee is of consolidations, confirmed or in flight."""
-        if found.charge <= self.fees:
-            return True
-        return (
-            self.coins >= MIN_CONSOLIDATED
-            and self.height - payment.height <= MAX_CONSOLIDATION_BLOCKS
-            and found.requests[0].owed - found.charge >= self.least
-        )
-
-
 def reconcile(
     bitcoin: BitcoinFindings, alys: AlysFindings, terms: PegTerms, scripts: Mapping[bytes, bytes | None]
 ) -> Report:
     """Reconcile the two chains. `scripts` maps the burns' addresses to output scripts; None: not payable."""
     problems = [*bitcoin.problems, *alys.problems]
-    requests: list[_Request] = []
+    requests: list[OwedRequest] = []
     refused: list[Burned] = []
     reserve = sum(one.amount for one in bitcoin.deposits if one.recipient == RESERVE)
     for burned in alys.burns:
         script = scripts[burned.address]
         if script is not None and burned.amount >= terms.peg_out_minimum:
-            requests.append(_Request(script, Sat(burned.amount - terms.service_fee)))
+            requests.append(OwedRequest(script, Sat(burned.amount - terms.service_fee)))
             reserve += terms.service_fee
         elif REFUND_DIVISOR * burned.amount < terms.peg_out_minimum:
             reserve += burned.amount
         else:
             refused.append(burned)
-    fees = sum(one.fee for one in bitcoin.payments if not one.payees)
-    joined = _Joined(fees, len(bitcoin.coins), bitcoin.height, terms.peg_out_minimum - terms.service_fee)
-    for payment in bitcoin.payments:
-        reserve -= _take_payment(payment, requests, joined, problems)
     explained = _explain_withdrawals(bitcoin, alys, refused, problems)
-    totals = _sum_up(bitcoin, alys, requests, refused, explained, reserve)
+    least = terms.peg_out_minimum - terms.service_fee
+    reports: list[Report] = []
+    for reserve_first in (False, True):
+        made = _explain_payments(bitcoin, requests, least, reserve_first=reserve_first)
+        unpaid = [one for number, one in enumerate(requests) if number not in made.paid]
+        totals = _sum_up(bitcoin, alys, unpaid, refused, explained, reserve + made.reserve)
+        found = [*problems, *made.problems, *_impossible(totals, alys, made)]
+        waiting = len(unpaid) + made.ahead + explained.waiting_deposits + explained.waiting_refunds
+        reports.append(Report(totals, tuple(found), waiting))
+    return next((one for one in reports if one.equal), reports[0])
+
+
+def _impossible(totals: Totals, alys: AlysFindings, made: "_Payments") -> Iterator[str]:
+    """The sums that cannot be."""
     if alys.bridge_sat < totals.burned:
-        problems.append(f"the bridge contract has {alys.bridge_sat} sat, and {totals.burned} sat were burned")
-    if totals.reserve + min(joined.fees, totals.owed) < 0:
-        problems.append(f"payments took {-totals.reserve} sat more from the reserve than it had")
-    waiting = sum(not one.paid for one in requests) + joined.ahead
-    return Report(totals, tuple(problems), explained.waiting_deposits + explained.waiting_refunds + waiting)
-
-
-def _take_payment(payment: Paid, requests: Sequence[_Request], joined: _Joined, problems: list[str]) -> int:
-    """Mark the requests that a payment pays, and return by how much it lowers the reserve.
-
-    This is the part of its fee that the payees do not bear. It is negative if the payees have raised a rest to the
-    smallest change, or if the first one bears the fees of consolidations. A consolidation pays no request.
-    """
-    if not payment.payees:
-        return payment.fee
-    name = f"Bitcoin transaction {payment.txid[::-1].hex()}"
-    # Payments confirm in any order, so a later request to the same address may be paid first.
-    found = min(_matches(payment, requests, joined), key=lambda one: one.charge > joined.fees, default=None)
-    if found is None:
-        problems.append(f"{name} pays {payment.spent - payment.change} sat that no request explains")
-        return 0
-    if not joined.explains(payment, found):
-        problems.append(f"the payees of {name} bear more than its fee and the fees of consolidations")
-    elif found.charge > joined.fees:
-        joined.ahead += 1
-    for one in found.requests:
-        one.paid = True
-    joined.fees -= min(found.charge, joined.fees)
-    return payment.fee - found.borne
+        yield f"the bridge contract has {alys.bridge_sat} sat, and {totals.burned} sat were burned"
+    if totals.reserve + min(made.unborne, totals.owed) < 0:
+        yield f"payments took {-totals.reserve} sat more from the reserve than it had"
 
 
 @attrs.frozen
-class _Match:
-    """The requests that a payment may pay.
+class _Payments:
+    """The effects of all payments.
 
-    They bear `borne`: the fee, what a change that was raised lacks, and for consolidations at least `charge`.
+    They have paid the requests with the numbers `paid`, and changed the reserve by `reserve`. No request has borne
+    `unborne` of the fees of consolidations yet. `ahead` is the number of consolidations in flight at least.
+    `problems` are those that nothing explains.
     """
 
-    requests: Sequence[_Request]
-    borne: int
-    charge: int
+    paid: frozenset[int]
+    reserve: int
+    unborne: int
+    ahead: int
+    problems: tuple[str, ...]
 
 
-def _matches(payment: Paid, requests: Sequence[_Request], joined: _Joined) -> Iterator[_Match]:
-    """All requests that can be the first payee, each with the requests of the others."""
-    for place, request in enumerate(requests):
-        first = request.owed - payment.payees[0][1]
-        if request.paid or request.script != payment.payees[0][0] or first < 0:
-            continue
-        found = _others_of(payment, requests[place + 1 :], first, joined.may_bear(request))
-        if found is None:
-            continue
-        share, others = found
-        part = payment.fee - share * len(payment.payees)
-        raised = SMALLEST_CHANGE - 1 if payment.change == SMALLEST_CHANGE else 0
-        charge = first - share + max(0, -part - raised)
-        yield _Match((request, *others), first + share * len(others), charge)
+def _explain_payments(
+    bitcoin: BitcoinFindings, requests: Sequence[OwedRequest], least: int, *, reserve_first: bool
+) -> _Payments:
+    """Explain each payment by the requests that it pays, and the charges of these by consolidations.
 
-
-def _others_of(
-    payment: Paid, requests: Sequence[_Request], borne: int, charged: int
-) -> tuple[int, list[_Request]] | None:
-    """Each payee's share of the fee, and the requests of the payees after the first, which bears `borne`.
-
-    The first one may bear up to `charged` more than the others.
+    The blocks say which request bears the fee of a consolidation, and the two chains do not: the first payee of a
+    later payment gets so much less than it is owed. This payment can also be confirmed before the consolidation.
+    The two chains do not show a consolidation in flight, so one explains only a recent payment, and only while the
+    federation has enough coins for one.
     """
-    others = payment.payees[1:]
-    if not others:
-        return borne, []
-    script, amount = others[0]
-    for share in dict.fromkeys(one.owed - amount for one in requests if not one.paid and one.script == script):
-        found = _payees_of(others, requests, share) if 0 <= borne - share <= charged else None
-        if found is not None:
-            return share, found
-    return None
-
-
-def _payees_of(
-    payees: Sequence[tuple[bytes, Sat]], requests: Sequence[_Request], share: int
-) -> list[_Request] | None:
-    """The requests, in order, that these outputs pay when each bears `share` of the fee."""
-    found: list[_Request] = []
-    rest = iter(requests)
-    for script, amount in payees:
-        request = next(
-            (one for one in rest if not one.paid and one.script == script and one.owed - share == amount), None
-        )
-        if request is None:
-            return None
-        found.append(request)
-    return found
+    payments = bitcoin.payments
+    joins = len(bitcoin.coins) >= MIN_CONSOLIDATED
+    settled = frozenset(
+        place
+        for place, one in enumerate(payments)
+        if not joins or bitcoin.height - one.height > MAX_CONSOLIDATION_BLOCKS
+    )
+    fees = sum(one.fee for one in payments if not one.payees)
+    places = Assignment(requests, payments, least, settled, fees, reserve_first).run()
+    problems: list[str] = []
+    charged = reserve = charges = 0
+    for number, payment in enumerate(payments):
+        name = f"Bitcoin transaction {payment.txid[::-1].hex()}"
+        place = places.get(number)
+        if not payment.payees:
+            reserve -= payment.fee
+            if len(payment.inputs) < MIN_CONSOLIDATED:
+                problems.append(f"{name} pays no request, and joins {len(payment.inputs)} coins, too few")
+        elif place is None:
+            problems.append(f"{name} pays {payment.spent - payment.change} sat that no request explains")
+        else:
+            reserve += place.charge - place.reserve_fee
+            charges += place.charge
+            charged += place.charge if number in settled else 0
+            if number in settled and place.charge and charged > fees:
+                problems.append(f"the payees of {name} bear more than its fee and the fees of consolidations")
+    paid = frozenset(number for place in places.values() for number in place.numbers)
+    return _Payments(paid, reserve, max(0, fees - charges), int(charges > fees), tuple(problems))
 
 
 @attrs.frozen
@@ -275,12 +205,12 @@ def _explain_withdrawals(
 def _sum_up(
     bitcoin: BitcoinFindings,
     alys: AlysFindings,
-    requests: Sequence[_Request],
+    unpaid: Sequence[OwedRequest],
     refused: Sequence[Burned],
     explained: _Minting,
     reserve: int,
 ) -> Totals:
-    owed = sum(one.owed for one in requests if not one.paid)
+    owed = sum(one.owed for one in unpaid)
     due = sum(one.amount for one in refused) - explained.refunded
     return Totals(
         held=sum(bitcoin.coins.values()) - explained.waiting,
@@ -292,6 +222,6 @@ def _sum_up(
         reserve=reserve,
         waiting=explained.waiting,
         uncredited=sum(one.amount for one in bitcoin.uncredited),
-        paid=sum(amount for payment in bitcoin.payments for _, amount in payment.payees),
+        paid=sum(payment.paid for payment in bitcoin.payments),
         bitcoin_fees=sum(payment.fee for payment in bitcoin.payments),
     )

@@ -30,19 +30,41 @@ class NotCreditedPayment:
 
 
 @attrs.frozen
+class Spent:
+    """A coin of the federation that a payment spends, and the weight of its input, in weight units (BIP-141)."""
+
+    amount: Sat
+    weight: int
+
+
+@attrs.frozen
 class Paid:
-    """A Bitcoin transaction that spends the federation's coins: `payees` are (script, amount), without change."""
+    """A Bitcoin transaction that spends the federation's coins: `payees` are (script, amount), without change.
+
+    `inputs` are ordered by amount, the smallest first. `weight` is that of the transaction, in weight units.
+    """
 
     txid: BitcoinHash
     height: int
-    spent: Sat
+    inputs: tuple[Spent, ...]
     payees: tuple[tuple[bytes, Sat], ...]
     change: Sat
+    weight: int
+
+    @property
+    def spent(self) -> Sat:
+        """The sum of the coins."""
+        return Sat(sum(one.amount for one in self.inputs))
+
+    @property
+    def paid(self) -> Sat:
+        """The sum that the payees get."""
+        return Sat(sum(amount for _, amount in self.payees))
 
     @property
     def fee(self) -> Sat:
         """The fee of the transaction."""
-        return Sat(self.spent - self.change - sum(amount for _, amount in self.payees))
+        return Sat(self.spent - self.change - self.paid)
 
 
 @attrs.frozen

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from alysd.audit.bitcoin_side import BitcoinSide, payout_script
-from alysd.audit.records import RESERVE
+from alysd.audit.records import RESERVE, Spent
 from alysd.errors import Malformed, UserError
 from alysd.types.units import Sat
 
@@ -34,9 +34,12 @@ class Node:
     def transaction(self, *outputs: Output, spends: tuple[tuple[str, int], ...] = (("77" * 32, 0),)) -> str:
         self.count += 1
         txid = f"{self.count:064x}"
-        inputs = [{"txid": at, "vout": index} for at, index in spends] or [{"coinbase": "00"}]
+        inputs: list[dict[str, Any]] = [
+            {"txid": at, "vout": index, "scriptSig": {"hex": ""}, "txinwitness": ["aa" * 64, "bb" * 300]}
+            for at, index in spends
+        ] or [{"coinbase": "00"}]
         made = [{"value": value, "scriptPubKey": {"hex": script}} for script, value in outputs]
-        self.blocks[-1].append({"txid": txid, "vin": inputs, "vout": made})
+        self.blocks[-1].append({"txid": txid, "vin": inputs, "vout": made, "weight": 1_000})
         return txid
 
     async def call(self, method: str, *params: Any) -> Any:
@@ -130,6 +133,7 @@ async def test_a_payment_spends_coins_and_its_change_is_one() -> None:
     records = (await read(node.reader())).records()
     (payment,) = records.payments
     assert (payment.spent, payment.change, payment.fee) == (50_000_000, 39_000_000, 1_000_000)
+    assert (payment.weight, payment.inputs) == (1_000, (Spent(Sat(50_000_000), 4 * 41 + 1 + 65 + 303),))
     assert list(records.coins.values()) == [39_000_000]
     assert not records.problems
 

@@ -15,6 +15,7 @@ from alysd.audit.records import (
     Deposited,
     Paid,
     PegTerms,
+    Spent,
     Withdrawn,
 )
 from alysd.audit.report import report_json, report_text
@@ -45,8 +46,24 @@ def mint(recipient: EvmAddress, amount: int) -> Withdrawn:
 
 
 def payment(number: int, spent: int, change: int, *payees: tuple[bytes, int]) -> Paid:
+    """A payment with one input."""
+    return spending(number, (spent,), change, *payees)
+
+
+def consolidation(number: int, spent: int, change: int) -> Paid:
+    """A consolidation of 20 coins."""
+    return spending(number, (*[330] * 19, spent - 19 * 330), change)
+
+
+def spending(number: int, inputs: Sequence[int], change: int, *payees: tuple[bytes, int]) -> Paid:
+    """A payment with these inputs, each with a tenth of the payment's weight of 2,000."""
     return Paid(
-        txid(number), number, Sat(spent), tuple((script, Sat(amount)) for script, amount in payees), Sat(change)
+        txid(number),
+        number,
+        tuple(Spent(Sat(amount), 200) for amount in sorted(inputs)),
+        tuple((script, Sat(amount)) for script, amount in payees),
+        Sat(change),
+        2_000,
     )
 
 
@@ -123,30 +140,30 @@ def test_an_accepted_request_is_never_refunded() -> None:
 
 def test_the_reserve_pays_for_a_consolidation() -> None:
     deposits = [deposit(1, ALICE, 9_000), deposit(2, RESERVE, 500)]
-    report = audit(deposits, [payment(3, 9_000, 8_600)], withdrawals=[mint(ALICE, 9_000)])
+    report = audit(deposits, [consolidation(3, 9_000, 8_600)], withdrawals=[mint(ALICE, 9_000)])
     assert (report.equal, report.totals.reserve, report.totals.bitcoin_fees) == (True, 100, 400)
-    report = audit(deposits, [payment(3, 9_000, 8_400)], withdrawals=[mint(ALICE, 9_000)])
+    report = audit(deposits, [consolidation(3, 9_000, 8_400)], withdrawals=[mint(ALICE, 9_000)])
     assert "100 sat more from the reserve than it had" in report.problems[0]
 
 
 def test_a_request_bears_the_fees_of_consolidations() -> None:
     """The blocks say which request that is, and the two chains do not."""
     deposits, minted = [deposit(1, ALICE, 9_000)], [mint(ALICE, 9_000)]
-    joined = payment(3, 9_000, 8_600)
-    waiting = audit(deposits, [joined], [burn(6_000)], minted)
-    assert (waiting.equal, waiting.totals.owed, waiting.totals.reserve) == (True, 5_990, -390)
-    paid = payment(4, 8_600, 2_610, (PAYEE, 5_990 - 400 - 200))
+    joined = consolidation(3, 9_000, 8_600)
+    waiting = audit(deposits, [joined], [burn(7_000)], minted)
+    assert (waiting.equal, waiting.totals.owed, waiting.totals.reserve) == (True, 6_990, -390)
+    paid = payment(4, 8_600, 1_610, (PAYEE, 6_990 - 400 - 200))
     fee = paid.fee
     assert fee == 600
-    paid = attrs.evolve(paid, change=Sat(3_010))
-    report = audit(deposits, [joined, paid], [burn(6_000)], minted)
+    paid = attrs.evolve(paid, change=Sat(2_010))
+    report = audit(deposits, [joined, paid], [burn(7_000)], minted)
     assert (report.equal, report.totals.owed, report.totals.reserve) == (True, 0, 10)
-    two = payment(4, 8_600, 1_020, (PAYEE, 5_990 - 400 - 200), (OTHER, 1_990 - 200))
-    report = audit(deposits, [joined, two], [burn(6_000), burn(2_000, b"other")], minted)
+    two = payment(4, 8_600, 20, (PAYEE, 6_990 - 400 - 200), (OTHER, 1_990 - 200))
+    report = audit(deposits, [joined, two], [burn(7_000), burn(2_000, b"other")], minted)
     assert (report.equal, report.totals.owed, report.totals.reserve) == (True, 0, 20)
-    assert not audit(deposits, [two], [burn(6_000), burn(2_000, b"other")], minted).equal
-    robbed = payment(4, 8_600, 3_010, (PAYEE, 5_990 - 401 - 200))
-    report = audit(deposits, [joined, attrs.evolve(robbed, change=Sat(3_011))], [burn(6_000)], minted)
+    assert not audit(deposits, [two], [burn(7_000), burn(2_000, b"other")], minted).equal
+    robbed = payment(4, 8_600, 2_010, (PAYEE, 6_990 - 401 - 200))
+    report = audit(deposits, [joined, attrs.evolve(robbed, change=Sat(2_011))], [burn(7_000)], minted)
     assert "bear more than its fee and the fees of consolidations" in report.problems[0]
 
 
@@ -155,15 +172,15 @@ def coins(number: int, held: int) -> dict[OutPoint, Sat]:
     return {OutPoint(txid(0), place): Sat(1 if place else held - number + 1) for place in range(number)}
 
 
-CHARGED = payment(4, 8_600, 8_600 - 5_990 + 400, (PAYEE, 5_990 - 400 - 200))
+CHARGED = payment(4, 8_600, 8_600 - 6_990 + 400, (PAYEE, 6_990 - 400 - 200))
 """The payee bears 400 sat more than the fee."""
 
-TWO_CHARGED = payment(4, 8_600, 8_600 - 5_990 - 1_990 + 400, (PAYEE, 5_990 - 400 - 200), (OTHER, 1_990 - 200))
+TWO_CHARGED = payment(4, 8_600, 8_600 - 6_990 - 1_990 + 400, (PAYEE, 6_990 - 400 - 200), (OTHER, 1_990 - 200))
 
 
 @pytest.mark.parametrize(
     ("paid", "burns"),
-    [(CHARGED, [burn(6_000)]), (TWO_CHARGED, [burn(6_000), burn(2_000, b"other")])],
+    [(CHARGED, [burn(7_000)]), (TWO_CHARGED, [burn(7_000), burn(2_000, b"other")])],
     ids=["alone", "beside another"],
 )
 @pytest.mark.parametrize(
@@ -184,7 +201,7 @@ def test_a_request_may_be_paid_before_the_consolidation_whose_fee_it_bears(
     else:
         (problem,) = report.problems
         assert "bear more than its fee and the fees of consolidations" in problem
-    joined = payment(5, 400, 0)
+    joined = spending(5, [20] * 20, 0)
     report = audit(deposits, [paid, joined], burns, minted, coins=coins(number, held - 400), height=height)
     assert (report.equal, report.open) == (True, 0)
 
@@ -193,7 +210,7 @@ def test_a_request_may_be_paid_before_the_consolidation_whose_fee_it_bears(
 def test_a_request_that_bears_a_consolidation_is_still_owed_the_least(left: int, explained: bool) -> None:
     paid = payment(4, 8_600, 8_600 - left, (PAYEE, left - 200))
     report = audit(
-        [deposit(1, ALICE, 9_000)], [paid], [burn(6_000)], [mint(ALICE, 9_000)], coins=coins(20, 9_000 - left)
+        [deposit(1, ALICE, 9_000)], [paid], [burn(7_000)], [mint(ALICE, 9_000)], coins=coins(20, 9_000 - left)
     )
     assert report.equal is explained
 
@@ -201,10 +218,10 @@ def test_a_request_that_bears_a_consolidation_is_still_owed_the_least(left: int,
 def test_the_payee_of_a_consolidation_may_also_raise_a_rest_to_the_smallest_change() -> None:
     """It bears 400 sat of the consolidation, 200 sat of its payment, and 320 sat for the change."""
     report = audit(
-        [deposit(1, ALICE, 6_000)],
-        [payment(3, 6_000, 5_600), payment(4, 5_600, 330, (PAYEE, 5_990 - 400 - 320 - 200))],
-        [burn(6_000)],
-        [mint(ALICE, 6_000)],
+        [deposit(1, ALICE, 8_000)],
+        [consolidation(3, 8_000, 7_600), payment(4, 7_600, 330, (PAYEE, 7_990 - 400 - 320 - 200))],
+        [burn(8_000)],
+        [mint(ALICE, 8_000)],
     )
     assert (report.equal, report.open, report.totals.reserve) == (True, 0, 330)
 
@@ -298,13 +315,15 @@ def test_a_coin_that_nothing_explains_is_too_much() -> None:
 
 
 def test_a_reserve_below_zero_is_found() -> None:
+    """The reserve pays a rest of 200 sat, and has 10 sat of a service fee."""
     report = audit(
-        deposits=[deposit(1, ALICE, 9_000)],
-        withdrawals=[mint(ALICE, 9_000)],
+        deposits=[deposit(1, ALICE, 2_190)],
+        withdrawals=[mint(ALICE, 2_190)],
         burns=[burn(2_000)],
-        payments=[payment(2, 9_000, 5_000, (PAYEE, 1_890))],
+        payments=[payment(2, 2_190, 0, (PAYEE, 1_890))],
     )
-    assert "from the reserve than it had" in report.problems[0]
+    (problem,) = report.problems
+    assert "payments took 190 sat more from the reserve than it had" in problem
 
 
 def test_a_bridge_that_has_less_than_was_burned_is_found() -> None:
