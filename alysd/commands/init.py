@@ -23,6 +23,18 @@ DEV_GENESIS = "chains/dev.genesis.json"
 DEV_CHAIN = "chains/dev.toml"
 """The specification of the development chain."""
 
+BITCOIN_KEY = "dev-bitcoin.key"
+"""The Bitcoin key of the development chain's only member, which signs the payments of a chain with a peg."""
+
+_PEG = """
+# The peg: a bitcoind on regtest, and the published key of the federation's only member.
+[bitcoin]
+url = "http://127.0.0.1:18443"
+cookie_file = {cookie}
+
+[peg]
+key_file = "{key}"
+"""
 _FEE_RATES = ("peg_out_max_fee_rate = 500000", "peg_out_max_fee_rate = 200000")
 """The largest fee rate of the development chain, and its replacement on this chain with a peg.
 
@@ -45,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files and print the next steps. Raises `ConfigError`; existing files are never overwritten."""
+    from alysd.config.shipped import shipped_folder
     from alysd.errors import ConfigError
 
     folder: Path = args.folder.absolute()
@@ -63,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
         files[genesis] = _with_peg(files[genesis])
         chain = folder / DEV_CHAIN
         files[chain] = files[chain].replace(*_FEE_RATES)
+        files[folder / "alysd.toml"] += _PEG.format(cookie=_toml_string(regtest_cookie()), key=BITCOIN_KEY)
+        files[folder / BITCOIN_KEY] = (shipped_folder() / BITCOIN_KEY).read_text()
     if taken := [path for path in files if path.exists()]:
         raise ConfigError(f"{taken[0]}: the file exists, and nothing was written\nname another folder")
     try:
@@ -74,8 +89,19 @@ def run(args: argparse.Namespace) -> int:
             (folder / "keys").mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
-    say("".join(f"wrote {path}\n" for path in files) + f"\n{_next_steps(args.mode, folder)}")
+    say("".join(f"wrote {path}\n" for path in files) + f"\n{_next_steps(args.mode, folder, peg=args.peg)}")
     return 0
+
+
+def regtest_cookie() -> Path:
+    """The file in which this user's bitcoind on regtest writes its password, in its default data folder."""
+    folder = "Library/Application Support/Bitcoin" if sys.platform == "darwin" else ".bitcoin"
+    return Path.home() / folder / "regtest" / ".cookie"
+
+
+def _toml_string(path: Path) -> str:
+    """The path as a basic string of TOML, of which a string of JSON is one."""
+    return json.dumps(str(path), ensure_ascii=False)
 
 
 def _with_peg(genesis: str) -> str:
@@ -114,11 +140,12 @@ def _files(mode: str, folder: Path) -> Iterator[tuple[Path, str]]:
         yield folder / name, text.replace(TEMPLATE_FOLDER, str(folder)).replace(TEMPLATE_PROGRAMS, programs)
 
 
-def _next_steps(mode: str, folder: Path) -> str:
+def _next_steps(mode: str, folder: Path, *, peg: bool) -> str:
     """Return the text with the steps that are left for the operator, and their commands."""
     config = folder / "alysd.toml"
     if mode == "dev":
-        return f"start the node:  alysd run --config {config}\n"
+        bitcoin = "start Bitcoin:   bitcoind -regtest -daemon -fallbackfee=0.0001\n" if peg else ""
+        return f"{bitcoin}start the node:  alysd run --config {config}\n"
     key = (
         f"make the key:         alysd keys new bls --out {folder}/keys/authority.key\n"
         f"show the federation its public half and proof:  alysd keys show {folder}/keys/authority.key\n"

@@ -23,6 +23,9 @@ from alysd.wire.plain_text import plain
 
 _MOST_CONFIRMATIONS = 10_000
 
+_NETWORK_OPTION = {"mainnet": "", "testnet": " -testnet", "signet": " -signet", "regtest": " -regtest"}
+"""The option with which `bitcoin-cli` calls a node of a network."""
+
 
 @attrs.frozen
 class DepositTerms:
@@ -108,15 +111,16 @@ def _instructions(to: str, amount: str, data: str, terms: DepositTerms, *, check
         if checked
         else "The address is the node's own word: ask your own node, or check it with --chain."
     )
+    client = f"bitcoin-cli{_NETWORK_OPTION[terms.network]}"
     return (
         f"Send one Bitcoin transaction on {terms.network} with both outputs:\n\n"
         f"  {amount} BTC to  {terms.address}\n"
         f"  OP_RETURN with   {data}\n\n"
         f"{trust}\n"
         "Without the OP_RETURN output nothing is credited. With the wallet of Bitcoin Core:\n\n"
-        f"  bitcoin-cli send '{outputs}'\n\n"
+        f"  {client} send '{outputs}'\n\n"
         "For a wallet whose keys are elsewhere, this makes a transaction to sign (PSBT):\n\n"
-        f"  bitcoin-cli walletcreatefundedpsbt '[]' '{outputs}'\n\n"
+        f"  {client} walletcreatefundedpsbt '[]' '{outputs}'\n\n"
         f"The account {to} gets the BTC after {terms.confirmations} confirmations and one more.\n"
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from alysd.cli import main
+from alysd.commands.init import regtest_cookie
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.shipped import PACKAGE, development_file, shipped_folder
 from alysd.errors import ConfigError
@@ -30,11 +31,20 @@ def test_a_development_node_is_complete(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"alysd run --config {folder}/alysd.toml" in capsys.readouterr().out
 
 
-def test_a_development_chain_can_have_a_peg(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_development_chain_can_have_a_peg(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / 'home "ü"'))
     assert main(["init", str(tmp_path / "node"), "--dev", "--peg"]) == 0
+    said = capsys.readouterr().out
+    assert "bitcoind -regtest" in said.split("alysd run")[0], "in this order"
     config = load(tmp_path / "node/alysd.toml")
-    context = validate_node(config, load_chain_spec(config.chain.spec)).genesis.context
-    assert context.peg is not None
+    valid = validate_node(config, load_chain_spec(config.chain.spec))
+    assert valid.genesis.context.peg is not None
+    assert config.bitcoin.cookie_file == regtest_cookie()
+    key = tmp_path / "node/dev-bitcoin.key"
+    assert config.peg.key_file == key
+    assert key.stat().st_mode & 0o777 == 0o600
     assert main(["init", str(tmp_path / "other"), "--follower", "--peg"]) == 2
     assert "--peg is for --dev" in capsys.readouterr().err
 

@@ -55,7 +55,7 @@ def test_the_development_chain_is_what_its_description_makes() -> None:
     assert (chains / "dev.toml").read_text() == chain_toml(short.parameters, "dev.genesis.json")
 
 
-@pytest.mark.parametrize("name", ["dev-authority.key", "dev-account.key"])
+@pytest.mark.parametrize("name", ["dev-authority.key", "dev-account.key", "dev-bitcoin.key"])
 def test_published_keys_say_so(name: str) -> None:
     """A published key must not be used for real money, so its file must say that it is published."""
     assert "Known to everybody" in (Path(CONF) / name).read_text()

@@ -27,11 +27,18 @@ class PegFiles:
     chain_id: int
 
 
+def init_peg_chain(files: Path) -> Path:
+    """Run `alysd init --dev --peg`, without its Bitcoin node and its key. Returns the chain specification."""
+    assert main(["init", str(files), "--dev", "--peg"]) == 0
+    config = files / "alysd.toml"
+    config.write_text(config.read_text().partition("\n# The peg:")[0])
+    return files / "chains" / "dev.toml"
+
+
 def peg_files(folder: Path) -> PegFiles:
     """Make the files of `alysd init --dev --peg`, with a Bitcoin key for the member and few confirmations."""
     files = folder / "files"
-    assert main(["init", str(files), "--dev", "--peg"]) == 0
-    chain, key = files / "chains" / "dev.toml", files / "bitcoin.key"
+    chain, key = init_peg_chain(files), files / "bitcoin.key"
     spec = load_chain_spec(chain)
     authority = read_key_file(files / "dev-authority.key", known_to_all=True).secret
     member = member_keys(authority, bitcoin_secret(0), spec.chain_id)

@@ -15,7 +15,6 @@ from eth_abi.abi import encode as abi_encode
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from alysd.cli import main
 from alysd.config.chain_spec import load_chain_spec
 from alysd.integrations.new_key_file import write_key_file
 from alysd.integrations.possession import prove_bitcoin_key, x_only_key
@@ -27,6 +26,7 @@ from alysd.types.peg import BRIDGE_ADDRESS
 from alysd.wire.bitcoin_transaction import decode_transaction
 from alysd.wire.keccak import keccak256
 from tests.integration.bitcoin_wallet import OutputTo, Wallet, data, wallet
+from tests.integration.peg_chain import init_peg_chain
 
 pytestmark = pytest.mark.component
 
@@ -88,8 +88,7 @@ def account(name: str) -> bytes:
 async def rig(folder: Path, coins: int = 20) -> AsyncGenerator[Rig]:
     """A chain with a peg whose deposits need `CONFIRMATIONS`, and the author one more."""
     files = folder / "files"
-    assert main(["init", str(files), "--dev", "--peg"]) == 0
-    chain = files / "chains" / "dev.toml"
+    chain = init_peg_chain(files)
     text = chain.read_text().replace("peg_in_confirmations = 6", f"peg_in_confirmations = {CONFIRMATIONS}")
     authority = load_chain_spec(chain).authorities[0]
     proof = prove_bitcoin_key(SECRET, CHAIN_ID, authority)

@@ -117,7 +117,7 @@ async def test_a_user_goes_in_and_out_with_the_commands(tmp_path: Path) -> None:
 
             # In, as `alysd peg in` says.
             said = await run.alysd("peg", "in", "--to", account, "--amount", "0.02", "--no-qr", *url)
-            command = re.search(r"bitcoin-cli send '(.*)'", said)
+            command = re.search(r"bitcoin-cli -regtest send '(.*)'", said)
             assert command is not None
             psbt = await bitcoin.call("walletcreatefundedpsbt", [], json.loads(command[1]))
             assert len((await bitcoin.call("decodepsbt", psbt["psbt"]))["tx"]["vout"]) == 3, "with the change"
