@@ -9,12 +9,12 @@ import trio
 
 from alysd.api import control
 from alysd.api.alys_rpc import AlysRpc
-from alysd.api.banner import accounts_open, node_starting
+from alysd.api.banner import accounts_open, node_starting, options_exposed
 from alysd.api.bitcoin_rpc import BitcoinWatchRpc
 from alysd.api.console_log import ProcessLog
 from alysd.api.event_logger import EventLogger
 from alysd.api.http.site import HostNames
-from alysd.api.live_parts import LiveAddress, LiveHosts, LiveLimit, LiveLog, LiveMiner
+from alysd.api.live_parts import LiveAddress, LiveHosts, LiveLimit, LiveLimits, LiveLog, LiveMiner
 from alysd.api.node_view import RunningNode
 from alysd.api.operator import OperatorPages
 from alysd.api.peg_rpc import PegRpc
@@ -63,7 +63,7 @@ async def run_node(
             stop.take(early.first)
         async with open_resources(valid) as resources:
             log(node_starting(config, resources.context, valid.account))
-            for event in accounts_open(config):
+            for event in (*accounts_open(config), *options_exposed(config)):
                 log(event)
             node = Node(config.mining, resources, to, lost_lines=lambda: output.lost)
             memory = ConfigMemory(config)
@@ -112,6 +112,7 @@ def live_parts(
     return [
         LiveLog(process_log),
         LiveHosts(names),
+        LiveLimits(addresses.limits),
         LiveMiner(node.fee_recipient),
         LiveLimit(signer if isinstance(signer, RecordedSigner) else None),
         LiveAddress("api.address", "alys server", addresses.alys, node.handle),

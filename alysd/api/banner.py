@@ -4,8 +4,9 @@ from typing import cast
 
 from alysd import __version__
 from alysd.config.model import AlysConfig
+from alysd.config.presets import warnings
 from alysd.messages.log.base import LogEvent
-from alysd.messages.log.process import AccountOpen, AccountsOpen, NodeStarting
+from alysd.messages.log.process import AccountOpen, AccountsOpen, NodeStarting, OptionUnsafe
 from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.development_accounts import DEVELOPMENT_KEYS, MNEMONIC
 from alysd.types.hashes import EvmAddress
@@ -41,6 +42,12 @@ def accounts_open(config: AlysConfig) -> list[LogEvent]:
         return []
     accounts = [AccountOpen(account, f"0x{key.hex()}") for account, key in DEVELOPMENT_KEYS.items()]
     return [AccountsOpen(len(accounts), MNEMONIC), *accounts]
+
+
+def options_exposed(config: AlysConfig) -> list[LogEvent]:
+    """The warnings about options that the node's environment should not have, or that expose something."""
+    environment = config.node.environment
+    return [OptionUnsafe(key, str(environment), reason) for key, reason in warnings(config)]
 
 
 def genesis_balance(spec: ChainSpec, address: EvmAddress) -> Wei:

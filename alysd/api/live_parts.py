@@ -6,8 +6,10 @@ import attrs
 import trio
 
 from alysd.api.console_log import ProcessLog
+from alysd.api.http.limits import ServerLimits
 from alysd.api.http.server import listen
 from alysd.api.http.site import HostNames
+from alysd.api.servers import limits_of
 from alysd.api.system_handle import SystemHandle
 from alysd.config.addresses import ListenAddress
 from alysd.config.model import AlysConfig
@@ -17,8 +19,8 @@ from alysd.nurseries import State
 from alysd.types.hashes import EvmAddress
 from alysd.types.latest import Latest
 
-READ_AT_USE = frozenset({"reload.watch", "reload.trial_seconds"})
-"""The live options that have no part, because their only reader looks them up in the configuration in force."""
+READ_AT_USE = frozenset({"reload.watch", "reload.trial_seconds", "node.environment", "node.profile"})
+"""The live options that have no part: the configuration actor looks them up, or other options follow from them."""
 
 _LOOK_SECONDS = 0.02
 
@@ -48,6 +50,20 @@ class LiveHosts:
     async def apply(self, config: AlysConfig) -> None:
         """Allow the new names from the next request on."""
         self.names.use(config.api.allowed_hosts)
+        await trio.lowlevel.checkpoint()
+
+
+@attrs.frozen
+class LiveLimits:
+    """The limits of the server of Alys's JSON-RPC."""
+
+    limits: Latest[ServerLimits]
+    keys: frozenset[str] = frozenset({"api.max_requests", "api.buffer_mib"})
+    children: frozenset[str] = frozenset({"alys server"})
+
+    async def apply(self, config: AlysConfig) -> None:
+        """Judge the next request by the new limits."""
+        self.limits.value = limits_of(config.api)
         await trio.lowlevel.checkpoint()
 
 

@@ -7,6 +7,7 @@ import attrs
 import trio
 
 from alysd.api.alys_rpc import CODES
+from alysd.api.http.limits import LIMITS, ServerLimits
 from alysd.api.http.server import listen, serve
 from alysd.api.http.site import Site
 from alysd.api.jsonrpc import Dispatcher, Method, rpc_route
@@ -28,15 +29,25 @@ ServeEthereum = Callable[[Sequence[trio.SocketListener], Container[str], PortCou
 
 @attrs.frozen
 class ServerAddresses:
-    """The addresses of the servers that a reload can move. A server reads its own whenever it starts."""
+    """The addresses of the servers that a reload can move, and the limits of the first.
+
+    A server reads its address whenever it starts.
+    """
 
     alys: Latest[ListenAddress]
+    limits: Latest[ServerLimits]
     ethereum: Latest[ListenAddress]
 
     @classmethod
     def of(cls, config: ApiConfig) -> "ServerAddresses":
         """The addresses at the start of a node."""
-        return cls(Latest(config.address), Latest(config.ethereum_address))
+        return cls(Latest(config.address), Latest(limits_of(config)), Latest(config.ethereum_address))
+
+
+def limits_of(config: ApiConfig) -> ServerLimits:
+    """The limits of the server of Alys's JSON-RPC."""
+    size = config.buffer_mib << 20
+    return attrs.evolve(LIMITS, rpc=config.max_requests, bodies=size, responses=size)
 
 
 def server_tasks(
@@ -61,7 +72,7 @@ def server_tasks(
     else:
         serve_pages = partial(serve, Site(pages.routes(), names=names), counts=pages.port("operator"))
         tasks.append(_server("operator server", Latest(config.operator_address), serve_pages, timing))
-    serve_methods = partial(serve, Site(routes, names=names), counts=pages.port("alys"))
+    serve_methods = partial(serve, Site(routes, names=names), limits=addresses.limits, counts=pages.port("alys"))
     tasks.append(_server("alys server", addresses.alys, serve_methods, timing))
     if ethereum is not None:
         counts = pages.port("ethereum")

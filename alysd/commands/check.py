@@ -19,6 +19,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises `UserError` with all problems.
     """
+    from alysd.config.presets import warnings
     from alysd.config.show import show_config
     from alysd.types.hashes import displayed
 
@@ -33,4 +34,5 @@ def run(args: argparse.Namespace) -> int:
         f"{members} {'authority' if members == 1 else 'authorities'}{follower}, engine {config.engine.mode}\n"
         f"genesis {displayed(valid.genesis.context.genesis)}\n"
     )
+    say("".join(f"warning: {key} in {config.node.environment}: {words}\n" for key, words in warnings(config)))
     return 0

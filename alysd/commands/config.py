@@ -20,6 +20,7 @@ ACTIONS = (
     ("diff", "show what has changed in the files since the node read them"),
     ("reload", "apply the changes that need no restart to the running node"),
     ("schedule", "apply these changes at a later time, or from a block height on"),
+    ("show", "show the merged configuration of the files, and the source of each value"),
     ("history", "show the last reloads, also those before the node's last start"),
 )
 
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
 
     from alysd.config.load import load_config
 
+    if args.action == "show":
+        return _print_origins(args)
     storage = load_config(args.config, environment=os.environ, overrides=args.overrides).storage
     if args.action == "history":
         return _print_history(storage.path)
@@ -119,6 +122,16 @@ def _history_text(reload: "Reload") -> str:
     lines += [f"  {line}" for line in reload.reason.splitlines()]
     lines += [f"  {one}" if one.live else f"  {one} (needs a restart)" for one in reload.changes]
     return "".join(f"{plain(line)}\n" for line in lines)
+
+
+def _print_origins(args: argparse.Namespace) -> int:
+    import os
+
+    from alysd.config.load import load_layers
+    from alysd.config.origins import show_origins
+
+    say(show_origins(load_layers(args.config, environment=os.environ, overrides=args.overrides)))
+    return 0
 
 
 def _print_schema() -> int:

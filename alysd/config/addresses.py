@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import NewType
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -30,6 +31,11 @@ class HttpUrl:
     """An http or https URL. `text` is the complete URL; `str()` omits user and password."""
 
     text: str = attrs.field(repr=False)
+
+    @property
+    def host(self) -> str:
+        """The host name or IP address, in lower case and without brackets."""
+        return urlsplit(self.text).hostname or ""
 
     def __str__(self) -> str:
         scheme, _, rest = self.text.partition("://")

@@ -6,6 +6,7 @@ from itertools import combinations
 
 from alysd.config.model import AlysConfig, BitcoinConfig, EngineConfig, NetworkConfig, PegConfig
 from alysd.config.places import collide
+from alysd.config.presets import refusals
 from alysd.config.problems import InvalidConfig, Setting, Source
 from alysd.config.values import MAX_SOCKET_PATH
 from alysd.consensus.auxpow import target_of
@@ -32,6 +33,7 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
         return (setting.source if setting else source).words
 
     return [
+        *_environment_problems(config, blame),
         *_engine_problems(config.engine, blame),
         *_mining_problems(config, blame),
         *_network_problems(config.network, blame),
@@ -39,6 +41,14 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
         *_peg_problems(config.peg, blame),
         *_signer_problems(config.peg, blame),
         *_address_problems(config, blame),
+    ]
+
+
+def _environment_problems(config: AlysConfig, blame: Blame) -> list[str]:
+    environment = config.node.environment
+    return [
+        f'{blame(key)}: {key} is not allowed with node.environment = "{environment}": {reason}'
+        for key, reason in refusals(config)
     ]
 
 

@@ -37,11 +37,12 @@ def _value(config: AlysConfig, one: ConfigOption) -> Any:
 
 def _texts(one: ConfigOption, old: object, new: object) -> tuple[str, str]:
     """The two values as text. They are equal if only the user or the password of a URL differs."""
-    before, after = _text(one, old), _text(one, new)
+    before, after = value_text(one, old), value_text(one, new)
     return before, f"{after} (with another user or password)" if before == after else after
 
 
-def _text(one: ConfigOption, value: object) -> str:
+def value_text(one: ConfigOption, value: object) -> str:
+    """Return a value as TOML, without user and password of a URL; the words of `one.unset` without a value."""
     if value is None:
         return one.unset
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""Merges the layers of the configuration: defaults, TOML file, `ALYS_*`, `--set`. Later layers override."""
+"""Merges the layers of the configuration: defaults, presets, file, `ALYS_*`, `--set`. Later layers override."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ import attrs
 
 from alysd.config.checks import cross_check
 from alysd.config.model import SECTIONS, AlysConfig
+from alysd.config.presets import preset_settings
 from alysd.config.problems import InvalidConfig, Setting, Source, Text
 from alysd.config.structure import structure_fields, unknown_key
 from alysd.config.toml_file import read_settings
@@ -16,7 +17,22 @@ from alysd.config.toml_file import read_settings
 ENVIRONMENT_PREFIX = "ALYS_"
 
 
+@attrs.frozen
+class LoadedConfig:
+    """A configuration, and its settings of all layers by key. An option without a setting has its default."""
+
+    config: AlysConfig
+    settings: Mapping[str, Setting]
+
+
 def load_config(path: Path | None, *, environment: Mapping[str, str], overrides: Sequence[str] = ()) -> AlysConfig:
+    """Merge the layers and validate the result; see `load_layers`."""
+    return load_layers(path, environment=environment, overrides=overrides).config
+
+
+def load_layers(
+    path: Path | None, *, environment: Mapping[str, str], overrides: Sequence[str] = ()
+) -> LoadedConfig:
     """Merge the layers and validate the result: first each value by itself, then across sections.
 
     Variables of `environment` named `ALYS_SECTION__KEY` set options; others are ignored. `overrides` are
@@ -26,6 +42,7 @@ def load_config(path: Path | None, *, environment: Mapping[str, str], overrides:
     settings = {} if path is None else read_settings(path, what="the configuration file")
     settings |= _environment_settings(environment)
     settings |= _override_settings(overrides, problems)
+    settings = preset_settings(settings) | settings
     _refuse_unknown(settings, problems)
     blamed = Source(str(path) if path else "configuration (no --config given)")
     sections: dict[str, Any] = {}
@@ -39,7 +56,7 @@ def load_config(path: Path | None, *, environment: Mapping[str, str], overrides:
     config = AlysConfig(**sections)
     if problems := cross_check(config, settings, blamed):
         raise InvalidConfig(problems)
-    return config
+    return LoadedConfig(config, settings)
 
 
 def known_keys() -> list[str]:

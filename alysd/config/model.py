@@ -12,11 +12,33 @@ import attrs
 
 from alysd.config.addresses import HostName, HttpUrl, ListenAddress, SignerAddress
 from alysd.config.options import INPUT_FILE, LATER_FILE, Applies, ConfigOption, option
+from alysd.config.presets import Environment, Profile
 from alysd.types.bounds import between
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import EvmAddress
 from alysd.types.peers import PeerAddress
 from alysd.types.units import MAX_SAT, Sat
+
+
+@attrs.frozen
+class NodeConfig:
+    """The purpose of the node, from which some defaults and rules follow (`alysd.config.presets`)."""
+
+    environment: Environment | None = attrs.field(
+        default=None,
+        metadata=option(
+            'the purpose of the machine ("Environments and profiles"). `"production"` refuses options for '
+            'development; `"staging"` warns of them',
+            applies=Applies.LIVE,
+        ),
+    )
+    profile: Profile | None = attrs.field(
+        default=None,
+        metadata=option(
+            'the balance between throughput, latency and resources ("Environments and profiles")',
+            applies=Applies.LIVE,
+        ),
+    )
 
 
 @attrs.frozen
@@ -114,6 +136,25 @@ class ApiConfig:
             "web page can bind its own name to this machine's address (DNS rebinding). Pages of these hosts may "
             "also send requests; those of other origins get status 403",
             unset="`[]`",
+            applies=Applies.LIVE,
+        ),
+    )
+    max_requests: int = attrs.field(
+        default=256,
+        metadata=option(
+            "the number of requests that `api.address` serves at the same time. Further requests get status 503",
+            between(16, 4096),
+            unit="requests",
+            applies=Applies.LIVE,
+        ),
+    )
+    buffer_mib: int = attrs.field(
+        default=64,
+        metadata=option(
+            "the memory for the bodies of requests that `api.address` receives, and as much for its responses. "
+            "Further requests get status 503; connections of slow clients are closed",
+            between(8, 4096),
+            unit="MiB",
             applies=Applies.LIVE,
         ),
     )
@@ -398,6 +439,7 @@ class AlysConfig:
         return {key: address for key, address in named.items() if address is not None}
 
     chain: ChainConfig
+    node: NodeConfig = NodeConfig()
     engine: EngineConfig = EngineConfig()
     api: ApiConfig = ApiConfig()
     network: NetworkConfig = NetworkConfig()

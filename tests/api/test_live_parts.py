@@ -11,16 +11,19 @@ import pytest
 import trio
 
 from alysd.api.console_log import console_log
+from alysd.api.http.connection_places import Port
+from alysd.api.http.limits import LIMITS
 from alysd.api.http.messages import HttpRefused
 from alysd.api.http.site import HostNames, Site
-from alysd.api.live_parts import READ_AT_USE, LiveAddress, LiveHosts, LiveLog, LiveMiner
-from alysd.api.servers import ServerAddresses
+from alysd.api.live_parts import READ_AT_USE, LiveAddress, LiveHosts, LiveLimits, LiveLog, LiveMiner
+from alysd.api.servers import ServerAddresses, limits_of
 from alysd.api.system_handle import SystemHandle
 from alysd.config.addresses import ListenAddress
 from alysd.config.model import AlysConfig, ApiConfig, ChainConfig, LoggingConfig, MiningConfig, all_options
 from alysd.errors import ConfigRefused
 from alysd.messages.log.base import log
 from alysd.messages.log.process import NodeReady, NotReady
+from alysd.messages.metrics import PortCounts
 from alysd.nurseries import ChildSpec, HealthMonitor, Immediate, OneForOne, open_system, supervisor, task
 from alysd.running import live_parts
 from alysd.testing.processes import free_ports
@@ -73,6 +76,19 @@ def test_every_child_that_a_change_restarts_is_that_of_its_part() -> None:
     """The trial would watch another child, and the documentation would name it."""
     named = {one.key: one.restarts for one in all_options() if one.restarts}
     assert named == {"api.address": "alys server", "api.ethereum_address": "ethereum server"}
+
+
+async def test_the_next_request_is_judged_by_the_new_limits() -> None:
+    """A port keeps the limits in one place, which a reload changes for all its connections."""
+    limits = Latest(limits_of(ApiConfig()))
+    port = Port(limits, PortCounts("alys"))
+    assert (port.limits.rpc, port.limits.bodies, port.limits.responses) == (256, 64 << 20, 64 << 20)
+    assert port.limits == LIMITS, "the options have the defaults of the server"
+    port.running[False] = 10
+    assert not port.crowded
+    await LiveLimits(limits).apply(attrs.evolve(START, api=ApiConfig(max_requests=16, buffer_mib=8)))
+    assert (port.limits.rpc, port.limits.bodies, port.limits.responses) == (16, 8 << 20, 8 << 20)
+    assert port.crowded
 
 
 async def test_the_next_work_is_for_the_new_address() -> None:

@@ -67,3 +67,16 @@ def test_a_node_beside_a_client_is_checked_without_asking_it(capsys: pytest.Capt
     """`check` would need the whole deployment to run."""
     assert main(["check", "--config", str(CONF / "regtest.toml")]) == 0
     assert "engine engine-api" in capsys.readouterr().out
+
+
+def test_what_the_environment_warns_of_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """An operator would learn it from the log of a node that runs already."""
+    assert main(["check", "--config", str(CONF / "dev.toml"), "--set", "node.environment=staging"]) == 0
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert [line.partition(" in staging: ")[0] for line in lines] == [
+        "warning: development.keys_known_to_all",
+        "warning: development.accounts",
+        "warning: development.account_key_file",
+        "warning: engine.mode",
+        "warning: mining.internal",
+    ]

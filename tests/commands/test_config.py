@@ -125,3 +125,13 @@ def test_the_history_is_shown_without_a_running_node(capsys: pytest.CaptureFixtu
         "2026-11-23 04:00:00 UTC  applied  (SIGHUP)\n  a = 1 → 2\n  b = 1 → \\x1b[31m2 (needs a restart)\n"
         "2026-11-23 04:00:01 UTC  rolled back  (test)\n  a: wrong\n  b: wrong\n  a = 1 → 2\n"
     )
+
+
+def test_each_option_is_shown_with_its_origin(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    files = ["--config", str(CONF / "dev.toml"), "--set", f"storage.path={tmp_path}"]
+    assert main(["config", "show", *files]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (path,) = [line for line in lines if line.startswith("storage.path = ")]
+    assert path.split("  # ")[1] == "--set storage.path"
+    (level,) = [line for line in lines if line.startswith("logging.level = ")]
+    assert level.split("  # ")[1] == "default"

@@ -105,7 +105,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(tmp_path: Path) ->
     """A misspelt option would silently keep its default."""
     path = folder_with(tmp_path, RIGHT + '[api]\nadress = "127.0.0.1:1"\n[engin]\nurl = "http://x"\n')
     address, engine = refusal(path)
-    assert address == f"{path}:5: api.adress is not a known key: did you mean api.address or api.operator_address?"
+    assert address == f"{path}:5: api.adress is not a known key: did you mean api.address or api.max_requests?"
     assert engine.startswith(f"{path}:7: engin.url is not a known key: did you mean engine.url")
     (far,) = refusal(folder_with(tmp_path), "qqq=1")
     assert far == "--set qqq: qqq is not a known key: docs/configuration.md lists all keys"

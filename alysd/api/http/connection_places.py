@@ -14,6 +14,7 @@ from alysd.api.http.messages import HttpRefused
 from alysd.messages.log.base import log
 from alysd.messages.log.clients import ClientsTurnedAway, RequestFailed
 from alysd.messages.metrics import PortCounts
+from alysd.types.latest import Latest
 
 WATCH_SECONDS = 0.1
 """Seconds between two checks of the deadlines of all connections. With some hundreds a check takes 0.1 ms."""
@@ -38,8 +39,8 @@ class Phase(Enum):
 class Port:
     """The open connections of one port, with their counts. `closing` is set when the server begins to stop."""
 
-    def __init__(self, limits: ServerLimits, counts: PortCounts) -> None:
-        self.limits = limits
+    def __init__(self, limits: ServerLimits | Latest[ServerLimits], counts: PortCounts) -> None:
+        self._limits = limits if isinstance(limits, Latest) else Latest(limits)
         self.counts = counts
         self.closing = trio.Event()
         self.places: set[Place] = set()
@@ -48,9 +49,14 @@ class Port:
         self.response_bytes = 0
         self.room = trio.lowlevel.ParkingLot()
         self._empty = trio.lowlevel.ParkingLot()
-        self._turns = trio.Semaphore(limits.turns)
+        self._turns = trio.Semaphore(self.limits.turns)
         self._logged = attrs.evolve(counts)
         self._logged_at = -math.inf
+
+    @property
+    def limits(self) -> ServerLimits:
+        """The limits, which can change while the server runs, but for `turns`."""
+        return self._limits.value
 
     def enter(self, descriptor: int | None = None) -> "Place":
         """Make a place for a new connection, over the socket with this file descriptor.

@@ -13,6 +13,7 @@ from alysd.api.http.site import Site
 from alysd.errors import AddressInUse
 from alysd.messages.metrics import PortCounts
 from alysd.nurseries import isolated
+from alysd.types.latest import Latest
 
 
 async def listen(host: str, port: int) -> list[trio.SocketListener]:
@@ -34,7 +35,7 @@ def _why_not(host: str, port: int, error: OSError) -> str:
 async def serve(
     site: Site,
     listeners: Sequence[trio.SocketListener],
-    limits: ServerLimits = LIMITS,
+    limits: ServerLimits | Latest[ServerLimits] = LIMITS,
     counts: PortCounts | None = None,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
@@ -59,7 +60,7 @@ async def serve(
                 for place in tuple(port.places):
                     if place.phase is Phase.IDLE and not place.websocket:
                         place.scope.cancel()
-                connections.cancel_scope.deadline = trio.current_time() + limits.drain
+                connections.cancel_scope.deadline = trio.current_time() + port.limits.drain
         outside.cancel_scope.cancel()
 
 

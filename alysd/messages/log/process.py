@@ -76,6 +76,21 @@ def btc_text(amount: Wei) -> str:
 
 
 @attrs.frozen
+class OptionUnsafe(LogEvent):
+    """An option does not fit the node's environment, or exposes something that an operator should know."""
+
+    name = "option_unsafe"
+    level = logging.WARNING
+
+    option: str
+    environment: str
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "config", f"{self.option} in {self.environment}: {self.reason}"
+
+
+@attrs.frozen
 class AccountsOpen(LogEvent):
     """Clients of the Ethereum RPC may use `count` accounts, whose keys follow from words that everybody knows."""
 

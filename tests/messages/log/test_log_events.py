@@ -115,6 +115,9 @@ EXAMPLES: dict[LogEvent, str] = {
     configuration.ConfigNotReloaded("SIGHUP", "rolled_back", "logging.level: no answer"): (
         "config|not reloaded, rolled back: logging.level: no answer"
     ),
+    process.OptionUnsafe("engine.mode", "staging", "it is for development"): (
+        "config|engine.mode in staging: it is for development"
+    ),
     configuration.ConfigRestored(): "config|all options are as before the reload",
     configuration.ConfigRolledBack("SIGHUP", "event logger failed, 3 s after the change"): (
         "config|rolled back: event logger failed, 3 s after the change"
