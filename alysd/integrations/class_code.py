@@ -1,0 +1,108 @@
+"""Keeps the code of generated methods between the starts of a process, as Python keeps the code of modules.
+
+attrs writes the methods of each class as source text, and compiles it at each start: 800 classes, 30 % of the time
+of a node's imports. The code depends only on the text and on the version of Python.
+"""
+
+import importlib
+import importlib.util
+import marshal
+import os
+import re
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from types import CodeType
+
+_COMPILERS = ("attr._make", "cattrs.gen")
+"""The modules that compile methods. In place of the built-in `compile`, each gets `ClassCode.compile`."""
+
+_SALT = re.compile(r"(?<=\n {16})-?[0-9]+(?=,\n)")
+"""The number in a class's `__hash__` by which the hashes of equal values differ between classes.
+
+It is another number in each process, but only the classes of one process are ever compared. So code with the
+number of an earlier process does the same.
+"""
+
+_HASH_BYTES = 16
+
+
+class ClassCode:
+    """The code of the generated methods, by a hash of its text. `path` is its file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stored = _read(path)
+        self._used: dict[bytes, CodeType] = {}
+
+    def compile(self, source: str, filename: str, mode: str) -> CodeType:
+        """Do the same as the built-in function, for a text that is compiled at every start."""
+        text = f"{mode}\0{filename}\0{_SALT.sub('', source)}"
+        key = blake2b(text.encode(), digest_size=_HASH_BYTES).digest()
+        found = self._stored.get(key)
+        code: CodeType = compile(source, filename, mode) if found is None else found
+        self._used[key] = code
+        return code
+
+    def save(self) -> None:
+        """Keep the code that this process has used, if some of it is new.
+
+        The file is replaced in one step, so another process reads the old one or the new one. Without write access
+        to the folder, nothing is kept.
+        """
+        if self._used.keys() <= self._stored.keys() or sys.dont_write_bytecode:
+            return
+        body = marshal.dumps(self._used)
+        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        try:
+            temporary.write_bytes(_checksum(body) + body)
+            temporary.replace(self._path)
+        except OSError:
+            _remove(temporary)
+
+
+@contextmanager
+def kept_class_code(path: Path | None = None) -> Generator[ClassCode]:
+    """Let attrs and cattrs use the code of earlier processes in the `with` block; keep new code for later ones.
+
+    By default it is kept beside the code of the module `alysd`, where only those can write who can change alysd.
+    """
+    code = ClassCode(path or _beside_own_code())
+    modules = [vars(importlib.import_module(name)) for name in _COMPILERS]
+    for module in modules:
+        module["compile"] = code.compile
+    try:
+        yield code
+    finally:
+        for module in modules:
+            del module["compile"]
+        code.save()
+
+
+def _beside_own_code() -> Path:
+    package = Path(__file__).parents[1] / "__init__.py"
+    cached = Path(importlib.util.cache_from_source(str(package)))
+    return cached.with_name(f"class-code.{sys.implementation.cache_tag}")
+
+
+def _read(path: Path) -> dict[bytes, CodeType]:
+    """Read the code of a file. An unreadable or damaged file, or one of another version of Python, has none."""
+    try:
+        found = path.read_bytes()
+    except OSError:
+        return {}
+    body = found[_HASH_BYTES:]
+    return marshal.loads(body) if _checksum(body) == found[:_HASH_BYTES] else {}  # noqa: S302  as Python reads .pyc
+
+
+def _checksum(body: bytes) -> bytes:
+    return blake2b(importlib.util.MAGIC_NUMBER + body, digest_size=_HASH_BYTES).digest()
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return  # it was not written either
