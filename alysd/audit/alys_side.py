@@ -6,10 +6,10 @@ from typing import Any
 import attrs
 
 from alysd.audit.bitcoin_side import Call
-from alysd.audit.records import AlysFindings, Burned, Withdrawn
+from alysd.audit.records import AlysRecords, BlockWithdrawals, Burned
 from alysd.errors import Malformed, UserError
 from alysd.types.hashes import EvmAddress
-from alysd.types.units import GWEI_PER_SAT, WEI_PER_GWEI, WEI_PER_SAT, Height, Sat
+from alysd.types.units import WEI_PER_SAT, Height, Sat
 from alysd.wire.json_input import bytes_field, data_field, list_field, object_of, quantity_field
 
 BRIDGE = "0x" + "bb" * 20
@@ -26,17 +26,14 @@ _MAX_DATA = 1024
 
 @attrs.define
 class AlysSide:
-    """Reads the blocks of the execution layer, from 1 on. `fee_addresses` are those of the federation."""
+    """Reads the blocks of the execution layer, from 1 on."""
 
     call: Call
-    fee_addresses: tuple[EvmAddress, ...]
-    _unpaid: frozenset[int] = attrs.field(init=False, default=frozenset({0}))
     _burns: list[Burned] = attrs.field(init=False, factory=list[Burned])
-    _withdrawals: list[Withdrawn] = attrs.field(init=False, factory=list[Withdrawn])
-    _fees: int = attrs.field(init=False, default=0)
-    _problems: list[str] = attrs.field(init=False, factory=list[str])
+    _withdrawals: list[BlockWithdrawals] = attrs.field(init=False, factory=list[BlockWithdrawals])
+    _fees: list[tuple[Height, int]] = attrs.field(init=False, factory=list[tuple[Height, int]])
 
-    async def read(self, tag: str, progress: Callable[[int, int], None]) -> AlysFindings:
+    async def read(self, tag: str, progress: Callable[[int, int], None]) -> AlysRecords:
         """Read all blocks up to the block `tag`. Raises `UserError` if the chain is reorganised meanwhile."""
         last = object_of(await self.call("eth_getBlockByNumber", tag, False), f"block {tag}")
         height, parent = quantity_field(last, "number"), ""
@@ -49,17 +46,19 @@ class AlysSide:
             await self._take(Height(number), block)
             progress(number, height)
         balance = {"balance": await self.call("eth_getBalance", BRIDGE, hex(height))}
-        return AlysFindings(
+        return AlysRecords(
             height=Height(height),
             burns=tuple(self._burns),
             withdrawals=tuple(self._withdrawals),
             bridge_sat=Sat(quantity_field(balance, "balance", 256) // WEI_PER_SAT),
-            fees=self._fees,
-            problems=tuple(self._problems),
+            fees=tuple(self._fees),
         )
 
     async def _take(self, number: Height, block: dict[str, Any]) -> None:
-        self._take_withdrawals(number, block)
+        entries = [object_of(one, "withdrawal") for one in list_field(block, "withdrawals", _MAX_ITEMS)]
+        made = [(EvmAddress(data_field(one, "address", 20)), quantity_field(one, "amount")) for one in entries]
+        if made:
+            self._withdrawals.append(BlockWithdrawals(number, tuple(made)))
         transactions = [object_of(one, "transaction") for one in list_field(block, "transactions", _MAX_ITEMS)]
         if not transactions:
             return
@@ -72,44 +71,9 @@ class AlysSide:
             fees += quantity_field(receipt, "gasUsed") * _priority_fee(transaction, base)
             for log in list_field(receipt, "logs", _MAX_ITEMS):
                 self._take_log(number, object_of(log, "log"))
-        self._unpaid = frozenset(unpaid + fees for unpaid in self._unpaid)
-
-    def _take_withdrawals(self, number: Height, block: dict[str, Any]) -> None:
-        """Separate the fees, which come first in a block with a proof of work, from the withdrawals of the peg.
-
-        A block with a proof but without fees to pay looks like a block without a proof. Then both are possible,
-        and `_unpaid` has the unpaid fees of both cases.
-        """
-        entries = [object_of(one, "withdrawal") for one in list_field(block, "withdrawals", _MAX_ITEMS)]
-        made = [(EvmAddress(data_field(one, "address", 20)), quantity_field(one, "amount")) for one in entries]
-        for unpaid in self._unpaid:
-            shares = self._shares(unpaid)
-            if (
-                shares
-                and len(made) >= len(shares)
-                and all(
-                    amount == share and (to is None or to == recipient)
-                    for (recipient, amount), (to, share) in zip(made, shares, strict=False)
-                )
-            ):
-                self._fees += sum(share for _, share in shares)
-                self._unpaid, made = frozenset({0}), made[len(shares) :]
-                break
-        else:
-            if any(not self._shares(unpaid) for unpaid in self._unpaid):
-                self._unpaid |= {0}
-        for recipient, gwei in made:
-            if gwei % GWEI_PER_SAT:
-                self._problems.append(f"block {number} mints {gwei} gwei to 0x{recipient.hex()}: not whole sat")
-            self._withdrawals.append(Withdrawn(number, recipient, Sat(gwei // GWEI_PER_SAT)))
-
-    def _shares(self, unpaid: int) -> list[tuple[EvmAddress | None, int]]:
-        """The fee withdrawals of a block with a proof: recipients (None: the miner, unknown here) and gwei."""
-        to_miner = unpaid * 80 // (100 * WEI_PER_GWEI)
-        each = unpaid * 20 // (100 * WEI_PER_GWEI * len(self.fee_addresses))
-        shares: list[tuple[EvmAddress | None, int]] = [(None, to_miner)]
-        shares += [(address, each) for address in self.fee_addresses]
-        return [(to, gwei) for to, gwei in shares if gwei]
+        if fees:
+            before = self._fees[-1][1] if self._fees else 0
+            self._fees.append((number, before + fees))
 
     def _take_log(self, number: Height, log: dict[str, Any]) -> None:
         topics = list_field(log, "topics", 4)

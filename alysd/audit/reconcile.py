@@ -5,16 +5,22 @@ All amounts are in sat. A problem is a sentence about something that no rule of 
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import attrs
 
 from alysd.audit.assign import MIN_CONSOLIDATED, Assignment, OwedRequest
 from alysd.audit.explain import Explained, explain
-from alysd.audit.records import RESERVE, AlysFindings, BitcoinFindings, Burned, PegTerms
+from alysd.audit.fees import readings
+from alysd.audit.records import RESERVE, AlysFindings, AlysRecords, BitcoinFindings, Burned, PegTerms
+from alysd.types.hashes import EvmAddress
 from alysd.types.units import Sat
 
 REFUND_DIVISOR = 10
 """A refused burn below `peg_out_minimum` divided by this is not refunded (docs/protocol.md, "Burns")."""
+
+MAX_READINGS = 64
+"""The number of readings of the withdrawals that are tried."""
 
 MAX_CONSOLIDATION_BLOCKS = 2_016
 """The number of Bitcoin blocks for which a consolidation may be in flight after its request was paid.
@@ -62,6 +68,30 @@ class Report:
     def equal(self) -> bool:
         """Whether everything is explained, and the federation holds the amount that the equality requires."""
         return not self.problems and self.totals.missing == 0
+
+
+def reconcile_all(
+    bitcoin: BitcoinFindings,
+    alys: AlysRecords,
+    terms: PegTerms,
+    scripts: Mapping[bytes, bytes | None],
+    fee_addresses: Sequence[EvmAddress],
+) -> tuple[Report, AlysFindings]:
+    """Reconcile the two chains in each reading of the withdrawals, until the sides are equal in one of them.
+
+    `scripts` are as in `reconcile`. Returns the report of the first reading if there is no such reading.
+    """
+    most: dict[EvmAddress, int] = defaultdict(int)
+    for one in bitcoin.deposits:
+        most[one.recipient] += one.amount
+    for burned in alys.burns:
+        most[burned.sender] += burned.amount
+    tried: list[tuple[Report, AlysFindings]] = []
+    for findings in islice(readings(alys, fee_addresses, most), MAX_READINGS):
+        tried.append((reconcile(bitcoin, findings, terms, scripts), findings))
+        if tried[-1][0].equal:
+            return tried[-1]
+    return tried[0]
 
 
 def reconcile(

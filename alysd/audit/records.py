@@ -103,11 +103,34 @@ class Withdrawn:
 
 
 @attrs.frozen
-class AlysFindings:
+class BlockWithdrawals:
+    """The withdrawals of a block in their order: recipients and gwei."""
+
+    block: Height
+    entries: tuple[tuple[EvmAddress, int], ...]
+
+
+@attrs.frozen
+class AlysRecords:
     """The peg's side of the execution layer up to `height`.
 
-    `bridge_sat` is the bridge contract's balance in whole sat, `fees` the sum of the fee withdrawals in gwei.
-    `problems` are blocks that no rule allows.
+    `withdrawals` are those of all blocks that have any: fees, mints and refunds. `fees` has each block with
+    priority fees, and the sum of the priority fees up to and with it, in wei. `bridge_sat` is the balance of the
+    bridge contract in whole sat.
+    """
+
+    height: Height
+    burns: tuple[Burned, ...]
+    withdrawals: tuple[BlockWithdrawals, ...]
+    fees: tuple[tuple[Height, int], ...]
+    bridge_sat: Sat
+
+
+@attrs.frozen
+class AlysFindings:
+    """A reading of `AlysRecords`: `withdrawals` are those that are no fees.
+
+    `fees` is the sum of the others in gwei. `problems` are blocks that no rule allows.
     """
 
     height: Height

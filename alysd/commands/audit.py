@@ -80,14 +80,14 @@ async def _read(
 ) -> "tuple[Report, BitcoinFindings, AlysFindings]":
     from alysd.audit.alys_side import AlysSide
     from alysd.audit.bitcoin_side import BitcoinSide, federation_script, payout_script
-    from alysd.audit.reconcile import reconcile
+    from alysd.audit.reconcile import reconcile_all
     from alysd.types.federation import quorum_of
 
     keys = spec.federation_bitcoin_keys
     script = await federation_script(bitcoin, keys, quorum_of(len(keys)))
     reader = BitcoinSide(bitcoin, frozenset({script}), spec.peg_in_minimum, spec.bitcoin_start_height)
     await reader.read_to_tip(_progress("Bitcoin"))
-    alys = await AlysSide(ethereum, spec.federation_fee_addresses).read(tag, _progress("Alys"))
+    alys = await AlysSide(ethereum).read(tag, _progress("Alys"))
     reader.deposits_only = True
     await reader.read_to_tip(_progress("Bitcoin"))
     records = reader.records()
@@ -96,7 +96,8 @@ async def _read(
         if burned.address not in scripts:
             found = await payout_script(bitcoin, burned.address.decode("latin-1"))
             scripts[burned.address] = None if found == script else found  # a request to the federation is refused
-    return reconcile(records, alys, _terms(spec), scripts), records, alys
+    report, findings = reconcile_all(records, alys, _terms(spec), scripts, spec.federation_fee_addresses)
+    return report, records, findings
 
 
 def _terms(spec: "ChainSpec") -> "PegTerms":

@@ -6,14 +6,13 @@ from typing import Any
 import pytest
 
 from alysd.audit.alys_side import BRIDGE, REQUEST_TOPIC, AlysSide
-from alysd.audit.records import AlysFindings
+from alysd.audit.records import AlysRecords
 from alysd.errors import UserError
 from alysd.types.hashes import EvmAddress
 from alysd.wire.keccak import keccak256
 
 ALICE = "0x" + "a1" * 20
 MINER = "0x" + "0e" * 20
-MEMBERS = tuple(EvmAddress(bytes([number]) * 20) for number in (1, 2))
 GWEI = 10**9
 
 
@@ -55,49 +54,22 @@ class Client:
         number = len(self.blocks) - 1 if params[0] == "latest" else int(params[0], 16)
         return self.receipts[number] if method == "eth_getBlockReceipts" else self.blocks[number]
 
-    async def read(self) -> AlysFindings:
-        return await AlysSide(self.call, MEMBERS).read("latest", silent)
+    async def read(self) -> AlysRecords:
+        return await AlysSide(self.call).read("latest", silent)
 
 
-def hexed(address: EvmAddress) -> str:
-    return "0x" + address.hex()
-
-
-async def test_fees_are_told_from_mints() -> None:
+async def test_withdrawals_and_the_sums_of_the_fees_are_read() -> None:
     client = Client()
     client.add(fees=1_000 * GWEI)
     client.add((ALICE, 50))
-    shares = [(MINER, 800), *((hexed(member), 100) for member in MEMBERS)]
-    client.add(*shares, (ALICE, 70), fees=100 * GWEI)
-    client.add((MINER, 80), *((hexed(member), 10) for member in MEMBERS))
+    client.add((MINER, 800), (ALICE, 71), fees=100)
     found = await client.read()
-    assert [one.amount for one in found.withdrawals] == [5, 7]
-    assert found.fees == 1_100
-    assert not found.problems
-
-
-async def test_a_proof_without_fees_to_pay_is_not_seen_and_confuses_nothing() -> None:
-    """The fees of the second block are too small to be paid; the third may have taken them with it, or not."""
-    client = Client()
-    client.add(fees=GWEI)
-    client.add()
-    client.add(fees=10 * GWEI)
-    client.add((MINER, 8), *((hexed(member), 1) for member in MEMBERS))
-    found = await client.read()
-    assert found.withdrawals == ()
-
-
-async def test_the_fees_are_unpaid_until_a_proof_pays_them_all() -> None:
-    client = Client()
-    client.add(fees=1_000 * GWEI)
-    client.add((MINER, 790), *((hexed(member), 100) for member in MEMBERS))
-    assert len((await client.read()).withdrawals) == 3
-
-
-async def test_a_mint_of_less_than_a_satoshi_is_a_problem() -> None:
-    client = Client()
-    client.add((ALICE, 11))
-    assert "not whole sat" in (await client.read()).problems[0]
+    alice, miner = (EvmAddress(bytes.fromhex(one[2:])) for one in (ALICE, MINER))
+    assert [(one.block, one.entries) for one in found.withdrawals] == [
+        (2, ((alice, 50),)),
+        (3, ((miner, 800), (alice, 71))),
+    ]
+    assert found.fees == ((1, 1_000 * GWEI), (3, 1_000 * GWEI + 100))
 
 
 def request(text: bytes, value: int, address: str = BRIDGE) -> dict[str, Any]:
