@@ -25,6 +25,7 @@ from alysd.actors.chain import ChainActor
 from alysd.actors.engine import EngineActor
 from alysd.actors.engine_failover import EngineFailover, FailoverMemory, reports_to
 from alysd.actors.evidence import EvidenceActor
+from alysd.actors.federation_updates import FederationUpdatesActor
 from alysd.actors.metrics import MetricsActor
 from alysd.actors.network import NetworkActor, NetworkMemory
 from alysd.actors.node_metrics import none_lost
@@ -47,6 +48,7 @@ from alysd.messages.chain import Chain
 from alysd.messages.configuration import Configuration
 from alysd.messages.engine import Engine
 from alysd.messages.evidence import EvidenceKeeping
+from alysd.messages.federation_update import FederationUpdates
 from alysd.messages.metrics import Metrics
 from alysd.messages.network import Network, PeerRequests
 from alysd.messages.peer_host import PeerHost
@@ -97,6 +99,7 @@ from alysd.workflows.own_key import OwnKey
 from alysd.workflows.peg_contents import PegAuthor
 from alysd.workflows.peg_operations import PegOperations
 from alysd.workflows.signer_feed import SignerFeed
+from alysd.workflows.update_checks import update_checks
 
 REFUSALS = (*(error for error, how in HANDLING.items() if how.refusal), NotAnswered)
 """Errors that answer a message and do not crash the actor whose handler raises them.
@@ -143,6 +146,7 @@ class Addresses:
     network: Address[Network] = attrs.field(factory=lambda: Address("network", capacity=1024))
     peer_requests: Address[PeerRequests] = attrs.field(factory=lambda: Address("peer requests", capacity=64))
     federation: Address[PegSigning] = attrs.field(factory=lambda: Address("federation", capacity=256))
+    updates: Address[FederationUpdates] = attrs.field(factory=lambda: Address("federation updates", capacity=64))
     sync: Address[Sync] = attrs.field(factory=lambda: Address("sync", capacity=64))
     configuration: Address[Configuration] = attrs.field(factory=lambda: Address("configuration", capacity=8))
 
@@ -178,6 +182,11 @@ class Node:
     def bridge(self) -> Address[Bridge] | None:
         """The bridge's address; None on a node without a Bitcoin node, which has no bridge."""
         return None if self.resources.bitcoin is None else self.to.bridge
+
+    @property
+    def updates(self) -> Address[FederationUpdates] | None:
+        """The address of the actor of federation updates; None on a chain whose federation never changes."""
+        return self.to.updates if self.resources.context.spec.governance_keys else None
 
 
 @attrs.frozen
@@ -226,7 +235,7 @@ def _chain(node: Node) -> SupervisorSpec:
               depends_on=["chain"]),
         actor(to.block_import, lambda: BlockImportWorkflow(
             context, resources.clock, resources.bls.verify, to.chain, to.engine, tell, timing,
-            OwnKey(context, resources.signer), resources.checkpoint,
+            OwnKey(context, resources.signer), resources.checkpoint, update_checks(resources.bls),
         ), restart=Immediate(), priority=Priority.CRITICAL, stop_seconds=timing.import_stop,
               depends_on=["chain", "engine"]),
         actor(to.approval, lambda: ApprovalWorkflow(
@@ -241,6 +250,11 @@ def _chain(node: Node) -> SupervisorSpec:
             to.storage, to.chain, context, resources.bls.verify, tell, timing,
         ), restart=_between_blocks(ExponentialBackoff(), production), priority=Priority.BACKGROUND,
               depends_on=["storage", "chain"]),
+        *([] if node.updates is None else [
+            actor(to.updates, lambda: FederationUpdatesActor(
+                context, update_checks(resources.bls), to.chain, to.storage, timing,
+            ), restart=ExponentialBackoff(), priority=Priority.BACKGROUND, depends_on=["storage", "chain"]),
+        ]),
         task("clock watch", resources.watch.run, restart=Immediate(), priority=Priority.BACKGROUND),
         *([] if production is None else [
             task("block production", production.run, restart=Immediate(), priority=Priority.CRITICAL,
@@ -364,7 +378,7 @@ def _production(node: Node) -> BlockProduction | None:
     return BlockProduction(
         resources.context, resources.clock, resources.watch, resources.signer, to.chain, to.engine, to.auxpow,
         to.approval, to.sync, node.bus.publish, resources.tracing, resources.timing,
-        PegAuthor(resources.context, to.chain, node.bridge, resources.timing),
+        PegAuthor(resources.context, to.chain, node.bridge, resources.timing), node.updates,
     )  # fmt: skip
 
 

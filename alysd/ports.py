@@ -21,6 +21,7 @@ from alysd.types.chain import (
     StoredChain,
 )
 from alysd.types.evidence import Evidence
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.hashes import (
     BlockHash,
     BlsPublicKey,
@@ -176,6 +177,14 @@ class Store(Protocol):
         """All evidence, oldest slot first."""
         ...
 
+    def keep_updates(self, updates: Sequence[FederationUpdate]) -> None:
+        """Write the updates of the federation that wait for a block, synced, in place of those before."""
+        ...
+
+    def updates(self) -> tuple[FederationUpdate, ...]:
+        """The updates of the federation that wait for a block."""
+        ...
+
     def load_chain(self) -> StoredChain:
         """Load the data from which fork choice computes the head at start."""
         ...
@@ -240,6 +249,10 @@ class Bls(Protocol):
 
     def aggregate(self, signatures: Sequence[BlsSignature]) -> BlsSignature:
         """Aggregate signatures into one. Raises `Malformed` if there are none, or if one is not a signature."""
+        ...
+
+    def possession_is_proved(self, key: BlsPublicKey, proof: BlsSignature) -> bool:
+        """Whether `proof` shows that its maker has the secret of `key`. False for any other bytes."""
         ...
 
 

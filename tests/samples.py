@@ -92,7 +92,11 @@ def evidence(slot: int = 7, *authorities: int) -> Evidence:
     """Evidence that these authorities of three have approved two blocks of a slot. The signatures are made up."""
     approvals = Approvals(tuple(index in authorities for index in range(3)), SIGNATURE)
     first, second = (
-        Approved(SlotProof(BlockHash(bytes(32)), Slot(slot), digest(name), digest("outer")), approvals, None)
+        Approved(
+            SlotProof(BlockHash(bytes(32)), Slot(slot), digest(name), digest("outer"), digest("last")),
+            approvals,
+            None,
+        )
         for name in ("one", "other")
     )
     return Evidence(first, second)

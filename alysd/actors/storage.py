@@ -9,9 +9,11 @@ from alysd.messages.storage import (
     GetCanonicalRange,
     GetFinalEntries,
     KeepEvidence,
+    KeepUpdates,
     ListFinalEntries,
     LoadChain,
     LoadEvidence,
+    LoadUpdates,
     Storage,
 )
 from alysd.nurseries import Actor, handles
@@ -19,6 +21,7 @@ from alysd.ports import Store
 from alysd.types.block import SignedBlock
 from alysd.types.chain import StoredBlock, StoredChain
 from alysd.types.evidence import Evidence
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.tables import Entry
 
 
@@ -74,3 +77,13 @@ class StorageActor(Actor[Storage]):
     async def load_evidence(self, message: LoadEvidence) -> tuple[Evidence, ...]:
         """All evidence, oldest slot first."""
         return await trio.to_thread.run_sync(self._store.evidence)
+
+    @handles(KeepUpdates)
+    async def keep_updates(self, message: KeepUpdates) -> None:
+        """Write the updates of the federation that wait. The reply is sent when they are on disk."""
+        await trio.to_thread.run_sync(self._store.keep_updates, message.updates)
+
+    @handles(LoadUpdates)
+    async def load_updates(self, _message: LoadUpdates) -> tuple[FederationUpdate, ...]:
+        """The updates of the federation that wait."""
+        return await trio.to_thread.run_sync(self._store.updates)

@@ -6,6 +6,7 @@ execution layer are in Ethereum's form.
 
 from typing import Any
 
+from alysd.api.federation_json import update_json
 from alysd.api.peg_json import contents_json
 from alysd.consensus.auxpow import proof_value, target_of
 from alysd.messages.auxpow import MiningOffer, QueuedWork
@@ -81,6 +82,7 @@ def block_json(at: PlacedBlock) -> dict[str, Any]:
         "approvals": signed.approvals.count,
         "auxhash": None if at.included is None else displayed(at.included.aux_hash),
         "auxpow": None if block.auxpow_header is None else _header_json(block.auxpow_header),
+        "federationupdate": None if block.federation_update is None else update_json(block.federation_update),
         **contents_json(block),
     }
 

@@ -15,6 +15,7 @@ from alysd.config.toml_file import read_bounded, read_settings
 from alysd.consensus.auxpow import target_of
 from alysd.errors import ConfigError, InvalidWork
 from alysd.types.chain_spec import BIP9_VERSIONS, ChainParameters, ChainSpec, has_peg
+from alysd.types.federation_update import MAX_GOVERNANCE_KEYS
 from alysd.types.peers import PeerAddress
 from alysd.wire.block_ssz import MAX_AUTHORITIES
 from alysd.wire.execution_genesis import genesis_gas_limit
@@ -209,6 +210,7 @@ def _contradictions(chain: ChainParameters) -> list[tuple[str, str]]:
         found.append(
             ("chain_id", "must not be 8192 to 16383 (0x2000 to 0x3fff): Bitcoin's blocks have such versions")
         )
+    found += _governance_contradictions(chain)
     if len(chain.authorities) > MAX_AUTHORITIES:
         found.append(
             ("authorities", f"must have at most {MAX_AUTHORITIES} entries, the limit for the approvals in a block")
@@ -225,4 +227,19 @@ def _contradictions(chain: ChainParameters) -> list[tuple[str, str]]:
             return found
     if target_of(chain.bits) > target_of(chain.pow_limit):
         found.append(("bits", f"its target must not be above that of pow_limit ({chain.pow_limit:#010x})"))
+    return found
+
+
+def _governance_contradictions(chain: ChainParameters) -> list[tuple[str, str]]:
+    keys, threshold = chain.governance_keys, chain.governance_threshold
+    found: list[tuple[str, str]] = []
+    if len(set(keys)) < len(keys):
+        found.append(("governance_keys", "contains an entry twice"))
+    if len(keys) > MAX_GOVERNANCE_KEYS:
+        found.append(("governance_keys", f"must have at most {MAX_GOVERNANCE_KEYS} entries"))
+    if not keys and threshold:
+        found.append(("governance_threshold", "must be 0 without governance_keys: nobody can sign a change"))
+    if keys and not 1 <= threshold <= len(keys):
+        reason = f"must be 1 to {len(keys)}, the number of governance_keys"
+        found.append(("governance_threshold", f"{reason}: so many of them sign a change of the federation"))
     return found

@@ -14,10 +14,10 @@ from alysd.consensus.federation import (
     approval_message,
     check_approvals,
     check_length,
+    check_quorum,
     check_signature,
 )
 from alysd.consensus.violations import (
-    BelowQuorum,
     ForgedApproval,
     GenesisApproved,
     NoSuchAuthority,
@@ -52,15 +52,17 @@ def check_proposal(
     verify: Verifier,
     *,
     author_alone: bool = True,
+    former: Federation | None = None,
 ) -> None:
     """Check that the author of the slot has made the proposal, now, on a parent with a quorum of approvals.
 
+    `federation` is that of the block, and `former` that of the parent if it is another one.
     Without `author_alone`, other authorities may have approved it too, as in the answer of a peer that was asked
     for proposals. Does not check the block itself. The signatures come last; the two checks take about 5 ms.
     Raises `SlotTooEarly`, `SlotPassed`, `WrongApprovalLength`, `AuthorMissing`, `NotTheAuthorAlone`,
-    `ParentApprovalsMissing`, `GenesisApproved`, `BelowQuorum` or `BadApprovalSignature`.
+    `ParentApprovalsMissing`, `GenesisApproved`, `BelowQuorum`, `BelowFormerQuorum` or `BadApprovalSignature`.
     """
-    signed, parents = proposal.signed, proposal.parent_approvals
+    signed, parents, parent_federation = proposal.signed, proposal.parent_approvals, former or federation
     check_window(signed.block.slot, context.spec, now)
     if author_alone and signed.approvals.count > 1:
         raise NotTheAuthorAlone(signed.approvals.count)
@@ -71,12 +73,11 @@ def check_proposal(
     else:
         if on_genesis:
             raise GenesisApproved
-        check_length(parents, federation)
-        if parents.count < federation.quorum:
-            raise BelowQuorum(federation.quorum, parents.count)
-    check_approvals(signed, federation, context, verify, 1)
+        check_length(parents, parent_federation)
+        check_quorum(parents, parent_federation)
+    check_approvals(signed, federation, context, verify, quorum=False)
     if parents is not None:
-        check_signature(parents, signed.block.parent_hash, federation, context, verify)
+        check_signature(parents, signed.block.parent_hash, parent_federation, context, verify)
 
 
 def check_slot_approval(

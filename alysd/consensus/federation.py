@@ -6,11 +6,17 @@ The source is docs/protocol.md, "Slots and authors" and "Block". The federation'
 
 from collections.abc import Callable, Sequence
 
-from alysd.consensus.violations import AuthorMissing, BadApprovalSignature, BelowQuorum, WrongApprovalLength
+from alysd.consensus.violations import (
+    AuthorMissing,
+    BadApprovalSignature,
+    BelowFormerQuorum,
+    BelowQuorum,
+    WrongApprovalLength,
+)
 from alysd.types.block import Approvals, SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
-from alysd.types.federation import Federation
+from alysd.types.federation import Federation, quorum_of
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, sha256
 
 Verifier = Callable[[Sequence[BlsPublicKey], bytes, BlsSignature], bool]
@@ -26,13 +32,13 @@ Aggregator = Callable[[Sequence[BlsSignature]], BlsSignature]
 """A function that aggregates signatures of one message into one."""
 
 
-def federation_at(state: ChainState, context: ChainContext) -> Federation:  # noqa: ARG001
+def federation_at(state: ChainState, context: ChainContext) -> Federation:
     """The federation that may make and approve the children of the block with this `state`.
 
-    A rule about a block calls this with the state of the block's parent. In this version every state has the
-    federation of the chain specification.
+    A rule about a block calls this with the state of the block's parent. `consensus.federation_update` has the
+    rules of changes; before the first change, the federation is that of the chain specification.
     """
-    return context.first_federation
+    return context.first_federation if state.governance is None else state.governance.federation
 
 
 def approval_message(genesis: BlockHash, block: BlockHash) -> bytes:
@@ -41,25 +47,37 @@ def approval_message(genesis: BlockHash, block: BlockHash) -> bytes:
 
 
 def check_approvals(
-    signed: SignedBlock, federation: Federation, context: ChainContext, verify: Verifier, needed: int
+    signed: SignedBlock, federation: Federation, context: ChainContext, verify: Verifier, *, quorum: bool = True
 ) -> None:
-    """Check that the slot's author and together at least `needed` authorities have approved the block.
+    """Check that the slot's author and a quorum have approved the block; without `quorum`, the author is enough.
 
-    `federation` is that of the block, and `needed` its quorum, or less for a candidate. The expensive check of the
-    signature comes last. Raises `WrongApprovalLength`, `AuthorMissing`, `BelowQuorum` or `BadApprovalSignature`.
+    `federation` is that of the block. The expensive check of the signature comes last. Raises
+    `WrongApprovalLength`, `AuthorMissing`, `BelowQuorum`, `BelowFormerQuorum` or `BadApprovalSignature`.
     """
-    check_signers(signed, federation, needed)
+    check_signers(signed, federation, quorum=quorum)
     check_signature(signed.approvals, signed.hash, federation, context, verify)
 
 
-def check_signers(signed: SignedBlock, federation: Federation, needed: int) -> None:
+def check_signers(signed: SignedBlock, federation: Federation, *, quorum: bool = True) -> None:
     """Check the bits of the approvals of `check_approvals`, without the signature. Raises the same errors."""
     check_length(signed.approvals, federation)
     author = federation.author(signed.block.slot)
     if not signed.approvals.signers[author]:
         raise AuthorMissing(signed.block.slot, author)
-    if signed.approvals.count < needed:
-        raise BelowQuorum(needed, signed.approvals.count)
+    if quorum:
+        check_quorum(signed.approvals, federation)
+
+
+def check_quorum(approvals: Approvals, federation: Federation) -> None:
+    """Check that a quorum has approved, in a hand-over of both federations. The length must be right.
+
+    Raises `BelowQuorum` or `BelowFormerQuorum`.
+    """
+    if federation.has_quorum(approvals.signers):
+        return
+    if federation.former and sum(approvals.signers[: federation.members]) >= quorum_of(federation.members):
+        raise BelowFormerQuorum(quorum_of(len(federation.former)), federation.former_approvals(approvals.signers))
+    raise BelowQuorum(quorum_of(federation.members), sum(approvals.signers[: federation.members]))
 
 
 def check_length(approvals: Approvals, federation: Federation) -> None:

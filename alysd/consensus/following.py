@@ -8,8 +8,7 @@ from itertools import pairwise
 
 from alysd.consensus.approval import commits
 from alysd.consensus.auxpow import aux_hash, check_auxpow, next_bits, target_of
-from alysd.consensus.federation import Verifier, check_length, check_signature
-from alysd.consensus.violations import BelowQuorum
+from alysd.consensus.federation import Verifier, check_length, check_quorum, check_signature
 from alysd.errors import NotFollowed
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain_spec import ChainContext, ChainSpec
@@ -58,8 +57,7 @@ def check_step(
     check_auxpow(header.auxpow, work, context.spec.chain_id, target_of(bits))
     committing = _committing(step, carrier)
     check_length(step.approvals, federation)
-    if step.approvals.count < federation.quorum:
-        raise BelowQuorum(federation.quorum, step.approvals.count)
+    check_quorum(step.approvals, federation)
     check_signature(step.approvals, committing, federation, context, verify)
     return Followed(step.hashes[-1], Height(at.height + len(step.hashes)), step.last.slot, bits)
 

@@ -70,7 +70,7 @@ def check_range(
                 f"block {displayed(signed.hash)} at height {signed.block.height} is not the parent of the next: "
                 f"expected {displayed(blocks[-1].block.parent_hash)} at height {blocks[-1].block.height - 1}"
             )
-        check_signers(signed, federation, federation.quorum)
+        check_signers(signed, federation)
         if not blocks:  # a false answer costs one signature and one hash
             _check_signatures([signed], federation, context, verify)
         blocks.append(signed)
@@ -104,5 +104,5 @@ def check_single(
             raise BrokenRange(f"block {displayed(wanted)} was asked for, but {displayed(signed.hash)} was sent")
         first = signed
     if first is not None:
-        check_approvals(first, federation, context, verify, federation.quorum)
+        check_approvals(first, federation, context, verify)
     return first

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from alysd.consensus.aura import check_begins, halted
 from alysd.consensus.auxpow import aux_hash, check_header, covered
 from alysd.consensus.federation import Verifier, check_approvals, federation_at
+from alysd.consensus.federation_update import NO_CHECKS, UpdateChecks, after_block, check_update
 from alysd.consensus.payload import check_payload, check_withdrawals
 from alysd.consensus.payload_violations import FeesAboveSupply
 from alysd.consensus.peg_ledger import Entries, take_burns, take_contents
@@ -38,17 +39,17 @@ def check_block(
     verify: Verifier,
     verified: VerifiedRange | None = None,
     entries: Entries = NO_ENTRIES,
+    updates: UpdateChecks = NO_CHECKS,
 ) -> ValidBlock:
     """Check a block against all rules except those of execution, the cheapest rules first.
 
     `ancestry` has the states of the blocks up to `parent` that wait for a proof of work, oldest first; only a
     block with a merged-mining header needs it. `now` is in Unix seconds. The approvals of a block in `verified`
     are not checked again. `entries` are those that `peg_ledger.entry_keys` and `version_keys` name, after
-    `parent`. Raises a subclass of `InvalidBlock` or `InvalidWork` for the first rule that the block breaks. Takes
-    about 3 ms, mostly for the signature.
+    `parent`, and `updates` checks an update of the federation. Raises a subclass of `InvalidBlock` or
+    `InvalidWork` for the first rule that the block breaks. Takes about 3 ms, mostly for the signature.
     """
-    needed = federation_at(parent, context).quorum
-    return _check(received, parent, ancestry, context, now, verify, needed, entries, verified)
+    return _check(received, parent, ancestry, context, now, verify, entries, updates, verified)
 
 
 def check_candidate(
@@ -59,9 +60,10 @@ def check_candidate(
     now: float,
     verify: Verifier,
     entries: Entries = NO_ENTRIES,
+    updates: UpdateChecks = NO_CHECKS,
 ) -> ValidBlock:
     """Check a candidate against the rules of `check_block`, except that its author's approval is enough."""
-    return _check(received, parent, ancestry, context, now, verify, 1, entries)
+    return _check(received, parent, ancestry, context, now, verify, entries, updates, quorum=False)
 
 
 def _check(
@@ -71,9 +73,11 @@ def _check(
     context: ChainContext,
     now: float,
     verify: Verifier,
-    needed: int,
     entries: Entries,
+    updates: UpdateChecks,
     verified: VerifiedRange | None = None,
+    *,
+    quorum: bool = True,
 ) -> ValidBlock:
     signed, block, spec = received.signed, received.signed.block, context.spec
     if block.parent_hash != parent.hash:
@@ -83,12 +87,14 @@ def _check(
         raise BlockTooLarge(spec.max_block_bytes, received.encoded_size)
     federation = federation_at(parent, context)
     if verified is None or not verified.covers(signed, federation):
-        check_approvals(signed, federation, context, verify, needed)
+        check_approvals(signed, federation, context, verify, quorum=quorum)
     check_payload(block, parent, context)
     if block.auxpow_header is not None:
         check_header(block.auxpow_header, parent, ancestry, spec)
     elif halted(parent, spec):
         raise HaltedWithoutWork(spec.max_blocks_without_auxpow)
+    if block.federation_update is not None:
+        check_update(block.federation_update, parent, context, updates)
     if context.peg is None:
         check_withdrawals(block, parent, context)
         _check_no_peg(block)
@@ -172,6 +178,7 @@ def apply_block(
         unpaid_fees=Wei(unpaid),
         next_withdrawal=parent.next_withdrawal + len(block.payload.withdrawals),
         peg=parent.peg if ledger is None else ledger.totals,
+        governance=after_block(block, parent, final_height),
     )
     return ExecutedBlock(signed, state, changes if ledger is None else changes + ledger.changes)
 

@@ -123,6 +123,20 @@ class BelowQuorum(InvalidBlock):
 
 
 @attrs.frozen
+class BelowFormerQuorum(InvalidBlock):
+    """In a hand-over, the block has fewer approvals of the former federation's members than their quorum."""
+
+    quorum: int
+    found: int
+
+    def __str__(self) -> str:
+        return (
+            f"the block has {self.found} approvals of the former federation, which hands over; its quorum is "
+            f"{self.quorum}"
+        )
+
+
+@attrs.frozen
 class BadApprovalSignature(InvalidBlock):
     """The aggregate signature does not match this block and the `approvals` authorities whose bits are set."""
 

@@ -163,6 +163,10 @@ class Bls12381:
         """Aggregate signatures into one, as the function `aggregate` does."""
         return aggregate(signatures)
 
+    def possession_is_proved(self, key: BlsPublicKey, proof: BlsSignature) -> bool:
+        """Whether the proof is that of the key, as the function `possession_is_proved` computes it."""
+        return possession_is_proved(key, proof)
+
 
 BLS = Bls12381()
 

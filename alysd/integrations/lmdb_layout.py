@@ -5,7 +5,7 @@
     changes     height (8, BE) | hash | table's name "|" key -> the block's new value; empty for a deletion
     canonical   height (8, BE)                               -> block hash
     evidence    slot (8, BE) | SHA-256 of the value         -> evidence against authorities, SSZ
-    meta        "genesis", "final", "format", and after the first block "safe"
+    meta        "genesis", "final", "format", after the first block "safe", and "updates": those that wait, SSZ
 
 There is also one LMDB table per table of `types.tables`, with the same name and the entries as of the last final
 block. The transaction that makes blocks final applies their changes to these tables, and deletes the changes of
@@ -26,7 +26,7 @@ TABLES = ("blocks", "states", "changes", "canonical", "evidence", "meta", *(tabl
 STATE: RecordCodec[ChainState] = record_codec(ChainState)
 ENTRIES: Mapping[Table, RecordCodec[Any]] = {table: record_codec(shape.value) for table, shape in SHAPES.items()}
 
-VERSION = 2
+VERSION = 3
 """The version of the tables' contents. A new field in a record, such as `ChainState`, needs no new version."""
 
 FORMAT = f"{VERSION}-{sha256('; '.join(codec.layout for codec in (STATE, *ENTRIES.values())).encode()).hex()[:8]}"

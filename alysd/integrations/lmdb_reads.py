@@ -14,11 +14,13 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, FinalityProof, Forkchoice, PlacedBlock
 from alysd.types.evidence import Evidence
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.tables import Proof, Table
 from alysd.types.units import Height
 from alysd.wire.block_ssz import decode_block
 from alysd.wire.evidence import decode_evidence
+from alysd.wire.federation_update import decode_updates
 
 
 def state_of(txn: RecordTransaction, key: bytes) -> ChainState:
@@ -185,3 +187,16 @@ def evidence_of(txn: RecordTransaction) -> tuple[Evidence, ...]:
         return tuple(decode_evidence(value) for _, value in txn.scan("evidence", b""))
     except Malformed as error:
         raise Corrupt(f"stored evidence cannot be decoded: {error}: {RESTORE_DATABASE}") from error
+
+
+UPDATES_KEY = b"updates"
+"""The key in `meta` of the updates of the federation that wait for a block."""
+
+
+def updates_of(txn: RecordTransaction) -> tuple[FederationUpdate, ...]:
+    """The updates of the federation that wait for a block."""
+    value = txn.get("meta", UPDATES_KEY)
+    try:
+        return () if value is None else decode_updates(value)
+    except Malformed as error:
+        raise Corrupt(f"stored updates cannot be decoded: {error}: {RESTORE_DATABASE}") from error

@@ -14,6 +14,7 @@ from alysd.integrations.lmdb_check import check_chain, check_format, check_genes
 from alysd.integrations.lmdb_layout import BLOCK_KEY_BYTES, ENTRIES, FORMAT, STATE, TABLES, height_key, state_key
 from alysd.integrations.lmdb_ledger import LmdbLedger
 from alysd.integrations.lmdb_reads import (
+    UPDATES_KEY,
     block_of,
     canonical_of,
     encoded_blocks_of,
@@ -25,6 +26,7 @@ from alysd.integrations.lmdb_reads import (
     placed,
     proof_of,
     state_of,
+    updates_of,
 )
 from alysd.integrations.lmdb_records import FIRST_MAP_BYTES, Records, RecordTransaction
 from alysd.peg.operations import LedgerView
@@ -39,11 +41,13 @@ from alysd.types.chain import (
     StoredChain,
 )
 from alysd.types.evidence import Evidence
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.hashes import BlockHash, sha256
 from alysd.types.tables import Entry, EntryChange, EntryKey, Table
 from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import encode_block
 from alysd.wire.evidence import encode_evidence
+from alysd.wire.federation_update import encode_updates
 
 T = TypeVar("T")
 
@@ -224,6 +228,15 @@ class LmdbStore:
     def evidence(self) -> tuple[Evidence, ...]:
         """All evidence, oldest slot first."""
         return self._records.read(evidence_of)
+
+    def keep_updates(self, updates: Sequence[FederationUpdate]) -> None:
+        """Write the updates of the federation that wait for a block, synced, in place of those before."""
+        value = encode_updates(updates)
+        self._records.write(lambda txn: txn.put("meta", UPDATES_KEY, value))
+
+    def updates(self) -> tuple[FederationUpdate, ...]:
+        """The updates of the federation that wait for a block."""
+        return self._records.read(updates_of)
 
     def read_ledger(self, read: Callable[[LedgerView], T]) -> T:
         """Call `read` with the peg's ledger and history as of one snapshot."""

@@ -10,18 +10,11 @@ from btclib_secp256k1 import ssa
 from btclib_secp256k1.keys import pubkey_from_prvkey
 
 from alysd.config.member_file import MemberFile
+from alysd.consensus.federation_update import bitcoin_statement
 from alysd.errors import ConfigError
 from alysd.integrations import bls
 from alysd.types.chain_spec import ChainSpec
-from alysd.types.hashes import BlsPublicKey, SchnorrSignature, XOnlyKey, sha256
-
-_TAG = sha256(b"alysd/federation key")
-"""Separates the statement from all other messages that a Bitcoin key signs (tagged hashes, BIP-340)."""
-
-
-def bitcoin_statement(chain_id: int, authority: BlsPublicKey) -> bytes:
-    """The message that a member's Bitcoin key signs. It names the chain, and the member by its BLS key."""
-    return sha256(_TAG + _TAG + chain_id.to_bytes(4, "little") + authority)
+from alysd.types.hashes import BlsPublicKey, SchnorrSignature, XOnlyKey
 
 
 def x_only_key(secret: bytes) -> XOnlyKey:

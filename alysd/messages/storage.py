@@ -6,6 +6,7 @@ from alysd.nurseries import Ask
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ExecutedBlock, ForkChoiceChange, StoredBlock, StoredChain
 from alysd.types.evidence import Evidence
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.hashes import BlockHash
 from alysd.types.tables import Entry, EntryKey, Table
 from alysd.types.units import Height
@@ -84,3 +85,15 @@ class KeepEvidence(Ask[Storage, None]):
 @attrs.frozen
 class LoadEvidence(Ask[Storage, tuple[Evidence, ...]]):
     """Load all evidence, oldest slot first."""
+
+
+@attrs.frozen
+class KeepUpdates(Ask[Storage, None]):
+    """Write the updates of the federation that wait for a block, in place of those before, in one transaction."""
+
+    updates: tuple[FederationUpdate, ...]
+
+
+@attrs.frozen
+class LoadUpdates(Ask[Storage, tuple[FederationUpdate, ...]]):
+    """Load the updates of the federation that wait for a block."""

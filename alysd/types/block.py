@@ -3,6 +3,7 @@
 import attrs
 
 from alysd.types.auxpow import AuxPowHeader
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.hashes import BlockHash, BlsSignature, EvmAddress, PayloadHash
 from alysd.types.peg import ConfirmedPegOut, PegContents, PegIn, PegOutProposal, Transaction
 from alysd.types.slot_proof import SlotProof
@@ -70,6 +71,7 @@ class Block:
     auxpow_header: AuxPowHeader | None = None
     finalized_peg_outs: tuple[Transaction, ...] = ()
     confirmed_peg_outs: tuple[ConfirmedPegOut, ...] = ()
+    federation_update: FederationUpdate | None = None
 
     @classmethod
     def with_peg(
@@ -79,8 +81,9 @@ class Block:
         payload: ExecutionPayload,
         header: AuxPowHeader | None,
         contents: PegContents,
+        update: FederationUpdate | None = None,
     ) -> "Block":
-        """A block with these `contents` of the peg."""
+        """A block with these `contents` of the peg, and this `update` of the federation."""
         return cls(
             parent_hash,
             slot,
@@ -90,6 +93,7 @@ class Block:
             header,
             contents.finalized,
             contents.confirmed,
+            update,
         )
 
     @property

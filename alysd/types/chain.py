@@ -11,6 +11,7 @@ import attrs
 
 from alysd.types.auxpow import AuxPow, AuxPowHeader, Bundle
 from alysd.types.block import SignedBlock
+from alysd.types.federation_update import GovernanceState
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.peg import PegTotals
 from alysd.types.tables import EntryChange, Proof
@@ -25,7 +26,8 @@ class ChainState:
     state. `bits` is the target of the last proof. `last_final` is the last `range_end`, with its height and slot.
     `unpaid_fees` is the sum of the priority fees since the last block with a proof, in wei. `next_withdrawal` is
     the index that the next withdrawal must have. `peg` has the sums of the peg's ledger; they are zero on a chain
-    without a peg.
+    without a peg. `governance` is the federation in force and its changes; it is None on a chain without
+    governance keys, whose federation is always that of the chain specification.
     """
 
     hash: BlockHash
@@ -41,6 +43,7 @@ class ChainState:
     unpaid_fees: Wei
     next_withdrawal: int
     peg: PegTotals
+    governance: GovernanceState | None = None
 
 
 @attrs.frozen

@@ -7,6 +7,7 @@ import attrs
 
 from alysd.types.bounds import between
 from alysd.types.federation import Federation
+from alysd.types.federation_update import MAX_GOVERNANCE_KEYS
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.peg import BRIDGE_ADDRESS, PegRules
 from alysd.types.units import MAX_SAT, Sat
@@ -28,7 +29,8 @@ class ChainParameters:
 
     `authorities`, `federation_bitcoin_keys` and `federation_fee_addresses` are those of the chain's first
     federation, in order. The proofs show that the members have the secrets of their keys. The fee rates are in sat
-    per 1,000 virtual bytes.
+    per 1,000 virtual bytes. `governance_threshold` of the `governance_keys` (BIP-340) sign changes of the
+    federation; without keys there are none.
     """
 
     name: str
@@ -54,6 +56,8 @@ class ChainParameters:
     max_blocks_without_auxpow: int = attrs.field(default=10_000, metadata=between(1, 1_000_000))
     max_withdrawals: int = attrs.field(default=16, metadata=between(1, 16))  # Cancun's limit per payload
     max_block_bytes: int = attrs.field(default=8 * 1024**2, metadata=between(64 * 1024, 16 * 1024**2))
+    governance_keys: tuple[XOnlyKey, ...] = ()
+    governance_threshold: int = attrs.field(default=0, metadata=between(0, MAX_GOVERNANCE_KEYS))
 
 
 @attrs.frozen

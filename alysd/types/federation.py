@@ -1,5 +1,6 @@
 """A federation: its members make and approve blocks and hold the deposits."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import attrs
@@ -21,20 +22,60 @@ class Federation:
     """The authorities' keys, the members' Bitcoin keys, and the addresses that share the federation's fees.
 
     A member is identified by its index in these tuples. `bitcoin_keys` are x-only (32 bytes, BIP-340).
+
+    While one federation hands over to the next (docs/protocol.md, "Changes of the federation"), blocks need a
+    quorum of both. Then `former` has the indices of the members of the former federation. Those of them that leave
+    come last in `authorities`, after the members of the new federation; they have no Bitcoin key there.
+    `leaving` is their number.
     """
 
     authorities: tuple[BlsPublicKey, ...]
     bitcoin_keys: tuple[bytes, ...]
     fee_addresses: tuple[EvmAddress, ...]
+    former: tuple[int, ...] = ()
+    leaving: int = 0
+
+    @property
+    def members(self) -> int:
+        """The number of members. Slots rotate through them; in a hand-over, further authorities approve."""
+        return len(self.authorities) - self.leaving
 
     @property
     def quorum(self) -> int:
-        """The number of approvals that a block needs to count as approved."""
-        return quorum_of(len(self.authorities))
+        """The least number of approvals with which a block can count as approved. `has_quorum` decides.
+
+        In a hand-over, members of both federations count for both.
+        """
+        new = quorum_of(self.members)
+        if not self.former:
+            return new
+        old, both = quorum_of(len(self.former)), len(self.former) - self.leaving
+        return max(new, old, new + old - both)
+
+    def has_quorum(self, signers: Sequence[bool]) -> bool:
+        """Whether the authorities whose bits are set are a quorum: in a hand-over, of both federations."""
+        if sum(signers[: self.members]) < quorum_of(self.members):
+            return False
+        return not self.former or self.former_approvals(signers) >= quorum_of(len(self.former))
+
+    def former_approvals(self, signers: Sequence[bool]) -> int:
+        """The number of approvals by members of the former federation, in a hand-over."""
+        return sum(signers[index] for index in self.former)
 
     def author(self, slot: Slot) -> int:
-        """The index of the authority that may make the block of `slot`. Slots rotate through the authorities."""
-        return slot % len(self.authorities)
+        """The index of the authority that may make the block of `slot`. Slots rotate through the members."""
+        return slot % self.members
+
+    def successor(self, update: "Federation") -> "Federation":
+        """The federation in the hand-over from this one to `update`. This one is in no hand-over."""
+        leaving = tuple(key for key in self.authorities if key not in update.authorities)
+        authorities = update.authorities + leaving
+        former = tuple(sorted(authorities.index(key) for key in self.authorities))
+        return attrs.evolve(update, authorities=authorities, former=former, leaving=len(leaving))
+
+    def settled(self) -> "Federation":
+        """The same federation after the hand-over."""
+        return attrs.evolve(self, authorities=self.authorities[: self.members], former=(), leaving=0)
 
     def index_of(self, key: BlsPublicKey) -> int | None:
         """The index of the authority with this key; None if no authority has it."""

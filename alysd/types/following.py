@@ -29,6 +29,7 @@ class PegView:
     auxpow_header: bytes
     finalized_peg_outs: bytes
     confirmed_peg_outs: tuple[ConfirmedPegOut, ...]
+    federation_update: bytes
 
 
 @attrs.frozen
@@ -43,6 +44,7 @@ class WorkView:
     auxpow_header: AuxPowHeader | None
     finalized_peg_outs: bytes
     confirmed_peg_outs: bytes
+    federation_update: bytes
 
 
 @attrs.frozen

@@ -10,17 +10,18 @@ from alysd.types.units import Slot
 class SlotProof:
     """The parent and the slot of a block, and a proof that the block has them.
 
-    `inner` and `outer` are the two hashes from which the block's hash follows: the siblings on the path from the
-    first two fields to the root of the block's SSZ tree.
+    `inner`, `outer` and `last` are the hashes from which the block's hash follows: the siblings on the path from
+    the first two fields to the root of the block's SSZ tree.
     """
 
     parent: BlockHash
     slot: Slot
     inner: bytes
     outer: bytes
+    last: bytes
 
     @property
     def hash(self) -> BlockHash:
         """The hash of the block whose parent and slot are proved."""
         node = sha256(self.parent + self.slot.to_bytes(32, "little"))
-        return BlockHash(sha256(sha256(node + self.inner) + self.outer))
+        return BlockHash(sha256(sha256(sha256(node + self.inner) + self.outer) + self.last))

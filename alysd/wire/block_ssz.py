@@ -19,6 +19,7 @@ from alysd.types.peg import (
 from alysd.types.slot_proof import SlotProof
 from alysd.wire.auxpow import MAX_AUXPOW_BYTES, decode_auxpow, encode_auxpow
 from alysd.wire.bitcoin_transaction import decode_transaction, encode_transaction
+from alysd.wire.federation_update import FEDERATION_UPDATE
 from alysd.wire.ssz import BitList, ByteList, Bytes, UInt, merkleize
 from alysd.wire.ssz_composite import Container, Foreign, ListOf, Option
 
@@ -126,10 +127,11 @@ BLOCK = Container(
         Foreign(encode_transaction, decode_transaction, MAX_SIGNED_PAYMENT_BYTES), MAX_SIGNED_PAYMENTS
     ),
     confirmed_peg_outs=CONFIRMED_PEG_OUTS,
+    federation_update=Option(FEDERATION_UPDATE),
 )
 """The block whose root is its hash."""
 
-SLOT_PROOF = Container(SlotProof, parent=Bytes(32), slot=UInt(8), inner=Bytes(32), outer=Bytes(32))
+SLOT_PROOF = Container(SlotProof, parent=Bytes(32), slot=UInt(8), inner=Bytes(32), outer=Bytes(32), last=Bytes(32))
 
 APPROVALS = Container(Approvals, signers=BitList(MAX_AUTHORITIES), signature=Bytes(96))
 
@@ -163,10 +165,11 @@ def block_hash(block: Block) -> BlockHash:
 def slot_proof(block: Block) -> SlotProof:
     """The parent and the slot of a block with their proof, in the time of `block_hash`.
 
-    The tree of a block's 8 fields has 8 leaves. The parent hash and the slot are the first two of them.
+    The tree of a block's 9 fields has 16 leaves. The parent hash and the slot are the first two of them.
     """
     roots = BLOCK.field_roots(block)
-    return SlotProof(block.parent_hash, block.slot, merkleize(roots[2:4], 2), merkleize(roots[4:], 4))
+    siblings = (merkleize(roots[2:4], 2), merkleize(roots[4:8], 4), merkleize(roots[8:], 8))
+    return SlotProof(block.parent_hash, block.slot, *siblings)
 
 
 def encode_block(signed: SignedBlock) -> bytes:

@@ -21,8 +21,9 @@ PEG_VIEW = Container(
     auxpow_header=Bytes(32),
     finalized_peg_outs=Bytes(32),
     confirmed_peg_outs=CONFIRMED_PEG_OUTS,
+    federation_update=Bytes(32),
 )
-"""160 bytes for a block without peg contents, and at most 83 KB: 64 deposits of 64 outputs, and a proposal."""
+"""192 bytes for a block without peg contents, and at most 83 KB: 64 deposits of 64 outputs, and a proposal."""
 
 WORK_VIEW = Container(
     WorkView,
@@ -34,6 +35,7 @@ WORK_VIEW = Container(
     auxpow_header=Option(AUXPOW_HEADER),
     finalized_peg_outs=Bytes(32),
     confirmed_peg_outs=Bytes(32),
+    federation_update=Bytes(32),
 )
 """The view of a block with a proof of work."""
 
@@ -50,15 +52,15 @@ def peg_view(block: Block) -> PegView:
         roots[5],
         roots[6],
         block.confirmed_peg_outs,
+        roots[8],
     )
 
 
 def work_view(block: Block) -> WorkView:
     """The block with only its merged-mining header, in the time of `block_hash`."""
     roots = BLOCK.field_roots(block)
-    return WorkView(
-        block.parent_hash, block.slot, roots[2], roots[3], roots[4], block.auxpow_header, roots[6], roots[7]
-    )
+    header = block.auxpow_header
+    return WorkView(block.parent_hash, block.slot, roots[2], roots[3], roots[4], header, *roots[6:9])
 
 
 def peg_view_hash(view: PegView) -> BlockHash:

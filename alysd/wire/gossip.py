@@ -19,7 +19,7 @@ from alysd.wire.ssz_composite import Container, ListOf, Option
 MAX_PROPOSAL_BYTES = 2**18
 """The maximum size, in bytes, of a proposal in gossip. It is low because each peer sends it to several others."""
 
-APPROVAL_BYTES = 32 + 8 + 32 + 32 + 2 + 96
+APPROVAL_BYTES = 32 + 8 + 32 + 32 + 32 + 2 + 96
 """The size of an approval in bytes: the proof of the block's slot, index of the authority, signature."""
 
 RECOVERY_BYTES = 8 + 2 + 96

@@ -16,7 +16,15 @@ from typing import Any, Generic, Protocol, TypeVar, Union, get_args, get_origin,
 import attrs
 
 from alysd.errors import RESTORE_DATABASE, Corrupt
-from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, EvmAddress, PayloadHash, TransactionHash
+from alysd.types.hashes import (
+    AuxHash,
+    BitcoinHash,
+    BlockHash,
+    BlsPublicKey,
+    EvmAddress,
+    PayloadHash,
+    TransactionHash,
+)
 from alysd.types.units import Gwei, Height, Sat, SatSum, Slot, Wei
 
 T = TypeVar("T")
@@ -28,6 +36,7 @@ BYTES: Mapping[object, int] = {
     BitcoinHash: 32,
     TransactionHash: 32,
     EvmAddress: 20,
+    BlsPublicKey: 48,
 }
 """The byte string types that a field may have, with their widths in bytes."""
 

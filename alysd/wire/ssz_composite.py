@@ -160,7 +160,7 @@ class Foreign(Generic[Value]):
 class Container(Generic[Value]):
     """The type of instances of the attrs class `kind`. `fields` has the type of each field, in SSZ's order."""
 
-    def __init__(self, kind: type[Value], **fields: SszCodec[Any]) -> None:
+    def __init__(self, kind: type[Value], /, **fields: SszCodec[Any]) -> None:
         self._kind = kind
         self._fields = fields
         self._sizes = [codec.size for codec in fields.values()]

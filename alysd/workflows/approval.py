@@ -100,7 +100,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         # Only an authority judges.
         self._judge = None
         if signer is not None:
-            self._judge = CandidateJudge(context, clock, watch, signer, bls.verify, self._recovery, to, timing)
+            self._judge = CandidateJudge(context, clock, watch, signer, bls, self._recovery, to, timing)
         self._book = CandidateBook()
         self._sharing = ProposalSharing(self._book, context.genesis, bls, to, timing)
         self._federation: Federation = context.first_federation

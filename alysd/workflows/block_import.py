@@ -14,6 +14,7 @@ import trio
 
 from alysd.consensus.checkpoint import check_above
 from alysd.consensus.federation import Verifier
+from alysd.consensus.federation_update import NO_CHECKS, UpdateChecks
 from alysd.consensus.peg_ledger import Entries, entry_keys
 from alysd.consensus.ranges import VerifiedRange
 from alysd.consensus.validity import check_block, complete_block
@@ -70,6 +71,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
         timing: Timing,
         own_key: OwnKey,
         checkpoint: Checkpoint | None = None,
+        updates: UpdateChecks = NO_CHECKS,
     ) -> None:
         self._context = context
         self._checkpoint = checkpoint
@@ -81,6 +83,7 @@ class BlockImportWorkflow(Actor[BlockImport]):
         self._timing = timing
         self._alone = 0  # the number of blocks to import one at a time
         self._own_key = own_key
+        self._updates = updates
 
     @handles(ImportBlock)
     async def import_block(self, message: ImportBlock) -> Forkchoice:
@@ -198,8 +201,9 @@ class BlockImportWorkflow(Actor[BlockImport]):
         entries: Entries,
     ) -> ValidBlock:
         def judge() -> ValidBlock:
-            now = self._clock.time()
-            return check_block(received, parent, ancestry, self._context, now, self._verify, verified, entries)
+            now, updates = self._clock.time(), self._updates
+            context, verify = self._context, self._verify
+            return check_block(received, parent, ancestry, context, now, verify, verified, entries, updates)
 
         # In a thread, because two pairings and the proof's hashes take about 3 ms.
         return await trio.to_thread.run_sync(judge)

@@ -21,17 +21,20 @@ from alysd.messages.auxpow import MergedMining, WorkFor
 from alysd.messages.chain import Chain, GetForkchoice, GetState
 from alysd.messages.engine import BuildPayload, Engine
 from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed, WorkflowMoved
+from alysd.messages.federation_update import FederationUpdates, GetUpdateFor
 from alysd.messages.log.base import log
 from alysd.messages.log.chain import WorkNotIncluded
+from alysd.messages.log.governance_update import UpdateNotIncluded
 from alysd.messages.sync import GetSyncProgress, Sync
 from alysd.nurseries import Address, NotAnswered
 from alysd.ports import Clock, Signer, Tracing
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock
-from alysd.types.chain import Forkchoice
+from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.units import Slot
 from alysd.workflows.clock_watch import ClockWatch
 from alysd.workflows.peg_contents import ContentsPause, PegAuthor
@@ -68,7 +71,7 @@ class BlockProduction:
     """The block production workflow. `run` is its task.
 
     `federation` is the federation at the newest head that the workflow has seen. It decides which slots are this
-    node's.
+    node's. `updates` is None on a chain without governance keys.
     """
 
     context: ChainContext
@@ -84,6 +87,7 @@ class BlockProduction:
     tracing: Tracing
     timing: Timing
     peg: PegAuthor
+    updates: Address[FederationUpdates] | None = None
     federation: Federation = attrs.field(
         init=False, default=attrs.Factory(lambda workflow: workflow.context.first_federation, takes_self=True)
     )
@@ -227,7 +231,8 @@ class BlockProduction:
         attributes = payload_attributes(tip.head, slot, work, self.context, peg.mints)
         with self.tracing.span("build"):
             payload = await self.engine.ask(BuildPayload(tip, attributes), seconds=self.timing.slot_ask)
-        block = Block.with_peg(tip.head.hash, slot, payload, work, peg.contents)
+        update = await self._update(tip.head)
+        block = Block.with_peg(tip.head.hash, slot, payload, work, peg.contents, update)
         if doubt := self.watch.doubt():
             raise NotNow(doubt)
         self._enter(ProductionStep.SIGNING)
@@ -263,6 +268,16 @@ class BlockProduction:
         except (NotAnswered, Refused) as error:
             # A proof may wait for the next block; a slot does not.
             log(WorkNotIncluded(str(error)))
+            return None
+
+    async def _update(self, parent: ChainState) -> FederationUpdate | None:
+        """The change of the federation that the block includes. A change may wait for a later block."""
+        if self.updates is None or parent.governance is None:
+            return None
+        try:
+            return await self.updates.ask(GetUpdateFor(parent), seconds=self.timing.chain_lookup)
+        except NotAnswered as error:
+            log(UpdateNotIncluded(str(error)))
             return None
 
     async def _approve(self, block: Block, parent_slot: Slot) -> SignedBlock:

@@ -6,7 +6,7 @@ CandidateBlock → ValidCandidate → ExecutedCandidate → ApprovedCandidate, o
 import trio
 
 from alysd.consensus.aura import slot_at, slot_start
-from alysd.consensus.federation import Verifier, federation_at
+from alysd.consensus.federation import federation_at
 from alysd.consensus.validity import apply_block, check_candidate
 from alysd.errors import ApprovalForbidden, NotNow, NotSeenOnBitcoin, PaymentDeclined, Refused, StoreError
 from alysd.messages.bridge import JudgePegContents
@@ -16,7 +16,7 @@ from alysd.messages.log.base import log
 from alysd.messages.log.chain import CandidateDeclined, CandidatePostponed, CandidateRefused
 from alysd.messages.sync import GetSyncProgress
 from alysd.nurseries import NotAnswered
-from alysd.ports import Clock, Signer
+from alysd.ports import Bls, Clock, Signer
 from alysd.timing import Timing
 from alysd.types.block import Block
 from alysd.types.chain import ChainState, ReceivedBlock, ValidBlock
@@ -40,6 +40,7 @@ from alysd.workflows.candidate_book import (
 from alysd.workflows.clock_watch import ClockWatch
 from alysd.workflows.ledger_reads import ledger_entries
 from alysd.workflows.recovery import RecoveringMembers
+from alysd.workflows.update_checks import update_checks
 
 
 class CandidateJudge:
@@ -51,7 +52,7 @@ class CandidateJudge:
         clock: Clock,
         watch: ClockWatch,
         signer: Signer,
-        verify: Verifier,
+        bls: Bls,
         recovery: RecoveringMembers,
         to: ApprovalPeers,
         timing: Timing,
@@ -60,7 +61,8 @@ class CandidateJudge:
         self._clock = clock
         self._watch = watch
         self._signer = signer
-        self._verify = verify
+        self._bls = bls
+        self._updates = update_checks(bls)
         self._to = to
         self._timing = timing
         # The slot of the last block that this instance has approved. The signer remembers it over restarts.
@@ -165,7 +167,8 @@ class CandidateJudge:
 
         def check() -> ValidBlock:
             received = ReceivedBlock(candidate.signed, len(encode_block(candidate.signed)))
-            return check_candidate(received, parent, ancestry, context, self._clock.time(), self._verify, entries)
+            now, verify = self._clock.time(), self._bls.verify
+            return check_candidate(received, parent, ancestry, context, now, verify, entries, self._updates)
 
         # In a thread, because a signature and the hashes of a proof take about 3 ms.
         await trio.to_thread.run_sync(check)

@@ -8,7 +8,9 @@ from alysd.types.proposal import RecoveryStatement, SlotApproval
 from alysd.types.slot_proof import SlotProof
 from alysd.types.units import Slot
 
-PROOFS = tuple(SlotProof(BlockHash(bytes(32)), Slot(7), bytes([place]) * 32, bytes(32)) for place in (1, 2, 3))
+PROOFS = tuple(
+    SlotProof(BlockHash(bytes(32)), Slot(7), bytes([place]) * 32, bytes(32), bytes(32)) for place in (1, 2, 3)
+)
 FIRST, SECOND, THIRD = (proof.hash for proof in PROOFS)
 
 

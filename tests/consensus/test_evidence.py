@@ -27,7 +27,7 @@ FEDERATION = Federation(SPEC.authorities, SPEC.federation_bitcoin_keys, SPEC.fed
 
 
 def proof(slot: int, parent: BlockHash, name: str = "") -> SlotProof:
-    return SlotProof(parent, Slot(slot), digest("inner", name), digest("outer", name))
+    return SlotProof(parent, Slot(slot), digest("inner", name), digest("outer", name), digest("last"))
 
 
 def approved(slot: int, parent_slot: int, *signers: int, name: str = "") -> Approved:

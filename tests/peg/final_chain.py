@@ -149,4 +149,4 @@ def changed(step: FinalityStep, **changes: Any) -> FinalityStep:
 
 def proof_of(parent: bytes, slot: int) -> SlotProof:
     """The proof of the slot of a made-up block."""
-    return SlotProof(BlockHash(parent), Slot(slot), b"\x01" * 32, b"\x02" * 32)
+    return SlotProof(BlockHash(parent), Slot(slot), b"\x01" * 32, b"\x02" * 32, b"\x03" * 32)

@@ -6,7 +6,18 @@ from hypothesis import strategies as st
 from alysd.testing.blocks import digest, mine, tree_branch
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, ExecutionPayload, SignedBlock, Withdrawal
-from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsSignature, EvmAddress, PayloadHash
+from alysd.types.federation_update import FederationMember, FederationUpdate, GovernanceSignature
+from alysd.types.hashes import (
+    AuxHash,
+    BitcoinHash,
+    BlockHash,
+    BlsPublicKey,
+    BlsSignature,
+    EvmAddress,
+    PayloadHash,
+    SchnorrSignature,
+    XOnlyKey,
+)
 from alysd.types.peg import (
     ConfirmedPegOut,
     DepositOutput,
@@ -21,6 +32,7 @@ from alysd.types.proposal import Proposal
 from alysd.types.units import MAX_SAT, Gwei, Height, Sat, Slot, Wei
 from alysd.wire.bitcoin_transaction import make_transaction
 from alysd.wire.block_ssz import MIN_TRANSACTION_BYTES, block_hash
+from alysd.wire.federation_update import KINDS
 
 AUXPOW = mine(AuxHash(digest("work")), 2**255, chain_branch=tree_branch(2), others=(digest("tx"),))
 _b32 = st.binary(min_size=32, max_size=32)
@@ -88,6 +100,25 @@ def witnessed(transaction: Transaction, data: st.DataObject) -> Transaction:
     return attrs.evolve(transaction, witness=tuple(data.draw(stacks) for _ in transaction.inputs))
 
 
+_b64 = st.binary(min_size=64, max_size=64).map(SchnorrSignature)
+updates = st.builds(
+    FederationUpdate,
+    _u64,
+    _u64.map(Height),
+    st.sampled_from(KINDS),
+    st.lists(
+        st.builds(
+            FederationMember,
+            st.binary(min_size=48, max_size=48).map(BlsPublicKey),
+            st.binary(min_size=96, max_size=96).map(BlsSignature),
+            _b32.map(XOnlyKey),
+            _b64,
+        ),
+        max_size=3,
+    ).map(tuple),
+    st.lists(_b20.map(EvmAddress), max_size=3).map(tuple),
+    st.lists(st.builds(GovernanceSignature, st.integers(0, 2**16 - 1), _b64), max_size=3).map(tuple),
+)
 blocks = st.builds(
     Block,
     parent_hash=_b32.map(BlockHash),
@@ -98,6 +129,7 @@ blocks = st.builds(
     auxpow_header=st.none() | headers,
     finalized_peg_outs=st.lists(st.builds(witnessed, transactions, st.data()), max_size=1).map(tuple),
     confirmed_peg_outs=st.lists(st.builds(ConfirmedPegOut, _txids, _txids), max_size=4).map(tuple),
+    federation_update=st.none() | updates,
 )
 approvals = st.builds(
     Approvals,

@@ -8,6 +8,7 @@ _complex: Any = import_module("remerkleable.complex")
 _arrays: Any = import_module("remerkleable.byte_arrays")
 _bits: Any = import_module("remerkleable.bitfields")
 
+uint8: Any = _basic.uint8
 uint16: Any = _basic.uint16
 uint32: Any = _basic.uint32
 uint64: Any = _basic.uint64

@@ -12,6 +12,7 @@ from alysd.errors import Malformed
 from alysd.testing.blocks import digest, make_payload, make_spec
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, SignedBlock, Withdrawal
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.hashes import BlockHash, BlsSignature, EvmAddress
 from alysd.types.peg import PegOutProposal
 from alysd.types.units import Gwei, Slot
@@ -25,6 +26,8 @@ from tests.wire.ssz_oracle import (
     ByteVector,
     List,
     container,
+    uint8,
+    uint16,
     uint32,
     uint64,
     uint256,
@@ -75,6 +78,23 @@ OracleHeader = container(
     fee_recipient=ByteVector[20],
     auxpow=List[ByteList[2**17], 1],
 )
+OracleMember = container(
+    "OracleMember",
+    authority=ByteVector[48],
+    authority_proof=ByteVector[96],
+    bitcoin_key=hash32,
+    bitcoin_proof=ByteVector[64],
+)
+OracleGovernanceSignature = container("OracleGovernanceSignature", index=uint16, signature=ByteVector[64])
+OracleUpdate = container(
+    "OracleUpdate",
+    sequence=uint64,
+    effective_height=uint64,
+    kind=uint8,
+    members=List[OracleMember, 32],
+    fee_addresses=List[ByteVector[20], 16],
+    signatures=List[OracleGovernanceSignature, 32],
+)
 OracleBlock = container(
     "OracleBlock",
     parent_hash=hash32,
@@ -85,6 +105,7 @@ OracleBlock = container(
     auxpow_header=List[OracleHeader, 1],
     finalized_peg_outs=List[ByteList[2**18], 1],
     confirmed_peg_outs=List[OracleConfirmed, 4],
+    federation_update=List[OracleUpdate, 1],
 )
 OracleApprovals = container("OracleApprovals", signers=Bitlist[2**10], signature=ByteVector[96])
 OracleSigned = container("OracleSigned", block=OracleBlock, approvals=OracleApprovals)
@@ -117,6 +138,7 @@ def oracle_with_proof(block: Block, proof: bytes | None) -> Any:
         auxpow_header=headers,
         finalized_peg_outs=[encode_transaction(one) for one in block.finalized_peg_outs],
         confirmed_peg_outs=[OracleConfirmed(**fields(one)) for one in block.confirmed_peg_outs],
+        federation_update=[] if block.federation_update is None else [oracle_update(block.federation_update)],
     )
 
 
@@ -125,6 +147,17 @@ def oracle_proposal(proposal: PegOutProposal) -> Any:
         transaction=encode_transaction(proposal.transaction),
         reserve_fee=proposal.reserve_fee,
         replaces=[] if proposal.replaces is None else [proposal.replaces],
+    )
+
+
+def oracle_update(update: FederationUpdate) -> Any:
+    return OracleUpdate(
+        sequence=update.sequence,
+        effective_height=update.effective_height,
+        kind={"members": 1, "halt": 2, "resume": 3}[update.kind],
+        members=[OracleMember(**fields(one)) for one in update.members],
+        fee_addresses=update.fee_addresses,
+        signatures=[OracleGovernanceSignature(**fields(one)) for one in update.signatures],
     )
 
 
@@ -154,7 +187,7 @@ def test_a_block_of_two_hundred_transactions_agrees_too() -> None:
 def test_the_hash_of_a_known_genesis_block_never_changes() -> None:
     """The hash identifies the chain: if it changes, nodes no longer recognise existing chains."""
     block = genesis_block(make_spec(), make_payload())
-    assert block_hash(block).hex() == "137fc43a8cfd4948c0a8a1e76e77f60ffc9338ed69e010f5b54bb21598bc51a6"
+    assert block_hash(block).hex() == "9950f48e15b21c742e60be0074865650276fa3dac51216e0cbea06d5898d0534"
 
 
 @given(blocks, approvals, st.data())

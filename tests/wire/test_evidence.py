@@ -17,7 +17,7 @@ from alysd.wire.evidence import decode_evidence, encode_evidence
 
 HASHES = st.binary(min_size=32, max_size=32)
 PROOFS = st.builds(
-    SlotProof, HASHES.map(BlockHash), st.integers(0, 2**64 - 1).map(Slot), inner=HASHES, outer=HASHES
+    SlotProof, HASHES.map(BlockHash), st.integers(0, 2**64 - 1).map(Slot), inner=HASHES, outer=HASHES, last=HASHES
 )
 APPROVALS = st.builds(
     Approvals,

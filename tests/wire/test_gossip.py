@@ -47,6 +47,7 @@ slot_approvals = st.builds(
         st.integers(0, 2**64 - 1).map(Slot),
         st.binary(min_size=32, max_size=32),
         st.binary(min_size=32, max_size=32),
+        st.binary(min_size=32, max_size=32),
     ),
     st.integers(0, 2**16 - 1),
     st.binary(min_size=96, max_size=96).map(BlsSignature),

@@ -21,16 +21,18 @@ from alysd.messages.bridge import Bridge, GetPegContents
 from alysd.messages.chain import Chain, GetEntries, GetForkchoice, GetState
 from alysd.messages.engine import BuildPayload, Engine
 from alysd.messages.events import BlockProduced, ProductionHalted, SlotMissed, WorkflowMoved
+from alysd.messages.federation_update import FederationUpdates, GetUpdateFor
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.chain import WorkNotIncluded
 from alysd.messages.sync import GetSyncProgress, Sync
 from alysd.node import REFUSALS
-from alysd.nurseries import Immediate, task
+from alysd.nurseries import Immediate, NotAnswered, task
 from alysd.testing.blocks import FIRST_SLOT, digest, make_header, make_payload
 from alysd.testing.chain import ChainHand, authority_secret, chain_spec
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.peg import PEG_GENESIS, peg_in
 from alysd.testing.stand_in import StandIn
+from alysd.testing.updates import governance_keys, members_update
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approval, Approvals, Block, ExecutionPayload, SignedBlock
@@ -131,6 +133,7 @@ class ProductionOnTheHarness:
         self.approval.on(AwaitQuorum).answers(None)
         self.sync.on(GetSyncProgress).answers(SYNCED)
         self.bridge = StandIn[Bridge]("bridge", transcript)
+        self.updates = StandIn[FederationUpdates]("federation updates", transcript)
 
     def adopt(self, message: ProposeBlock) -> Forkchoice:
         """Adopt a block that a quorum has approved."""
@@ -138,7 +141,7 @@ class ProductionOnTheHarness:
         parent = self.tree.get(signed.block.parent_hash)
         assert parent is not None
         federation = self.context.first_federation
-        check_approvals(signed, federation, self.context, bls.verify_aggregate, federation.quorum)
+        check_approvals(signed, federation, self.context, bls.verify_aggregate)
         executed = apply_block(parent, signed, Wei(0), self.tree.ancestry(parent.hash))
         return self.tree.adopt(executed.state, executed.changes).tip
 
@@ -149,7 +152,7 @@ class ProductionOnTheHarness:
         production = BlockProduction(
             self.context, self.clock, self.watch, self.signer, self.chain, self.engine, self.auxpow,
             self.approval, self.sync, self.published.append, NoTracing(), Timing(self.spec.slot_seconds),
-            PegAuthor(self.context, self.chain, self.bridge, Timing(self.spec.slot_seconds)),
+            PegAuthor(self.context, self.chain, self.bridge, Timing(self.spec.slot_seconds)), self.updates,
         )  # fmt: skip
         async with self.harness.running(task("block production", production.run, restart=Immediate())):
             yield
@@ -236,6 +239,23 @@ async def test_contents_that_get_no_quorum_are_left_out_of_the_next_own_block(
         await world.slots(24.5)
     proposed = [message for message in world.approval.received if isinstance(message, ProposeBlock)]
     assert [len(message.signed.block.peg_ins) for message in proposed] == [1, 0, 1, 0, 0, 1]
+
+
+async def test_a_block_includes_the_change_of_the_federation_that_waits(
+    autojump_clock: MockClock, no_threads: None
+) -> None:
+    """Without an answer the block is made all the same: the change may wait for the next one."""
+    world = ProductionOnTheHarness(chain_spec(governance_keys=governance_keys(1), governance_threshold=1))
+    update = members_update(world.context, 1, 500, (0,))
+    world.updates.on(GetUpdateFor).fails(NotAnswered("busy"))
+    async with world.running():
+        await world.slots(1.5)
+        world.updates.on(GetUpdateFor).answers(update)
+        await world.slots(1)
+    proposed = [one for one in world.approval.received if isinstance(one, ProposeBlock)]
+    assert [one.signed.block.federation_update for one in proposed] == [None, update]
+    assert world.tree.tip.head.governance is not None
+    assert world.tree.tip.head.governance.pending is not None
 
 
 async def test_a_quorum_after_the_slot_counts(autojump_clock: MockClock, no_threads: None) -> None:

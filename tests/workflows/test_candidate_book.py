@@ -41,7 +41,7 @@ def candidate(slot: int, parent: ChainState = PARENT, moves: list[WorkflowMoved]
 
 def early(authority: int, mark: int) -> SlotApproval:
     """The approval of an unknown block."""
-    proof = SlotProof(BlockHash(bytes([mark]) * 32), FIRST_SLOT, bytes(32), bytes(32))
+    proof = SlotProof(BlockHash(bytes([mark]) * 32), FIRST_SLOT, bytes(32), bytes(32), bytes(32))
     return SlotApproval(proof, authority, SIGNATURE)
 
 

@@ -114,7 +114,7 @@ PROPOSAL_BYTES = 256 << 10
 """The largest proposal (docs/protocol.md, "Network")."""
 
 APPROVAL_BYTES = 1 << 10
-"""The largest message of the topic `approval`. An approval has 202 bytes; the node refuses any other size."""
+"""The largest message of the topic `approval`. An approval has 234 bytes; the node refuses any other size."""
 
 AUXPOW_BYTES = MAX_PROOF_BYTES
 """The largest proof of work: 128 KiB, although a usual coinbase and two Merkle branches are some kilobytes."""

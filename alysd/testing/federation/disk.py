@@ -12,6 +12,7 @@ from random import Random
 import attrs
 
 from alysd.types.chain import ExecutedBlock, ForkChoiceChange
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.signing import SignedSlot
 
 
@@ -28,6 +29,7 @@ class SimulatedDisk:
 
     commits: list[Commit] = attrs.field(factory=list[Commit])
     guard: SignedSlot | None = None
+    updates: tuple[FederationUpdate, ...] = ()
     journals: dict[str, list[object]] = attrs.field(factory=dict[str, list[object]])
 
     def open(self) -> "DiskSession":
@@ -36,7 +38,7 @@ class SimulatedDisk:
 
     def wipe(self) -> None:
         """Lose everything."""
-        self.commits, self.guard, self.journals = [], None, {}
+        self.commits, self.guard, self.updates, self.journals = [], None, (), {}
 
 
 @attrs.define(eq=False)
@@ -48,6 +50,11 @@ class DiskSession:
     _commits: list[Commit] = attrs.field(factory=list[Commit])
     _guard: SignedSlot | None = None
     _journals: dict[str, list[object]] = attrs.field(factory=dict[str, list[object]])
+
+    def keep_updates(self, updates: tuple[FederationUpdate, ...]) -> None:
+        """Write the updates of the federation that wait, synced."""
+        if self.alive:
+            self.disk.updates = updates
 
     @property
     def dirty(self) -> bool:

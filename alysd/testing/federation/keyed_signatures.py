@@ -9,7 +9,7 @@ from functools import cache
 from hashlib import sha256
 
 from alysd.errors import Malformed
-from alysd.integrations.bls import public_key
+from alysd.integrations.bls import possession_is_proved, public_key
 from alysd.types.hashes import BlsPublicKey, BlsSignature
 
 _TAG = b"simulated".ljust(64, b"\0")
@@ -45,6 +45,10 @@ class KeyedSignatures:
         if not signatures:
             raise Malformed("no signatures to aggregate")
         return _signature(sum(_value(signature) for signature in signatures) % _MODULUS)
+
+    def possession_is_proved(self, key: BlsPublicKey, proof: BlsSignature) -> bool:
+        """Whether `proof` is the real proof for `key`: simulated members have real keys."""
+        return possession_is_proved(key, proof)
 
 
 def _number(key: BlsPublicKey, message: bytes) -> int:

@@ -17,6 +17,7 @@ from alysd.types.chain import (
     StoredChain,
 )
 from alysd.types.evidence import Evidence
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.hashes import BlockHash
 from alysd.types.peg import Payment, PegContents
 from alysd.types.tables import Entry, EntryChange, EntryKey, Proof, Table
@@ -95,6 +96,14 @@ class MemoryStore:
     def evidence(self) -> tuple[Evidence, ...]:
         """All evidence, oldest slot first."""
         return tuple(sorted(self._evidence, key=lambda one: one.second.block.slot))
+
+    def keep_updates(self, updates: Sequence[FederationUpdate]) -> None:
+        """Keep the updates of the federation that wait for a block, on the disk at once."""
+        self._session.keep_updates(tuple(updates))
+
+    def updates(self) -> tuple[FederationUpdate, ...]:
+        """The updates of the federation that wait for a block."""
+        return self._session.disk.updates
 
     def load_chain(self) -> StoredChain:
         """Load the states from the end of the previous final range upwards, and the changes that are not final."""

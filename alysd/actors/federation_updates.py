@@ -1,0 +1,103 @@
+"""The actor of federation updates: keeps signed changes of the federation until a block includes them."""
+
+from collections.abc import Mapping
+
+import trio
+
+from alysd.consensus.federation_update import UpdateChecks, check_place, check_update
+from alysd.consensus.update_violations import TooManyUpdates, TooSoon, UpdatePending, WrongSequence
+from alysd.messages.chain import Chain, GetForkchoice
+from alysd.messages.federation_update import (
+    FederationUpdates,
+    GetKeptUpdates,
+    GetUpdateFor,
+    SubmitFederationUpdate,
+)
+from alysd.messages.log.base import log
+from alysd.messages.log.governance_update import FederationUpdateKept
+from alysd.messages.storage import KeepUpdates, LoadUpdates, Storage
+from alysd.nurseries import Actor, Address, handles
+from alysd.timing import Timing
+from alysd.types.chain import ChainState
+from alysd.types.chain_spec import ChainContext
+from alysd.types.federation_update import FederationUpdate
+
+MOST_UPDATES = 4
+"""The maximum number of updates that wait. Governance signs one at a time; another one corrects it."""
+
+
+class FederationUpdatesActor(Actor[FederationUpdates]):
+    """Keeps at most `MOST_UPDATES` valid updates, on disk too, and gives the first that a block may include."""
+
+    def __init__(
+        self,
+        context: ChainContext,
+        checks: UpdateChecks,
+        chain: Address[Chain],
+        storage: Address[Storage],
+        timing: Timing,
+    ) -> None:
+        self._context = context
+        self._checks = checks
+        self._chain = chain
+        self._storage = storage
+        self._timing = timing
+        self._kept: tuple[FederationUpdate, ...] = ()
+
+    async def pre_start(self) -> None:
+        """Load the updates that waited when the node stopped."""
+        self._kept = await self._storage.ask(LoadUpdates(), seconds=self._timing.storage_write)
+
+    @handles(SubmitFederationUpdate)
+    async def submit(self, message: SubmitFederationUpdate) -> bool:
+        """Check an update for a child of the head, and keep it on disk. Returns whether it is new."""
+        update = message.update
+        head = (await self._chain.ask(GetForkchoice(), seconds=self._timing.chain_lookup)).head
+        if update in self._kept:
+            return False
+        # In a thread, because the proofs of 21 members take 70 ms.
+        await trio.to_thread.run_sync(check_update, update, head, self._context, self._checks)
+        waiting = tuple(one for one in self._kept if not _is_late(one, head))
+        if len(waiting) >= MOST_UPDATES:
+            raise TooManyUpdates(MOST_UPDATES)
+        kept = (*waiting, update)
+        await self._storage.ask(KeepUpdates(kept), seconds=self._timing.storage_write)
+        self._kept = kept
+        log(FederationUpdateKept(update.sequence, update.effective_height, len(update.members)))
+        return True
+
+    @handles(GetUpdateFor)
+    async def update_for(self, message: GetUpdateFor) -> FederationUpdate | None:
+        """The first kept update that the rules allow in a child of the block."""
+        return next((one for one in self._kept if _has_place(one, message.parent)), None)
+
+    @handles(GetKeptUpdates)
+    async def kept(self, _message: GetKeptUpdates) -> tuple[FederationUpdate, ...]:
+        """The updates that wait, in the order of their arrival."""
+        return self._kept
+
+    def visible_state(self) -> Mapping[str, object]:
+        """The sequences and effective heights of the updates that wait."""
+        return {"waiting": [(one.sequence, one.effective_height) for one in self._kept]}
+
+
+def _has_place(update: FederationUpdate, parent: ChainState) -> bool:
+    """Whether a child of `parent` may include the update, which has passed all other rules."""
+    try:
+        check_place(update, parent)
+    except (WrongSequence, UpdatePending, TooSoon):
+        return False
+    return True
+
+
+def _is_late(update: FederationUpdate, head: ChainState) -> bool:
+    """Whether no block can include the update any more, unless it is final on no branch."""
+    try:
+        check_place(update, head)
+    except UpdatePending:
+        return False
+    except TooSoon:
+        return True
+    except WrongSequence as error:
+        return update.sequence < error.expected
+    return False

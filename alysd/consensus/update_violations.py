@@ -1,0 +1,107 @@
+"""The violations of the rules of federation updates (docs/protocol.md, "Changes of the federation")."""
+
+import attrs
+
+from alysd.consensus.violations import Differs
+from alysd.errors import InvalidBlock
+
+
+class InvalidUpdate(InvalidBlock):
+    """An update of the federation breaks a rule, and so does a block that includes it."""
+
+
+class NoGovernance(InvalidUpdate):
+    """The chain has no governance keys, so nobody can change its federation."""
+
+    def __str__(self) -> str:
+        return "the chain specification has no governance_keys, so the federation cannot be changed"
+
+
+@attrs.frozen
+class PegKeepsFederation(InvalidUpdate):
+    """The chain has a peg, for which this version knows no updates."""
+
+    kind: str
+
+    def __str__(self) -> str:
+        return f'the chain has a peg, and this version allows no update of the kind "{self.kind}" on such a chain'
+
+
+@attrs.frozen
+class NoPegToChange(InvalidUpdate):
+    """The update halts or resumes the peg of a chain that has none."""
+
+    kind: str
+
+    def __str__(self) -> str:
+        return f'the chain has no peg, but the update is of the kind "{self.kind}"'
+
+
+class WrongSequence(Differs, InvalidUpdate):
+    """The sequence is not one more than that of the last update that took effect."""
+
+    rule = "sequence of the update"
+
+
+@attrs.frozen
+class UpdatePending(InvalidUpdate):
+    """The update `sequence` waits for its effective `height`; without a height, its hand-over has not ended."""
+
+    sequence: int
+    height: int | None
+
+    def __str__(self) -> str:
+        when = "is not handed over yet" if self.height is None else f"takes effect at height {self.height}"
+        return f"the update {self.sequence} {when}: no other one is allowed before"
+
+
+@attrs.frozen
+class TooSoon(InvalidUpdate):
+    """The effective height is too near to that of the block; `least` is the least one allowed."""
+
+    least: int
+    found: int
+
+    def __str__(self) -> str:
+        return f"the update takes effect at height {self.found}; at least {self.least} is allowed"
+
+
+@attrs.frozen
+class TooManyUpdates(InvalidUpdate):
+    """A node keeps `limit` updates that wait for a block, and no more."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return f"this node keeps {self.limit} updates already that wait for a block"
+
+
+@attrs.frozen
+class WrongMembers(InvalidUpdate):
+    """The members or the fee addresses are too few, too many, or not different; `reason` says which."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the update names a wrong federation: {self.reason}"
+
+
+@attrs.frozen
+class PossessionNotProved(InvalidUpdate):
+    """A member has not proved that it has the secret of its key; `member` is its index, `key` names the key."""
+
+    member: int
+    key: str
+
+    def __str__(self) -> str:
+        return f"member {self.member} of the update has not proved that it has the secret of its {self.key}"
+
+
+@attrs.frozen
+class BadGovernanceSignatures(InvalidUpdate):
+    """The signatures are not those of enough governance keys; `reason` says why."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"governance has not signed the update: {self.reason}"

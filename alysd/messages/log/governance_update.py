@@ -1,0 +1,37 @@
+"""Log lines about changes of the federation."""
+
+import logging
+
+import attrs
+
+from alysd.messages.log.base import LogEvent
+from alysd.types.units import Height
+
+
+@attrs.frozen
+class FederationUpdateKept(LogEvent):
+    """This node keeps a signed change of the federation to `members` until a block includes it."""
+
+    name = "federation_update_kept"
+    level = logging.WARNING
+
+    sequence: int
+    effective_height: Height
+    members: int
+
+    def _line(self) -> tuple[str, str]:
+        what = f"change {self.sequence} to {self.members} members at height {self.effective_height}"
+        return "federation", f"{what} waits for a block"
+
+
+@attrs.frozen
+class UpdateNotIncluded(LogEvent):
+    """This node makes a block without asking for a change of the federation, which may wait for a later block."""
+
+    name = "update_not_included"
+    level = logging.WARNING
+
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "federation", f"the block includes no change of the federation: {self.reason}"

@@ -1,0 +1,94 @@
+"""Changes of the federation (docs/protocol.md, "Changes of the federation")."""
+
+from typing import Literal
+
+import attrs
+
+from alysd.types.federation import Federation
+from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
+from alysd.types.units import Height
+
+MAX_GOVERNANCE_KEYS = 32
+"""The maximum number of governance keys of a chain. Their signatures in an update have 2 KB."""
+
+MAX_UPDATE_MEMBERS = 21
+"""The maximum number of members that an update may name."""
+
+LEAST_NOTICE = 100
+"""The least number of blocks from the block with an update to the height at which the update takes effect."""
+
+UpdateKind = Literal["members", "halt", "resume"]
+"""The kinds of updates: new members, and the halt and the resumption of the peg."""
+
+
+@attrs.frozen
+class FederationMember:
+    """A member of a federation: its keys, and the proofs that it has their secrets.
+
+    The proofs are those of the chain specification (docs/protocol.md, "Possession of keys").
+    """
+
+    authority: BlsPublicKey
+    authority_proof: BlsSignature
+    bitcoin_key: XOnlyKey
+    bitcoin_proof: SchnorrSignature
+
+
+@attrs.frozen
+class GovernanceSignature:
+    """The signature of an update by the governance key with this `index` in the chain specification."""
+
+    index: int
+    signature: SchnorrSignature
+
+
+@attrs.frozen
+class FederationUpdate:
+    """A change of the federation, or of its peg, that the holders of the governance keys have signed.
+
+    `sequence` is one more than that of the last update that took effect; the first has 1. It takes effect for the
+    block of `effective_height` and later ones. Only the kind "members" has `members` and `fee_addresses`. The
+    signed message is `wire.federation_update.update_message`.
+    """
+
+    sequence: int
+    effective_height: Height
+    kind: UpdateKind
+    members: tuple[FederationMember, ...] = ()
+    fee_addresses: tuple[EvmAddress, ...] = ()
+    signatures: tuple[GovernanceSignature, ...] = ()
+
+    @property
+    def federation(self) -> Federation:
+        """The federation that an update of the kind "members" names."""
+        return Federation(
+            tuple(member.authority for member in self.members),
+            tuple(member.bitcoin_key for member in self.members),
+            self.fee_addresses,
+        )
+
+
+@attrs.frozen
+class PendingUpdate:
+    """An update in a block of this branch at the height `included`, which has not taken effect yet.
+
+    `federation` is the one that it names.
+    """
+
+    sequence: int
+    effective_height: Height
+    included: Height
+    federation: Federation
+
+
+@attrs.frozen
+class GovernanceState:
+    """The federation that makes and approves the children of a block, and the changes on the block's branch.
+
+    `sequence` is that of the last update that took effect, or 0. In a hand-over, `federation` is that of the
+    hand-over (`Federation.former`).
+    """
+
+    sequence: int
+    federation: Federation
+    pending: PendingUpdate | None

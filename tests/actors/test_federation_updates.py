@@ -1,0 +1,131 @@
+"""The actor of federation updates: what governance signs waits on disk until a block can include it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+from trio.testing import MockClock
+
+from alysd.actors.federation_updates import MOST_UPDATES, FederationUpdatesActor
+from alysd.actors.storage import StorageActor
+from alysd.consensus.update_violations import BadGovernanceSignatures, TooManyUpdates, TooSoon
+from alysd.errors import Refused
+from alysd.integrations.bls import BLS
+from alysd.integrations.lmdb_store import LmdbStore
+from alysd.messages.chain import Chain, GetForkchoice
+from alysd.messages.federation_update import (
+    FederationUpdates,
+    GetKeptUpdates,
+    GetUpdateFor,
+    SubmitFederationUpdate,
+)
+from alysd.messages.storage import Storage
+from alysd.nurseries import Address, Immediate, actor
+from alysd.testing.chain import ChainHand, chain_spec
+from alysd.testing.harness import ActorTestHarness
+from alysd.testing.stand_in import StandIn
+from alysd.testing.updates import governance_keys, members_update
+from alysd.timing import Timing
+from alysd.types.chain import ChainState, Forkchoice
+from alysd.types.federation_update import FederationUpdate, GovernanceState, PendingUpdate
+from alysd.types.units import Height
+from alysd.workflows.update_checks import update_checks
+
+HAND = ChainHand.of(chain_spec(4, governance_keys=governance_keys(3), governance_threshold=2))
+FIRST = HAND.context.first_federation
+
+
+def update(height: int, sequence: int = 1) -> FederationUpdate:
+    return members_update(HAND.context, sequence, height, (0, 1, 2, 4))
+
+
+class World:
+    """The actor beside a real database; `head` is the head of the chain."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.head = folder, HAND.genesis_state
+        self.harness = ActorTestHarness(refusals=[Refused])
+        self.storage, self.updates = Address[Storage]("storage"), Address[FederationUpdates]("federation updates")
+        self.chain = StandIn[Chain]("chain", self.harness.transcript)
+        self.chain.on(GetForkchoice).computes(lambda _: Forkchoice(self.head, self.head, self.head))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        store, timing = LmdbStore.open(self.folder, HAND.genesis, HAND.genesis_state), Timing(2)
+        checks = update_checks(BLS)
+        try:
+            async with self.harness.running(
+                actor(self.storage, lambda: StorageActor(store), restart=Immediate()),
+                actor(self.updates, lambda: FederationUpdatesActor(
+                    HAND.context, checks, self.chain, self.storage, timing,
+                ), restart=Immediate()),
+            ):  # fmt: skip
+                yield
+        finally:
+            store.close()
+
+    async def submit(self, one: FederationUpdate) -> bool:
+        return await self.updates.ask(SubmitFederationUpdate(one))
+
+    async def offered(self, parent: ChainState | None = None) -> FederationUpdate | None:
+        return await self.updates.ask(GetUpdateFor(parent or self.head))
+
+
+async def test_an_update_waits_for_a_block_over_a_restart(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    """Governance sends an update once; the author of the next block may be down."""
+    world, given = World(tmp_path / "chain"), update(150)
+    async with world.running():
+        assert await world.offered() is None
+        assert await world.submit(given) is True
+        assert await world.submit(given) is False
+    async with world.running():
+        assert await world.updates.ask(GetKeptUpdates()) == (given,)
+        assert await world.offered() == given
+
+
+async def test_a_false_update_is_refused_by_name_and_not_kept(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    world = World(tmp_path / "chain")
+    async with world.running():
+        with pytest.raises(BadGovernanceSignatures):
+            await world.submit(attrs.evolve(update(150), signatures=()))
+        with pytest.raises(TooSoon):
+            await world.submit(update(100))
+        assert await world.updates.ask(GetKeptUpdates()) == ()
+
+
+async def test_an_update_is_offered_only_to_a_block_that_may_have_it(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    """A block with another one is invalid, and its author would miss the slot."""
+    world, given = World(tmp_path / "chain"), update(150)
+    waits = PendingUpdate(1, Height(150), Height(1), given.federation)
+    async with world.running():
+        await world.submit(given)
+        pending = attrs.evolve(world.head, governance=GovernanceState(0, FIRST, waits))
+        assert await world.offered(pending) is None
+        assert await world.offered(attrs.evolve(world.head, height=Height(50))) is None
+        assert await world.offered(attrs.evolve(world.head, height=Height(49))) == given
+
+
+async def test_the_updates_that_wait_are_bounded_and_late_ones_make_room(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    world = World(tmp_path / "chain")
+    async with world.running():
+        for height in range(150, 150 + MOST_UPDATES):
+            await world.submit(update(height))
+        with pytest.raises(TooManyUpdates, match="4 updates"):
+            await world.submit(update(300))
+        world.head = attrs.evolve(world.head, height=Height(51))
+        await world.submit(update(300))
+        kept = [one.effective_height for one in await world.updates.ask(GetKeptUpdates())]
+        assert kept == [152, 153, 300]
+        world.head = attrs.evolve(world.head, governance=GovernanceState(1, FIRST, None))
+        await world.submit(update(400, sequence=2))
+        assert [one.sequence for one in await world.updates.ask(GetKeptUpdates())] == [2]

@@ -1,0 +1,266 @@
+"""Changes of the federation: each rule with its violation, and the height at which a change takes effect."""
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alysd.consensus.federation import check_quorum, federation_at
+from alysd.consensus.federation_update import NO_CHECKS, after_block, check_update, next_federations
+from alysd.consensus.update_violations import (
+    BadGovernanceSignatures,
+    InvalidUpdate,
+    NoGovernance,
+    NoPegToChange,
+    PegKeepsFederation,
+    PossessionNotProved,
+    TooSoon,
+    UpdatePending,
+    WrongMembers,
+    WrongSequence,
+)
+from alysd.consensus.violations import BelowFormerQuorum, BelowQuorum
+from alysd.integrations import bls
+from alysd.testing.blocks import FIRST_SLOT, GENESIS, SIGNATURE, make_payload
+from alysd.testing.chain import ChainHand, chain_spec, peg_chain_spec
+from alysd.testing.updates import federation_member, governance_keys, members_update, sign_update
+from alysd.types.block import Approvals, Block
+from alysd.types.chain import ChainState
+from alysd.types.chain_spec import ChainContext
+from alysd.types.federation import Federation, quorum_of
+from alysd.types.federation_update import FederationUpdate, GovernanceState, PendingUpdate
+from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature
+from alysd.types.units import Height, Slot
+from alysd.workflows.update_checks import update_checks
+
+GOVERNED = {"governance_keys": governance_keys(3), "governance_threshold": 2}
+HAND = ChainHand.of(chain_spec(4, **GOVERNED))
+CONTEXT, GENESIS_STATE = HAND.context, HAND.genesis_state
+CHECKS = update_checks(bls.BLS)
+FIRST = CONTEXT.first_federation
+HEIGHT = 101
+
+
+def update(height: int = HEIGHT, members: Sequence[int] = (0, 1, 2, 4), sequence: int = 1) -> FederationUpdate:
+    return members_update(CONTEXT, sequence, height, members)
+
+
+def signed_again(changed: FederationUpdate, signers: Sequence[int] = (0, 1)) -> FederationUpdate:
+    return sign_update(changed, CONTEXT.genesis, signers)
+
+
+def check(given: FederationUpdate, parent: ChainState = GENESIS_STATE, context: ChainContext = CONTEXT) -> None:
+    check_update(given, parent, context, CHECKS)
+
+
+def pending(state: ChainState, included: int = 1, height: int = HEIGHT) -> ChainState:
+    """The state with an update that waits."""
+    waits = PendingUpdate(1, Height(height), Height(included), update().federation)
+    return attrs.evolve(state, governance=GovernanceState(0, FIRST, waits))
+
+
+def child(parent: ChainState, slots: int = 1, given: FederationUpdate | None = None) -> Block:
+    payload = make_payload(block_number=Height(parent.height + 1))
+    return Block(parent.hash, Slot(parent.slot + slots), payload, federation_update=given)
+
+
+def test_a_signed_update_is_valid() -> None:
+    check(update())
+    check(signed_again(update(), (0, 1, 2)))
+    check(update(members=range(21)))
+
+
+def with_first(**changes: object) -> Callable[[FederationUpdate], FederationUpdate]:
+    def change(given: FederationUpdate) -> FederationUpdate:
+        first, *others = given.members
+        return signed_again(attrs.evolve(given, members=(attrs.evolve(first, **changes), *others)))
+
+    return change
+
+
+Change = Callable[[FederationUpdate], FederationUpdate]
+
+CASES: Sequence[tuple[Change, type[InvalidUpdate], str]] = [
+    (lambda one: signed_again(attrs.evolve(one, sequence=2)), WrongSequence, "expected 1, found 2"),
+    (lambda one: signed_again(attrs.evolve(one, sequence=0)), WrongSequence, "expected 1, found 0"),
+    (lambda one: signed_again(attrs.evolve(one, effective_height=Height(100))), TooSoon, "at least 101"),
+    (lambda one: signed_again(attrs.evolve(one, members=())), WrongMembers, "1 to 21 members, found 0"),
+    (lambda _: update(members=range(22)), WrongMembers, "1 to 21 members, found 22"),
+    (lambda _: update(members=(0, 1, 0)), WrongMembers, "authority keys are the same"),
+    (
+        with_first(bitcoin_key=federation_member(1, 4242).bitcoin_key),
+        WrongMembers,
+        "Bitcoin keys are the same",
+    ),
+    (lambda one: signed_again(attrs.evolve(one, fee_addresses=())), WrongMembers, "1 to 15 fee addresses"),
+    (
+        lambda one: signed_again(attrs.evolve(one, fee_addresses=2 * one.fee_addresses)),
+        WrongMembers,
+        "fee addresses are the same",
+    ),
+    (
+        lambda one: signed_again(
+            attrs.evolve(one, fee_addresses=tuple(EvmAddress(bytes([place]) * 20) for place in range(16)))
+        ),
+        WrongMembers,
+        "1 to 15 fee addresses, found 16",
+    ),
+    (lambda one: signed_again(one, (1,)), BadGovernanceSignatures, "1 signatures; 2 are needed"),
+    (lambda one: signed_again(one, (1, 1)), BadGovernanceSignatures, r"ascend, found \[1, 1\]"),
+    (lambda one: signed_again(one, (1, 0)), BadGovernanceSignatures, r"ascend, found \[1, 0\]"),
+    (lambda one: signed_again(one, (0, 3)), BadGovernanceSignatures, "no key 3: the chain has 3"),
+    (
+        lambda one: attrs.evolve(one, effective_height=Height(102)),
+        BadGovernanceSignatures,
+        "the signature of key 0 does not match",
+    ),
+    (with_first(authority_proof=BlsSignature(bytes(96))), PossessionNotProved, "member 0.*authority key"),
+    (with_first(bitcoin_proof=SchnorrSignature(bytes(64))), PossessionNotProved, "member 0.*Bitcoin key"),
+    (with_first(authority=BlsPublicKey(b"\xc0" + bytes(47))), PossessionNotProved, "authority key"),
+    (lambda one: signed_again(attrs.evolve(one, kind="halt")), NoPegToChange, '"halt"'),
+]
+
+
+@pytest.mark.parametrize(("change", "violation", "words"), CASES)
+def test_each_rule_has_its_violation(
+    change: Callable[[FederationUpdate], FederationUpdate], violation: type[InvalidUpdate], words: str
+) -> None:
+    with pytest.raises(violation, match=words):
+        check(change(update()))
+
+
+def test_one_false_signature_beside_enough_is_refused() -> None:
+    """Otherwise anybody could change the hash of a block's update on its way."""
+    third = attrs.evolve(signed_again(update(), (0, 1, 2)).signatures[2], signature=SchnorrSignature(bytes(64)))
+    with pytest.raises(BadGovernanceSignatures, match="key 2 does not match"):
+        check(attrs.evolve(update(), signatures=(*update().signatures, third)))
+
+
+def test_signatures_of_another_chain_are_refused() -> None:
+    """A replay of a test chain's update on the real chain."""
+    foreign = sign_update(update(), GENESIS, (0, 1))
+    with pytest.raises(BadGovernanceSignatures, match="does not match"):
+        check(foreign)
+
+
+def test_only_a_chain_with_governance_keys_and_without_a_peg_has_updates() -> None:
+    plain = ChainHand.of(chain_spec(4))
+    with pytest.raises(NoGovernance, match="governance_keys"):
+        check(update(), plain.genesis_state, plain.context)
+    pegged = ChainHand.of(peg_chain_spec(4, **GOVERNED))
+    with pytest.raises(PegKeepsFederation, match='"members"'):
+        check(update(), pegged.genesis_state, pegged.context)
+
+
+def test_an_update_waits_for_the_one_before() -> None:
+    with pytest.raises(UpdatePending, match="update 1 takes effect at height 101"):
+        check(update(300, sequence=2), pending(GENESIS_STATE))
+    handing = GovernanceState(1, FIRST.successor(update().federation), None)
+    with pytest.raises(UpdatePending, match="update 1 is not handed over yet"):
+        check(update(300, sequence=2), attrs.evolve(GENESIS_STATE, governance=handing))
+
+
+def test_without_checks_no_update_passes() -> None:
+    """A forgotten check must not let a change of the federation through."""
+    with pytest.raises(TypeError, match="UpdateChecks"):
+        check_update(update(), GENESIS_STATE, CONTEXT, NO_CHECKS)
+
+
+def test_a_chain_without_governance_has_no_governance_state() -> None:
+    plain = ChainHand.of(chain_spec(4))
+    assert plain.genesis_state.governance is None
+    assert after_block(child(plain.genesis_state), plain.genesis_state, Height(0)) is None
+    assert next_federations(plain.genesis_state, plain.context) == (plain.context.first_federation,)
+
+
+def at(height: int, state: ChainState = GENESIS_STATE) -> ChainState:
+    return attrs.evolve(state, height=Height(height), slot=Slot(FIRST_SLOT + height))
+
+
+def test_the_block_with_an_update_changes_nothing_at_once() -> None:
+    state = after_block(child(GENESIS_STATE, given=update()), GENESIS_STATE, Height(0))
+    assert state == GovernanceState(0, FIRST, PendingUpdate(1, Height(HEIGHT), Height(1), update().federation))
+
+
+@pytest.mark.parametrize(("final", "effective"), [(7, False), (8, True), (90, True)])
+def test_an_update_takes_effect_if_its_block_is_final_by_then(final: int, effective: bool) -> None:
+    """The block below the effective height decides, so that every node knows who approves the next."""
+    before = pending(at(HEIGHT - 3), included=8)
+    assert after_block(child(before), before, Height(final)) == before.governance
+    parent = pending(at(HEIGHT - 2), included=8)
+    after = after_block(child(parent), parent, Height(final))
+    assert after is not None
+    assert after.pending is None
+    assert after.sequence == int(effective)
+    assert after.federation == (FIRST.successor(update().federation) if effective else FIRST)
+
+
+@pytest.mark.parametrize(("slots", "done"), [(1, True), (2, False)])
+def test_the_hand_over_ends_with_a_block_of_the_very_next_slot(slots: int, done: bool) -> None:
+    joint = FIRST.successor(update().federation)
+    parent = attrs.evolve(at(HEIGHT - 1), governance=GovernanceState(1, joint, None))
+    after = after_block(child(parent, slots), parent, Height(90))
+    assert after is not None
+    assert after.federation == (update().federation if done else joint)
+
+
+def test_the_block_below_the_effective_height_does_not_end_the_hand_over() -> None:
+    """It was approved by the former federation alone."""
+    parent = pending(at(HEIGHT - 2))
+    after = after_block(child(parent), parent, Height(90))
+    assert after is not None
+    assert after.federation.former
+
+
+def test_the_next_federations_are_known_in_advance() -> None:
+    joint, new = FIRST.successor(update().federation), update().federation
+    assert next_federations(GENESIS_STATE, CONTEXT) == (FIRST,)
+    assert next_federations(pending(GENESIS_STATE), CONTEXT) == (FIRST, joint, new)
+    handing = attrs.evolve(GENESIS_STATE, governance=GovernanceState(1, joint, None))
+    assert next_federations(handing, CONTEXT) == (joint, new)
+    assert federation_at(handing, CONTEXT) == joint
+
+
+MEMBERS = st.sets(st.integers(0, 9), min_size=1, max_size=7)
+
+
+@given(MEMBERS, MEMBERS)
+def test_a_quorum_of_the_hand_over_is_one_of_both_federations(old: set[int], new: set[int]) -> None:
+    """Two conflicting blocks could otherwise be committed, one by each federation."""
+
+    def federation(members: set[int]) -> Federation:
+        return Federation(tuple(BlsPublicKey(bytes([one]) * 48) for one in sorted(members)), (), ())
+
+    before, after = federation(old), federation(new)
+    joint = before.successor(after)
+    keys = joint.authorities
+    assert keys[: joint.members] == after.authorities
+    assert set(keys) == {*before.authorities, *after.authorities}
+    assert joint.settled() == after
+    assert [joint.authorities[joint.author(Slot(slot))] for slot in range(9)] == [
+        after.authorities[after.author(Slot(slot))] for slot in range(9)
+    ]
+    smallest = None
+    for count in range(len(keys) + 1):
+        for chosen in combinations(range(len(keys)), count):
+            bits = tuple(place in chosen for place in range(len(keys)))
+            approved = {keys[place] for place in chosen}
+            enough = [len(approved & set(each.authorities)) >= each.quorum for each in (before, after)]
+            assert joint.has_quorum(bits) == all(enough)
+            smallest = count if all(enough) and smallest is None else smallest
+        if smallest is not None and count > smallest:
+            break
+    assert joint.quorum == smallest
+
+
+def test_a_block_without_a_quorum_of_both_is_refused_by_name() -> None:
+    joint = FIRST.successor(members_update(CONTEXT, 1, HEIGHT, (4, 5, 6, 7)).federation)
+    check_quorum(Approvals((True, True, True, False) * 2, SIGNATURE), joint)
+    with pytest.raises(BelowFormerQuorum, match="2 approvals of the former federation.*quorum is 3"):
+        check_quorum(Approvals((True,) * 6 + (False,) * 2, SIGNATURE), joint)
+    with pytest.raises(BelowQuorum, match="2 approvals; the quorum is 3"):
+        check_quorum(Approvals((False,) * 2 + (True,) * 6, SIGNATURE), joint)
+    assert joint.quorum == 2 * quorum_of(4)
