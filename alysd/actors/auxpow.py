@@ -205,9 +205,9 @@ class AuxPowActor(Actor[MergedMining]):
 
     @handles(PassOnAgain)
     async def pass_on_again(self, message: PassOnAgain) -> None:
-        """Send the proof that a child of the head would include to all peers again.
+        """Send again, to all peers, the proof that a child of the head would include.
 
-        It is sent when the head has changed, and without a new head after `SENT_AGAIN` slots.
+        The proof is sent when the head has changed, and without a new head after `SENT_AGAIN` slots.
         """
         if not len(self._memory.queue):
             return

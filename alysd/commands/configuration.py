@@ -37,8 +37,8 @@ def add_configuration_arguments(parser: argparse.ArgumentParser) -> None:
 def load_configuration(args: argparse.Namespace) -> "ValidNode":
     """Load and check the merged configuration, the chain specification and the files that they name.
 
-    A node with a network that names no peers has the chain's bootnodes as its peers. Raises `ConfigError` with all
-    problems.
+    If the configuration has a network but names no peers, the chain's bootnodes are the peers. Raises
+    `ConfigError` with all problems.
     """
     from alysd.config.chain_spec import load_chain_files
     from alysd.config.checks import check_bootnodes

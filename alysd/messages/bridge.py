@@ -18,7 +18,7 @@ class PegHealth:
     """Whether Bitcoin has everything on which the ledger relies, as this node saw last.
 
     The peg is halted while there are `lost` transactions: minted deposits, and confirmed payments. `doubt` is the
-    reason why this node does not know yet; it then makes, approves and signs nothing either.
+    reason why this node does not know yet; the node then makes, approves and signs nothing either.
     """
 
     lost: tuple[Expected, ...]

@@ -32,7 +32,7 @@ class HeadMoved(ChainEvent):
 
 @attrs.frozen
 class OperationsChanged(ChainEvent):
-    """A block that is on disk changes entries of the tables `types.tables.MOVES`; `state` is that after the block.
+    """A block that is on disk changes entries of the tables `types.tables.MOVES`; `state` is the state after it.
 
     It is published once, before the `HeadMoved` of the block, and also if the block is on another branch.
     """
