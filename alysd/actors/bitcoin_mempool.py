@@ -133,8 +133,8 @@ def read_unconfirmed(
 ) -> tuple[UnconfirmedDeposit | BitcoinHash, ...]:
     """The deposits among transactions of the mempool, and the txids of the federation's payments among them.
 
-    A transaction that is not the one with its txid, or cannot be parsed, is left out: a block with it is judged
-    for itself.
+    `found` has the bytes for each of `txids`, None where there are none. Bytes that cannot be parsed, or that have
+    another txid, are left out.
     """
     return tuple(_read_each(txids, found, watched))
 

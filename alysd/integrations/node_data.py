@@ -111,7 +111,7 @@ class NodeData:
     def examine(self, now: Slot) -> tuple[StoredData, DataFinding | None]:
         """Return the content of the folder, and the finding that `alysd recover` resolves. Changes nothing.
 
-        `open` refuses the folder for this finding, except for a key that another node has used.
+        `open` refuses the folder for this finding, unless the finding is that another node has used the key.
         """
         with ExitStack() as until_examined:
             _, found = self._find(until_examined)

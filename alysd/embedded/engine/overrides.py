@@ -77,9 +77,9 @@ def override_state(state: EelsState, accounts: Mapping[EvmAddress, AccountOverri
 
 
 class HashesAt(Sequence[Bytes32]):
-    """The hashes of `known` (those of the blocks from 0 on), seen from a block with another number.
+    """The block hashes that a block with this `number` sees: `known` has those of the blocks from 0 on.
 
-    Blocks that do not exist have the hash zero, as in geth.
+    A block that does not exist has the hash zero, as in geth.
     """
 
     def __init__(self, known: Sequence[Bytes32], number: int) -> None:

@@ -47,7 +47,7 @@ class CheckedBitcoin(FakeBitcoin):
             self.places[self.tip] = frozenset(one.txid for one in self.blocks[-1].transactions)
 
     def replace(self, depth: int, choices: Random) -> None:
-        """Replace the newest `depth` blocks by one more.
+        """Replace the newest `depth` blocks by a branch that is longer by one block.
 
         Of the transactions with one or two confirmations, a deposit may become `void`, and an older version of a
         payment may take the place of a newer one, or the other way round.
