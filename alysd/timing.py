@@ -342,7 +342,10 @@ class Timing:
 
     @property
     def config_watch(self) -> float:
-        """The interval between two looks at the file, the trial and the schedule. A file is still for as long."""
+        """The interval at which the configuration actor looks at the file, the trial and the schedule.
+
+        A file counts as complete when it has not changed for this time.
+        """
         return 1.0
 
     @property

@@ -92,7 +92,8 @@ class ClientBook:
     def failed(self, timing: Timing) -> None:
         """The client was in use and has failed.
 
-        If it has failed not long before, it must be level for twice as long as then before it is used again.
+        It is used again once it has been level for some time. If it had failed shortly before too, this time
+        doubles.
         """
         now, longest = trio.current_time(), timing.failover_longest_hold
         again = self.given_back_at is None or now - self.given_back_at < longest

@@ -53,7 +53,7 @@ class ReloadHistory(Protocol):
 
 @attrs.frozen
 class ReloadReports:
-    """The receivers of the ends of reloads.
+    """The receivers of the outcome of each reload.
 
     `announce` tells the service manager that a reload begins (true) or ends (false).
     """
@@ -178,7 +178,7 @@ class ConfigurationActor(Actor[Configuration]):
         return done
 
     async def _report(self, done: Reload) -> None:
-        """Publish the end, and write it to the history. A full disk or one that hangs stops no reload."""
+        """Publish the outcome, and write it to the history. A disk that is full or hangs stops no reload."""
         self._reports.publish(ReloadEnded(done))
         self._again()
         reason = f"the disk did not answer within {self._timing.config_apply:g} s"

@@ -88,10 +88,10 @@ def _server(name: str, address: Latest[ListenAddress], serve_on: Serve, timing: 
 
 
 async def _on(address: Latest[ListenAddress], first: ListenAddress, serve_on: Serve) -> None:
-    """Bind `address` and serve on it. `first` is that of the node's start.
+    """Bind `address` and serve on it. `first` is the address at the node's start.
 
     Raises `AddressInUse`, which the operator has to resolve and which stops the node. Another address than the
-    first comes from a reload, so that its failure is only one of this server, and ends the trial of the reload.
+    first comes from a reload. Its failure then concerns only this server, and ends the trial of the reload.
     """
     now = address.value
     try:

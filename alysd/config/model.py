@@ -200,8 +200,8 @@ class NetworkConfig:
     checkpoint: Checkpoint | None = attrs.field(
         default=None,
         metadata=option(
-            "a final block that you trust, as `getblockbyheight` of a node that you trust shows it. Only the "
-            "chain that contains it is synced, and the node is not synced before it has it "
+            "a final block that you trust, as `getblockbyheight` of a node that you trust shows it. The node "
+            "syncs only the chain that contains this block, and is not synced before it has the block "
             '(docs/operating.md, "A checkpoint")'
         ),
     )
@@ -263,9 +263,9 @@ class PegConfig:
         default=None,
         metadata=option(
             "the sum that the payments signed within an hour may pay together, Bitcoin fees included; a newer "
-            "version of a payment does not count again. A payment above it is signed later, or never if it "
-            "exceeds the limit alone: then raise the limit. Choose a value above what the whole chain pays in a "
-            "busy hour",
+            "version of a payment does not count again. A payment that would exceed the limit is signed later. "
+            "A payment that is larger than the limit is never signed: raise the limit then. Choose a value above "
+            "what the whole chain pays in a busy hour",
             between(1, MAX_SAT),
             unit="satoshi",
             unset="no limit",
@@ -374,8 +374,8 @@ class ReloadingConfig:
     trial_seconds: int = attrs.field(
         default=30,
         metadata=option(
-            "the length of the trial period after a reload: a failure of a part of the node with changed options, "
-            "or an unhealthy node, then leads back to the configuration before. 0: no trial",
+            "the length of the trial period after a reload: if a part of the node with changed options fails in "
+            "this period, or the node becomes unhealthy, the reload is undone. 0: no trial",
             between(0, 3600),
             unit="seconds",
             applies=Applies.LIVE,

@@ -71,7 +71,7 @@ def read_follow_file(path: Path, genesis: BlockHash) -> Knowledge | None:
     found = BlockHash(body[len(_HEAD) : start])
     if found != genesis:
         raise WrongChain(
-            f"{path} is of the chain with the genesis block {displayed(found)}, but the specification's is "
+            f"{path} belongs to the chain with the genesis block {displayed(found)}, but the specification has "
             f"{displayed(genesis)}: give each chain its own file"
         )
     try:

@@ -42,7 +42,7 @@ class ReloadFile:
         replace_file(self.path, "".join(f"{one}\n" for one in lines).encode())
 
     def read(self) -> list[Reload]:
-        """Return the reloads, oldest first. A line that is none, as after a fault of the disk, is left out."""
+        """Return the reloads, oldest first. A line that is no reload (a fault of the disk) is left out."""
         return [reload for line in self._lines() if (reload := _reload(line)) is not None]
 
     def _lines(self) -> list[str]:

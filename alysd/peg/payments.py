@@ -57,9 +57,9 @@ def replace(
 ) -> None:
     """Take a newer version of the payment `name` into the ledger.
 
-    It has the inputs, payees, change and reserve fee of the older ones, and a fee rate that is higher by a quarter
-    and by `LEAST_RISE`. The reserve pays the whole fee of a consolidation: a higher fee lowers the change, and
-    nobody else bears the rise. Raises a subclass of `InvalidBlock`.
+    The newer version has the inputs and payees of the older ones, and a fee rate that is higher by at least a
+    quarter and at least `LEAST_RISE`. The payees bear the rise, so change and reserve fee stay the same. In a
+    consolidation the reserve bears the rise, which lowers the change. Raises a subclass of `InvalidBlock`.
     """
     payment, transaction = payment_named(draft, name), proposal.transaction
     newest = payment.versions[-1]

@@ -43,8 +43,8 @@ class LivePart(Protocol):
     async def apply(self, config: AlysConfig) -> None:
         """Use the options of `config` from now on, and return once they are in use.
 
-        Options that are in use already change nothing.
-        Raises `Refused` if that is impossible, or `NotAnswered`.
+        A call with the options that are in use already changes nothing. Raises `Refused` if the options cannot be
+        used, or `NotAnswered`.
         """
         ...
 
@@ -117,9 +117,9 @@ class ConfigReload:
         return scheduled is not None and scheduled.when.reached(self._clock.time(), head)
 
     async def run(self, origin: str, expected: Sequence[OptionChange] | None = None) -> Reload:
-        """Reload. The end is kept in the memory, also if it is not accepted.
+        """Reload, and keep the outcome in the memory, also that of a refused reload.
 
-        Changes other than those `expected` are refused.
+        If `expected` is given, any other changes are refused.
         """
         changes: tuple[OptionChange, ...] = ()
         outcome, reason = await self._settle()
@@ -137,7 +137,7 @@ class ConfigReload:
         return self._memory.last
 
     async def judge(self) -> Reload | None:
-        """Judge the trial of the configuration in force. A failure rolls it back, which is returned."""
+        """Judge the trial of the configuration in force. A failure rolls it back; the roll-back is returned."""
         memory, trial = self._memory, self._memory.trial
         if trial is None:
             return None

@@ -25,7 +25,7 @@ class NodeView(Protocol):
 class Trial:
     """The trial of the configuration in force, from `begun` to `until` on trio's clock.
 
-    `base` is the last configuration without a trial, to which a failure leads back. `children` are those that use
+    `base` is the last configuration without a trial; a failure restores it. `children` are those that use
     the changed options. A node that was `ill` before is not judged by its health. `changes` and `origin` are those
     of the last reload.
     """

@@ -53,7 +53,7 @@ class ConfigRestored(LogEvent):
 
 @attrs.frozen
 class ConfigRolledBack(LogEvent):
-    """The node failed during the trial of a new configuration, and has the one before again."""
+    """The node failed during the trial of new options, and uses the previous options again."""
 
     name = "config_rolled_back"
     level = logging.ERROR

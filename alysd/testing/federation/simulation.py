@@ -130,7 +130,7 @@ async def open_federation(
 
     `skews` are the errors of the members' clocks in seconds, zero by default. `liars` are the Byzantine members.
     Members are linked to each other, and each of the `followers` to some nodes (`SimulatedNetwork.join`). With
-    `peg` the chain has a peg, and users use it; it has the habits of the members that lie about it.
+    `peg` the chain has a peg, and users use it; `peg` has the habits of the members that lie about the peg.
     """
     choices, broken = seeded(seed), list[str]()
     offered = list[BridgeCall]()

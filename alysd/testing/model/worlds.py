@@ -59,8 +59,8 @@ class Worlds:
     def branch(self, calls: Sequence[Call]) -> None:
         """Replace each world by those that the overlapping calls may lead to.
 
-        A cancelled call was done or not. A refused call was not done. Of equal calls, one may have done the work
-        for all of them. A restart may have replaced a stop that had not ended.
+        A cancelled call may or may not have been done. A refused call was not done. Of equal calls, one may have
+        done the work for all of them. A restart may have replaced a stop that had not ended.
         """
         found: dict[str, TreeModel] = {}
         for model in self._models:
