@@ -127,7 +127,7 @@ class BitcoinCore:
     async def wait_for_height(self, height: int, seconds: float) -> None:
         """Wait until the newest block has at least this height, but at most `seconds` (`waitforblockheight`).
 
-        `waitfornewblock` takes the known tip only since Bitcoin Core 30, and misses a block without it.
+        Before Bitcoin Core 30, `waitfornewblock` cannot be given the known tip, and so could miss a block.
         """
         milliseconds = max(1, int(seconds * 1000))  # 0 would wait for ever
         await self._get(tip_from_json, "waitforblockheight", height, milliseconds, seconds=seconds + GRACE_SECONDS)
