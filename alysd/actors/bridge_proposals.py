@@ -86,8 +86,8 @@ class Proposals:
     ) -> None:
         """Judge the fee rate and the choice of outputs, or whether a payment may be replaced yet.
 
-        `made` is the payment in the ledger after the block, which has the `confirmed` peg-outs. Raises
-        `NotSeenOnBitcoin` and `PaymentDeclined`.
+        `made` is the payment in the ledger after the block, and `confirmed` are the peg-outs that the block
+        confirms. Raises `NotSeenOnBitcoin` and `PaymentDeclined`.
         """
         spendings = await trio.to_thread.run_sync(spendings_at, parent, self.reads.context)
         replaced = None

@@ -55,9 +55,9 @@ class PaidRequests:
 Cost = tuple[int, int, int, int]
 """The cost of a choice of places, the gravest first; no part is negative.
 
-These are the number of payments without a place, the charges that only confirmed consolidations can explain, all
-charges, and what the reserve pays, with `SMALLEST_CHANGE` for each payment added. With `reserve_first`, this is
-the second.
+The parts are the number of payments without a place, the charges that only confirmed consolidations can explain,
+all charges, and what the reserve pays plus `SMALLEST_CHANGE` per payment. With `reserve_first`, the last of these
+parts is the second.
 """
 
 

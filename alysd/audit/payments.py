@@ -53,7 +53,7 @@ def owed_sums(payment: Paid) -> tuple[Range, ...]:
 def first_fee(payment: Paid) -> int:
     """The largest fee that the first version can have had if another one was confirmed; 0 if there was none.
 
-    Rates are rounded down, so the fees of both versions at their rates are less than one unit above.
+    Rates are rounded down, so the exact rate of each version is less than one unit above its rate.
     """
     quarter = _RATE_PER_WEIGHT * 4 * payment.fee // 5 + payment.weight
     step = _RATE_PER_WEIGHT * payment.fee - (_LEAST_RISE - 1) * payment.weight

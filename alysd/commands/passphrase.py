@@ -19,7 +19,8 @@ def add_passphrase_argument(parser: argparse.ArgumentParser) -> None:
 def passphrase_of(path: Path | None, *, twice: bool = False) -> str:
     """Read the passphrase from the file, or ask for it on the terminal, `twice` if it is a new one.
 
-    Raises `ConfigError` without file and terminal, and for an empty passphrase or two different ones.
+    Raises `ConfigError` if there is neither a file nor a terminal, if the passphrase is empty, and if two
+    entries of it differ.
     """
     from alysd.config.key_file import read_passphrase
     from alysd.errors import ConfigError

@@ -86,8 +86,8 @@ class FollowHead(Tell[Engine]):
 class ClientReported(Tell[Engine]):
     """The client with the index `place` has done what it was last told.
 
-    `ready` says whether it follows the node's chain, apart from blocks that it was not told of; its head has the
-    height `height`, None if that is not known. `refusal` is why it finds a payload invalid, or empty.
+    `ready` says whether the client follows the node's chain as far as it was told. `height` is the height of its
+    head, None if that is not known. `refusal` is why it finds a payload invalid, or empty.
     """
 
     place: int

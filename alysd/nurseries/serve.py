@@ -82,10 +82,11 @@ class Served(Protocol):
 
 
 async def serve(child: Served, actor: Actor[Any], watchdog: Watchdog | None = None) -> None:
-    """Handle messages until the child is asked to stop. If its mailbox is closed, first handle the rest of it.
+    """Handle messages until the child is asked to stop. If its mailbox is closed, empty it first.
 
-    A refusal or a `NotAnswered` of a handler is sent to the asker. Any other error of it is raised; the address's
-    `current` is then still the entry that was being handled. With a `watchdog`, the loop runs in `Watchdog.watch`.
+    A refusal or a `NotAnswered` of a handler is sent to the asker. Any other error of a handler is raised; the
+    address's `current` is then still the entry that was being handled. With a `watchdog`, the loop runs in
+    `Watchdog.watch`.
     """
     address = child.address
     inbox, receiver, handlers = address.mailbox, address.receiver, actor.handlers

@@ -56,8 +56,8 @@ def read_deposit(transaction: Transaction, federations: Mapping[bytes, int], min
 
     `federations` maps the output script of every federation of the chain's history to its number. An output below
     `minimum` is not a part of the deposit, because spending many small ones would cost more than they hold. Raises
-    `NotCredited` for a payment without exactly one recipient, with too many outputs or none of at least `minimum`,
-    or by a coinbase.
+    `NotCredited` for a payment by a coinbase, for one without exactly one recipient, and for one with no output of
+    at least `minimum`, or with too many.
     """
     paid = tuple(
         DepositOutput(index, federations[output.script], output.amount)
