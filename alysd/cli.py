@@ -25,24 +25,27 @@ COMMANDS = {
     "run": "run a node",
     "init": "write the configuration of a new node into a folder",
     "check": "check a configuration, or show it merged",
-    "config": "show and apply changes of the configuration of a running node",
+    "config": "show and apply changes of a running node's configuration",
     "keys": "make and show keys",
     "genesis": "make a chain's specification and its execution genesis",
     "status": "show the tree, the chain and the health of a running node",
     "backup": "copy the databases of a node, which may be running",
     "db": "show the space of the databases, or make their files smaller",
-    "recover": "start from a database or a signing guard that is lost or older",
+    "recover": "start from a lost or older database or signing guard",
     "clock": "accept the clock of the machine after it was set",
     "actors": "list, restart, suspend or resume parts of a running node",
     "signer": "sign the federation's payments in a process of its own",
     "peg": "move bitcoin to a chain and back, and follow it",
+    "governance": "list and show the proposals of the governance",
     "audit": "reconcile the peg from Bitcoin and the execution layer",
     "mine": "merge-mine from a Bitcoin node",
     "federation": "run a federation on this machine, for development",
+    "dev-governance": "run a governance on this machine, for development",
 }
 """The commands with their help texts.
 
-Each command is a module of `alysd.commands` with `add_arguments(parser)` and `run(args) -> exit code`.
+Each command is a module of `alysd.commands`, with `_` for `-` in its name, with `add_arguments(parser)` and
+`run(args) -> exit code`.
 """
 
 
@@ -81,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     chosen = next((word for word in words if word in COMMANDS), None)
-    module = importlib.import_module(f"alysd.commands.{chosen}") if chosen else None
+    module = importlib.import_module(f"alysd.commands.{chosen.replace('-', '_')}") if chosen else None
     args = _parser(chosen, module).parse_args(words)
     return status_of(args.run, args)
 

@@ -22,6 +22,7 @@ AlysError
 │  ├─ BitcoinUnavailable
 │  ├─ NodeUnavailable
 │  ├─ SignerUnavailable
+│  ├─ GovernanceUnavailable
 │  └─ PeerUnavailable
 │     ├─ PeerBusy        the peer or this node has no room for a request now: ask another peer
 │     └─ PeerWithoutProtocol  the peer runs another program, or has another chain
@@ -233,6 +234,17 @@ class SignerUnavailable(Unavailable):
 
     def __str__(self) -> str:
         return f"signer at {self.address}: {self.reason}"
+
+
+@attrs.frozen(str=False)
+class GovernanceUnavailable(Unavailable):
+    """The server of the governance at `address` cannot be used now. `reason` is text."""
+
+    address: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"governance at {self.address}: {self.reason}"
 
 
 @attrs.frozen(str=False)

@@ -26,6 +26,8 @@ from alysd.actors.engine import EngineActor
 from alysd.actors.engine_failover import EngineFailover, FailoverMemory, reports_to
 from alysd.actors.evidence import EvidenceActor
 from alysd.actors.federation_updates import FederationUpdatesActor
+from alysd.actors.governance_proposals import ProposalBook
+from alysd.actors.governance_stream import GovernanceMemory, GovernancePeers, GovernanceStreamActor
 from alysd.actors.metrics import MetricsActor
 from alysd.actors.network import NetworkActor, NetworkMemory
 from alysd.actors.node_metrics import none_lost
@@ -49,6 +51,7 @@ from alysd.messages.configuration import Configuration
 from alysd.messages.engine import Engine
 from alysd.messages.evidence import EvidenceKeeping
 from alysd.messages.federation_update import FederationUpdates
+from alysd.messages.governance import GovernanceHost, GovernanceStream
 from alysd.messages.metrics import Metrics
 from alysd.messages.network import Network, PeerRequests
 from alysd.messages.peer_host import PeerHost
@@ -148,6 +151,8 @@ class Addresses:
     federation: Address[PegSigning] = attrs.field(factory=lambda: Address("federation", capacity=256))
     updates: Address[FederationUpdates] = attrs.field(factory=lambda: Address("federation updates", capacity=64))
     sync: Address[Sync] = attrs.field(factory=lambda: Address("sync", capacity=64))
+    governance_host: Address[GovernanceHost] = attrs.field(factory=lambda: Address("governance host", capacity=64))
+    governance: Address[GovernanceStream] = attrs.field(factory=lambda: Address("governance stream", capacity=64))
     configuration: Address[Configuration] = attrs.field(factory=lambda: Address("configuration", capacity=8))
 
 
@@ -341,11 +346,22 @@ def _bridge(node: Node) -> list[SupervisorSpec]:
 
 
 def _network(node: Node) -> list[SupervisorSpec]:
-    """The actors of the peer-to-peer network; none for a node without peers.
+    """The actors of the peer-to-peer network and of the governance stream; none for a node without both.
 
     The node is ready without them, and their failures must not stop the rest of the node. So their supervisor
-    never gives up: with their backoffs, the four children restart at most 50 times in a minute.
+    never gives up: with their backoffs, the six children restart at most 80 times in a minute.
     """
+    children = [*_peers(node), *_governance(node)]
+    if not children:
+        return []
+    return [
+        supervisor("NetworkSupervisor", RestForOne(), children, intensity=Intensity(restarts=150, seconds=60.0),
+                   awaited=False),
+    ]  # fmt: skip
+
+
+def _peers(node: Node) -> list[ChildSpec]:
+    """The actors of the peer-to-peer network; none for a node without peers."""
     resources, to = node.resources, node.to
     if resources.peer_host is None:
         return []
@@ -353,20 +369,39 @@ def _network(node: Node) -> list[SupervisorSpec]:
     memory, limits = NetworkMemory.of(timing), RequestLimits()
     client = PeerClient(to.peer_host, to.network)
     return [
-        supervisor("NetworkSupervisor", RestForOne(), [
-            resources.peer_host(to.peer_host, to.network, to.peer_requests),
-            actor(to.network, lambda: NetworkActor(
-                context, clock, resources.bls, memory, client, to.reader, to.approval, to.sync, to.auxpow,
-                to.federation, timing, resources.configured,
-            ), restart=ExponentialBackoff(), priority=Priority.HIGH),
-            actor(to.peer_requests, lambda: PeerRequestsActor(
-                context.genesis, resources.store, clock, to.approval, limits, timing, resources.configured,
-            ), restart=ExponentialBackoff()),
-            actor(to.sync, lambda: SyncActor(
-                context, resources.bls, client, to.chain, to.block_import, to.approval, timing,
-                resources.configured, resources.checkpoint,
-            ), restart=ExponentialBackoff()),
-        ], intensity=Intensity(restarts=100, seconds=60.0), awaited=False),
+        resources.peer_host(to.peer_host, to.network, to.peer_requests),
+        actor(to.network, lambda: NetworkActor(
+            context, clock, resources.bls, memory, client, to.reader, to.approval, to.sync, to.auxpow,
+            to.federation, timing, resources.configured,
+        ), restart=ExponentialBackoff(), priority=Priority.HIGH),
+        actor(to.peer_requests, lambda: PeerRequestsActor(
+            context.genesis, resources.store, clock, to.approval, limits, timing, resources.configured,
+        ), restart=ExponentialBackoff()),
+        actor(to.sync, lambda: SyncActor(
+            context, resources.bls, client, to.chain, to.block_import, to.approval, timing,
+            resources.configured, resources.checkpoint,
+        ), restart=ExponentialBackoff()),
+    ]  # fmt: skip
+
+
+def _governance(node: Node) -> list[ChildSpec]:
+    """The stream to the governance; none for a node without one."""
+    resources, to = node.resources, node.to
+    governance, clock = resources.governance, resources.clock
+    if governance is None:
+        return []
+    peers = GovernancePeers(
+        to.reader,
+        None if resources.peer_host is None else to.network,
+        None if resources.peer_host is None else to.sync,
+    )
+    memory = GovernanceMemory()
+    return [
+        governance.host(to.governance_host, to.governance),
+        actor(to.governance, lambda: GovernanceStreamActor(
+            resources.context, to.governance_host, peers,
+            ProposalBook(governance.proposals, governance.signer, clock.time), node.bus, clock, memory,
+        ), restart=Immediate()),
     ]  # fmt: skip
 
 

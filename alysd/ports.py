@@ -6,7 +6,7 @@ refuses the request.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol, TypeVar
 
 from alysd.nurseries import Tracer
@@ -22,6 +22,7 @@ from alysd.types.chain import (
 )
 from alysd.types.evidence import Evidence
 from alysd.types.federation_update import FederationUpdate
+from alysd.types.governance import GovernanceEndpoint
 from alysd.types.hashes import (
     BlockHash,
     BlsPublicKey,
@@ -341,4 +342,59 @@ class Gossip(Protocol):
 
     async def disconnect(self, peer: str, seconds: float) -> None:
         """Close the connections to `peer`, and accept none from it for `seconds`."""
+        ...
+
+
+class GovernanceConnection(Protocol):
+    """An open stream to the governance. Both methods have deadlines, and raise `GovernanceUnavailable`."""
+
+    async def send(self, data: bytes) -> None:
+        """Send one message. Waits while the governance does not take what was sent before."""
+        ...
+
+    async def receive(self) -> bytes:
+        """Wait for the next message, of bounded size. Only the end of the stream bounds this wait."""
+        ...
+
+
+class GovernanceLink(Protocol):
+    """Opens streams to the governance."""
+
+    def connect(self, endpoint: GovernanceEndpoint) -> AbstractAsyncContextManager[GovernanceConnection]:
+        """Open a stream, and close it when the `with` block ends. Raises `GovernanceUnavailable`."""
+        ...
+
+
+class KeptRecords(Protocol):
+    """Records on disk, each with a key, in the order in which they were added. Call it in a worker thread."""
+
+    def all(self) -> Sequence[tuple[str, bytes]]:
+        """All records, oldest first, from memory."""
+        ...
+
+    def put(self, key: str, data: bytes) -> None:
+        """Add a record, or replace the one with this key. It is on disk when this returns.
+
+        Raises `NotNow` if there is no room for it, and `StoreError` if the disk fails.
+        """
+        ...
+
+    def remove(self, key: str) -> None:
+        """Remove the record with this key, if there is one. Raises `StoreError`."""
+        ...
+
+
+class ProposalSigner(Protocol):
+    """The key of an authority, for attestations of the governance's proposals."""
+
+    @property
+    def public_key(self) -> BlsPublicKey:
+        """The public key, 48 bytes."""
+        ...
+
+    async def attest(self, proposal: bytes) -> BlsSignature:
+        """Sign that this node keeps the proposal with this hash (`attested_message`).
+
+        Raises `KeyUsedElsewhere` while the key signs nothing.
+        """
         ...

@@ -13,6 +13,7 @@ from alysd.bitcoin_resources import BitcoinResources, open_bitcoin
 from alysd.consensus.aura import slot_at, slot_start
 from alysd.consensus.federation import federation_at
 from alysd.errors import ConfigError, WrongChain
+from alysd.governance_resources import GovernanceResources, open_governance
 from alysd.integrations.bls import BLS
 from alysd.integrations.clock import SystemClock
 from alysd.integrations.clock_step import StepFile
@@ -64,7 +65,7 @@ class NodeResources:
     """The resources that the actors of a node use.
 
     `sync_engine` is the same execution client as `engine`, with longer deadlines for catching up. `second` is used
-    while that one fails, None if there is none. A node without
+    while that one fails, None if there is none. `governance` is None for a node without one. A node without
     `signer` is a follower. A node without `peer_host` has no peers. `configured` has the ids of the peers that the
     configuration names. A node without `bitcoin` has no Bitcoin node, or its chain has no peg. A node without
     `payment_signer` signs no payments of the peg; `following_signer` is the same one if it is in another process.
@@ -86,6 +87,7 @@ class NodeResources:
     following_signer: FollowingSigner | None = None
     checkpoint: Checkpoint | None = None
     second: SecondClient | None = None
+    governance: GovernanceResources | None = None
     tracing: Tracing = attrs.field(factory=NoTracing)
     bls: Bls = BLS
     timing: Timing = attrs.field(
@@ -142,6 +144,7 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
             bitcoin=await stack.enter_async_context(open_bitcoin(config, genesis.context, genesis.state)),
             checkpoint=config.network.checkpoint,
             second=execution.second,
+            governance=await trio.to_thread.run_sync(open_governance, valid, data.signer),
             tracing=tracing,
         )
 

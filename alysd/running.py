@@ -13,6 +13,7 @@ from alysd.api.banner import accounts_open, node_starting, options_exposed
 from alysd.api.bitcoin_rpc import BitcoinWatchRpc
 from alysd.api.console_log import ProcessLog
 from alysd.api.event_logger import EventLogger
+from alysd.api.governance_rpc import GovernanceRpc
 from alysd.api.http.site import HostNames
 from alysd.api.live_parts import LiveAddress, LiveHosts, LiveLimit, LiveLimits, LiveLog, LiveMiner
 from alysd.api.node_view import RunningNode
@@ -131,6 +132,7 @@ def _pages(node: Node, memory: ConfigMemory) -> OperatorPages:
         node.bridge,
         resources.signer,
         memory,
+        None if resources.governance is None else to.governance,
     )  # fmt: skip
 
 
@@ -143,11 +145,13 @@ def _servers(
     bitcoin_watch = None if resources.bitcoin is None else to.bitcoin_watch
     bridge = node.bridge
     rpc = AlysRpc(to.reader, lambda: resources.store.commits, to.auxpow, context, node.fee_recipient, timing)
+    governance = None if resources.governance is None else to.governance
     methods = {
         **rpc.methods(),
         **BitcoinWatchRpc(bitcoin_watch, timing).methods(),
         **PegRpc(to.reader, bitcoin_watch, bridge, context, timing).methods(),
         **PegTransactionRpc(to.reader, bitcoin_watch, to.federation, context, timing).methods(),
+        **GovernanceRpc(governance, timing).methods(),
     }
     control_socket = control.ControlSocket(
         config.storage.control_socket, node.handle, watch, to.configuration, timing

@@ -10,7 +10,7 @@ import attrs
 
 from alysd.config.checks import check_with_chain
 from alysd.config.key_file import read_key_file, read_passphrase
-from alysd.config.model import AlysConfig, PegConfig
+from alysd.config.model import AlysConfig, GovernanceConfig, PegConfig
 from alysd.config.places import check_address, check_storage
 from alysd.config.problems import InvalidConfig
 from alysd.consensus.federation import federation_at
@@ -98,6 +98,7 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
         if peg_secret is not None:
             judged(lambda: _check_peg_key(config, genesis, peg_secret))
     judged(lambda: signer_tls(config.peg))
+    judged(lambda: check_governance(config.governance))
     if problems or genesis is None:
         raise InvalidConfig(problems)
     return ValidNode(
@@ -207,6 +208,34 @@ def signer_tls(peg: PegConfig) -> "SSLContext | None":
 
     files = TlsFiles(peg.signer_certificate, peg.signer_key, peg.signer_authority)
     return files.context(ssl.Purpose.SERVER_AUTH)
+
+
+def check_governance(governance: GovernanceConfig) -> None:
+    """Check the certificates for the governance, and that the programs for its stream are installed.
+
+    Raises `ConfigError` for files that are no certificates, and without the extra `governance`.
+    """
+    certificate, key, authority = governance.certificate, governance.key, governance.authority
+    if not governance.endpoints or certificate is None or key is None or authority is None:
+        return
+    missing = [name for name in ("grpclib", "google.protobuf", "trio_asyncio") if not _is_installed(name)]
+    if missing:
+        raise ConfigError(
+            f"governance.endpoints needs {', '.join(missing)}: install alysd with the extra alysd[governance]"
+        )
+    import ssl
+
+    from alysd.integrations.payment_link import TlsFiles
+
+    TlsFiles(certificate, key, authority).context(ssl.Purpose.SERVER_AUTH)
+
+
+def _is_installed(module: str) -> bool:
+    """Whether a module can be imported, also one inside of a package that is missing."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def member_bitcoin_key(config: AlysConfig, genesis: Genesis, secret: bytes | None) -> XOnlyKey:

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from alysd import __version__
 from alysd.actors.client_metrics import ClientMetrics
 from alysd.actors.federation_metrics import FederationMetrics
+from alysd.actors.governance_counts import governance_metrics
 from alysd.messages.bridge import PegHealth
 from alysd.messages.events import (
     BlockProduced,
@@ -198,6 +199,8 @@ class SnapshotCollector(Collector):
             yield from _bitcoin_metrics(self.scrape.bitcoin)
         if self.scrape.health is not None:
             yield from _halt_metrics(self.scrape.health)
+        if self.scrape.governance is not None:
+            yield from governance_metrics(self.scrape.governance)
         if self.scrape.evidence is not None:
             yield _evidence_metric(self.scrape.evidence)
         if self.scrape.guard is not None:

@@ -18,6 +18,7 @@ from alysd.types.configuration import Reload, ScheduledReload
 from alysd.types.evidence import Evidence
 from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import Role
+from alysd.types.governance import GovernanceReport
 from alysd.types.hashes import displayed
 from alysd.types.peers import ClockDifference
 from alysd.types.signing import SignedSlot
@@ -42,6 +43,9 @@ MAX_RESTARTS_SHOWN = 3
 
 MAX_LOST_SHOWN = 10
 """The maximum number of txids in the status of a halted peg."""
+
+MANY_WAITING = 256
+"""The number of unacknowledged requests to the governance that is a reason: a quarter of what the outbox holds."""
 
 Status = Literal["healthy", "degraded", "unhealthy"]
 
@@ -87,6 +91,7 @@ class NodeReport:
     reload: Reload | None = None
     trial_left: float | None = None
     scheduled: ScheduledReload | None = None
+    governance: GovernanceReport | None = None
 
     def health(self) -> NodeHealth:
         """The node's health. Unhealthy means that it makes no blocks, degraded that something else is wrong."""
@@ -99,7 +104,7 @@ class NodeReport:
             )
         if self.clock_doubt:
             grave.append(self.clock_doubt)
-        light += self._peg_reasons()
+        light += self._peg_reasons() + self._governance_reasons()
         light += [
             f"the {one.name} execution client is in use: {one.reason}"
             for one in self.clients
@@ -190,6 +195,18 @@ class NodeReport:
             reasons.append(f"this node takes no part in the peg: {self.peg.doubt}")
         return reasons
 
+    def _governance_reasons(self) -> list[str]:
+        """The reasons for degraded health because of the governance, on which no block depends."""
+        found = self.governance
+        if found is None:
+            return []
+        reasons: list[str] = []
+        if not found.link.connected:
+            reasons.append(f"no connection to the governance: {found.link.reason}")
+        if found.link.waiting >= MANY_WAITING:
+            reasons.append(f"the governance has not acknowledged {found.link.waiting} requests")
+        return reasons
+
     def as_json(self) -> dict[str, Any]:
         """The report in the JSON form of docs/operating.md. Must be called inside trio, whose clock it reads."""
         health = self.health()
@@ -210,6 +227,7 @@ class NodeReport:
             "execution": [attrs.asdict(one) for one in self.clients] or None,
             "evidence_against": sorted({index for one in self.evidence for index in one.offenders}),
             "federation": None if self.federation is None else _federation_json(self.federation),
+            "governance": None if self.governance is None else _governance_json(self.governance),
             "reload": None if self.reload is None else _reload_json(self.reload, self.trial_left),
             "scheduled_reload": None if self.scheduled is None else _scheduled_json(self.scheduled),
             "counts": None if self.counts is None else attrs.asdict(self.counts),
@@ -271,6 +289,18 @@ def _reload_json(reload: Reload, trial_left: float | None) -> dict[str, Any]:
         "needs_restart": [one.key for one in reload.waiting],
         "reason": reload.reason or None,
         "trial_seconds_left": trial_left,
+    }
+
+
+def _governance_json(found: GovernanceReport) -> dict[str, Any]:
+    link = found.link
+    return {
+        "connected": link.connected,
+        "endpoint": link.endpoint,
+        "reason": link.reason or None,
+        "since": found.since,
+        "waiting": link.waiting,
+        "proposals": found.proposals,
     }
 
 

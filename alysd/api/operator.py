@@ -18,6 +18,7 @@ from alysd.consensus.federation import federation_at
 from alysd.errors import Refused
 from alysd.messages.bitcoin_watch import BitcoinWatch, GetBitcoinStatus
 from alysd.messages.bridge import Bridge, GetPegHealth, PegHealth
+from alysd.messages.governance import GetGovernance, GovernanceStream
 from alysd.messages.metrics import GetCounts, GetExecutionClients, GetFederation, Metrics, PortCounts, Scrape
 from alysd.messages.network import GetOtherChainPeers, GetPeers, Network
 from alysd.messages.reads import ReadEvidence, ReadForkchoice, ReadLedger, Reads
@@ -31,6 +32,7 @@ from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.evidence import Evidence
 from alysd.types.federation import Role
+from alysd.types.governance import GovernanceReport
 from alysd.types.peg_operation import PegSummary
 from alysd.types.signing import SignedSlot
 from alysd.workflows.clock_watch import ClockWatch
@@ -44,7 +46,7 @@ class OperatorPages:
     """The pages of one node; `running` gives its tree and the failures in it.
 
     `network` is None for a node without peers, `bitcoin` and `bridge` for one without a Bitcoin node,
-    `signer` for a follower.
+    `signer` for a follower, `governance` for a node without one.
     """
 
     context: ChainContext
@@ -61,6 +63,7 @@ class OperatorPages:
     bridge: Address[Bridge] | None = None
     signer: Signer | None = None
     configuration: ConfigMemory | None = None
+    governance: Address[GovernanceStream] | None = None
     ports: dict[str, PortCounts] = attrs.field(factory=dict[str, PortCounts])
 
     def port(self, name: str) -> PortCounts:
@@ -99,6 +102,7 @@ class OperatorPages:
         scrape = Scrape(
             tree, tip, by_kind, ports, step, progress, bitcoin, peg, health, peers, operations, now,
             None if tip is None or evidence is None else self._counted(evidence, tip), self._guard,
+            await self._governance(),
         )  # fmt: skip
         text = await _answer(self.metrics.ask(scrape, seconds=self.timing.page_ask))
         if text is None:
@@ -168,11 +172,18 @@ class OperatorPages:
             None if self.configuration is None else self.configuration.last,
             None if self.configuration is None else self.configuration.trial_left,
             None if self.configuration is None else self.configuration.scheduled,
+            await self._governance(),
         )
 
     @property
     def _guard(self) -> SignedSlot | None:
         return None if self.signer is None else self.signer.last
+
+    async def _governance(self) -> GovernanceReport | None:
+        """The state of the governance stream; None without one, and while its actor does not answer."""
+        if self.governance is None:
+            return None
+        return await _answer(self.governance.ask(GetGovernance(), seconds=self.timing.page_ask))
 
     async def _pieces(self) -> tuple[Evidence, ...]:
         return await self.reader.ask(ReadEvidence(), seconds=self.timing.page_ask)

@@ -9,6 +9,9 @@ import attrs
 HostName = NewType("HostName", str)
 """A host name in lower case, without port."""
 
+NodeId = NewType("NodeId", str)
+"""The name of a node at its governance: 1 to 64 letters, digits and `. _ -`."""
+
 
 @attrs.frozen
 class ListenAddress:
@@ -53,3 +56,14 @@ class SignerAddress:
 
     def __str__(self) -> str:
         return f"tls://{ListenAddress(self.host, self.port)}" if self.path is None else f"unix:{self.path}"
+
+
+@attrs.frozen
+class ServerAddress:
+    """The address of a server on another machine: a host name or an IP address, and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return str(ListenAddress(self.host, self.port))

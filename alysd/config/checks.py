@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
-from alysd.config.model import AlysConfig, BitcoinConfig, EngineConfig, NetworkConfig, PegConfig
+from alysd.config.model import AlysConfig, BitcoinConfig, EngineConfig, GovernanceConfig, NetworkConfig, PegConfig
 from alysd.config.places import collide
 from alysd.config.presets import refusals
 from alysd.config.problems import InvalidConfig, Setting, Source
@@ -40,6 +40,7 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
         *_bitcoin_problems(config.bitcoin, blame),
         *_peg_problems(config.peg, blame),
         *_signer_problems(config.peg, blame),
+        *_governance_problems(config.governance, blame),
         *_address_problems(config, blame),
     ]
 
@@ -146,6 +147,30 @@ def _signer_problems(peg: PegConfig, blame: Blame) -> list[str]:
         "peg.signer at a TLS address" if peg.signer is None else f"a TLS address, not peg.signer = {peg.signer}"
     )
     return [f"{blame(f'peg.{name}')}: peg.{name} needs {words}" for name in tls if getattr(peg, name) is not None]
+
+
+MOST_ENDPOINTS = 8
+"""The maximum number of servers of the governance."""
+
+
+def _governance_problems(governance: GovernanceConfig, blame: Blame) -> list[str]:
+    count = len(governance.endpoints)
+    if count > MOST_ENDPOINTS:
+        return [
+            f"{blame('governance.endpoints')}: governance.endpoints has {count} servers, at most {MOST_ENDPOINTS}"
+        ]
+    others = ("node_id", "certificate", "key", "authority")
+    if count:
+        return [
+            f"{blame('governance.endpoints')}: governance.endpoints needs governance.{name}"
+            for name in others
+            if getattr(governance, name) is None
+        ]
+    return [
+        f"{blame(f'governance.{name}')}: governance.{name} needs governance.endpoints"
+        for name in others
+        if getattr(governance, name) is not None
+    ]
 
 
 def _address_problems(config: AlysConfig, blame: Blame) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
-from alysd.config.addresses import HostName, HttpUrl, ListenAddress, SignerAddress
+from alysd.config.addresses import HostName, HttpUrl, ListenAddress, NodeId, ServerAddress, SignerAddress
 from alysd.config.model import SECTIONS, all_options
 from alysd.config.option_tables import inner_kind, is_list
 from alysd.config.options import ConfigOption
@@ -26,6 +26,8 @@ KINDS: dict[object, dict[str, Any]] = {
     Path: {"type": "string", "minLength": 1},
     ListenAddress: {"type": "string", "pattern": r"^(localhost|[0-9.]+|\[[0-9A-Fa-f:.]+(%[^\]]+)?\]):[0-9]+$"},
     HttpUrl: {"type": "string", "pattern": r"[Hh][Tt]{2}[Pp][Ss]?://."},
+    ServerAddress: {"type": "string", "pattern": r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]+$"},
+    NodeId: {"type": "string", "pattern": r"^[A-Za-z0-9._-]{1,64}$"},
     SignerAddress: {"type": "string", "pattern": r"^unix:/|[Tt][Ll][Ss]://."},
     HostName: {"type": "string", "pattern": r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", "maxLength": 253},
     PeerAddress: {"type": "string", "pattern": r"^/(ip4|ip6|dns|dns4|dns6)/[^/]+/tcp/[0-9]+/p2p/[^/]+$"},

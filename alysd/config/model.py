@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 import attrs
 
-from alysd.config.addresses import HostName, HttpUrl, ListenAddress, SignerAddress
+from alysd.config.addresses import HostName, HttpUrl, ListenAddress, NodeId, ServerAddress, SignerAddress
 from alysd.config.options import INPUT_FILE, LATER_FILE, Applies, ConfigOption, option
 from alysd.config.presets import Environment, Profile
 from alysd.types.bounds import between
@@ -304,6 +304,47 @@ class PegConfig:
 
 
 @attrs.frozen
+class GovernanceConfig:
+    """The governance, with which the node keeps a stream if `endpoints` is set. It needs `alysd[governance]`."""
+
+    endpoints: tuple[ServerAddress, ...] = attrs.field(
+        default=(),
+        metadata=option(
+            "the servers of the governance, such as `governance.example.org:50051`. The node keeps a stream to "
+            "one of them, and tries them in turn ([governance.md](governance.md)); at most 8",
+            unset="no governance",
+        ),
+    )
+    node_id: NodeId | None = attrs.field(
+        default=None,
+        metadata=option("the name of this node at the governance; required with `governance.endpoints`"),
+    )
+    certificate: Path | None = attrs.field(
+        default=None,
+        metadata=option(
+            "the certificate (PEM) that this node shows to the governance; required with `governance.endpoints`",
+            INPUT_FILE,
+        ),
+    )
+    key: Path | None = attrs.field(
+        default=None,
+        metadata=option(
+            "the key of this certificate, in a file with mode 0600 and without a password; required with "
+            "`governance.endpoints`",
+            INPUT_FILE,
+        ),
+    )
+    authority: Path | None = attrs.field(
+        default=None,
+        metadata=option(
+            "the certificate of the authority that has signed the servers' certificates, which must name the "
+            "hosts of `governance.endpoints`; required with these",
+            INPUT_FILE,
+        ),
+    )
+
+
+@attrs.frozen
 class StorageConfig:
     """The location of the database."""
 
@@ -320,6 +361,16 @@ class StorageConfig:
     def payment_record(self) -> Path:
         """The record of the payments that this node has signed as a member of the federation."""
         return self.path / "signed-payments"
+
+    @property
+    def governance_outbox(self) -> Path:
+        """The requests that the governance has not acknowledged."""
+        return self.path / "governance" / "outbox"
+
+    @property
+    def governance_proposals(self) -> Path:
+        """The proposals of the governance."""
+        return self.path / "governance" / "proposals"
 
     @property
     def network_key(self) -> Path:
@@ -445,6 +496,7 @@ class AlysConfig:
     network: NetworkConfig = NetworkConfig()
     bitcoin: BitcoinConfig = BitcoinConfig()
     peg: PegConfig = PegConfig()
+    governance: GovernanceConfig = GovernanceConfig()
     storage: StorageConfig = StorageConfig()
     mining: MiningConfig = MiningConfig()
     logging: LoggingConfig = LoggingConfig()

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import attrs
 
-from alysd.config.addresses import HostName, HttpUrl, ListenAddress, SignerAddress
+from alysd.config.addresses import HostName, HttpUrl, ListenAddress, NodeId, ServerAddress, SignerAddress
 from alysd.config.model import SECTIONS, all_options
 from alysd.config.options import ConfigOption
 from alysd.config.show import plain_value
@@ -22,6 +22,8 @@ KINDS: dict[object, str] = {
     Path: "path",
     ListenAddress: "`host:port`",
     HttpUrl: "URL, http or https",
+    ServerAddress: "`host:port`",
+    NodeId: "1 to 64 letters, digits, `.`, `_`, `-`",
     SignerAddress: "`unix:/PATH`, `tls://HOST:PORT`",
     HostName: "host name",
     PeerAddress: "multiaddress",

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import cattrs
 
-from alysd.config.addresses import HostName, HttpUrl, ListenAddress, SignerAddress
+from alysd.config.addresses import HostName, HttpUrl, ListenAddress, NodeId, ServerAddress, SignerAddress
 from alysd.config.problems import Text
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
@@ -121,6 +121,25 @@ def _signer_address(value: object, _: object) -> SignerAddress:
     return SignerAddress(None, host, port)
 
 
+def _server_address(value: object, _: object) -> ServerAddress:
+    """Convert `host:port`; an IPv6 address must be in brackets."""
+    needed = 'must be a host and a port, such as "governance.example.org:50051"'
+    host, colon, port = (value if isinstance(value, str) else "").rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or not 1 <= int(port[:6]) <= 65535:
+        raise ValueError(needed)
+    bare = host.removeprefix("[").removesuffix("]").lower()
+    if not _is_host(bare) or (":" in bare) != (host != bare and host.startswith("[")):
+        raise ValueError(needed)
+    return ServerAddress(bare, int(port))
+
+
+def _node_id(value: object, _: object) -> NodeId:
+    """Convert the name of a node."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value):
+        raise ValueError("must be a name of 1 to 64 letters, digits and the characters . _ -")
+    return NodeId(str(value))
+
+
 def _is_host(text: str) -> bool:
     """Whether this is an IP address or a host name, whose parts have at most 63 characters (RFC 1123, 2.1)."""
     try:
@@ -210,6 +229,8 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(HostName, _host_name)
     converter.register_structure_hook(HttpUrl, _http_url)
     converter.register_structure_hook(SignerAddress, _signer_address)
+    converter.register_structure_hook(ServerAddress, _server_address)
+    converter.register_structure_hook(NodeId, _node_id)
     converter.register_structure_hook(Sat, _integer)
     converter.register_structure_hook(EvmAddress, _evm_address)
     converter.register_structure_hook(PeerAddress, _peer_address)

@@ -16,6 +16,7 @@ from alysd.integrations import bls
 from alysd.integrations.signing_guard import read_guard, write_first_guard, write_guard
 from alysd.ports import Bls
 from alysd.types.block import Approval, Block
+from alysd.types.governance import attested_message
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
@@ -25,9 +26,10 @@ from alysd.wire.block_ssz import slot_proof
 class GuardedSigner:
     """Implements `alysd.ports.Signer`: signs with `secret`, at most one block per slot, never in an earlier slot.
 
-    It signs only approvals of blocks of the chain with this `genesis` hash, and statements that its guard was
-    lost. It computes each message itself, so that nobody can have it sign another message. Only one process at a
-    time may use a guard's file; the lock on the data folder ensures this. `scheme` makes the signatures.
+    It signs only approvals of blocks of the chain with this `genesis` hash, statements that its guard was lost,
+    and attestations of the governance's proposals. It computes each message itself, so that nobody can have it
+    sign another message. Only one process at a time may use a guard's file; the lock on the data folder ensures
+    this. `scheme` makes the signatures.
     """
 
     def __init__(
@@ -90,6 +92,15 @@ class GuardedSigner:
         `StoreError` when the guard cannot be written.
         """
         return await trio.to_thread.run_sync(self._state_recovery, slot, limiter=self._one_at_a_time)
+
+    async def attest(self, proposal: bytes) -> BlsSignature:
+        """Sign that this node keeps the proposal of the governance with this hash.
+
+        The message is no approval (`attested_message`), so the guard does not change. Raises `KeyUsedElsewhere`.
+        """
+        check_key(self._last)
+        message = attested_message(self._genesis, proposal)
+        return await trio.to_thread.run_sync(self._scheme.sign, self._secret, message)
 
     async def saw(self, slot: Slot, block: BlockHash) -> bool:
         """Write a valid approval by this key to the guard, synced, if it is the first one unknown to the guard.

@@ -12,6 +12,7 @@ from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import Forkchoice
 from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import SlotRecord
+from alysd.types.governance import GovernanceReport
 from alysd.types.peg_operation import PegSummary
 from alysd.types.signing import SignedSlot
 from alysd.types.sync import SyncProgress
@@ -89,7 +90,8 @@ class Scrape(Ask[Metrics, bytes]):
     the connected peers, None for a node without peers, and while the network actor does not answer. `operations`
     has the open operations of the peg, None without a peg, and while the reader does not answer; `now` is the Unix
     time in seconds. `evidence` has the number of stored pieces of evidence against each authority, None while the
-    reader does not answer. `guard` is the signing guard of an authority.
+    reader does not answer. `guard` is the signing guard of an authority. `governance` is the state of the stream
+    to the governance, None without one.
     """
 
     tree: ChildSnapshot
@@ -106,3 +108,4 @@ class Scrape(Ask[Metrics, bytes]):
     now: float = 0.0
     evidence: tuple[int, ...] | None = None
     guard: SignedSlot | None = None
+    governance: GovernanceReport | None = None

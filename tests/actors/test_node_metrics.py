@@ -37,6 +37,7 @@ from alysd.types.chain import Forkchoice
 from alysd.types.configuration import OptionChange, Reload
 from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import SlotRecord
+from alysd.types.governance import GovernanceLinkState, GovernanceReport
 from alysd.types.hashes import ZERO_HASH, AuxHash, BitcoinHash, BlockHash, BlsPublicKey, TransactionHash
 from alysd.types.peg import PegTotals
 from alysd.types.peg_operation import OperationMoves, OperationState, PegOperation, PegSummary
@@ -333,7 +334,9 @@ def test_every_metric_that_an_operator_is_told_to_watch_exists(name: str) -> Non
     open_burns = PegSummary(head, ((OperationState.REQUESTED, 1),), None, None)
     shown = scraped(child("chain"), head, failures, sync, bitcoin, health, peers, open_burns)
     guard = SignedSlot(BlsPublicKey(bytes(48)), Slot(8), ZERO_HASH, Slot(7))
-    shown |= scraped_of(Scrape(child("chain"), None, {}, evidence=(0,), guard=guard))
+    link = GovernanceLinkState(True, "a:1", "", 0, 1, 1, 1, (("unknown message", 1),))
+    governance = GovernanceReport(link, 0.0, 0, ())
+    shown |= scraped_of(Scrape(child("chain"), None, {}, evidence=(0,), guard=guard, governance=governance))
     exposed = {key.partition("{")[0].removesuffix("_bucket") for key in (*counts, *shown)}
     assert named - {"alysd_events_uncounted_total"} <= exposed
 

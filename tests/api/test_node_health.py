@@ -17,6 +17,7 @@ from alysd.types.chain import Forkchoice
 from alysd.types.configuration import OptionChange, Reload, ReloadTime, ScheduledReload
 from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import SlotRecord, SlotSteps
+from alysd.types.governance import GovernanceLinkState, GovernanceReport
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, displayed
 from alysd.types.signing import SignedSlot, UnknownApproval
 from alysd.types.sync import SyncProgress
@@ -325,3 +326,16 @@ def test_the_last_reload_is_shown() -> None:
         }  # fmt: skip
 
     trio.run(main)
+
+
+def test_a_governance_that_is_away_degrades_only() -> None:
+    """A probe would take a node out of service that makes blocks, or nobody would see that it is alone."""
+    link = GovernanceLinkState(False, "a.b:1", "gone", 300, 0, 0, 0)
+    away = attrs.evolve(report(), governance=GovernanceReport(link, 0.0, 0, ()))
+    health = away.health()
+    assert health.status == "degraded"
+    assert health.reasons == (
+        "no connection to the governance: gone",
+        "the governance has not acknowledged 300 requests",
+    )
+    assert attrs.evolve(away, governance=None).health().status == "healthy"

@@ -37,6 +37,8 @@ EXAMPLES: Mapping[str, tuple[tuple[object, ...], tuple[object, ...]]] = {
     "network.peers": (([], [PEER], [PEER.replace("ip4/192.0.2.7", "dns/a.b")]), (["192.0.2.7:9333"], PEER)),
     "peg.hourly_limit_sat": ((1, 21 * 10**14), (0, 21 * 10**14 + 1, "1")),
     "peg.signer": (("unix:/run/s", "tls://10.0.0.2:3010", "TLS://h:1"), ("10.0.0.2:3010", "unix:s", 1)),
+    "governance.endpoints": ((["a.b:1", "[::1]:65535", "10.0.0.1:50051"], []), (["a.b"], "a.b:1", ["a b:1"], [1])),
+    "governance.node_id": (("member-1", "A.b_c"), ("", "a b", "x" * 65, 1)),
     "mining.internal": ((True, False), ("true", 1)),
     "mining.fee_recipient": (("0x" + "ab" * 20,), ("ab" * 20, "0x" + "ab" * 19, 1)),
     "logging.level": (("debug", "error"), ("Debug", "", 1)),

@@ -19,6 +19,7 @@ from alysd.messages.log import (
     clients,
     configuration,
     execution,
+    governance,
     miner,
     network,
     payments,
@@ -265,6 +266,19 @@ EXAMPLES: dict[LogEvent, str] = {
         "peg|peg-out 5, 0x000102…, 9 sat, signed, payment 1f1e1d…"
     ),
     peg.PegOperationsNotLogged(Height(9), 1): "peg|1 more operation moved by block 9, too many to log",
+    governance.GovernanceConnected("a.b:1", 2): (
+        "governance|connected to a.b:1, which is sent 2 unanswered requests"
+    ),
+    governance.GovernanceLost("a.b:1", "gone"): (
+        "governance|no connection to a.b:1: gone; it is tried again and again"
+    ),
+    governance.GovernanceMessagesRefused("unknown message", 1): "governance|1 message refused: unknown message",
+    governance.ProposalKept("p-1", "upgrade", 5, True): "governance|proposal p-1 (upgrade, 5 bytes) is attested",
+    governance.ProposalRefused("p-1", "too late"): "governance|proposal p-1 is refused: too late",
+    governance.GovernanceRefusesRequest("peg-in-1", "no"): "governance|it refuses the request peg-in-1: no",
+    governance.PegInsNotReported(3): (
+        "governance|3 notifications of deposits lost: too many are unacknowledged"
+    ),
     miner.MinedBlockAccepted(111, 6, PARENT): "bitcoin|block 111 accepted   6 tx   1f1e1d…",
     miner.MinedBlockRefused(111, "bad-txns"): "bitcoin|block 111 refused: bad-txns",
     miner.ProofAccepted(Height(57), Sat(800), WORK): "alys|proof accepted for blocks up to 57   800 sat   1f1e1d…",

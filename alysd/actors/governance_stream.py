@@ -1,0 +1,232 @@
+"""The stream actor: decides what the messages of the governance mean, and what the governance hears of this node.
+
+No block depends on it. While the governance is away, this node keeps what it has to say (`governance_host`).
+"""
+
+from collections import deque
+
+import attrs
+import trio
+
+from alysd.actors.governance_proposals import ProposalBook
+from alysd.errors import Refused
+from alysd.messages.events import OperationsMoved
+from alysd.messages.governance import (
+    GetGovernance,
+    GetProposals,
+    GovernanceHost,
+    GovernanceLinkMoved,
+    GovernanceStream,
+    ProposalReceived,
+    RequestRefused,
+    SendAttestation,
+    SendNodeStatus,
+    SendPegIn,
+)
+from alysd.messages.log.base import log
+from alysd.messages.log.governance import (
+    GovernanceConnected,
+    GovernanceLost,
+    GovernanceMessagesRefused,
+    GovernanceRefusesRequest,
+    PegInsNotReported,
+    ProposalKept,
+    ProposalRefused,
+)
+from alysd.messages.network import GetPeers, Network
+from alysd.messages.reads import ReadForkchoice, Reads
+from alysd.messages.sync import GetSyncProgress, Sync
+from alysd.nurseries import Actor, Address, Ask, Bus, NotAnswered, Refusal, handles
+from alysd.ports import Clock
+from alysd.types.chain_spec import ChainContext
+from alysd.types.governance import (
+    GovernanceLinkState,
+    GovernanceReport,
+    KeptProposal,
+    NodeStatus,
+    PegInNotice,
+)
+from alysd.types.peg import RESERVE
+from alysd.types.peg_operation import OperationState, PegOperation
+
+NEVER_CONNECTED = GovernanceLinkState(
+    connected=False, endpoint="", reason="not connected yet", waiting=0, sent=0, received=0, connections=0
+)
+"""The state before the first report of the host."""
+
+STATUS_SECONDS = 10.0
+"""The interval of status updates, and of attempts to send what the host has not taken."""
+
+ASK_SECONDS = 5.0
+"""Deadline of the asks to the host and to the actors whose state the status has."""
+
+EVENTS_WAITING = 1024
+"""The blocks with operations of the peg that wait to be handled: some minutes of a busy node."""
+
+NOTICES_WAITING = 4096
+"""The notifications that wait for room in the outbox. Further ones are lost, which is logged."""
+
+LATE_SLOTS = 10
+"""The age of the head, in slots, from which the status is `late`."""
+
+
+@attrs.define
+class GovernanceMemory:
+    """What outlives restarts of the actor: the state of the connection, and notifications not yet handed on."""
+
+    link: GovernanceLinkState = NEVER_CONNECTED
+    since: float = 0.0
+    logged: dict[str, int] = attrs.field(factory=dict[str, int])
+    notices: deque[PegInNotice] = attrs.field(factory=deque[PegInNotice])
+
+
+@attrs.frozen
+class GovernancePeers:
+    """The actors whose state the governance hears. A node without peers has neither `network` nor `sync`."""
+
+    reader: Address[Reads]
+    network: Address[Network] | None
+    sync: Address[Sync] | None
+
+
+class GovernanceStreamActor(Actor[GovernanceStream]):
+    """Keeps and attests proposals, and sends status and peg-ins, in its background, through `host`."""
+
+    def __init__(
+        self,
+        context: ChainContext,
+        host: Address[GovernanceHost],
+        peers: GovernancePeers,
+        book: ProposalBook,
+        bus: Bus,
+        clock: Clock,
+        memory: GovernanceMemory,
+    ) -> None:
+        self._context = context
+        self._host = host
+        self._peers = peers
+        self._book = book
+        self._bus = bus
+        self._clock = clock
+        self._memory = memory
+        self._wake = trio.Event()
+
+    async def background(self) -> None:
+        """Collect peg-ins, and send what there is to send, until the actor ends."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._collect)
+            while True:
+                await self._send_status()
+                await self._send_kept()
+                with trio.move_on_after(STATUS_SECONDS):
+                    await self._wake.wait()
+                self._wake = trio.Event()
+
+    @handles(GovernanceLinkMoved)
+    async def link_moved(self, message: GovernanceLinkMoved) -> None:
+        """Remember the state, and log what has changed."""
+        memory, link = self._memory, message.state
+        before, memory.link = memory.link, link
+        if link.connected != before.connected:
+            memory.since = self._clock.time()
+        if link.connected and (not before.connected or link.connections != before.connections):
+            log(GovernanceConnected(link.endpoint, link.waiting))
+        elif not link.connected and link.reason and (before.connected or link.reason != before.reason):
+            log(GovernanceLost(link.endpoint, link.reason))
+        for name, count in link.refused:
+            new = count - memory.logged.get(name, 0)
+            if new < 0 or new > 0:  # fewer: the host's process is another one
+                memory.logged[name] = count
+                log(GovernanceMessagesRefused(name, new if new > 0 else count))
+
+    @handles(ProposalReceived)
+    async def proposal_received(self, message: ProposalReceived) -> None:
+        """Keep and attest the proposal, or log why not."""
+        proposal = message.proposal
+        known = self._book.knows(proposal)
+        kept = await self._book.keep(proposal)
+        if isinstance(kept, str):
+            log(ProposalRefused(proposal.id, kept))
+            return
+        if not known:
+            attested = kept.signature is not None
+            log(ProposalKept(proposal.id, proposal.kind.value, len(proposal.data), attested))
+        self._wake.set()
+
+    @handles(RequestRefused)
+    async def request_refused(self, message: RequestRefused) -> None:
+        """Log it: a person has to find out why."""
+        log(GovernanceRefusesRequest(message.request, message.reason))
+
+    @handles(GetProposals)
+    async def get_proposals(self, message: GetProposals) -> tuple[KeptProposal, ...]:
+        """The kept proposals."""
+        return self._book.proposals
+
+    @handles(GetGovernance)
+    async def get_governance(self, message: GetGovernance) -> GovernanceReport:
+        """The state of the stream."""
+        memory = self._memory
+        declined = tuple(sorted(self._book.refused.items()))
+        return GovernanceReport(memory.link, memory.since, len(self._book), declined)
+
+    async def _collect(self) -> None:
+        """Turn the credited deposits of each block into notifications."""
+        with self._bus.subscribe(OperationsMoved, capacity=EVENTS_WAITING) as events:
+            async for event in events:
+                lost = 0
+                for one in event.moves.moves:
+                    notice = self._notice(one)
+                    if notice is not None and len(self._memory.notices) < NOTICES_WAITING:
+                        self._memory.notices.append(notice)
+                    elif notice is not None:
+                        lost += 1
+                if lost:
+                    log(PegInsNotReported(lost))
+                self._wake.set()
+
+    def _notice(self, one: PegOperation) -> PegInNotice | None:
+        """The notification of a deposit that a block has credited; None for other operations."""
+        if one.state is not OperationState.MINTED or one.deposit is None or one.height is None:
+            return None
+        recipient = RESERVE if one.account is None else one.account
+        confirmations = self._context.spec.peg_in_confirmations if one.confirmations is None else one.confirmations
+        return PegInNotice(one.deposit, one.amount, recipient, confirmations, one.height)
+
+    async def _send_kept(self) -> None:
+        """Hand attestations and notifications to the outbox; what it does not take stays for the next attempt."""
+        for kept in self._book.unsent:
+            proposal = kept.proposal
+            if kept.key is None or kept.signature is None:
+                continue
+            if not await self._sent(SendAttestation(proposal.id, proposal.hash, kept.key, kept.signature)):
+                return
+            await self._book.sent(kept)
+        notices = self._memory.notices
+        while notices and await self._sent(SendPegIn(notices[0])):
+            notices.popleft()
+
+    async def _sent(self, message: Ask[GovernanceHost, None]) -> bool:
+        try:
+            await self._host.ask(message, seconds=ASK_SECONDS)
+        except (NotAnswered, Refusal, Refused):
+            return False
+        return True
+
+    async def _send_status(self) -> None:
+        """Send this node's status. Without an answer of the reader there is none to send."""
+        peers, now = self._peers, self._clock.time()
+        try:
+            tip = await peers.reader.ask(ReadForkchoice(), seconds=ASK_SECONDS)
+            synced, count = True, 0
+            if peers.sync is not None:
+                synced = (await peers.sync.ask(GetSyncProgress(), seconds=ASK_SECONDS)).synced
+            if peers.network is not None:
+                count = len(await peers.network.ask(GetPeers(), seconds=ASK_SECONDS))
+            late = now - tip.head.timestamp > LATE_SLOTS * self._context.spec.slot_seconds
+            status = NodeStatus(
+                "late" if late else "healthy", tip.head.height, tip.finalized.height, synced, count
+            )
+            await self._host.send(SendNodeStatus(status))
+        except (NotAnswered, Refusal, Refused):
+            return  # the next one follows soon

@@ -1,0 +1,1 @@
+"""The governance stream: gRPC over TLS, and records on disk."""

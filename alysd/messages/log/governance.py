@@ -1,0 +1,106 @@
+"""Log events about the stream to the governance."""
+
+import logging
+
+import attrs
+
+from alysd.messages.log.base import LogEvent, counted
+
+
+@attrs.frozen
+class GovernanceConnected(LogEvent):
+    """The server `endpoint` of the governance has registered this node. `waiting` requests are sent again."""
+
+    name = "governance_connected"
+
+    endpoint: str
+    waiting: int
+
+    def _line(self) -> tuple[str, str]:
+        more = f", which is sent {counted(self.waiting, 'unanswered request')}" if self.waiting else ""
+        return "governance", f"connected to {self.endpoint}{more}"
+
+
+@attrs.frozen
+class GovernanceLost(LogEvent):
+    """There is no connection to the governance. Blocks do not depend on it."""
+
+    name = "governance_lost"
+    level = logging.WARNING
+
+    endpoint: str
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "governance", f"no connection to {self.endpoint}: {self.reason}; it is tried again and again"
+
+
+@attrs.frozen
+class GovernanceMessagesRefused(LogEvent):
+    """`count` messages of the governance were refused for the reason `refused`."""
+
+    name = "governance_messages_refused"
+    level = logging.WARNING
+
+    refused: str
+    count: int
+
+    def _line(self) -> tuple[str, str]:
+        return "governance", f"{counted(self.count, 'message')} refused: {self.refused}"
+
+
+@attrs.frozen
+class ProposalKept(LogEvent):
+    """This node keeps a proposal of the governance, and attests it if it is an authority."""
+
+    name = "proposal_kept"
+
+    proposal: str
+    kind: str
+    bytes: int
+    attested: bool
+
+    def _line(self) -> tuple[str, str]:
+        attested = "attested" if self.attested else "not attested: this node is a follower"
+        return "governance", f"proposal {self.proposal} ({self.kind}, {counted(self.bytes, 'byte')}) is {attested}"
+
+
+@attrs.frozen
+class ProposalRefused(LogEvent):
+    """A proposal of the governance is not kept."""
+
+    name = "proposal_refused"
+    level = logging.WARNING
+
+    proposal: str
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "governance", f"proposal {self.proposal} is refused: {self.reason}"
+
+
+@attrs.frozen
+class GovernanceRefusesRequest(LogEvent):
+    """The governance has refused a request of this node for good, which is not sent again."""
+
+    name = "governance_refuses_request"
+    level = logging.WARNING
+
+    request: str
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "governance", f"it refuses the request {self.request}: {self.reason}"
+
+
+@attrs.frozen
+class PegInsNotReported(LogEvent):
+    """`count` notifications of deposits are lost, because the outbox is full or its process does not answer."""
+
+    name = "peg_ins_not_reported"
+    level = logging.ERROR
+
+    count: int
+
+    def _line(self) -> tuple[str, str]:
+        return "governance", f"{counted(self.count, 'notification')} of deposits lost: too many are unacknowledged"

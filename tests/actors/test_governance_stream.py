@@ -1,0 +1,251 @@
+"""The stream actor: proposals are kept and attested, deposits reported, and all of it survives a silent host."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from alysd.actors import governance_proposals
+from alysd.actors.governance_proposals import MOST_RECORD_BYTES, ProposalBook
+from alysd.actors.governance_stream import GovernanceMemory, GovernancePeers, GovernanceStreamActor
+from alysd.errors import KeyUsedElsewhere, NotNow
+from alysd.integrations.bls import BLS, public_key
+from alysd.integrations.governance.records import RecordFolder
+from alysd.messages.events import OperationsMoved
+from alysd.messages.governance import (
+    GetGovernance,
+    GetProposals,
+    GovernanceHost,
+    GovernanceLinkMoved,
+    GovernanceStream,
+    ProposalReceived,
+    SendAttestation,
+    SendNodeStatus,
+    SendPegIn,
+)
+from alysd.messages.log.base import LogEvent
+from alysd.messages.reads import Reads
+from alysd.node import REFUSALS
+from alysd.nurseries import Actor, Address, Bus, Immediate, OneForOne, actor, handles, open_system, supervisor
+from alysd.testing.chain import ChainHand, authority_secret, chain_spec
+from alysd.testing.virtual_time import VirtualClock
+from alysd.types.governance import GovernanceLinkState, GovernanceProposal, ProposalKind, attested_message
+from alysd.types.hashes import BitcoinHash, BlockHash, BlsPublicKey, BlsSignature, EvmAddress, TransactionHash
+from alysd.types.peg_operation import OperationMoves, OperationState, PegOperation
+from alysd.types.units import Height, Sat
+
+pytestmark = pytest.mark.usefixtures("no_threads")
+
+SPEC = chain_spec()
+GENESIS = ChainHand.of(SPEC).context.genesis
+
+
+@attrs.define
+class Key:
+    """An authority's key; `elsewhere` makes it refuse."""
+
+    elsewhere: bool = False
+
+    @property
+    def public_key(self) -> BlsPublicKey:
+        """The key of the first authority."""
+        return public_key(authority_secret(0))
+
+    async def attest(self, proposal: bytes) -> BlsSignature:
+        """Sign as the node's signer does."""
+        if self.elsewhere:
+            raise KeyUsedElsewhere("used elsewhere")
+        return BLS.sign(authority_secret(0), attested_message(GENESIS, proposal))
+
+
+class Host(Actor[GovernanceHost]):
+    """Stands for the host: it has room or not."""
+
+    def __init__(self, sent: list[object]) -> None:
+        self._sent = sent
+        self.full = False
+
+    @handles(SendPegIn)
+    async def peg_in(self, message: SendPegIn) -> None:
+        self._take(message)
+
+    @handles(SendAttestation)
+    async def attestation(self, message: SendAttestation) -> None:
+        self._take(message)
+
+    @handles(SendNodeStatus)
+    async def status(self, message: SendNodeStatus) -> None:
+        self._sent.append(message)
+
+    def _take(self, message: object) -> None:
+        if self.full:
+            raise NotNow("outbox is full")
+        self._sent.append(message)
+
+
+@attrs.frozen
+class Running:
+    """A running stream actor, and what it has sent."""
+
+    stream: Address[GovernanceStream]
+    host: Host
+    sent: list[object]
+    bus: Bus
+    clock: VirtualClock
+
+    async def proposed(self, *proposals: GovernanceProposal) -> None:
+        """Give proposals as the host does, and wait for their attestations."""
+        for one in proposals:
+            await self.stream.ask(ProposalReceived(one))
+        await trio.sleep(1)
+
+    def attested(self) -> list[str]:
+        """The ids of the attested proposals."""
+        return [one.id for one in self.sent if isinstance(one, SendAttestation)]
+
+
+@asynccontextmanager
+async def running(folder: Path, key: Key | None, most: int = 256) -> AsyncGenerator[Running]:
+    records = RecordFolder.open(folder / "proposals", most, MOST_RECORD_BYTES)
+    stream: Address[GovernanceStream] = Address("governance stream")
+    host_address: Address[GovernanceHost] = Address("governance host")
+    reader: Address[Reads] = Address("reader")  # nobody answers there
+    sent, bus, clock, memory = list[object](), Bus(), VirtualClock(), GovernanceMemory()
+    host, context = Host(sent), ChainHand.of(SPEC).context
+    tree = supervisor("NetworkSupervisor", OneForOne(), [
+        actor(host_address, lambda: host),
+        actor(stream, lambda: GovernanceStreamActor(
+            context, host_address, GovernancePeers(reader, None, None),
+            ProposalBook(records, key, clock.time), bus, clock, memory,
+        ), restart=Immediate()),
+    ])  # fmt: skip
+    async with open_system(tree, refusals=REFUSALS):
+        await trio.sleep(0.1)
+        yield Running(stream, host, sent, bus, clock)
+
+
+def proposal(name: str, clock: VirtualClock, data: bytes = b"data", seconds: int = 3600) -> GovernanceProposal:
+    return GovernanceProposal(name, ProposalKind.UPGRADE, data, int(clock.time()) + seconds, 2)
+
+
+async def test_a_proposal_is_attested_once_and_kept_over_a_restart(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The governance would wait for the attestation, or the operator could not see what was proposed."""
+    async with running(tmp_path, Key()) as node:
+        given = proposal("p-1", node.clock)
+        await node.proposed(given, given)
+        (sent,) = [one for one in node.sent if isinstance(one, SendAttestation)]
+        assert (sent.id, sent.hash, sent.key) == ("p-1", given.hash, Key().public_key)
+        assert BLS.verify([sent.key], attested_message(GENESIS, given.hash), sent.signature)
+        kept = await node.stream.ask(GetProposals())
+    async with running(tmp_path, Key()) as node:
+        assert await node.stream.ask(GetProposals()) == kept
+        assert [one.proposal for one in kept] == [given]
+        await node.proposed(given)  # announced again, so the governance may lack the attestation
+        assert node.attested() == ["p-1"]
+
+
+async def test_an_attestation_waits_for_room_in_the_outbox(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with running(tmp_path, Key()) as node:
+        node.host.full = True
+        await node.proposed(proposal("p-1", node.clock))
+        assert node.attested() == []
+    async with running(tmp_path, Key()) as node:  # also over a restart
+        await trio.sleep(1)
+        assert node.attested() == ["p-1"]
+
+
+async def test_contradictory_late_and_surplus_proposals_are_refused(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lying governance would change what this node has attested, or fill its disk."""
+    monkeypatch.setattr(governance_proposals, "MOST_PROPOSALS", 2)
+    async with running(tmp_path, Key()) as node:
+        short = proposal("p-1", node.clock, seconds=100)
+        await node.proposed(short, attrs.evolve(short, data=b"other"), proposal("late", node.clock, seconds=0))
+        await node.proposed(proposal("p-2", node.clock), proposal("p-3", node.clock))
+        kept = [one.proposal.id for one in await node.stream.ask(GetProposals())]
+        assert kept == node.attested() == ["p-1", "p-2"]
+        reasons = dict((await node.stream.ask(GetGovernance())).declined)
+        assert reasons == {
+            "another proposal has this id": 1,
+            "its vote has ended": 1,
+            "2 proposals are kept, and no vote has ended": 1,
+        }
+        await trio.sleep(100)
+        await node.proposed(proposal("p-4", node.clock))  # takes the place of the one whose vote has ended
+        assert [one.proposal.id for one in await node.stream.ask(GetProposals())] == ["p-2", "p-4"]
+    names = [event.name for event in logged]
+    assert names.count("proposal_kept") == names.count("proposal_refused") == 3
+
+
+async def test_a_follower_keeps_and_attests_nothing(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with running(tmp_path, None) as node:
+        await node.proposed(proposal("p-1", node.clock))
+        (kept,) = await node.stream.ask(GetProposals())
+        assert (kept.signature, node.attested()) == (None, [])
+
+
+async def test_a_key_that_is_used_elsewhere_attests_nothing(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """The actor would end, or sign with a key that must not sign."""
+    async with running(tmp_path, Key(elsewhere=True)) as node:
+        await node.proposed(proposal("p-1", node.clock))
+        assert await node.stream.ask(GetProposals()) == ()
+
+
+def deposit(number: int, state: OperationState = OperationState.MINTED) -> PegOperation:
+    txid = BitcoinHash(number.to_bytes(32, "little"))
+    return PegOperation(state, Sat(70_000), EvmAddress(b"\x33" * 20), number, Height(9), deposit=txid)
+
+
+async def test_credited_deposits_are_reported_also_when_the_host_was_busy(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The governance would not know of a deposit."""
+    async with running(tmp_path, None) as node:
+        node.host.full = True
+        burn = attrs.evolve(deposit(3), deposit=None, transaction=TransactionHash(bytes(32)))
+        moves = (deposit(1), burn, deposit(2, OperationState.FINAL), deposit(4))
+        node.bus.publish(OperationsMoved(OperationMoves(Height(9), moves, 0)))
+        await trio.sleep(1)
+        assert node.sent == []
+        node.host.full = False
+        await trio.sleep(15)
+        notices = [one.notice for one in node.sent if isinstance(one, SendPegIn)]
+        assert [one.txid for one in notices] == [deposit(1).deposit, deposit(4).deposit]
+        assert notices[0].confirmations == SPEC.peg_in_confirmations
+
+
+async def test_changes_of_the_connection_are_logged_once(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    up = GovernanceLinkState(True, "one:1", "", 2, 1, 1, 1, (("unreadable message", 3),))
+    down = attrs.evolve(up, connected=False, reason="gone")
+    async with running(tmp_path, None) as node:
+        for state in (up, up, down, down, attrs.evolve(up, connections=2, refused=(("unreadable message", 5),))):
+            await node.stream.send(GovernanceLinkMoved(state))
+        report = await node.stream.ask(GetGovernance())
+        assert report.link.connections == 2
+        assert report.since == pytest.approx(node.clock.time(), abs=5)
+    found = [event for event in logged if event.name.startswith("governance")]
+    assert [event.name for event in found] == [
+        "governance_connected", "governance_messages_refused", "governance_lost", "governance_connected",
+        "governance_messages_refused",
+    ]  # fmt: skip
+    assert [event.fields().get("count") for event in found] == [None, 3, None, None, 2]
+
+
+def test_the_hash_of_a_proposal_depends_on_every_field() -> None:
+    """An attestation would be valid for another proposal."""
+    one = GovernanceProposal("p", ProposalKind.UPGRADE, b"data", 5, 2)
+    others = [
+        attrs.evolve(one, id="pq", data=b"ata"), attrs.evolve(one, kind=ProposalKind.EMERGENCY),
+        attrs.evolve(one, data=b"datb"), attrs.evolve(one, deadline=6), attrs.evolve(one, votes=3),
+    ]  # fmt: skip
+    assert len({each.hash for each in (one, *others)}) == 6
+    assert attested_message(BlockHash(bytes(32)), one.hash) != attested_message(GENESIS, one.hash)
