@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import pytest
 import trio
 
 from alysd.governance_process import governance_process
@@ -22,7 +23,6 @@ from alysd.messages.governance import (
 from alysd.node import REFUSALS
 from alysd.nurseries import Actor, Address, Intensity, OneForOne, actor, handles, open_system, supervisor
 from alysd.testing.certificates import CertificateAuthority
-from alysd.testing.governance import open_governance
 from alysd.testing.processes import free_ports
 from alysd.types.governance import (
     GovernanceEndpoint,
@@ -37,6 +37,10 @@ from alysd.types.units import Height, Sat
 from tests.integrations.governance import needs_governance
 
 pytestmark = needs_governance
+
+pytest.importorskip("grpclib")
+
+from alysd.testing.governance import open_governance  # noqa: E402  it needs the extra
 
 SECONDS = 60.0
 
