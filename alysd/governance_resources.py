@@ -23,7 +23,7 @@ The child is a process in a node, and an actor in a test."""
 
 @attrs.frozen
 class GovernanceResources:
-    """What the governance stream of a node needs. A follower has no `signer`, and attests nothing."""
+    """The resources of the governance stream of a node. A follower has no `signer`, and attests nothing."""
 
     host: GovernanceHostFactory
     proposals: KeptRecords

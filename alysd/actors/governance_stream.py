@@ -1,4 +1,4 @@
-"""The stream actor: decides what the messages of the governance mean, and what the governance hears of this node.
+"""The stream actor: gives the messages of the governance their meaning, and reports this node to it.
 
 No block depends on it. While the governance is away, this node keeps what it has to say (`governance_host`).
 """
@@ -72,7 +72,7 @@ LATE_SLOTS = 10
 
 @attrs.define
 class GovernanceMemory:
-    """What outlives restarts of the actor: the state of the connection, and notifications not yet handed on."""
+    """The state that outlives restarts of the actor: of the connection, and notifications not handed on yet."""
 
     link: GovernanceLinkState = NEVER_CONNECTED
     since: float = 0.0

@@ -34,7 +34,7 @@ from alysd.wire.governance_values import (
 from alysd.wire.plain_text import plain
 
 CAPABILITIES = ("proposals", "attestations", "peg-ins", "status")
-"""What a node says that it can do, in its registration."""
+"""The capabilities that a node names in its registration."""
 
 REQUEST_SECONDS = 30
 """The `timeout` of requests: the time after which the node counts them as not acknowledged."""

@@ -1,4 +1,4 @@
-"""What a message of the governance stream says, and how a message is refused; it needs no protobuf."""
+"""The contents of messages of the governance, and their refusal. This module needs no protobuf."""
 
 import attrs
 
@@ -64,7 +64,7 @@ class ProposalAnnounced:
 
 
 GovernanceResponse = NodeRegistered | RequestAcknowledged | RequestDeclined | HeartbeatAnswered | ProposalAnnounced
-"""What a message of the governance says."""
+"""The content of a message of the governance."""
 
 
 @attrs.frozen

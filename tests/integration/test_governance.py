@@ -47,7 +47,7 @@ SECONDS = 60.0
 
 @attrs.define
 class Told:
-    """What the host has told the stream actor."""
+    """The messages that the host has sent to the stream actor."""
 
     states: list[GovernanceLinkState] = attrs.field(factory=list[GovernanceLinkState])
     proposals: list[GovernanceProposal] = attrs.field(factory=list[GovernanceProposal])
