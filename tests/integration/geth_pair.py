@@ -38,6 +38,8 @@ class Pair:
     url: str
     client: httpx.AsyncClient
     geth: ExecutionProcess
+    source: RandomTransactions = attrs.Factory(lambda: RandomTransactions(CHAIN_ID, 0, 1))
+    """The source of the transactions of the chain, which continues it."""
 
     async def own(self, method: str, *params: Any) -> Any:
         """The answer of the embedded engine: its result, or its error."""
@@ -46,6 +48,12 @@ class Pair:
     async def of_geth(self, method: str, *params: Any) -> Any:
         """The answer of geth."""
         return await self._ask(self.geth.eth_url, method, params)
+
+    async def of_geth_within(self, seconds: float, method: str, *params: Any) -> Any:
+        """The answer of geth; None if it does not answer in this time."""
+        with trio.move_on_after(seconds):
+            return await self.of_geth(method, *params)
+        return None
 
     async def same(self, method: str, *params: Any) -> Any:
         """Both give the same answer, which is returned."""
@@ -128,8 +136,9 @@ async def pair_with_blocks(folder: Path, seed: int) -> AsyncGenerator[tuple[Pair
         external(process) as geth,
         served(folder / "embedded", process) as (own, pair),
     ):
-        blocks = await grow(geth, own, RandomTransactions(CHAIN_ID, seed, SENDERS), random)
-        yield pair, blocks, random
+        source = RandomTransactions(CHAIN_ID, seed, SENDERS)
+        blocks = await grow(geth, own, source, random)
+        yield attrs.evolve(pair, source=source), blocks, random
 
 
 def seed_of_test(usual: int) -> int:

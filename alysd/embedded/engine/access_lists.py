@@ -9,7 +9,15 @@ from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 from alysd.embedded.engine.tracing.access_list_tracer import AccessListTracer
 from alysd.embedded.engine.transaction import AccessList
 from alysd.embedded.engine.values import CallRequest
+from alysd.errors import Refused
 from alysd.types.execution import ExecutionHeader
+
+
+class NoAccessList(Refused):
+    """With each list that is found, the message uses another one."""
+
+    def __str__(self) -> str:
+        return "the message has no access list: with each list found, it uses other accounts or slots"
 
 
 @attrs.frozen
@@ -31,7 +39,10 @@ def find_access_list(
 ) -> FoundAccessList:
     """Execute the message after a block until its access list no longer changes, as geth does.
 
-    Raises `CallRefused`, `CallTimeout` and `StatePruned`.
+    Some messages use other slots with each list, for example if they store the gas that is left. geth executes
+    those without end; here they are refused as soon as a list is found again.
+
+    Raises `CallRefused`, `NoAccessList`, `CallTimeout` and `StatePruned`.
     """
     budget = TimeBudget(seconds)
     try:
@@ -54,7 +65,9 @@ def _search(
 ) -> FoundAccessList:
     known = {*PRECOMPILED, request.sender, _recipient(source, header, request, overrides)}
     entries = AccessListTracer(request.access_list, known).list()
-    while True:
+    tried: set[AccessList] = set()
+    while entries not in tried:
+        tried.add(entries)
         budget.check()
         tracer = AccessListTracer(entries, known)
         listed = attrs.evolve(request, access_list=entries)
@@ -63,6 +76,7 @@ def _search(
         if found == entries:
             return FoundAccessList(entries, used, tracer.error)
         entries = found
+    raise NoAccessList
 
 
 def _recipient(source: CallSource, header: ExecutionHeader, request: CallRequest, overrides: Overrides) -> bytes:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import attrs
 
 from alysd.embedded.engine.block_execution import environment_of
-from alysd.embedded.engine.chain_store import ChainStore
 from alysd.embedded.engine.eels import EelsState
 from alysd.embedded.engine.environment import AncestorHashes, Environment
 from alysd.embedded.engine.message import MessageOutcome, intrinsic_gas, run_message, trace_message
@@ -20,7 +19,7 @@ from alysd.embedded.engine.specification import Address, Bytes32
 from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 from alysd.embedded.engine.tracing.tracer import EvmTracer
 from alysd.embedded.engine.tracing.words_tracer import WordsTracer
-from alysd.embedded.engine.trie_state import EMPTY_STATE
+from alysd.embedded.engine.trie_state import EMPTY_STATE, TrieSource
 from alysd.embedded.engine.values import AccountState, CallRequest, CallResult
 from alysd.errors import Refused
 from alysd.types.execution import ExecutionHeader
@@ -74,7 +73,7 @@ class EstimateFailed(Refused):
 class Calls:
     """Executes messages without keeping their effects. Several threads may use it at the same time."""
 
-    def __init__(self, store: ChainStore, reader: Reader, chain_id: int) -> None:
+    def __init__(self, store: TrieSource, reader: Reader, chain_id: int) -> None:
         self.source = self._world = CallSource(store, reader, chain_id)
         self._reader = reader
 
@@ -127,7 +126,7 @@ class Calls:
 class CallSource:
     """The states, the chain and the chain id from which a call is executed."""
 
-    store: ChainStore
+    store: TrieSource
     reader: Reader
     chain_id: int
 

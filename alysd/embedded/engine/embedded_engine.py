@@ -10,6 +10,7 @@ import trio
 from alysd.embedded.engine.building import Builder
 from alysd.embedded.engine.calls import Calls
 from alysd.embedded.engine.execution_chain import ExecutionChain
+from alysd.embedded.engine.pending_block import PendingBlock, build_pending
 from alysd.embedded.engine.pending_source import PendingSource
 from alysd.embedded.engine.pruning import KEPT_STATES
 from alysd.embedded.engine.reader import Reader
@@ -124,6 +125,13 @@ class EmbeddedEngine:
     def _rewind(self, head: PayloadHash, safe: PayloadHash, changed: Mapping[bytes, bytes]) -> HeadChange | None:
         self._chain.use_changes(changed)
         return self._chain.set_forkchoice(head, safe, self._chain.genesis)
+
+    def pending_block(self, timestamp: int | None = None) -> PendingBlock:
+        """Build the block that would follow the head now, in at most `build_seconds`, without keeping it.
+
+        Any worker thread may call it. Raises `StatePruned`.
+        """
+        return build_pending(self.calls.source, self.reader, self._pending, self._builder, timestamp)
 
     def on_head(self, watcher: Callable[[HeadChange], None]) -> Callable[[], None]:
         """Call `watcher` in trio's thread after each forkchoice. It must not block.

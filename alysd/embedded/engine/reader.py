@@ -8,6 +8,7 @@ database reads (below 0.1 ms).
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import lru_cache
 
 import attrs
@@ -28,7 +29,7 @@ from alysd.embedded.engine.records import (
 )
 from alysd.embedded.engine.rules import next_base_fee
 from alysd.embedded.engine.transaction import SignedTransaction, read_transaction
-from alysd.embedded.engine.trie_state import EMPTY_STATE, RecordedNodes, read_account, read_slot
+from alysd.embedded.engine.trie_state import EMPTY_STATE, RecordedNodes, TrieSource, read_account, read_slot
 from alysd.embedded.engine.values import (
     AccountProof,
     AccountState,
@@ -89,6 +90,7 @@ class Reader:
 
     def __init__(self, store: ChainStore, chain_id: int) -> None:
         self._store = store
+        self._states: TrieSource = store
         self._chain_id = chain_id
         self.floor = store.floor()
         self._headers: dict[bytes, ExecutionHeader] = {}
@@ -98,6 +100,12 @@ class Reader:
         self.tip = Tip(*(self._tip(name) for name in ("head", "safe", "final")))
         self._blooms = BlockBlooms(store)
         self._cached_block = lru_cache(_BLOCKS_CACHED)(self._load_block)
+
+    def over(self, states: TrieSource) -> "Reader":
+        """A reader of the same chain as it is now, which finds states in `states`."""
+        other = copy(self)
+        other._states = states
+        return other
 
     def head(self) -> ExecutionHeader:
         """The newest canonical block."""
@@ -230,7 +238,7 @@ class Reader:
         known = self._accounts.get((root, address))
         if known is not None:
             return known
-        found = read_account(self._store, root, address) or EMPTY_STATE
+        found = read_account(self._states, root, address) or EMPTY_STATE
         if len(self._accounts) >= _ACCOUNTS_CACHED:
             self._accounts.clear()
         self._accounts[root, address] = found
@@ -246,22 +254,22 @@ class Reader:
     def code(self, header: ExecutionHeader, address: EvmAddress) -> bytes:
         """A contract's code after a stored block, empty for any other account."""
         code_hash = self.account(header, address).code_hash
-        return b"" if code_hash == EMPTY_CODE_HASH else self._store.code(code_hash)
+        return b"" if code_hash == EMPTY_CODE_HASH else self._states.code(code_hash)
 
     def storage(self, header: ExecutionHeader, address: EvmAddress, slot: int) -> bytes:
         """A storage slot after a stored block, 32 bytes."""
         with self.state_of(header):
             root = self.account(header, address).storage_root
-            return read_slot(self._store, root, slot.to_bytes(32, "big")).to_bytes(32, "big")
+            return read_slot(self._states, root, slot.to_bytes(32, "big")).to_bytes(32, "big")
 
     def proof(self, header: ExecutionHeader, address: EvmAddress, keys: Sequence[bytes]) -> AccountProof:
         """An account and slots of it after a stored block, with Merkle proofs (EIP-1186). Raises `StatePruned`."""
         with self.state_of(header):
-            path = RecordedNodes(self._store)
+            path = RecordedNodes(self._states)
             state = read_account(path, header.state_root, address)
             slots: list[StorageProof] = []
             for key in keys:
-                below = RecordedNodes(self._store)
+                below = RecordedNodes(self._states)
                 root = EMPTY_ROOT if state is None else state.storage_root
                 slots.append(StorageProof(read_slot(below, root, key), tuple(below.nodes)))
             return AccountProof(state, tuple(path.nodes), tuple(slots))

@@ -80,6 +80,7 @@ class TransactionPool:
         self._lock = threading.Lock()
         self._lines: dict[EvmAddress, SenderLine] = {}
         self._known: dict[bytes, SignedTransaction] = {}
+        self._version = 0
         self._bytes = 0
         self._order = itertools.count()
         self._slow: dict[EvmAddress, int] = {}
@@ -148,6 +149,11 @@ class TransactionPool:
         with self._lock:
             line = self._lines.get(sender)
             return nonce if line is None else max(nonce, line.next_nonce)
+
+    @property
+    def version(self) -> int:
+        """A number that rises when a transaction is added or removed."""
+        return self._version
 
     def counts(self) -> tuple[int, int]:
         """The numbers of pending and of queued transactions."""
@@ -252,6 +258,7 @@ class TransactionPool:
         with self._lock:
             self._lines.clear()
             self._known.clear()
+            self._version += 1
             self._slow.clear()
             self._dropped.clear()
             self._bytes = 0
@@ -317,6 +324,7 @@ class TransactionPool:
         self._lines[new.transaction.sender] = line
         line.put(new)
         self._known[new.transaction.hash] = new.transaction
+        self._version += 1
         self._bytes += len(new.transaction.raw)
 
     def _remove(self, gone: SignedTransaction) -> None:
@@ -328,6 +336,7 @@ class TransactionPool:
         """Remove transactions that have left a line from the pool's totals. Remove the line if it is empty."""
         for transaction in gone:
             del self._known[transaction.hash]
+            self._version += 1
             self._bytes -= len(transaction.raw)
         if not len(self._lines[sender]):
             del self._lines[sender]

@@ -7,8 +7,10 @@ import attrs
 import trio
 
 from alysd.api.jsonrpc import SERVER_ERROR, RpcError
-from alysd.embedded.engine.calls import CALL_SECONDS, GAS_CAP
+from alysd.embedded.engine.calls import CALL_SECONDS, GAS_CAP, Calls
 from alysd.embedded.engine.embedded_engine import EmbeddedEngine
+from alysd.embedded.engine.pending_block import PendingBlock
+from alysd.embedded.engine.reader import Reader
 from alysd.embedded.engine.transaction import SignedTransaction, read_transaction
 from alysd.embedded.engine.values import AccountState
 from alysd.embedded.pool.transaction_pool import TransactionPool
@@ -92,6 +94,28 @@ class DemandHooks(Protocol):
         ...
 
 
+@attrs.frozen
+class StateAt:
+    """The state after a block, with the reader and the calls that know it."""
+
+    header: ExecutionHeader
+    reader: Reader
+    calls: Calls
+
+    def account(self, address: EvmAddress) -> AccountState:
+        """An account. Raises `StatePruned`."""
+        return self.reader.account(self.header, address)
+
+
+@attrs.frozen
+class _Pending:
+    """The pending block, and the pool and the head from which it was built."""
+
+    version: int
+    head: ExecutionHeader
+    block: PendingBlock
+
+
 class EthBackend:
     """The embedded engine and its pool, called from worker threads."""
 
@@ -110,6 +134,8 @@ class EthBackend:
         self.demand: DemandHooks | None = None
         self._reading = trio.CapacityLimiter(limits.readers)
         self._calling = trio.CapacityLimiter(limits.callers)
+        self._building = trio.Lock()
+        self._pending: _Pending | None = None
 
     def read_transaction(self, raw: bytes) -> SignedTransaction:
         """Read a transaction that a client sends. Raises the errors of `read_transaction`."""
@@ -123,18 +149,46 @@ class EthBackend:
         """Run `work`, which executes EVM code, in a worker thread; at most `limits.callers` run at a time."""
         return await trio.to_thread.run_sync(work, limiter=self._calling)
 
+    async def pending(self) -> PendingBlock:
+        """The block that would follow the head now.
+
+        It is built when somebody asks, at most one at a time, and again only if the head or the pool has changed.
+        Several that ask at the same time get the same block. Raises `StatePruned`.
+        """
+        asked = self.pool.version
+        async with self._building:
+            found = self._pending
+            if found is None or found.version < asked or found.head != self.engine.reader.head():
+                self._pending = found = await self.execute(self._build_pending)
+        return found.block
+
+    def _build_pending(self) -> "_Pending":
+        version, head = self.pool.version, self.engine.reader.head()
+        timestamp = None if self.demand is None else self.demand.next_timestamp()
+        return _Pending(version, head, self.engine.pending_block(timestamp))
+
+    async def state(self, reference: BlockReference) -> "Callable[[], StateAt]":
+        """A function that finds the state after a block. Call it in a worker thread. It raises `RpcError`."""
+        if reference == "pending":
+            found = await self.pending()
+            return lambda: StateAt(found.block.header, found.reader, found.calls)
+        return lambda: StateAt(self.state_at(reference), self.engine.reader, self.engine.calls)
+
     async def account(self, address: EvmAddress, at: BlockReference) -> AccountState:
         """An account after a block. Raises `RpcError` for an unknown block, and `StatePruned`.
 
         Wallets ask for the same accounts again and again: one that was read since the newest block is answered in
         the event loop, which costs a fifth of the time of a call in a thread.
         """
-        if at in ("latest", "pending") and (known := self.engine.reader.known_account(address)) is not None:
+        if at == "pending" and not self.pool.counts()[0]:
+            at = "latest"  # no transaction waits that could change an account
+        if at == "latest" and (known := self.engine.reader.known_account(address)) is not None:
             return known
-        return await self.read(lambda: self.engine.reader.account(self.state_at(at), address))
+        state = await self.state(at)
+        return await self.read(lambda: state().account(address))
 
     def find(self, reference: BlockReference) -> ExecutionHeader | None:
-        """The header of a block, or None. The pending block is the latest one. Call this in a worker thread.
+        """The header of a block, or None. For `pending` it is the latest one. Call this in a worker thread.
 
         Raises `RpcError` when `reference` requires a canonical block, but the block is not canonical (EIP-1898).
         """

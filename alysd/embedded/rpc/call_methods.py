@@ -1,7 +1,5 @@
 """Methods that execute code without keeping its effects: eth_call and eth_estimateGas."""
 
-from functools import partial
-
 import attrs
 
 from alysd.api.hex_values import to_data, to_quantity
@@ -11,7 +9,7 @@ from alysd.embedded.engine.error_words import REVERTED as REVERTED_WORDS
 from alysd.embedded.engine.overrides import AccountOverride, BlockOverride, Overrides
 from alysd.embedded.engine.revert_reasons import revert_reason
 from alysd.embedded.engine.values import CallRequest, CallResult
-from alysd.embedded.rpc.backend import EthBackend
+from alysd.embedded.rpc.backend import EthBackend, StateAt
 from alysd.embedded.rpc.override_requests import block_override, state_overrides
 from alysd.embedded.rpc.requests import BlockReference, CallArguments, block_reference, call_arguments
 from alysd.types.hashes import EvmAddress
@@ -36,7 +34,8 @@ class CallMethods:
     async def call(self, params: Params) -> str:
         """Execute a call on a block's state and return its output."""
         call = self._read(params)
-        result = await self.backend.execute(partial(self._call, call))
+        state = await self.backend.state(call.at)
+        result = await self.backend.execute(lambda: self._call(call, state()))
         if not result.succeeded:
             raise failure(result)
         return to_data(result.output)
@@ -45,7 +44,8 @@ class CallMethods:
         """The least gas with which a transaction succeeds, or up to 1.5 % more."""
         call = self._read(params, sending=True)
         try:
-            return to_quantity(await self.backend.execute(partial(self._estimate, call)))
+            state = await self.backend.state(call.at)
+            return to_quantity(await self.backend.execute(lambda: self._estimate(call, state())))
         except EstimateFailed as error:
             raise failure(error.result, str(error)) from error
 
@@ -64,16 +64,16 @@ class CallMethods:
             block = attrs.evolve(block, timestamp=demand.next_timestamp())
         return _Call(request_of(arguments), at, Overrides(accounts, block))
 
-    def _call(self, call: "_Call") -> CallResult:
-        header, limits = self.backend.state_at(call.at), self.backend.limits
-        return self.backend.engine.calls.call(
-            header, call.request, overrides=call.overrides, gas_cap=limits.call_gas, seconds=limits.call_seconds
+    def _call(self, call: "_Call", at: StateAt) -> CallResult:
+        limits = self.backend.limits
+        return at.calls.call(
+            at.header, call.request, overrides=call.overrides, gas_cap=limits.call_gas, seconds=limits.call_seconds
         )
 
-    def _estimate(self, call: "_Call") -> int:
-        header, limits = self.backend.state_at(call.at), self.backend.limits
-        return self.backend.engine.calls.estimate_gas(
-            header, call.request, overrides=call.overrides, gas_cap=limits.call_gas, seconds=limits.call_seconds
+    def _estimate(self, call: "_Call", at: StateAt) -> int:
+        limits = self.backend.limits
+        return at.calls.estimate_gas(
+            at.header, call.request, overrides=call.overrides, gas_cap=limits.call_gas, seconds=limits.call_seconds
         )
 
 

@@ -7,9 +7,12 @@ import attrs
 from alysd.api.hex_values import address, boolean, hash32, storage_key, to_data, to_quantity, uint64
 from alysd.api.jsonrpc import SERVER_ERROR, Method, Params, RpcError
 from alysd.embedded.engine.values import ExecutionBlock, IncludedTransaction
-from alysd.embedded.rpc.backend import EthBackend
+from alysd.embedded.rpc.backend import EthBackend, StateAt
 from alysd.embedded.rpc.requests import BlockAtHash, BlockReference, block_number, block_reference
 from alysd.embedded.rpc.views import View, block_view, header_view, receipt_view, receipts_views, transaction_view
+
+_UNKNOWN: View = dict.fromkeys(("hash", "nonce", "miner"))
+"""The fields of the pending block that only its author will know, as geth shows them."""
 
 
 def _at_hash(value: Any) -> BlockAtHash:
@@ -147,6 +150,9 @@ class BlockMethods:
     async def receipts(self, params: Params) -> list[View] | None:
         """The receipts of all transactions of a block."""
         at = params.required(0, block_reference)
+        if at == "pending":
+            pending = await self.backend.pending()
+            return await self.backend.read(lambda: receipts_views(pending.block, pending.receipts))
         return await self.backend.read(lambda: self._receipts(at))
 
     def _receipts(self, at: BlockReference) -> list[View] | None:
@@ -154,28 +160,36 @@ class BlockMethods:
         receipts = None if block is None else self.backend.engine.reader.receipts(block.header.hash)
         return None if block is None or receipts is None else receipts_views(block, receipts)
 
+    async def _found(self, at: BlockReference) -> ExecutionBlock | None:
+        if at == "pending":
+            return (await self.backend.pending()).block
+        return await self.backend.read(lambda: self._block(at))
+
     def _block(self, at: BlockReference) -> ExecutionBlock | None:
         header = self.backend.find(at)
         return None if header is None else self.backend.engine.reader.block(header.hash)
 
     async def _shown(self, at: BlockReference, *, full: bool) -> View | None:
-        block = await self.backend.read(lambda: self._block(at))
-        return None if block is None else block_view(block, full=full)
+        block = await self._found(at)
+        view = None if block is None else block_view(block, full=full)
+        return view if view is None or at != "pending" else view | _UNKNOWN
 
     async def _header(self, at: BlockReference) -> View | None:
+        if at == "pending":
+            return header_view((await self.backend.pending()).block.header) | _UNKNOWN
         header = await self.backend.read(lambda: self.backend.find(at))
         return None if header is None else header_view(header)
 
     async def _raw(self, at: BlockReference, index: int) -> str:
-        block = await self.backend.read(lambda: self._block(at))
+        block = await self._found(at)
         return to_data(b"" if block is None or index >= len(block.transactions) else block.transactions[index].raw)
 
     async def _counted(self, at: BlockReference) -> str | None:
-        block = await self.backend.read(lambda: self._block(at))
+        block = await self._found(at)
         return None if block is None else to_quantity(len(block.transactions))
 
     async def _indexed(self, at: BlockReference, index: int) -> View | None:
-        block = await self.backend.read(lambda: self._block(at))
+        block = await self._found(at)
         if block is None or index >= len(block.transactions):
             return None
         return transaction_view(block.transactions[index], block.header, index)
@@ -209,21 +223,28 @@ class AccountMethods:
         """An account's next nonce; for `pending` the one after its transactions in the pool."""
         account = params.required(0, address)
         at = params.optional(1, block_reference, "latest")
-        state = await self.backend.account(account, at)
         if at == "pending":
+            state = await self.backend.account(account, "latest")
             return to_quantity(self.backend.pool.next_nonce(account, state.nonce))
+        state = await self.backend.account(account, at)
         return to_quantity(state.nonce)
 
     async def code(self, params: Params) -> str:
         """An account's code, empty for an account that is not a contract."""
         account = params.required(0, address)
-        at = params.optional(1, block_reference, "latest")
-        reader = self.backend.engine.reader
-        return to_data(await self.backend.read(lambda: reader.code(self.backend.state_at(at), account)))
+        state = await self.backend.state(params.optional(1, block_reference, "latest"))
+
+        def read(at: StateAt) -> bytes:
+            return at.reader.code(at.header, account)
+
+        return to_data(await self.backend.read(lambda: read(state())))
 
     async def storage(self, params: Params) -> str:
         """The 32 bytes in a slot of a contract's storage."""
         account, key = params.required(0, address), params.required(1, storage_key)
-        at = params.optional(2, block_reference, "latest")
-        slot, reader = int.from_bytes(key, "big"), self.backend.engine.reader
-        return to_data(await self.backend.read(lambda: reader.storage(self.backend.state_at(at), account, slot)))
+        state = await self.backend.state(params.optional(2, block_reference, "latest"))
+
+        def read(at: StateAt) -> bytes:
+            return at.reader.storage(at.header, account, int.from_bytes(key, "big"))
+
+        return to_data(await self.backend.read(lambda: read(state())))

@@ -1,6 +1,5 @@
 """eth_getProof and eth_createAccessList: proofs of a state, and the part of it that a message uses."""
 
-from functools import partial
 from typing import Any, cast
 
 import attrs
@@ -10,10 +9,10 @@ from alysd.api.jsonrpc import Method, Params
 from alysd.embedded.engine.access_lists import find_access_list
 from alysd.embedded.engine.overrides import AccountOverride, Overrides
 from alysd.embedded.engine.values import AccountProof
-from alysd.embedded.rpc.backend import EthBackend
+from alysd.embedded.rpc.backend import EthBackend, StateAt
 from alysd.embedded.rpc.call_methods import check_chain, request_of
 from alysd.embedded.rpc.override_requests import state_overrides
-from alysd.embedded.rpc.requests import BlockReference, CallArguments, block_reference, call_arguments
+from alysd.embedded.rpc.requests import CallArguments, block_reference, call_arguments
 from alysd.embedded.rpc.views import View, access_list_view
 from alysd.errors import Malformed
 from alysd.types.hashes import EvmAddress
@@ -39,7 +38,8 @@ class ProofMethods:
         """An account and some of its slots, with Merkle proofs (EIP-1186)."""
         account, keys = params.required(0, address), params.required(1, _keys)
         at = params.optional(2, block_reference, "latest")
-        found = await self.backend.read(partial(self._proof, at, account, [key for key, _ in keys]))
+        state = await self.backend.state(at)
+        found = await self.backend.read(lambda: self._proof(state(), account, [key for key, _ in keys]))
         return _proof_view(account, found, [shown for _, shown in keys])
 
     async def access_list(self, params: Params) -> View:
@@ -48,17 +48,16 @@ class ProofMethods:
         at = params.optional(1, block_reference, "latest")
         accounts = params.optional(2, state_overrides, dict[EvmAddress, AccountOverride]())
         check_chain(arguments, self.backend.engine.chain_id)
-        return await self.backend.execute(partial(self._access_list, arguments, at, Overrides(accounts)))
+        state = await self.backend.state(at)
+        return await self.backend.execute(lambda: self._access_list(arguments, state(), Overrides(accounts)))
 
-    def _proof(self, at: BlockReference, account: EvmAddress, keys: list[bytes]) -> AccountProof:
-        return self.backend.engine.reader.proof(self.backend.state_at(at), account, keys)
+    def _proof(self, at: StateAt, account: EvmAddress, keys: list[bytes]) -> AccountProof:
+        return at.reader.proof(at.header, account, keys)
 
-    def _access_list(self, arguments: CallArguments, at: BlockReference, overrides: Overrides) -> View:
+    def _access_list(self, arguments: CallArguments, at: StateAt, overrides: Overrides) -> View:
         request, limits = request_of(arguments), self.backend.limits
         gas = limits.call_gas if request.gas is None else min(request.gas, limits.call_gas)
-        source = self.backend.engine.calls.source
-        header = self.backend.state_at(at)
-        found = find_access_list(source, header, request, overrides, gas, limits.call_seconds)
+        found = find_access_list(at.calls.source, at.header, request, overrides, gas, limits.call_seconds)
         view: View = {"accessList": access_list_view(found.entries), "gasUsed": to_quantity(found.gas_used)}
         return view if found.error is None else {**view, "error": found.error}
 

@@ -1,6 +1,5 @@
 """eth_simulateV1: blocks of calls that build on each other, without keeping them."""
 
-from functools import partial
 from typing import Any
 
 import attrs
@@ -11,7 +10,7 @@ from alysd.embedded.engine.error_words import REVERTED as REVERTED_WORDS
 from alysd.embedded.engine.simulated_values import SimulatedBlockResult, SimulatedCallResult, SimulationRefused
 from alysd.embedded.engine.simulation import SimulationLimits, simulate
 from alysd.embedded.engine.values import ExecutionBlock, FoundLog
-from alysd.embedded.rpc.backend import EthBackend
+from alysd.embedded.rpc.backend import EthBackend, StateAt
 from alysd.embedded.rpc.call_methods import failure
 from alysd.embedded.rpc.requests import block_reference
 from alysd.embedded.rpc.simulate_requests import simulation_request
@@ -35,16 +34,16 @@ class SimulateMethods:
 
     async def simulate(self, params: Params) -> Encoded:
         """Execute blocks after a block, by default the latest. Returns them with the results of their calls."""
-        return await self.backend.execute(partial(self._simulate, params))
+        state = await self.backend.state(params.optional(1, block_reference, "latest"))
+        return await self.backend.execute(lambda: self._simulate(params, state()))
 
-    def _simulate(self, params: Params) -> Encoded:
+    def _simulate(self, params: Params, base: StateAt) -> Encoded:
         """In a worker thread, which also decodes the calls: there can be thousands."""
         engine, limits = self.backend.engine, self.backend.limits
         wanted = params.required(0, lambda value: simulation_request(value, engine.chain_id))
-        base = self.backend.state_at(params.optional(1, block_reference, "latest"))
         allowed = SimulationLimits(limits.call_gas, limits.call_seconds, limits.trace_bytes)
         try:
-            found = simulate(engine.calls.source, base, wanted.blocks, wanted.options, allowed)
+            found = simulate(base.calls.source, base.header, wanted.blocks, wanted.options, allowed)
         except SimulationRefused as error:
             raise RpcError(error.code, error.message) from error
         return Encoded.of([_block_view(result, full=wanted.full) for result in found])
