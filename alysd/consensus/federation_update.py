@@ -87,10 +87,10 @@ def check_update(
 
 
 def check_place(update: FederationUpdate, parent: ChainState) -> None:
-    """Check that a child of `parent` may have the update: its sequence, its height, and that none is pending.
+    """Check the update's sequence and height for a child of `parent`, and that no other update is pending.
 
-    These rules depend on the chain; the others, on the update alone. Raises `NoGovernance`, `UpdatePending`,
-    `WrongSequence` or `TooSoon`.
+    These rules depend on the chain. The other rules depend on the update alone. Raises `NoGovernance`,
+    `UpdatePending`, `WrongSequence` or `TooSoon`.
     """
     state = parent.governance
     if state is None:
@@ -150,9 +150,9 @@ def check_governance(update: FederationUpdate, context: ChainContext, message: b
 def after_block(block: Block, parent: ChainState, final: Height) -> GovernanceState | None:
     """The governance state after a valid child of `parent`; `final` is the height of its last final block.
 
-    A pending update takes effect for the children of the block below its effective height, if its own block is
-    final by then; otherwise it is void. Then blocks need a quorum of both federations until, from the effective
-    height on, one has the very next slot after its parent.
+    A pending update takes effect for the block at its effective height, if its own block is final by then;
+    otherwise it is void. From this height on, blocks need a quorum of both federations, up to and including the
+    first block that has the very next slot after its parent.
     """
     state = parent.governance
     if state is None:
@@ -172,7 +172,7 @@ def after_block(block: Block, parent: ChainState, final: Height) -> GovernanceSt
 def next_federations(state: ChainState, context: ChainContext) -> tuple[Federation, ...]:
     """The federations that may make and approve the descendants of a block before another update takes effect.
 
-    The first is that of its children. The others are those of the hand-over and after it.
+    The first is the federation of its children. The others are those in the hand-over and after it.
     """
     governance = state.governance
     if governance is None:

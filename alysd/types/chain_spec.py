@@ -30,7 +30,7 @@ class ChainParameters:
     `authorities`, `federation_bitcoin_keys` and `federation_fee_addresses` are those of the chain's first
     federation, in order. The proofs show that the members have the secrets of their keys. The fee rates are in sat
     per 1,000 virtual bytes. `governance_threshold` of the `governance_keys` (BIP-340) sign changes of the
-    federation; without keys there are none.
+    federation; without keys it never changes.
     """
 
     name: str

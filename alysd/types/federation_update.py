@@ -46,9 +46,9 @@ class GovernanceSignature:
 class FederationUpdate:
     """A change of the federation, or of its peg, that the holders of the governance keys have signed.
 
-    `sequence` is one more than that of the last update that took effect; the first has 1. It takes effect for the
-    block of `effective_height` and later ones. Only the kind "members" has `members` and `fee_addresses`. The
-    signed message is `wire.federation_update.update_message`.
+    `sequence` is one more than that of the last update that took effect; the first has 1. The update takes effect
+    for the block at `effective_height` and later ones. Only the kind "members" has `members` and `fee_addresses`.
+    The signed message is `wire.federation_update.update_message`.
     """
 
     sequence: int
