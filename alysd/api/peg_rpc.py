@@ -19,7 +19,6 @@ from alysd.messages.bitcoin_watch import (
     BitcoinWatch,
     FindOnBitcoin,
     GetBitcoinStatus,
-    GetConfirmations,
     GetUnconfirmed,
     ReadMempool,
 )
@@ -29,7 +28,7 @@ from alysd.nurseries import Address, NotAnswered
 from alysd.peg.federation import deposit_address
 from alysd.peg.operations import LedgerView, Operations, Wanted
 from alysd.timing import Timing
-from alysd.types.bitcoin_watch import BitcoinStatus, Confirmation, SeenDeposit, SeenUncredited
+from alysd.types.bitcoin_watch import BitcoinStatus, SeenDeposit, SeenPayment, SeenUncredited
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import BitcoinHash, TransactionHash
 from alysd.types.peg_operation import OperationState, PegOperation
@@ -218,8 +217,13 @@ class PegRpc:
         if watch is None or not one.versions:
             return one
         txids = tuple(version.txid for version in one.versions)
-        found: tuple[Confirmation | None, ...] = await _or_none(watch.ask(GetConfirmations(txids))) or ()
-        places = {txid: seen.confirmations for txid, seen in zip(txids, found, strict=False) if seen is not None}
+        tip = await self._bitcoin()
+        places: dict[BitcoinHash, int] = {}
+        for txid in txids:
+            # `GetConfirmations` would refuse to answer while a new Bitcoin block is being read.
+            seen = await _or_none(watch.ask(FindOnBitcoin(txid)))
+            if tip is not None and isinstance(seen, SeenPayment):
+                places[txid] = max(1, tip.read - seen.height + 1)
         if not places:
             unconfirmed = await _or_none(watch.ask(GetUnconfirmed()))
             payments = () if unconfirmed is None else unconfirmed.payments

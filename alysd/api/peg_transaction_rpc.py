@@ -59,7 +59,7 @@ class PegTransactionRpc:
         found: TransactionRecord | None = await self._reader.ask(ReadLedger(_read(txid)))
         record = found or TransactionRecord(is_payment=True)
         if not record.is_payment:
-            raise RpcError(RpcCode.REFUSED, f"{displayed(txid)} is a deposit, {_elsewhere(txid, record)}")
+            raise RpcError(RpcCode.REFUSED, f"this is a deposit; {_elsewhere(txid, record)}")
         complete = record.complete or await self._on_bitcoin(txid) or await self._gathered(txid)
         if complete is None:
             raise _missing(txid, found)
@@ -95,21 +95,19 @@ def _missing(txid: BitcoinHash, found: TransactionRecord | None) -> RpcError:
             RpcCode.REFUSED, f"no payment of the federation has the txid {name}, as far as the node knows"
         )
     if found.bitcoin_block is not None:
-        return RpcError(
-            RpcCode.REFUSED, f"{name} was confirmed before a block had its witnesses, {_elsewhere(txid, found)}"
-        )
+        return RpcError(RpcCode.REFUSED, f"no block has its witnesses; {_elsewhere(txid, found)}")
     return RpcError(
         RpcCode.NOT_NOW, f"the payment {name} is not signed yet: the members sign it once its proposal is final"
     )
 
 
 def _elsewhere(txid: BitcoinHash, record: TransactionRecord) -> str:
-    """Where to find a transaction that Alys does not have."""
+    """Where to find a transaction that Alys does not have: Bitcoin nodes keep the blocks of abandoned branches.
+
+    A terminal shows 300 characters of an error, and the command must not be shortened.
+    """
     block = "" if record.bitcoin_block is None else displayed(record.bitcoin_block)
-    return (
-        "and Alys does not have it in full: a Bitcoin node that has its block, also one that a reorganisation has "
-        f"removed, gives it with `bitcoin-cli getrawtransaction {displayed(txid)} false {block}`"
-    )
+    return f"ask a Bitcoin node that has its block: bitcoin-cli getrawtransaction {displayed(txid)} false {block}"
 
 
 def _txid(value: Any) -> bytes:

@@ -61,10 +61,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _audit(args: argparse.Namespace, spec: "ChainSpec") -> "tuple[Report, BitcoinFindings, AlysFindings]":
+    from alysd.commands.http_url import http_url
     from alysd.commands.mine import bitcoin_access
     from alysd.errors import BitcoinUnavailable, NodeUnavailable
     from alysd.integrations.json_rpc_client import JsonRpcClient
 
+    http_url("--ethereum", args.ethereum)
     url, credentials = bitcoin_access(args.bitcoin, args.bitcoin_cookie, "--bitcoin")
     async with (
         JsonRpcClient("Bitcoin node", url, BitcoinUnavailable, credentials, MAX_ANSWER) as bitcoin,

@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import Any
 
+from alysd.cli import complain
 from alysd.commands.output import say
 from alysd.commands.peg_node import ask_node, ask_once
 from alysd.commands.peg_text import (
@@ -21,6 +22,8 @@ from alysd.commands.peg_text import (
 POLL_SECONDS = 2.0
 """The pause between two requests to the node: as long as a slot of most chains."""
 
+_TXID_DIGITS = 64
+
 _ASKED_AGAIN = frozenset({-32603, -32606, -32002})
 """The codes of errors that pass: a part of the node restarts, cannot answer now, or is busy (docs/json-rpc.md)."""
 
@@ -29,8 +32,11 @@ def list_operations(args: argparse.Namespace) -> int:
     """Print one line for each operation, the newest first."""
     filters = [args.limit, args.before, args.state, args.account]
     answer = ask_once(args.url, "listpegoperations", *filters)
-    for one in objects(answer.get("operations")):
+    found = objects(answer.get("operations"))
+    for one in found:
         say(row(one))
+    if not found and answer.get("next") is None:
+        complain("alysd: no block has such an operation")
     if answer.get("next") is not None:
         say(f"more: --before {word(answer['next'])}\n")
     return 0
@@ -104,8 +110,13 @@ def row(one: dict[str, Any]) -> str:
 
 
 def _unknown(name: str) -> str:
+    if name.isdigit() and len(name) < _TXID_DIGITS:
+        return f"the node knows no operation {word(name)}: `alysd peg list` has the numbers of those in blocks"
     if name.startswith("0x"):
-        return f"the node knows no burn {word(name)}: no block has it, or the call has failed"
+        return (
+            f"the node knows no burn {word(name)}: no block has it, or the call has failed; the txid of a deposit "
+            "has no 0x"
+        )
     return (
         f"the node knows no operation {word(name)}: no block has it, and its Bitcoin node shows no such payment "
         "to the federation, unless it was sent in the last minute; the id of a burn begins with 0x"

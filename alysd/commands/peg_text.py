@@ -74,10 +74,9 @@ def state_line(one: Mapping[str, Any]) -> str:
         parts.append(f"{word(one['confirmations'])} of {word(one['needed'])} confirmations")
     if isinstance(left := one.get("secondsleft"), int) and left > 0:
         parts.append(f"about {word(max(1, left // 60))} min left")
-    if one.get("reason") is not None:
-        parts.append(word(one["reason"]))
+    reason = "" if one.get("reason") is None else f"; {word(one['reason'])}"
     halted = one.get("halted") is True and not is_over(one)
-    return ", ".join(parts) + (
+    return f"{', '.join(parts)}{reason}" + (
         "; the peg is halted: no deposit is credited and no payment signed" if halted else ""
     )
 
@@ -101,7 +100,7 @@ def details(one: Mapping[str, Any]) -> str:
     ]
     if out:
         rows.extend(("payment", _payment(payment)) for payment in objects(one.get("payments")))
-        rows.append(("paid by", one.get("txid")))
+        rows.append(("on Bitcoin" if word(one.get("state")) == "broadcast" else "paid by", one.get("txid")))
         rows.append(("received", None if one.get("paid") is None else amount(one.get("paid"))))
         rows.append(("refund", None if one.get("refund") is None else amount(one.get("refund"))))
         rows.append(("ended in block", one.get("endheight")))
@@ -110,7 +109,7 @@ def details(one: Mapping[str, Any]) -> str:
 
 def _payment(payment: Mapping[str, Any]) -> str:
     signed = payment.get("signed")
-    state = "not signed yet" if signed is None else f"signed in block {word(signed)}"
+    state = "no block has its signatures yet" if signed is None else f"signed in block {word(signed)}"
     return f"{word(payment.get('txid'))}, fee {amount(payment.get('fee'))}, {state}"
 
 

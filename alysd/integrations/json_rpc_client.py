@@ -159,7 +159,7 @@ class JsonRpcClient:
             reason = str(error) if self._shown_url == self._url else INVALID_URL
             raise self._unavailable(self._shown_url, f"{method}: {reason}") from None
         except (httpx.HTTPError, UnicodeError) as error:  # the last for a host that is no name
-            raise self._unavailable(self._shown_url, f"{method}: {error or type(error).__name__}") from error
+            raise self._unavailable(self._shown_url, f"{method}: {str(error) or type(error).__name__}") from error
 
     async def _post(self, method: str, content: Any, most: int) -> tuple[int, bytes]:
         """Send a request. Returns the status and the body; of a body above `most` bytes, only the beginning."""

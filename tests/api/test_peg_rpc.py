@@ -16,7 +16,6 @@ from alysd.messages.bitcoin_watch import (
     BitcoinWatch,
     FindOnBitcoin,
     GetBitcoinStatus,
-    GetConfirmations,
     GetUnconfirmed,
     ReadMempool,
 )
@@ -30,9 +29,10 @@ from alysd.testing.stand_in import StandIn
 from alysd.timing import Timing
 from alysd.types.bitcoin_watch import (
     BitcoinStatus,
-    Confirmation,
+    ConfirmedPayment,
     Expected,
     SeenDeposit,
+    SeenPayment,
     SeenUncredited,
     Unconfirmed,
     UnconfirmedDeposit,
@@ -61,7 +61,6 @@ class Rpc:
         self.watch.on(GetUnconfirmed).answers(NOTHING)
         self.watch.on(ReadMempool).answers(None)
         self.watch.on(FindOnBitcoin).answers(None)
-        self.watch.on(GetConfirmations).answers((None,))
         self.bridge = StandIn[Bridge]("bridge", transcript)
         self.bridge.on(GetPegHealth).answers(PegHealth((), None))
         watch, bridge = (self.watch, self.bridge) if bitcoin else (None, None)
@@ -181,7 +180,8 @@ async def test_a_burn_is_followed_to_its_payment(
         assert await rpc.state(name) == "signed"
         rpc.watch.on(GetUnconfirmed).answers(Unconfirmed((), (txid,), 0, None))
         assert await rpc.state(name) == "broadcast"
-        rpc.watch.on(GetConfirmations).answers((Confirmation(made.transaction, BLOCK, 101, 2),))
+        rpc.watch.on(FindOnBitcoin).answers(SeenPayment(7, 101, ConfirmedPayment(made.transaction, BLOCK)))
+        rpc.watch.on(GetUnconfirmed).answers(NOTHING)
         found = await rpc.call("getpegoperation", name)
         assert (found["state"], found["confirmations"], found["txid"]) == ("broadcast", 2, displayed(txid))
         await world.block(PegContents(confirmed=(ConfirmedPegOut(txid, BLOCK),)))

@@ -118,6 +118,34 @@ async def test_a_lost_deposit_is_not_credited_for_good(capsys: pytest.CaptureFix
     assert "a reorganisation has removed the payment from Bitcoin" in capsys.readouterr().out
 
 
+async def test_a_payment_that_is_not_confirmed_has_not_paid(capsys: pytest.CaptureFixture[str]) -> None:
+    payments = [{"txid": TXID, "fee": 300, "signed": None}, {"txid": "cd" * 32, "fee": 400, "signed": 9}]
+    sent = {**PAID, "state": "broadcast", "over": False, "payments": payments, "txid": TXID, "paid": None}
+    assert (await run({"getpegoperation": [sent]}, "show", BURN))[0] == 4
+    said = capsys.readouterr().out
+    assert f"{TXID}, fee 0.00000300 BTC, no block has its signatures yet" in said
+    assert "fee 0.00000400 BTC, signed in block 9" in said
+    assert f"on Bitcoin      {TXID}" in said
+    assert "paid by" not in said
+    await run({"getpegoperation": [{**PAID, "txid": TXID}]}, "show", BURN)
+    assert f"paid by         {TXID}" in capsys.readouterr().out
+
+
+async def test_the_reason_stands_apart_from_the_state(capsys: pytest.CaptureFixture[str]) -> None:
+    lost = {**DEPOSIT, "state": "not-creditable", "over": True, "reason": "it names no recipient"}
+    lost |= {"confirmations": None, "secondsleft": None}
+    await run({"getpegoperation": [lost]}, "show", TXID)
+    assert "only the operators can return it; it names no recipient\n" in capsys.readouterr().out
+
+
+async def test_an_empty_list_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error: programs read the other output."""
+    code, _ = await run({"listpegoperations": [{"operations": [], "next": None}]}, "list")
+    said = capsys.readouterr()
+    assert (code, said.out) == (0, "")
+    assert "no block has such an operation" in said.err
+
+
 async def test_a_watch_ends_at_its_timeout(capsys: pytest.CaptureFixture[str]) -> None:
     answers: dict[str, list[Any]] = {"getpegoperation": [DEPOSIT]}
     assert (await run(answers, "watch", TXID, "--timeout", "0.5"))[0] == 4
@@ -153,7 +181,11 @@ async def test_the_form_of_an_unknown_id_is_explained(capsys: pytest.CaptureFixt
     await run({"getpegoperation": [None]}, "show", "cd" * 32)
     assert "the id of a burn begins with 0x" in capsys.readouterr().err
     await run({"getpegoperation": [None]}, "show", BURN)
-    assert "the node knows no burn 0xcdcd" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "the node knows no burn 0xcdcd" in said
+    assert "the txid of a deposit has no 0x" in said
+    await run({"getpegoperation": [None]}, "show", "5")
+    assert "the node knows no operation 5: `alysd peg list` has the numbers" in capsys.readouterr().err
 
 
 scalars = st.one_of(

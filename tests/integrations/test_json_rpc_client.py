@@ -105,6 +105,18 @@ async def test_nobody_there_is_unavailability(url: str) -> None:
             await client.call("ping", seconds=SECONDS)
 
 
+async def test_a_failure_without_words_has_the_name_of_its_kind() -> None:
+    """Such as that of a server without TLS whose URL begins with https."""
+
+    def fail(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("")
+
+    transport = httpx.MockTransport(fail)
+    async with JsonRpcClient("node", "http://x", BitcoinUnavailable, transport=transport) as client:
+        with pytest.raises(BitcoinUnavailable, match="ping: ConnectError$"):
+            await client.call("ping", seconds=SECONDS)
+
+
 async def test_after_a_failure_the_next_call_is_served() -> None:
     """A connection that broke once would stay broken."""
     replies = iter([Reply(b"nonsense"), refusal(-1, "no"), result(1)])
