@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from alysd.api.jsonrpc import INVALID_PARAMS
+from alysd.types.hashes import sha256
 from alysd.wire.hex import to_hex
 from tests.integration.geth_pair import Pair, difference, pair_with_blocks, part_of, seed_of_test
 
@@ -144,6 +145,74 @@ async def test_what_is_read_is_that_of_geth(pair_and_blocks: tuple[Pair, list[st
     for method, params in MISTAKES:
         await same(method, *params)
     assert not differing, "\n".join(differing)
+
+
+async def test_refusals_and_faults_are_those_of_geth(pair_and_blocks: tuple[Pair, list[str], Random]) -> None:
+    pair, blocks, _ = pair_and_blocks
+    rich = (await pair.own("eth_getTransactionByBlockHashAndIndex", blocks[0], "0x0"))["from"]
+    for call in (
+        {"from": ACCOUNT, "to": ACCOUNT, "value": hex(10**20)},
+        {"from": rich, "to": ACCOUNT, "value": hex(10**26), "gas": "0x5208"},
+        {"from": rich, "to": ACCOUNT, "maxFeePerGas": "0x1"},
+        {"from": rich, "to": ACCOUNT, "maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x2"},
+        {"from": rich, "to": ACCOUNT, "maxPriorityFeePerGas": "0x2"},
+        {"from": rich, "to": ACCOUNT, "gasPrice": hex(10**22), "gas": "0x5208"},
+        {"from": rich, "input": "0x" + "00" * 49_153},
+        {"from": rich, "input": "0x" + "00" * 49_153, "gas": "0x5208"},
+        {"from": ACCOUNT, "input": "0x" + "00" * 49_153, "gas": "0x5208", "value": hex(10**20)},
+        *({"from": rich, "input": code, "gas": hex(gas)} for code, gas in CREATIONS),
+        *({"to": "0x" + "00" * 19 + "0a", "input": to_hex(data)} for data in point_evaluations()),
+        {"to": "0x" + "00" * 19 + "0a", "input": to_hex(point_evaluations()[0]), "gas": "0x5500"},
+    ):
+        for method in ("eth_call", "eth_estimateGas", "debug_traceCall"):
+            config = ({"tracer": "callTracer"},) if method == "debug_traceCall" else ()
+            await pair.same(method, call, "latest", *config)
+
+
+CREATIONS = [
+    ("0xfe", 100_000),
+    ("0x5f5ffd", 100_000),
+    ("0x60ef5f5360015ff3", 100_000),
+    ("0x6103e85ff3", 100_000),
+    ("0x6160015ff3", 10_000_000),
+    ("0x50", 100_000),
+    ("0x600056", 100_000),
+    ("0x" + "5f" * 1025, 100_000),
+    ("0x60016000603e3e", 100_000),
+    ("0x0c", 100_000),
+    ("0x5b5f56", 100_000),
+    ("0x", 53_000),
+    ("0x00", 53_000),
+]
+"""Codes of creations that fail in different ways, with their gas."""
+
+
+def point_evaluations() -> list[bytes]:
+    """Inputs of the precompiled contract of EIP-4844: a valid one, and one for each fault."""
+    infinity, zero = bytes.fromhex("c0" + "00" * 47), bytes(32)
+    field = 0x1A0111EA397FE69A4B1BA7B6434BACD764774B84F38512BF6730D2A0F6B0F6241EABFFFEB153FFFFB9FEFFFFFFFFAAAB
+    points = [
+        bytes.fromhex(flags + "00" * 46 + last)
+        for flags, last in (("e0", "00"), ("c0", "01"), ("00", "00"), ("40", "00"), ("20", "00"), ("80", "04"))
+    ]
+    points += [(number | 1 << 383).to_bytes(48, "big") for number in (field, *range(8))]
+
+    def given(commitment: bytes, z: bytes, y: bytes, proof: bytes) -> bytes:
+        return b"\x01" + sha256(commitment)[1:] + z + y + commitment + proof
+
+    valid = given(infinity, zero, zero, infinity)
+    return [
+        valid,
+        valid[:-1],
+        b"",
+        b"\x02" + valid[1:],
+        given(infinity, b"\xff" * 32, zero, points[0]),
+        given(infinity, zero, b"\xff" * 32, points[0]),
+        given(infinity, zero, b"\0" * 31 + b"\1", infinity),
+        given(points[0], b"\xff" * 32, zero, points[1]),
+        *(given(point, zero, zero, points[0]) for point in points),
+        *(given(infinity, zero, zero, point) for point in points),
+    ]
 
 
 async def test_the_pending_state_is_that_of_geth(pair_and_blocks: tuple[Pair, list[str], Random]) -> None:

@@ -120,6 +120,7 @@ async def test_random_simulations_have_the_results_of_geth(pair_and_random: tupl
             await pair.of_geth("eth_simulateV1", wanted, at),
         )
         results += isinstance(own, list)
+        number_logs(theirs)
         if own != theirs:
             differing.append(f"{difference(own, theirs)} of {wanted} at {at}")
     assert not differing, "\n\n".join(differing)

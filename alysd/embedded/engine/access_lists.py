@@ -3,6 +3,7 @@
 import attrs
 
 from alysd.embedded.engine.calls import CallRefused, CallSource, CallTimeout, Execution
+from alysd.embedded.engine.message_checks import MessageRefused
 from alysd.embedded.engine.overrides import Overrides
 from alysd.embedded.engine.specification import PRECOMPILED, Address, Uint, compute_contract_address
 from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
@@ -50,9 +51,8 @@ def find_access_list(
             return _search(source, header, request, overrides, gas, budget)
     except OutOfTime as error:
         raise CallTimeout(seconds) from error
-    except CallRefused as error:
-        words = str(error).removeprefix("err: ").partition(" (supplied gas")[0]
-        raise CallRefused(f"failed to apply transaction: {words}") from error
+    except MessageRefused as error:
+        raise CallRefused(f"failed to apply transaction: {error}") from error
 
 
 def _search(

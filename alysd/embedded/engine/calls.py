@@ -12,8 +12,10 @@ import attrs
 from alysd.embedded.engine.block_execution import environment_of
 from alysd.embedded.engine.eels import EelsState
 from alysd.embedded.engine.environment import AncestorHashes, Environment
-from alysd.embedded.engine.message import MessageOutcome, intrinsic_gas, run_message, trace_message
+from alysd.embedded.engine.message import MessageOutcome, run_message, trace_message
+from alysd.embedded.engine.message_checks import MessageRefused, Mistake, check_message
 from alysd.embedded.engine.overrides import NO_OVERRIDES, HashesAt, Overrides, override_state
+from alysd.embedded.engine.precompiled.fault_words import OUT_OF_GAS
 from alysd.embedded.engine.reader import Reader
 from alysd.embedded.engine.specification import Address, Bytes32
 from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
@@ -23,9 +25,7 @@ from alysd.embedded.engine.trie_state import EMPTY_STATE, TrieSource
 from alysd.embedded.engine.values import AccountState, CallRequest, CallResult
 from alysd.errors import Refused
 from alysd.types.execution import ExecutionHeader
-from alysd.types.hashes import EvmAddress
 from alysd.types.units import Wei
-from alysd.wire.evm_address import checksum_address
 
 GAS_CAP = 50_000_000
 """The maximum gas of a call, as in geth."""
@@ -44,10 +44,6 @@ _ESTIMATE_TOLERANCE = 0.015
 
 class CallRefused(Refused):
     """A call that cannot be executed; the message is geth's."""
-
-
-class CallGasTooLow(CallRefused):
-    """A call has less gas than it uses before its first instruction."""
 
 
 @attrs.frozen(str=False)
@@ -88,8 +84,7 @@ class Calls:
     ) -> CallResult:
         """Execute the message on the state after `header`'s block, in that block's environment.
 
-        Raises `CallTimeout` and `StatePruned`. Raises `CallRefused` when the sender cannot pay, or the gas is
-        below the intrinsic gas.
+        Raises `CallTimeout` and `StatePruned`, and `CallRefused` for a message that no block could have.
         """
         gas = gas_cap if request.gas is None else min(request.gas, gas_cap)
         budget = TimeBudget(seconds)
@@ -97,6 +92,8 @@ class Calls:
             with self._reader.state_of(header):
                 execution = Execution(self._world, header, overrides, request, budget)
                 return execution.explained(execution.run(gas), gas).result
+        except MessageRefused as error:
+            raise CallRefused(f"err: {error} (supplied gas {gas})") from error
         except OutOfTime as error:
             raise CallTimeout(seconds) from error
 
@@ -154,7 +151,7 @@ class Execution:
         self._budget = budget
 
     def run(self, gas: int) -> MessageOutcome:
-        """Execute the message with this much gas. Raises `CallRefused` and `OutOfTime`."""
+        """Execute the message with this much gas. Raises `MessageRefused` and `OutOfTime`."""
         state = self._state()
         self._check(state, gas)
         return run_message(self._environment(state), self._request, gas)
@@ -176,7 +173,7 @@ class Execution:
     def trace(self, gas: int, tracer: EvmTracer, state: EelsState | None = None) -> int:
         """Execute the message as a transaction, with a tracer. Returns the gas used.
 
-        The message is executed on `state`, by default the state after the block. Raises `CallRefused` and
+        The message is executed on `state`, by default the state after the block. Raises `MessageRefused` and
         `OutOfTime`.
         """
         state = self._state(state)
@@ -184,7 +181,10 @@ class Execution:
         return trace_message(self._environment(state), self._request, gas, tracer)
 
     def least_gas(self, gas_cap: int) -> int:
-        """The least gas with which the message succeeds, by bisection, or up to 1.5 % more."""
+        """The least gas with which the message succeeds, by bisection, or up to 1.5 % more.
+
+        Raises `CallRefused`, `EstimateFailed` and `OutOfTime`.
+        """
         state = self._state()
         most = self._allowance(state, gas_cap)
         request = self._request
@@ -193,12 +193,16 @@ class Execution:
             return _TRANSFER_GAS
         try:
             first = self.run(most)
-        except CallGasTooLow as error:
-            raise CallRefused(f"gas required exceeds allowance ({most})") from error
+        except MessageRefused as error:
+            if error.mistake is Mistake.INTRINSIC_GAS:
+                raise CallRefused(f"gas required exceeds allowance ({most})") from error
+            raise CallRefused(f"failed with {most} gas: {error}") from error
         if not first.result.succeeded:
-            if first.out_of_gas:
+            # Too little gas for the code of a new contract is the same error in the specification.
+            last = first if first.out_of_gas and request.to is not None else self.explained(first, most)
+            if first.out_of_gas and (last.result.error or "").startswith(OUT_OF_GAS):
                 raise CallRefused(f"gas required exceeds allowance ({most})")
-            raise EstimateFailed(self.explained(first, most).result)
+            raise EstimateFailed(last.result)
         # The gas used is a lower bound: each inner call reserves a 64th of the gas, and refunds come only at the
         # end.
         least, enough = first.result.gas_used - 1, most
@@ -211,7 +215,10 @@ class Execution:
         return enough
 
     def _succeeds(self, gas: int) -> bool:
-        return gas >= intrinsic_gas(self._request) and self.run(gas).result.succeeded
+        try:
+            return self.run(gas).result.succeeded
+        except MessageRefused:
+            return False
 
     def _allowance(self, state: EelsState, gas_cap: int) -> int:
         """The maximum gas to try.
@@ -257,25 +264,6 @@ class Execution:
         return found if self._header.number == header.number else HashesAt(found, self._header.number)
 
     def _check(self, state: EelsState, gas: int) -> None:
-        """Raise `CallRefused` for a message that a transaction pool would also refuse."""
-        request, base_fee = self._request, self._header.base_fee
-        if request.max_fee and request.max_fee < base_fee:
-            raise CallRefused(
-                "max fee per gas less than block base fee: "
-                f"address {checksum_address(request.sender)}, maxFeePerGas: {request.max_fee}, baseFee: {base_fee}"
-            )
-        if request.max_priority_fee > request.max_fee:
-            raise CallRefused("max priority fee per gas higher than max fee per gas")
-        balance = int(state.get_account(Address(request.sender)).balance)
-        cost = gas * request.max_fee + request.value
-        if balance < cost:
-            raise _insufficient_funds(request.sender, balance, cost)
-        needed = intrinsic_gas(request)
-        if gas < needed:
-            raise CallGasTooLow(f"err: intrinsic gas too low: have {gas}, want {needed} (supplied gas {gas})")
-
-
-def _insufficient_funds(sender: EvmAddress, have: int, want: int) -> CallRefused:
-    return CallRefused(
-        f"insufficient funds for gas * price + value: address {checksum_address(sender)} have {have} want {want}"
-    )
+        """Raise `MessageRefused` for a message that no block could have."""
+        balance = int(state.get_account(Address(self._request.sender)).balance)
+        check_message(self._request, gas, self._header.base_fee, balance)

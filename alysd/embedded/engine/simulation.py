@@ -16,24 +16,18 @@ from alysd.embedded.engine.environment import AncestorHashes, Environment, envir
 from alysd.embedded.engine.layered_source import LayeredSource
 from alysd.embedded.engine.message import (
     MessageOutcome,
-    intrinsic_gas,
     run_message,
     settle_message,
 )
+from alysd.embedded.engine.message_checks import MessageRefused, Mistake, check_message, check_nonce
 from alysd.embedded.engine.overrides import override_state
 from alysd.embedded.engine.precompiled.fault_words import OUT_OF_GAS
 from alysd.embedded.engine.rules import next_base_fee, next_excess_blob_gas
 from alysd.embedded.engine.simulated_block import Assembly, transaction_of
 from alysd.embedded.engine.simulated_values import (
-    BASE_FEE_TOO_LOW,
     BLOCK_GAS_LIMIT,
     CLIENT_LIMIT,
-    INIT_CODE_TOO_LARGE,
-    INSUFFICIENT_FUNDS,
-    INTRINSIC_GAS,
     INVALID,
-    NONCE_TOO_HIGH,
-    NONCE_TOO_LOW,
     TIMEOUT,
     SimulatedBlock,
     SimulatedBlockResult,
@@ -50,11 +44,18 @@ from alysd.embedded.engine.values import CallRequest
 from alysd.types.execution import ExecutionHeader
 from alysd.types.hashes import PayloadHash
 from alysd.types.units import Wei
-from alysd.wire.evm_address import checksum_address
 from alysd.wire.trie import EMPTY_ROOT
 
-_INIT_CODE_BYTES = 49_152
-"""The maximum size of the code that creates a contract (EIP-3860)."""
+_CODES = {
+    Mistake.NONCE_TOO_LOW: -38010,
+    Mistake.NONCE_TOO_HIGH: -38011,
+    Mistake.TIP_ABOVE_FEE: INVALID,
+    Mistake.FEE_BELOW_BASE_FEE: -38012,
+    Mistake.FUNDS: -38014,
+    Mistake.INTRINSIC_GAS: -38013,
+    Mistake.INIT_CODE: -38025,
+}
+"""The error codes of refused messages (execution-apis, eth_simulateV1)."""
 
 
 @attrs.frozen
@@ -216,40 +217,13 @@ class _Simulation:
 
     def _check(self, request: CallRequest, nonce: int, gas: int, base_fee: int, account: Any) -> None:
         """Raise `SimulationRefused` for a message that no block could have."""
-        sender = checksum_address(request.sender)
-
-        def refused(code: int, words_: str) -> SimulationRefused:
-            return SimulationRefused(code, f"err: {words_} (supplied gas {gas})")
-
-        own = int(account.nonce)
-        if self._options.validation and nonce != own:
-            code, word = (NONCE_TOO_LOW, "low") if nonce < own else (NONCE_TOO_HIGH, "high")
-            raise refused(code, f"nonce too {word}: address {sender}, tx: {nonce} state: {own}")
-        most, tip = request.max_fee, request.max_priority_fee
-        if self._options.validation or most or tip:
-            if tip > most:
-                raise refused(
-                    INVALID,
-                    f"max priority fee per gas higher than max fee per gas: address {sender}, "
-                    f"maxPriorityFeePerGas: {tip}, maxFeePerGas: {most}",
-                )
-            if most < base_fee:
-                raise refused(
-                    BASE_FEE_TOO_LOW,
-                    "max fee per gas less than block base fee: "
-                    f"address {sender}, maxFeePerGas: {most}, baseFee: {base_fee}",
-                )
-        have, want = int(account.balance), gas * most + request.value
-        if have < want:
-            words_ = f"insufficient funds for gas * price + value: address {sender} have {have} want {want}"
-            raise refused(INSUFFICIENT_FUNDS, words_)
-        needed = intrinsic_gas(request)
-        if gas < needed:
-            raise refused(INTRINSIC_GAS, f"intrinsic gas too low: have {gas}, want {needed}")
-        size = len(request.data)
-        if request.to is None and size > _INIT_CODE_BYTES:
-            words_ = f"max initcode size exceeded: code size {size} limit {_INIT_CODE_BYTES}"
-            raise refused(INIT_CODE_TOO_LARGE, words_)
+        validation = self._options.validation
+        try:
+            if validation:
+                check_nonce(request, nonce, int(account.nonce))
+            check_message(request, gas, base_fee, int(account.balance), free=not validation)
+        except MessageRefused as error:
+            raise SimulationRefused(_CODES[error.mistake], f"err: {error} (supplied gas {gas})") from error
 
     def _withdraw(self, environment: Environment, wanted: SimulatedBlock) -> None:
         minted = tuple(

@@ -114,7 +114,7 @@ def test_failures_are_said_in_geths_words(sandbox: Sandbox, calls: Calls, code: 
 def test_a_call_that_cannot_begin_is_refused(sandbox: Sandbox, calls: Calls) -> None:
     head = sandbox.head
     poor = CallRequest(sender=EvmAddress(b"\x77" * 20), to=COUNTER)
-    with pytest.raises(CallRefused, match="insufficient funds for gas .* have 0 want 1$"):
+    with pytest.raises(CallRefused, match=r"err: insufficient funds for gas .* have 0 want 1 \(supplied gas 5"):
         calls.call(head, attrs.evolve(poor, value=1))
     with pytest.raises(CallRefused, match="insufficient funds"):
         calls.call(head, attrs.evolve(poor, max_fee=GWEI))

@@ -59,7 +59,7 @@ async def test_an_estimate_is_enough(tmp_path: Path) -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"from": NOBODY, "to": RICH.address, "value": "0x1"}, "-32000: insufficient funds for"),
+    ({"from": NOBODY, "to": RICH.address, "value": "0x1"}, "-32000: err: insufficient funds for"),
     ({"from": RICH.address, "to": NOBODY, "gas": "0x1"}, "-32000: err: intrinsic gas too low"),
     ({"to": "0x12"}, r"-32602: params\[0\]: to: an EVM address must have 20 bytes, got 1"),
 ]
@@ -116,7 +116,7 @@ async def test_a_call_sees_the_overridden_accounts_and_leaves_them(tmp_path: Pat
         assert await called({"to": to}, code="0x475f5260205ff3", balance=hex(2**255)) == word(2**255)
         assert await chain.rpc("eth_call", value) == word(5), "nothing is left behind"
         poor = {"from": NOBODY, "to": to, "value": "0x5", "data": "0x"}
-        with pytest.raises(RpcFailure, match=r"^-32000: insufficient funds"):
+        with pytest.raises(RpcFailure, match=r"^-32000: err: insufficient funds"):
             await chain.rpc("eth_call", poor)
         pays = {NOBODY: {"balance": "0x5"}, to: {"code": "0x345f5260205ff3"}}
         assert await chain.rpc("eth_call", poor, "latest", pays) == word(5)

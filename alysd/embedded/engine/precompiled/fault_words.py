@@ -66,4 +66,5 @@ def _kzg_fault(data: bytes, gas: int) -> str:
         return _INVALID_LENGTH
     if kzg.versioned_hash(data[96:144]) != data[:32]:
         return "mismatched versioned hash"
-    return "error verifying kzg proof"
+    reason = kzg.fault(data[96:144], data[32:64], data[64:96], data[144:])
+    return f"error verifying kzg proof: {reason}"

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 import attrs
 
 from alysd.embedded.engine.block_execution import BlockExecution
-from alysd.embedded.engine.calls import CallRefused, CallSource, Execution
+from alysd.embedded.engine.calls import CallSource, Execution
 from alysd.embedded.engine.eels import EelsState
 from alysd.embedded.engine.environment import AncestorHashes
+from alysd.embedded.engine.message_checks import MessageRefused
 from alysd.embedded.engine.overrides import Overrides
 from alysd.embedded.engine.records import damage
 from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
@@ -84,9 +85,8 @@ class EvmTraces:
             tracer.first_log = 0 if before is None else before.log_count
             try:
                 execution.trace(gas, tracer, None if before is None else before.state)
-            except CallRefused as error:
-                words = str(error).removeprefix("err: ").partition(" (supplied gas")[0]
-                raise TraceRefused(f"tracing failed: {words}") from error
+            except MessageRefused as error:
+                raise TraceRefused(f"tracing failed: {error}") from error
             return tracer.result()
 
     @contextmanager
