@@ -21,6 +21,7 @@ from alysd.embedded.rpc.call_methods import CallMethods, check_chain
 from alysd.embedded.rpc.fee_methods import FeeMethods
 from alysd.embedded.rpc.pool_methods import TransactionMethods
 from alysd.embedded.rpc.requests import CallArguments, call_arguments, field_of, object_of
+from alysd.embedded.rpc.typed_data import typed_data_hash
 from alysd.embedded.rpc.views import View, access_list_view, transaction_view
 from alysd.types.hashes import EvmAddress
 from alysd.wire.keccak import keccak256
@@ -56,6 +57,7 @@ class SigningMethods:
             "eth_sendTransaction": Method(self.send, 1),
             "eth_sign": Method(self.sign, 2),
             "eth_signTransaction": Method(self.sign_transaction, 1),
+            "eth_signTypedData_v4": Method(self.sign_typed_data, 2),
             "personal_sign": Method(self.personal_sign, 3),
         }
 
@@ -92,6 +94,11 @@ class SigningMethods:
         """The same as eth_sign, with its parameters in the other order. A password is ignored."""
         return self._signed(params.required(1, address), params.required(0, data))
 
+    async def sign_typed_data(self, params: Params) -> str:
+        """The signature of an account on structured data (EIP-712), as wallets, hardhat and anvil give it."""
+        key = self._key(params.required(0, address))
+        return _shown_signature(key, await self._backend.read(lambda: params.required(1, typed_data_hash)))
+
     async def pending(self, _params: Params) -> list[View]:
         """The transactions in the pool that accounts of this node have sent."""
         found = self._backend.pool.content().pending
@@ -113,8 +120,7 @@ class SigningMethods:
 
     def _signed(self, account: EvmAddress, message: bytes) -> str:
         digest = keccak256(b"\x19Ethereum Signed Message:\n%d%b" % (len(message), message))
-        parity, r, s = sign_hash(self._key(account), digest)
-        return to_data(r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((27 + parity,)))
+        return _shown_signature(self._key(account), digest)
 
     async def _filled(self, wanted: _Wanted) -> UnsignedTransaction:
         """Choose nonce, fees and gas where the caller has not, as geth does."""
@@ -164,6 +170,11 @@ class SigningMethods:
 def _wanted(value: Any) -> _Wanted:
     arguments = call_arguments(value)
     return _Wanted(arguments, field_of(object_of(value), "nonce", uint64, None), value)
+
+
+def _shown_signature(key: bytes, digest: bytes) -> str:
+    parity, r, s = sign_hash(key, digest)
+    return to_data(r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((27 + parity,)))
 
 
 def _signature(unsigned: UnsignedTransaction, key: bytes) -> tuple[int, int, int]:

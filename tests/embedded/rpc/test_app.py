@@ -29,7 +29,8 @@ EXPECTED = """
     eth_getTransactionReceipt eth_getUncleByBlockHashAndIndex eth_getUncleByBlockNumberAndIndex
     eth_getUncleCountByBlockHash eth_getUncleCountByBlockNumber eth_maxPriorityFeePerGas eth_newBlockFilter
     eth_newFilter eth_newPendingTransactionFilter eth_pendingTransactions eth_sendRawTransaction
-    eth_sendRawTransactionSync eth_sendTransaction eth_sign eth_signTransaction eth_simulateV1 eth_syncing
+    eth_sendRawTransactionSync eth_sendTransaction eth_sign eth_signTransaction eth_signTypedData_v4
+    eth_simulateV1 eth_syncing
     eth_uninstallFilter net_listening net_peerCount net_version personal_sign rpc_modules txpool_content
     txpool_contentFrom txpool_inspect txpool_status web3_clientVersion web3_sha3
 """
