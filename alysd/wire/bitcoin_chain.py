@@ -1,5 +1,6 @@
 """Reads Bitcoin blocks as a node sends them: the header, and the places of the transactions."""
 
+import re
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -34,6 +35,25 @@ def check_header(data: bytes, expected: BitcoinHash) -> BitcoinHash:
     return BitcoinHash(data[_PREVIOUS])
 
 
+def _usual_transactions() -> re.Pattern[bytes]:
+    """Matches most transactions of most blocks: 1 to 3 inputs and outputs. The only group is where the body ends.
+
+    Each input has an empty script and spends a P2WPKH output, or a P2TR output with its key. The outputs are
+    P2PKH, P2SH, P2WPKH, P2WSH or P2TR. All sizes are single bytes, so the bytes have no other reading.
+    """
+    spend = rb".{36}\x00.{4}"
+    pay = rb".{8}(?:\x16.{22}|\x22.{34}|\x19.{25}|\x17.{23})"
+    signed = rb"(?:\x02(?:\x47.{71}|\x48.{72}|\x46.{70})\x21.{33}|\x01(?:\x40.{64}|\x41.{65}))"
+    pays = b"|".join(b"\\x0%d(?:%b){%d}" % (count, pay, count) for count in (1, 2, 3))
+    kinds = (
+        b"\\x0%d(?:%b){%d}(?:%b)()(?:%b){%d}" % (count, spend, count, pays, signed, count) for count in (1, 2, 3)
+    )
+    return re.compile(rb".{4}\x00\x01(?:" + b"|".join(kinds) + rb").{4}", re.DOTALL)
+
+
+_USUAL = _usual_transactions()
+
+
 @attrs.frozen
 class LocatedTransactions:
     """The places of a block's transactions: the one with the number n is from `borders[n]` to `borders[n + 1]`.
@@ -50,8 +70,8 @@ class LocatedTransactions:
 def locate_transactions(block: bytes) -> LocatedTransactions:
     """Find the borders of all transactions, and check that the header commits to exactly these, and to none twice.
 
-    Amounts and scripts are not looked at. This does not check the witnesses, which `check_witnesses` does. Takes 4
-    ms per 1,000 transactions, a sixth of a parser's time: call it in a thread. Raises `Malformed`.
+    Amounts and scripts are not looked at. This does not check the witnesses, which `check_witnesses` does. Takes
+    3 ms per 1,000 transactions, a seventh of a parser's time: call it in a thread. Raises `Malformed`.
     """
     try:
         located = _locate(block)
@@ -75,12 +95,24 @@ def locate_transactions(block: bytes) -> LocatedTransactions:
 def _locate(block: bytes) -> LocatedTransactions:
     """Find the borders and txids. Raises `IndexError` if the block ends early; the last border may be beyond it.
 
-    The loops here and below index and hash the bytes directly: a call per field would take most of the time.
+    The loops here and below index and hash the bytes directly: a call per field would take most of the time. Most
+    transactions have a usual form, of which one regular expression finds the end.
     """
     count, at = _size(block, HEADER_BYTES)
     borders, txids, wtxids = [at], list[bytes](), list[bytes]()
+    usual_at = _USUAL.match
     for _ in range(count):
-        start, body = at, at + 4
+        start = at
+        usual = usual_at(block, start)
+        if usual is not None:
+            at = usual.end()
+            whole, end_of_body = block[start:at], usual.end(usual.lastindex or 0) - start
+            stripped = whole[:4] + whole[6:end_of_body] + whole[-4:]
+            txids.append(sha256(sha256(stripped).digest()).digest())
+            wtxids.append(sha256(sha256(whole).digest()).digest())
+            borders.append(at)
+            continue
+        body = at + 4
         with_witness = block[body] == 0 and block[body + 1] == 1
         if with_witness:
             body += len(SEGWIT_MARKER)

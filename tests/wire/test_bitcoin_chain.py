@@ -1,14 +1,20 @@
 """Bitcoin blocks as a node sends them: exactly what the header says, or nothing."""
 
+import attrs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from alysd.errors import Malformed
 from alysd.testing.bitcoin import FakeBitcoin
 from alysd.testing.bitcoin_blocks import block_of, parse_block, typical_transaction
 from alysd.testing.virtual_time import seeded
 from alysd.types.hashes import BitcoinHash, sha256d
+from alysd.types.peg import OutPoint, Transaction, TransactionInput, TransactionOutput
+from alysd.types.units import Sat
 from alysd.wire.bitcoin_chain import MAX_BLOCK_BYTES, check_header, locate_transactions
-from alysd.wire.bitcoin_transaction import decode_transaction, encode_transaction
+from alysd.wire.bitcoin_transaction import decode_transaction, encode_transaction, make_transaction
+from tests.thorough import cases
 
 
 def made() -> FakeBitcoin:
@@ -70,6 +76,43 @@ def test_a_block_of_every_kind_of_transaction_is_located() -> None:
     assert [one.txid for one in parsed] == located.txids
     assert [sha256d(encode_transaction(one)) for one in parsed] == located.wtxids
     assert located.borders[-1] == len(block)
+
+
+SCRIPTS = st.sampled_from([bytes(size) for size in (0, 1, 22, 23, 24, 25, 26, 33, 34, 35, 252, 253)])
+SIGNED = st.sampled_from(
+    [
+        *((bytes(size), bytes(33)) for size in (69, 70, 71, 72, 73)),
+        *((bytes(size),) for size in (0, 33, 63, 64, 65, 66)),
+        *((), (bytes(71), bytes(32)), (bytes(71), bytes(34)), (bytes(64), bytes(33)), (b"", b"", bytes(64))),
+    ]
+)
+
+
+@st.composite
+def nearly_usual(draw: st.DrawFn) -> Transaction:
+    """Transactions with one to four inputs and outputs, of the usual sizes and of sizes near them."""
+    count = draw(st.integers(1, 4))
+    inputs = [
+        TransactionInput(OutPoint(BitcoinHash(draw(st.binary(min_size=32, max_size=32))), 0), script, 0xFFFF_FFFD)
+        for script in draw(
+            st.lists(st.sampled_from([b"", b"", b"", b"\x01", bytes(106)]), min_size=count, max_size=count)
+        )
+    ]
+    outputs = [TransactionOutput(Sat(1), script) for script in draw(st.lists(SCRIPTS, min_size=1, max_size=4))]
+    witness = tuple(draw(st.lists(SIGNED, min_size=count, max_size=count)))
+    return attrs.evolve(make_transaction(2, inputs, outputs, 0), witness=witness if any(witness) else ())
+
+
+@settings(max_examples=cases(150, 5_000), deadline=None)
+@given(st.lists(nearly_usual(), min_size=1, max_size=4, unique_by=lambda one: one.txid))
+def test_transactions_of_nearly_usual_sizes_are_located_as_a_parser_reads_them(block: list[Transaction]) -> None:
+    """The expression for usual transactions must not match any other, nor end one elsewhere."""
+    data = block_of(block)
+    located, parsed = locate_transactions(data), parse_block(data)
+    assert [one.txid for one in parsed] == located.txids
+    assert [sha256d(encode_transaction(one)) for one in parsed] == located.wtxids
+    places = zip(located.borders, located.borders[1:], strict=False)
+    assert tuple(decode_transaction(data[start:end]) for start, end in places) == parsed
 
 
 def test_a_transaction_twice_is_refused() -> None:
