@@ -1,6 +1,7 @@
 """Follows the best chain of a Bitcoin node: reads each block, and removes those that a reorganisation undid."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import attrs
 import trio
@@ -17,7 +18,14 @@ from alysd.messages.log.bitcoin import (
     PaymentsFound,
 )
 from alysd.types.bitcoin import BitcoinChainInfo
-from alysd.types.bitcoin_watch import BitcoinStatus, ReadBlock, Uncredited
+from alysd.types.bitcoin_watch import (
+    BitcoinStatus,
+    Finding,
+    ReadBlock,
+    Uncredited,
+    finding_of,
+    found_txid,
+)
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import PegIn
 from alysd.types.units import Sat
@@ -148,7 +156,7 @@ class BitcoinFollower:
         blocks: list[ReadBlock] = []
         below = self.read
         for height in range(self.height + 1, min(info.height, self.height + BATCH_BLOCKS) + 1):
-            found = await self._read_block(height)
+            found = await self._read_block(height, blocks)
             if found is None or (below is not None and found.previous != below[1]):
                 break  # the best chain has changed meanwhile
             blocks.append(found)
@@ -160,12 +168,21 @@ class BitcoinFollower:
         self.read = below
         self._report_read(blocks, info.height)
 
-    async def _read_block(self, height: int) -> ReadBlock | None:
+    async def _read_block(self, height: int, below: Sequence[ReadBlock]) -> ReadBlock | None:
+        """Read a block; None above the tip. `below` are the blocks that are not in the records yet."""
         block = await self.node.block_hash(height)
         if block is None:
             return None
         data = await self.node.block(block)
-        return await trio.to_thread.run_sync(scan_block, height, block, data, self.watched)
+        earlier = partial(self._finding_of, {found_txid(one): one for read in below for one in read.findings})
+        return await trio.to_thread.run_sync(scan_block, height, block, data, self.watched, earlier)
+
+    def _finding_of(self, fresh: Mapping[BitcoinHash, Finding], txid: BitcoinHash) -> Finding | None:
+        """The finding in a transaction: one of the records, or of `fresh` ones that are not there yet."""
+        if txid in fresh:
+            return fresh[txid]
+        (seen,) = self.records.find((txid,))
+        return None if seen is None else finding_of(seen)
 
     def _report_read(self, blocks: Sequence[ReadBlock], tip: int) -> None:
         for block in blocks:

@@ -1,7 +1,7 @@
 """Finds the transactions of a Bitcoin block that concern the peg: payments to a federation, and by it."""
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import attrs
@@ -10,7 +10,7 @@ from alysd.peg.deposits import NotCredited, read_deposit
 from alysd.peg.signing import Spending
 from alysd.types.bitcoin_watch import ConfirmedPayment, Finding, ReadBlock, UnconfirmedDeposit, Uncredited
 from alysd.types.hashes import BitcoinHash
-from alysd.types.peg import PegIn, Transaction
+from alysd.types.peg import OutPoint, PegIn, Transaction
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_chain import check_header, locate_transactions
 from alysd.wire.bitcoin_transaction import decode_transaction
@@ -31,7 +31,7 @@ class Watched:
     `scripts` maps the output script of each federation to the federation's number. `spends` has the last two items
     of the witness of every input that spends an output of a federation: the script and the control block. No other
     input of a kind that is in use has both, because the control block proves that the script belongs to the output
-    (BIP-341). A sender that adds them to an input of a future kind only loses its own deposit. A block
+    (BIP-341). An input of a future kind, which anyone can spend, can have both as well: `read_finding`. A block
     without any of the `needles`, the output scripts and the spending scripts, has nothing of the peg. `segwit` is
     the height from which on the witnesses of blocks are checked.
     """
@@ -51,22 +51,33 @@ class Watched:
         return cls(scripts, spends, needles, minimum, SEGWIT_HEIGHTS[network])
 
 
-def scan_block(height: int, block: BitcoinHash, data: bytes, watched: Watched) -> ReadBlock:
+FindingOf = Callable[[BitcoinHash], Finding | None]
+"""Looks up the finding in a transaction of an earlier block."""
+
+
+def scan_block(height: int, block: BitcoinHash, data: bytes, watched: Watched, earlier: FindingOf) -> ReadBlock:
     """Find the transactions that concern the peg in the block with the hash `block`. Call it in a thread.
 
-    Only the coinbase and transactions in which one of the needles begins are parsed. Raises `Malformed` if `data`
-    is not the block with this hash, if its header does not commit to its transactions or its coinbase to its
-    witnesses, or if a parsed transaction is malformed.
+    `earlier` is called only for a transaction that looks like a payment and like a deposit. Only the coinbase and
+    transactions in which one of the needles begins are parsed. Raises `Malformed` if `data` is not the block with
+    this hash, if its header does not commit to its transactions or its coinbase to its witnesses, or if a parsed
+    transaction is malformed.
     """
     previous = check_header(data, block)
     located = locate_transactions(data)
     if height >= watched.segwit:
         check_witnesses(data, located)
-    found = (
-        read_finding(decode_transaction(data[start:end]), block, watched)
-        for start, end in _concerned(data, located.borders, watched.needles)
-    )
-    return ReadBlock(height, block, previous, tuple(one for one in found if one is not None))
+    found: dict[BitcoinHash, Finding] = {}
+
+    def finding_of(txid: BitcoinHash) -> Finding | None:
+        return found.get(txid) or earlier(txid)
+
+    for start, end in _concerned(data, located.borders, watched.needles):
+        transaction = decode_transaction(data[start:end])
+        finding = read_finding(transaction, block, watched, finding_of)
+        if finding is not None:
+            found[transaction.txid] = finding
+    return ReadBlock(height, block, previous, tuple(found.values()))
 
 
 def _concerned(data: bytes, borders: Sequence[int], needles: Sequence[bytes]) -> list[tuple[int, int]]:
@@ -82,8 +93,11 @@ def _concerned(data: bytes, borders: Sequence[int], needles: Sequence[bytes]) ->
 
 
 def scan_unconfirmed(transaction: Transaction, watched: Watched) -> UnconfirmedDeposit | BitcoinHash | None:
-    """The deposit in a transaction of the mempool, or the txid of a federation's payment, or None."""
-    found = read_finding(transaction, _NO_BLOCK, watched)
+    """The deposit in a transaction of the mempool, or the txid of a federation's payment, or None.
+
+    A transaction that names a recipient counts as a deposit: the federation makes no such payment.
+    """
+    found = read_finding(transaction, _NO_BLOCK, watched, lambda _: None)
     if isinstance(found, PegIn):
         counted = tuple(output.index for output in found.outputs)
         return UnconfirmedDeposit(found.txid, found.amount, found.recipient, None, counted)
@@ -92,14 +106,36 @@ def scan_unconfirmed(transaction: Transaction, watched: Watched) -> UnconfirmedD
     return None if found is None else transaction.txid
 
 
-def read_finding(transaction: Transaction, block: BitcoinHash, watched: Watched) -> Finding | None:
-    """The deposit or payment in a transaction of a block; None if it does not concern the peg."""
-    if any(stack[-2:] in watched.spends for stack in transaction.witness):
-        return ConfirmedPayment(transaction, block)
+def read_finding(
+    transaction: Transaction, block: BitcoinHash, watched: Watched, finding_of: FindingOf
+) -> Finding | None:
+    """The deposit or payment in a transaction of a block; None if it does not concern the peg.
+
+    A payment has no output that names a recipient. A transaction that has one, and the witness of a payment, is a
+    deposit nevertheless, unless it spends an output that the ledger can know. `finding_of` tells whether it does.
+    """
+    spends = [
+        one.spends
+        for one, stack in zip(transaction.inputs, transaction.witness, strict=False)
+        if stack[-2:] in watched.spends
+    ]
     try:
         deposit = read_deposit(transaction, watched.scripts, watched.minimum)
     except NotCredited as refusal:
+        if spends:
+            return ConfirmedPayment(transaction, block)
         return Uncredited(refusal.txid, block, refusal.amount, refusal.reason)
-    if deposit is None:
-        return None
-    return PegIn(deposit.txid, block, deposit.recipient, deposit.outputs)
+    if spends and (deposit is None or any(_is_credited(one, finding_of, watched) for one in spends)):
+        return ConfirmedPayment(transaction, block)
+    return None if deposit is None else PegIn(deposit.txid, block, deposit.recipient, deposit.outputs)
+
+
+def _is_credited(spent: OutPoint, finding_of: FindingOf, watched: Watched) -> bool:
+    """Whether an output is a part of a deposit, or the change of a payment."""
+    finding = finding_of(spent.txid)
+    if isinstance(finding, PegIn):
+        return any(output.index == spent.index for output in finding.outputs)
+    if isinstance(finding, ConfirmedPayment):
+        outputs = finding.transaction.outputs
+        return spent.index < len(outputs) and outputs[spent.index].script in watched.scripts
+    return False

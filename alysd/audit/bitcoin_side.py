@@ -118,11 +118,13 @@ class BitcoinSide:
             if "coinbase" not in one
         ]
         known = [at for at in spends if at in self._coins]
-        if known and self.deposits_only:
+        if any(self._coins[at][1] for at in known):
+            if not self.deposits_only:
+                self._spend(fields, spends, known, outputs)
             return
-        if known:
-            self._spend(fields, spends, known, outputs)
-        elif any(script in self.scripts for script, _ in outputs):
+        for at in known:  # the operators have moved what was not credited
+            del self._coins[at]
+        if any(script in self.scripts for script, _ in outputs):
             self._receive(txid, outputs, coinbase=not spends)
 
     def _spend(
@@ -133,8 +135,6 @@ class BitcoinSide:
         outputs: list[tuple[bytes, Sat]],
     ) -> None:
         taken = [self._coins.pop(at) for at in known]
-        if not any(credited for _, credited in taken):  # the operators have moved what was not credited
-            return
         txid = BitcoinHash(displayed_hash(fields, "txid"))
         name = f"Bitcoin transaction {txid[::-1].hex()}"
         if len(known) < len(spends) or not all(credited for _, credited in taken):

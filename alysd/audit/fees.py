@@ -67,7 +67,7 @@ class _Fees:
         """Whether a proof in `block` can pay these gwei: to the miner, and to each fee address if there are more.
 
         The fees since `last_proof` are unpaid. A proof without enough fees to pay out cannot be seen, so one is
-        possible in each block after it up to the one that follows a block with enough.
+        possible in each block after it up to the first with enough fees of its own.
         """
         at = bisect_left(self.large, last_proof)
         newest = min(block - 1, self.large[at]) if at < len(self.large) else block - 1

@@ -37,6 +37,7 @@ from alysd.types.bitcoin_watch import (
     SeenUncredited,
     Uncredited,
     expected_of,
+    found_txid,
     seen_of,
     txid_of,
 )
@@ -225,7 +226,7 @@ class LmdbBitcoinRecords:
 
 
 def _put(txn: RecordTransaction, number: int, height: int, finding: Finding) -> None:
-    txid = finding.transaction.txid if isinstance(finding, ConfirmedPayment) else finding.txid
+    txid = found_txid(finding)
     key, table = _number_key(number), KINDS[type(finding)]
     txn.put(table, key, _height_key(height) + PAYLOADS.encode(finding))
     amount = _amount(finding).to_bytes(_AMOUNT_BYTES, "big")

@@ -33,7 +33,7 @@ class ConfirmedPayment:
 
 
 Finding = PegIn | Uncredited | ConfirmedPayment
-"""A transaction that concerns the peg. One that spends an output of a federation is never a deposit."""
+"""A transaction that concerns the peg. One that spends an output of the ledger is never a deposit."""
 
 
 @attrs.frozen
@@ -89,11 +89,19 @@ def seen_of(number: int, height: int, finding: Finding) -> Seen:
     return SeenPayment(number, height, finding)
 
 
+def finding_of(seen: Seen) -> Finding:
+    """A finding without its place."""
+    return seen.peg_in if isinstance(seen, SeenDeposit) else seen.payment
+
+
+def found_txid(finding: Finding) -> BitcoinHash:
+    """The txid of the transaction that was found."""
+    return finding.transaction.txid if isinstance(finding, ConfirmedPayment) else finding.txid
+
+
 def txid_of(seen: Seen) -> BitcoinHash:
     """The txid of the transaction that was found."""
-    if isinstance(seen, SeenDeposit):
-        return seen.peg_in.txid
-    return seen.payment.txid if isinstance(seen, SeenUncredited) else seen.payment.transaction.txid
+    return found_txid(finding_of(seen))
 
 
 @attrs.frozen

@@ -1,5 +1,7 @@
 """The scan of a Bitcoin block finds exactly what a parser of the whole block finds."""
 
+from collections.abc import Sequence
+
 import attrs
 import pytest
 from hypothesis import given, settings
@@ -62,14 +64,21 @@ def transactions(draw: st.DrawFn) -> Transaction:
     return attrs.evolve(made, witness=witness if any(witness) else ())
 
 
+def nothing(_txid: BitcoinHash) -> None:
+    """No earlier block has a finding."""
+
+
 def whole(data: bytes) -> tuple[Finding, ...]:
     """The findings of a parser of the whole block. Raises `Malformed`."""
-    found = (read_finding(one, hash_of(data), WATCHED) for one in parse_block(data))
-    return tuple(one for one in found if one is not None)
+    found: dict[BitcoinHash, Finding] = {}
+    for one in parse_block(data):
+        if (finding := read_finding(one, hash_of(data), WATCHED, found.get)) is not None:
+            found[one.txid] = finding
+    return tuple(found.values())
 
 
 def scan(data: bytes) -> tuple[Finding, ...]:
-    return scan_block(7, hash_of(data), data, WATCHED).findings
+    return scan_block(7, hash_of(data), data, WATCHED, nothing).findings
 
 
 @settings(max_examples=cases(150, 3_000), deadline=None)
@@ -122,14 +131,14 @@ def test_a_script_across_the_border_of_two_transactions_is_none() -> None:
     watched = attrs.evolve(WATCHED, scripts={needle: 0}, needles=(needle,))
     data = block_of([typical_transaction(random) for _ in range(3)])
     assert needle in data[81:]
-    assert scan_block(7, hash_of(data), data, watched).findings == ()
+    assert scan_block(7, hash_of(data), data, watched, nothing).findings == ()
 
 
 def test_the_header_and_the_count_are_no_transaction() -> None:
     random = seeded(5)
     data = block_of([typical_transaction(random)])
     watched = attrs.evolve(WATCHED, needles=(data[36:68],))
-    assert scan_block(7, hash_of(data), data, watched).findings == ()
+    assert scan_block(7, hash_of(data), data, watched, nothing).findings == ()
 
 
 def test_an_impossible_amount_is_refused_where_it_concerns_the_peg() -> None:
@@ -156,7 +165,7 @@ def test_a_block_whose_header_commits_to_others_is_refused_also_without_payments
     data = block_of(block)
     without = data[:80] + b"\x01" + encode_transaction(block[0])
     with pytest.raises(Malformed, match="does not commit to its transactions"):
-        scan_block(7, hash_of(data), without, WATCHED)
+        scan_block(7, hash_of(data), without, WATCHED, nothing)
 
 
 def test_a_block_without_its_witnesses_is_refused() -> None:
@@ -171,9 +180,9 @@ def test_a_block_without_its_witnesses_is_refused() -> None:
     with pytest.raises(Malformed, match="must send blocks with their witnesses"):
         scan(stripped)
     older = attrs.evolve(WATCHED, segwit=8)
-    assert scan_block(7, hash_of(stripped), stripped, older).findings == ()
+    assert scan_block(7, hash_of(stripped), stripped, older, nothing).findings == ()
     with pytest.raises(Malformed, match="must send blocks with their witnesses"):
-        scan_block(8, hash_of(stripped), stripped, older)
+        scan_block(8, hash_of(stripped), stripped, older, nothing)
 
 
 def test_a_deposit_with_the_witness_of_a_payment_is_refused() -> None:
@@ -186,6 +195,51 @@ def test_a_deposit_with_the_witness_of_a_payment_is_refused() -> None:
     assert [type(one) for one in scan(data)] == [PegIn]
     with pytest.raises(Malformed, match="not those to which its coinbase commits"):
         scan(changed)
+
+
+FAKE = (LEAF, CONTROL)
+
+
+def spending(places: Sequence[OutPoint], *scripts: bytes) -> Transaction:
+    """A transaction whose inputs all have the script and the control block of the federation."""
+    inputs = [TransactionInput(place, b"", 0xFFFF_FFFD) for place in places]
+    made = make_transaction(2, inputs, [TransactionOutput(Sat(50_000), script) for script in scripts], 0)
+    return attrs.evolve(made, witness=(FAKE,) * len(inputs))
+
+
+def test_an_input_of_a_future_kind_makes_no_payment_of_a_deposit() -> None:
+    """Anyone can spend such an output, with any witness. The deposit waited for ever, and the audit with it."""
+    strange = OutPoint(BitcoinHash(b"\x07" * 32), 0)
+    assert [type(one) for one in scan(block_of([spending([strange], OURS, RECIPIENT)]))] == [PegIn]
+
+
+def test_a_deposit_that_spends_the_ledgers_outputs_is_none() -> None:
+    """The ledger would count the same bitcoin twice."""
+    deposit = typical_transaction(seeded(11), (OURS, RECIPIENT))
+    index = next(place for place, one in enumerate(deposit.outputs) if one.script == OURS)
+    again = spending([OutPoint(deposit.txid, index)], OURS, RECIPIENT)
+    payment = spending([OutPoint(deposit.txid, index)], b"\x51", OURS)
+    change = spending([OutPoint(payment.txid, 1)], OURS, RECIPIENT)
+    other = spending([OutPoint(payment.txid, 0), OutPoint(payment.txid, 9)], OURS, RECIPIENT)
+    for chain, kinds in (
+        ([deposit, again], [PegIn, ConfirmedPayment]),
+        ([deposit, payment, change], [PegIn, ConfirmedPayment, ConfirmedPayment]),
+        ([deposit, payment, other], [PegIn, ConfirmedPayment, PegIn]),
+    ):
+        data = block_of(chain)
+        assert [type(one) for one in scan(data)] == kinds
+        earlier = {one.txid: found for one, found in zip(chain, scan(data), strict=True)}
+        last = block_of(chain[-1:])
+        (found,) = scan_block(7, hash_of(last), last, WATCHED, earlier.get).findings
+        assert type(found) is kinds[-1]
+
+
+def test_a_deposit_of_uncredited_outputs_is_one() -> None:
+    """The ledger does not know them: the operators can credit them by a deposit."""
+    lost = typical_transaction(seeded(12), (OURS,))
+    index = next(place for place, one in enumerate(lost.outputs) if one.script == OURS)
+    found = scan(block_of([lost, spending([OutPoint(lost.txid, index)], OURS, RECIPIENT)]))
+    assert [type(one) for one in found] == [Uncredited, PegIn]
 
 
 def test_a_block_full_of_scripts_is_scanned_once(monkeypatch: pytest.MonkeyPatch) -> None:

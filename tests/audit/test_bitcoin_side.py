@@ -157,6 +157,24 @@ async def test_operators_may_move_what_was_not_credited() -> None:
     assert not records.coins
 
 
+async def test_operators_may_make_a_deposit_of_what_was_not_credited() -> None:
+    """The node credits it. The audit did not know the deposit, and took its mint for a forgery."""
+    node = Node()
+    coin = node.transaction((FEDERATION, 0.5))
+    node.transaction((FEDERATION, 0.4), named(ALICE), spends=((coin, 0),))
+    reader = await read(node.reader())
+    records = reader.records()
+    assert [one.amount for one in records.deposits] == [40_000_000]
+    assert list(records.coins.values()) == [40_000_000]
+    reader.deposits_only = True
+    node.block()
+    lost = node.transaction((FEDERATION, 0.3))
+    node.transaction((FEDERATION, 0.2), named(ALICE), spends=((lost, 0),))
+    node.transaction((FEDERATION, 0.1), named(ALICE), spends=((records.deposits[0].txid[::-1].hex(), 0),))
+    records = (await read(reader)).records()
+    assert [one.amount for one in records.deposits] == [40_000_000, 20_000_000]
+
+
 async def test_payments_after_the_execution_layer_was_read_are_left_out() -> None:
     node = Node()
     coin = node.transaction((FEDERATION, 0.5), named(ALICE))
