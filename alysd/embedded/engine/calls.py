@@ -149,17 +149,21 @@ class Execution:
         self._overrides = overrides
         self._request = request
         self._budget = budget
+        self._seconds = 0.0
 
     def run(self, gas: int) -> MessageOutcome:
         """Execute the message with this much gas. Raises `MessageRefused` and `OutOfTime`."""
         state = self._state()
         self._check(state, gas)
-        return run_message(self._environment(state), self._request, gas)
+        left = self._budget.left()
+        outcome = run_message(self._environment(state), self._request, gas)
+        self._seconds = left - self._budget.left()
+        return outcome
 
     def explained(self, outcome: MessageOutcome, gas: int) -> MessageOutcome:
         """The outcome of `run` with this much gas, with geth's words for its error, if they are soon found."""
-        if not outcome.unclear:
-            return outcome
+        if not outcome.unclear or self._seconds > EXPLAIN_SECONDS:
+            return outcome  # with a tracer it would take longer than without
         tracer, state = WordsTracer(), self._state()
         environment = self._environment(state)
         environment.budget = TimeBudget(EXPLAIN_SECONDS)

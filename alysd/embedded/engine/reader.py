@@ -37,12 +37,13 @@ from alysd.embedded.engine.values import (
     ExecutionReceipt,
     FeeHistory,
     FoundLog,
+    HeadChange,
     IncludedTransaction,
     StorageProof,
 )
 from alysd.errors import Corrupt, Refused
 from alysd.types.execution import ExecutionHeader
-from alysd.types.hashes import EvmAddress
+from alysd.types.hashes import EvmAddress, PayloadHash
 from alysd.types.units import Wei
 from alysd.wire.execution_genesis import EMPTY_CODE_HASH
 from alysd.wire.trie import EMPTY_ROOT
@@ -200,6 +201,22 @@ class Reader:
             )
         first_log = sum(len(receipt.logs) for receipt in receipts[:index])
         return IncludedTransaction(block.header, index, block.transactions[index], receipts[index], first_log)
+
+    def since(self, old: PayloadHash, most: int) -> HeadChange | None:
+        """The change from a former head to the head, with the newest `most` added blocks.
+
+        None if nothing has changed.
+        """
+        tip, before = self.tip, self.header(old)
+        if before is None or old == tip.head.hash:
+            return None
+        removed: list[ExecutionHeader] = []
+        while not self.is_canonical(before):
+            removed.append(before)
+            before = self.needed_header(before.parent_hash)
+        numbers = range(max(before.number + 1, tip.head.number - most + 1), tip.head.number + 1)
+        added = [header for number in numbers if (header := self.canonical_header(number)) is not None]
+        return HeadChange(tip.head, tip.safe, tip.finalized, tuple(removed), tuple(added))
 
     def has_state(self, header: ExecutionHeader) -> bool:
         """Whether the state after a stored block is kept.

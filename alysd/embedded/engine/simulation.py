@@ -180,8 +180,11 @@ class _Simulation:
             transfers = TransferTracer()
             outcome = self._trace(request, gas, environment, transfers)
             return outcome.explained_by(transfers), transfers.logs
+        left = self._budget.left()
         outcome = run_message(environment, request, gas)
-        return self._explained(outcome, request, gas, environment) if outcome.unclear else outcome, None
+        if outcome.unclear and left - self._budget.left() < EXPLAIN_SECONDS:
+            outcome = self._explained(outcome, request, gas, environment)
+        return outcome, None
 
     def _explained(
         self, outcome: MessageOutcome, request: CallRequest, gas: int, environment: Environment

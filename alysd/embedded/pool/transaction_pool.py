@@ -28,7 +28,7 @@ from alysd.embedded.pool.refusals import (
 )
 from alysd.embedded.pool.sender_line import Pooled, SenderLine
 from alysd.errors import Refused
-from alysd.types.hashes import EvmAddress
+from alysd.types.hashes import EvmAddress, PayloadHash
 
 Transactions = Sequence[SignedTransaction]
 
@@ -86,6 +86,8 @@ class TransactionPool:
         self._slow: dict[EvmAddress, int] = {}
         self._heads = 0
         self._dropped: dict[bytes, str] = {}
+        self.followed: PayloadHash | None = None
+        """The head that the pool has followed last; None before the first one."""
 
     def add(
         self, new: SignedTransaction, account_of: Callable[[EvmAddress], AccountState], gas_limit: int, now: float
@@ -262,6 +264,7 @@ class TransactionPool:
             self._slow.clear()
             self._dropped.clear()
             self._bytes = 0
+            self.followed = None
         for transaction in transactions:
             with suppress(TransactionRefused):
                 self._add(transaction, account_of, gas_limit, now)

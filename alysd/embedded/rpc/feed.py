@@ -69,9 +69,13 @@ class ChainFeed:
             self._publish(PendingNews(transactions))
 
     async def run(self) -> None:
-        """Follow the engine's head until cancelled."""
+        """Follow the engine's head until cancelled, beginning with the changes since the last run.
+
+        The server can be restarted while the engine goes on: then the pool has missed blocks.
+        """
         unregister = self._backend.engine.on_head(self._note)
         try:
+            await self._catch_up()
             while True:
                 while self._changes:
                     await self._tell(self._changes.popleft())
@@ -81,6 +85,16 @@ class ChainFeed:
                 await self._arrived.wait()
         finally:
             unregister()
+
+    async def _catch_up(self) -> None:
+        reader, pool = self._backend.engine.reader, self._backend.pool
+        followed = pool.followed
+        if followed is None:
+            pool.followed = reader.head().hash
+            return
+        missed = await self._backend.read(lambda: reader.since(followed, MAX_CHANGES))
+        if missed is not None:
+            await self._tell(missed)
 
     async def caught_up(self) -> None:
         """Wait until the pool and the listeners know of all heads that the engine has reported."""
@@ -115,6 +129,7 @@ class ChainFeed:
             gas_limit=change.head.gas_limit,
             now=now,
         )
+        self._backend.pool.followed = change.head.hash
         news = ChainNews(change.removed, change.added, self._logs(change.removed), self._logs(change.added))
         return news, executable
 

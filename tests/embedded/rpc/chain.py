@@ -1,7 +1,7 @@
 """An embedded engine with its Ethereum RPC on a free port. Tests make its blocks one by one."""
 
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -69,6 +69,9 @@ class EthChain:
     feed: ChainFeed
     port: int
     client: httpx.AsyncClient
+    stop_feed: Callable[[], None]
+    """Ends the feed, so that nothing follows the engine's head."""
+
     _time: int = 0
     _ids: Any = attrs.field(factory=count)
 
@@ -99,6 +102,12 @@ class EthChain:
 
     async def mine(self, parent: PayloadHash | None = None) -> PayloadHash:
         """Make a block on the head, or on `parent`, and follow it."""
+        block = await self.build(parent)
+        await self.follow(block, await self.engine.genesis_hash())
+        return block
+
+    async def build(self, parent: PayloadHash | None = None) -> PayloadHash:
+        """Make a block on the head, or on `parent`, without following it."""
         finalized = await self.engine.genesis_hash()
         parent = parent or self.engine.reader.head().hash
         self._time += 2
@@ -107,7 +116,6 @@ class EthChain:
         payload = await self.engine.build_payload(parent, finalized, finalized, attributes)
         verdict = await self.engine.new_payload(payload, root)
         assert verdict == Valid(), verdict
-        await self.follow(payload.block_hash, finalized)
         return payload.block_hash
 
     async def follow(self, head: PayloadHash, finalized: PayloadHash | None = None) -> None:
@@ -141,9 +149,16 @@ async def eth_chain(
     try:
         async with trio.open_nursery() as nursery, httpx.AsyncClient(timeout=30) as client:
             site, feed = eth_site(engine, pool, limits, keys)
-            nursery.start_soon(feed.run)
+            following = trio.CancelScope()
+
+            async def follow() -> None:
+                with following:
+                    await feed.run()
+
+            nursery.start_soon(follow)
             await nursery.start(serve, site, listeners)
-            yield EthChain(engine, pool, feed, listeners[0].socket.getsockname()[1], client)
+            port = listeners[0].socket.getsockname()[1]
+            yield EthChain(engine, pool, feed, port, client, following.cancel)
             nursery.cancel_scope.cancel()
     finally:
         await engine.aclose()

@@ -5,7 +5,8 @@ from pathlib import Path
 import trio
 import trio.testing
 
-from alysd.embedded.rpc.feed import ChainNews, News, PendingNews
+from alysd.embedded.rpc.backend import EthBackend
+from alysd.embedded.rpc.feed import ChainFeed, ChainNews, News, PendingNews
 from tests.embedded.rpc.chain import BOX, NOBODY, RICH, EthChain, eth_chain
 
 
@@ -48,6 +49,37 @@ async def test_logs_come_with_their_block(tmp_path: Path) -> None:
         await chain.mine()
         logs = [log for news in heard if isinstance(news, ChainNews) for log in news.added_logs]
         assert [log.log.address.hex() for log in logs] == [box[2:]]
+
+
+async def test_a_feed_that_starts_again_catches_up_with_the_chain(tmp_path: Path) -> None:
+    """While the server was down, the pool lost the payments of removed blocks and kept those of new ones."""
+    async with eth_chain(tmp_path) as chain:
+        sent = await chain.send(to=NOBODY)
+        await chain.mine()
+        genesis = await chain.engine.genesis_hash()
+        chain.stop_feed()
+        await chain.engine.set_forkchoice(genesis, genesis, genesis)
+        assert chain.pool.counts() == (0, 0)
+        async with trio.open_nursery() as nursery:
+            feed = ChainFeed(EthBackend(chain.engine, chain.pool))
+            heard: list[News] = []
+            feed.listen(heard.append)
+            nursery.start_soon(feed.run)
+            with trio.fail_after(30):
+                while not heard:
+                    await trio.testing.wait_all_tasks_blocked(0.01)
+            nursery.cancel_scope.cancel()
+        assert chain.pool.counts() == (1, 0)
+        other = await chain.build()
+        assert chain.pool.counts() == (1, 0)
+        await chain.engine.set_forkchoice(other, genesis, genesis)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ChainFeed(EthBackend(chain.engine, chain.pool)).run)
+            with trio.fail_after(30):
+                while chain.pool.counts() != (0, 0):
+                    await trio.testing.wait_all_tasks_blocked(0.01)
+            nursery.cancel_scope.cancel()
+        assert (await chain.rpc("eth_getTransactionByHash", sent))["blockNumber"] == "0x1"
 
 
 async def test_a_reorganisation_brings_transactions_back(tmp_path: Path) -> None:
