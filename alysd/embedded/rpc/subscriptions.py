@@ -12,9 +12,12 @@ from alysd.embedded.engine.log_filter import LogFilter
 from alysd.embedded.rpc.feed import ChainNews, News
 from alysd.embedded.rpc.log_methods import LIMIT_EXCEEDED, new_id, new_logs, new_pending_hashes
 from alysd.embedded.rpc.requests import LogQuery, log_query
-from alysd.embedded.rpc.views import header_view, transaction_view
+from alysd.embedded.rpc.views import View, header_view, transaction_view
 
 EVERYTHING = LogQuery(LogFilter())
+
+_LATER_FORKS: View = dict.fromkeys(("requestsHash", "blockAccessListHash", "slotNumber"))
+"""The fields of a head for which this fork has no value. geth shows them in `newHeads`, and only there."""
 
 _Show = Callable[[News], list[Any]]
 
@@ -115,7 +118,7 @@ def _show(wanted: str, params: Params) -> _Show:
 
 
 def _new_heads(news: News) -> list[Any]:
-    return [header_view(header) for header in news.added] if isinstance(news, ChainNews) else []
+    return [header_view(header) | _LATER_FORKS for header in news.added] if isinstance(news, ChainNews) else []
 
 
 def _nothing(_news: News) -> list[Any]:

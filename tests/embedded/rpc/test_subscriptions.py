@@ -30,6 +30,7 @@ async def test_new_heads_are_told_as_headers() -> None:
     (found, result), *others = told(client, block(5))
     assert (found, result["number"], result["parentHash"][-1], others) == (name, "0x5", "4", [])
     assert "transactions" not in result
+    assert result["requestsHash"] is None  # as geth shows a head of Cancun
     assert told(client, sent(b"\x01" * 32)) == []
 
 
