@@ -28,6 +28,7 @@ COMMANDS = {
     "config": "show and apply changes of a running node's configuration",
     "keys": "make and show keys",
     "genesis": "make a chain's specification and its execution genesis",
+    "import-v1": "make the description of a chain from a chain file of Alys V1",
     "status": "show the tree, the chain and the health of a running node",
     "backup": "copy the databases of a node, which may be running",
     "db": "show the space of the databases, or make their files smaller",

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
     Existing files are not overwritten, because the parameters of a running chain must not change.
     """
-    from alysd.config.chain_spec import make_spec
+    from alysd.config.chain_spec import check_genesis, make_spec
     from alysd.config.genesis import chain_toml, execution_genesis, read_short_genesis
     from alysd.config.member_file import read_member
     from alysd.integrations.possession import check_member, check_possession
@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     genesis_file: Path = args.output / f"{args.input.stem}.genesis.json"
     execution = execution_genesis(short)
     spec = make_spec(short.parameters, execution)
+    check_genesis(spec, args.input)
     check_possession(spec)
     genesis = genesis_of(spec).context.genesis
     texts = {
