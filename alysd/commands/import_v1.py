@@ -108,7 +108,7 @@ def _check_members(chain: "V1Chain", paths: list[Path]) -> None:
                 )
 
 
-class OwnKey(NamedTuple):
+class SecretOfV1(NamedTuple):
     """A secret key of V1: the number of its member, its kind, and its public key as text."""
 
     place: int
@@ -117,7 +117,7 @@ class OwnKey(NamedTuple):
     public: str
 
 
-def _owned(chain: "V1Chain", kind: "KeyKind", path: Path | None) -> Iterator[OwnKey]:
+def _owned(chain: "V1Chain", kind: "KeyKind", path: Path | None) -> Iterator[SecretOfV1]:
     """The key in V1's file `path`, if one is named. Raises `ConfigError` if it is not one of a member."""
     from alysd.config.key_file import read_key_file
     from alysd.errors import ConfigError, Malformed
@@ -132,6 +132,6 @@ def _owned(chain: "V1Chain", kind: "KeyKind", path: Path | None) -> Iterator[Own
         raise ConfigError(f"{path}: {error}") from None
     for place, member in enumerate(chain.members):
         if public == f"0x{(member.authority if kind == 'bls' else member.bitcoin_key).hex()}":
-            yield OwnKey(place, kind, secret, public)
+            yield SecretOfV1(place, kind, secret, public)
             return
     raise ConfigError(f"{path}: its public key {public[:18]}… is not that of a member of {chain.path}")

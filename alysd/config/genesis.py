@@ -121,6 +121,9 @@ def chain_toml(parameters: ChainParameters, genesis_file: str, bootnodes: Iterab
         value = getattr(parameters, field.name)
         if isinstance(value, tuple):
             items = cast("tuple[bytes, ...]", value)
+            if not items:
+                lines.append(f"{field.name} = []")
+                continue
             lines += [f"{field.name} = [", *(f'  "0x{item.hex()}",' for item in items), "]"]
         elif field.name in ("bits", "pow_limit"):
             lines.append(f"{field.name} = {value:#010x}")
