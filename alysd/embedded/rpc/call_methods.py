@@ -11,6 +11,7 @@ from alysd.embedded.engine.revert_reasons import revert_reason
 from alysd.embedded.engine.values import CallRequest, CallResult
 from alysd.embedded.rpc.backend import EthBackend, StateAt
 from alysd.embedded.rpc.override_requests import block_override, state_overrides
+from alysd.embedded.rpc.quick_calls import CallKind, QuickCalls
 from alysd.embedded.rpc.requests import BlockReference, CallArguments, block_reference, call_arguments
 from alysd.types.hashes import EvmAddress
 
@@ -23,6 +24,7 @@ class CallMethods:
     """eth_call and eth_estimateGas, limited in gas, time and number."""
 
     backend: EthBackend
+    quick: QuickCalls = attrs.Factory(QuickCalls)
 
     def table(self) -> dict[str, Method]:
         """The methods by name."""
@@ -35,7 +37,12 @@ class CallMethods:
         """Execute a call on a block's state and return its output."""
         call = self._read(params)
         state = await self.backend.state(call.at)
-        result = await self.backend.execute(lambda: self._call(call, state()))
+        result = await self.quick.run(
+            _kind(call),
+            lambda seconds: self._call(call, state(), seconds),
+            self.backend.limits.call_seconds,
+            self.backend.execute,
+        )
         if not result.succeeded:
             raise failure(result)
         return to_data(result.output)
@@ -64,10 +71,13 @@ class CallMethods:
             block = attrs.evolve(block, timestamp=demand.next_timestamp())
         return _Call(request_of(arguments), at, Overrides(accounts, block))
 
-    def _call(self, call: "_Call", at: StateAt) -> CallResult:
-        limits = self.backend.limits
+    def _call(self, call: "_Call", at: StateAt, seconds: float) -> CallResult:
         return at.calls.call(
-            at.header, call.request, overrides=call.overrides, gas_cap=limits.call_gas, seconds=limits.call_seconds
+            at.header,
+            call.request,
+            overrides=call.overrides,
+            gas_cap=self.backend.limits.call_gas,
+            seconds=seconds,
         )
 
     def _estimate(self, call: "_Call", at: StateAt) -> int:
@@ -84,6 +94,13 @@ class _Call:
     request: CallRequest
     at: BlockReference
     overrides: Overrides
+
+
+def _kind(call: _Call) -> CallKind | None:
+    """The kind of a call that a client may repeat: of a contract, after the newest block."""
+    if call.at != "latest" or call.request.to is None or call.overrides.accounts:
+        return None
+    return CallKind(call.request.to, call.request.data[:4])
 
 
 def check_chain(arguments: CallArguments, chain_id: int) -> None:
