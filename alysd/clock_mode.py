@@ -14,8 +14,7 @@ from alysd.api.http.site import HostNames, Route, Site
 from alysd.api.stop_signals import StopSignals
 from alysd.api.stuck_exit import StuckExit
 from alysd.api.system_handle import Stop
-from alysd.config.addresses import ListenAddress
-from alysd.config.model import AlysConfig
+from alysd.config.model import ApiConfig
 from alysd.consensus.federation import federation_at
 from alysd.embedded import DemandExecution
 from alysd.errors import DevClockForbidden
@@ -25,7 +24,7 @@ from alysd.messages.log.base import log
 from alysd.messages.log.process import NodeReady, NodeStopped
 from alysd.messages.metrics import PortCounts
 from alysd.node import CLASSIFIER, FATAL, REFUSALS
-from alysd.nurseries import Bus, Immediate, OneForAll, open_system, supervisor, task
+from alysd.nurseries import Bus, ChildSpec, Immediate, OneForAll, open_system, supervisor, task
 from alysd.timing import Timing
 from alysd.types.development_accounts import DEVELOPMENT_KEYS
 from alysd.validation import Genesis, ValidNode, genesis_of
@@ -54,29 +53,44 @@ async def run_on_demand(valid: ValidNode, begun: float, process_log: ProcessLog,
         async with DemandExecution.open(
             genesis.context, genesis.state, clock, timing.embedded_build, keys
         ) as execution:
-            names, pages = HostNames(config.api.allowed_hosts), HealthPages(execution)
-            ports = [await listen(one.host, one.port) for one in _addresses(config)]
-            event_logger = EventLogger(Bus())
-
-            async def serve_ethereum() -> None:
-                await execution.serve(ports[0], names, PortCounts("ethereum"))
-
-            async def serve_pages() -> None:
-                await serve(Site(pages.routes(), names=names), ports[1], counts=PortCounts("alys"))
-
+            event_logger, bound = EventLogger(Bus()), [trio.Event(), trio.Event()]
             root = supervisor("DevClock", OneForAll(), [
                 task("stop signals", lambda: stop.on(signals), restart=Immediate()),
-                task("ethereum server", serve_ethereum, stop_seconds=timing.server_stop),
+                *_servers(config.api, execution, bound, timing),
                 task("interval mining", execution.chain.run),
-                task("alys server", serve_pages, stop_seconds=timing.server_stop),
             ])  # fmt: skip
             async with open_system(
                 root, observer=event_logger.child_changed, refusals=REFUSALS, fatal=FATAL, classifier=CLASSIFIER,
                 on_stuck=StuckExit(process_log.output),
             ) as system:  # fmt: skip
+                for port in bound:
+                    await port.wait()
                 log(NodeReady(time.perf_counter() - begun, None))
                 await system.ended()
     log(NodeStopped(trio.current_time() - stop.asked_at))
+
+
+def _servers(
+    api: ApiConfig, execution: DemandExecution, bound: list[trio.Event], timing: Timing
+) -> list[ChildSpec]:
+    """The servers of Ethereum's JSON-RPC and of the health pages. Each sets its event once its port is open."""
+    names, pages = HostNames(api.allowed_hosts), HealthPages(execution)
+
+    async def serve_ethereum() -> None:
+        listeners = await listen(api.ethereum_address.host, api.ethereum_address.port)
+        bound[0].set()
+        await execution.serve(listeners, names, PortCounts("ethereum"))
+
+    async def serve_pages() -> None:
+        address = api.operator_address or api.address
+        listeners = await listen(address.host, address.port)
+        bound[1].set()
+        await serve(Site(pages.routes(), names=names), listeners, counts=PortCounts("alys"))
+
+    return [
+        task("ethereum server", serve_ethereum, stop_seconds=timing.server_stop),
+        task("alys server", serve_pages, stop_seconds=timing.server_stop),
+    ]
 
 
 def check_alone(valid: ValidNode) -> None:
@@ -104,11 +118,6 @@ def genesis_at(valid: ValidNode, now: int) -> Genesis:
     spec = valid.genesis.context.spec
     execution_genesis = {**spec.execution_genesis, "timestamp": hex(now)}
     return genesis_of(attrs.evolve(spec, slot_seconds=1, execution_genesis=execution_genesis))
-
-
-def _addresses(config: AlysConfig) -> tuple[ListenAddress, ListenAddress]:
-    """The addresses of Ethereum's JSON-RPC and of the operator's pages."""
-    return config.api.ethereum_address, config.api.operator_address or config.api.address
 
 
 @attrs.frozen

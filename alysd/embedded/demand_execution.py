@@ -48,8 +48,9 @@ class DemandExecution:
         build_seconds: float,
         keys: Mapping[EvmAddress, bytes],
     ) -> "AsyncGenerator[DemandExecution]":
-        """Open the chain with the state `genesis` of the chain `context`, in a folder that is removed at the end.
+        """Open the chain with the state `genesis` of the chain `context`.
 
+        Its files are removed as soon as they are open, so nothing is left of them if the process is killed.
         Transactions of a block execute for at most `build_seconds`. Raises the errors of `EmbeddedEngine.open`.
         """
         spec = context.spec
@@ -58,11 +59,10 @@ class DemandExecution:
             engine = await EmbeddedEngine.open(
                 Path(folder), spec.execution_genesis, pool, build_seconds, None, synced=False
             )
-            try:
-                chain = DemandChain(context, genesis, engine, pool, DemandClock(clock))
-                yield cls(chain, engine, pool, keys)
-            finally:
-                await engine.aclose()
+        try:
+            yield cls(DemandChain(context, genesis, engine, pool, DemandClock(clock)), engine, pool, keys)
+        finally:
+            await engine.aclose()
 
     async def serve(
         self, listeners: Sequence[trio.SocketListener], names: Container[str], counts: PortCounts

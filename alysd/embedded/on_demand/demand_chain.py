@@ -19,7 +19,7 @@ from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.engine.transaction import InvalidSender, SignedTransaction
 from alysd.embedded.engine.values import AccountState
 from alysd.embedded.on_demand.account_change import AccountChange, changed_state
-from alysd.embedded.on_demand.demand_clock import ClockState, DemandClock
+from alysd.embedded.on_demand.demand_clock import ClockState, DemandClock, TimeOutOfRange
 from alysd.embedded.on_demand.impersonation import read_any
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.errors import ComponentError
@@ -84,13 +84,21 @@ class DemandChain:
         return self._head
 
     async def run(self) -> None:
-        """Make a block whenever the interval of `mine_every` has passed. Never returns."""
+        """Make a block whenever the interval of `mine_every` has passed, until the end of time. Never returns."""
         while True:
             changed = self._interval_changed
             with trio.move_on_after(self._interval):
                 await changed.wait()
                 continue
-            await self.mine(1)
+            try:
+                await self.mine(1)
+            except TimeOutOfRange:
+                self.mine_every(math.inf)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no blocks are made at an interval."""
+        return self._interval == math.inf
 
     def mine_every(self, seconds: float) -> None:
         """Make a block every `seconds` from now on; infinity stops that."""
@@ -179,8 +187,8 @@ class DemandChain:
             self._impersonated.clear()
 
     async def _return_to(self, snapshot: _Snapshot) -> None:
+        await self.follow()  # the pool must not hear of the removed blocks afterwards
         with trio.CancelScope(shield=True):
-            await self.follow()  # the pool must not hear of the removed blocks afterwards
             head = snapshot.head.payload_hash
             await self._engine.rewind(head, head, snapshot.changed)
             self._head = snapshot.head
@@ -206,7 +214,7 @@ class DemandChain:
             await self._engine.set_forkchoice(payload.block_hash, payload.block_hash, self._genesis.payload_hash)
             self._head = state
             self.clock.used(timestamp)
-            await self.follow()
+        await self.follow()  # not shielded: when the servers stop, nobody follows any more
 
     async def _refresh(self) -> None:
         """Let the pool see the changed account."""

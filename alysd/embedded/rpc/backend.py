@@ -109,10 +109,11 @@ class StateAt:
 
 @attrs.frozen
 class _Pending:
-    """The pending block, and the pool and the head from which it was built."""
+    """The pending block, and the pool, the head and the given timestamp from which it was built."""
 
     version: int
     head: ExecutionHeader
+    timestamp: int | None
     block: PendingBlock
 
 
@@ -158,14 +159,18 @@ class EthBackend:
         asked = self.pool.version
         async with self._building:
             found = self._pending
-            if found is None or found.version < asked or found.head != self.engine.reader.head():
+            now = (self.engine.reader.head(), self._next_timestamp())
+            if found is None or found.version < asked or (found.head, found.timestamp) != now:
                 self._pending = found = await self.execute(self._build_pending)
         return found.block
 
     def _build_pending(self) -> "_Pending":
         version, head = self.pool.version, self.engine.reader.head()
-        timestamp = None if self.demand is None else self.demand.next_timestamp()
-        return _Pending(version, head, self.engine.pending_block(timestamp))
+        timestamp = self._next_timestamp()
+        return _Pending(version, head, timestamp, self.engine.pending_block(timestamp))
+
+    def _next_timestamp(self) -> int | None:
+        return None if self.demand is None else self.demand.next_timestamp()
 
     async def state(self, reference: BlockReference) -> "Callable[[], StateAt]":
         """A function that finds the state after a block. Call it in a worker thread. It raises `RpcError`."""

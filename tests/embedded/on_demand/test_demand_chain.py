@@ -1,5 +1,6 @@
 """Blocks on demand through the RPC: automine, the clock, snapshots, changed accounts and impersonation."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,6 +98,22 @@ async def test_an_estimate_is_made_at_the_time_of_the_next_block() -> None:
         await chain.rpc("eth_call", {"to": code}, "pending")
         with pytest.raises(RpcFailure, match="execution reverted"):
             await chain.rpc("eth_call", {"to": code}, "latest")
+
+
+async def test_the_pending_block_has_the_time_and_the_states_that_clients_set() -> None:
+    async with on_demand() as chain:
+        await chain.rpc("evm_setAutomine", False)
+        await chain.rpc("eth_sendTransaction", PAYMENT)
+
+        async def pending() -> tuple[int, str]:
+            block = await chain.rpc("eth_getBlockByNumber", "pending", False)
+            return int(block["timestamp"], 16) - START, await chain.rpc("eth_getBalance", NOBODY, "pending")
+
+        assert await pending() == (1, "0x5")
+        await chain.rpc("evm_setNextBlockTimestamp", START + 50)
+        assert await pending() == (50, "0x5")
+        await chain.rpc("hardhat_setBalance", NOBODY, "0x10")
+        assert await pending() == (50, "0x15")
 
 
 async def test_a_snapshot_has_the_chain_the_clock_the_states_and_the_pool() -> None:
@@ -236,6 +253,44 @@ async def test_an_interval_makes_blocks_without_transactions() -> None:
         before = await chain.head()
         await chain.rpc("eth_blockNumber")
         assert (await chain.head())[0] <= before[0] + 1
+
+
+async def test_an_interval_ends_with_the_time() -> None:
+    """Otherwise the task that makes the blocks would fail, and the node with it."""
+    async with on_demand() as chain:
+        await chain.rpc("evm_mine", MAX_TIMESTAMP - 1)
+        await chain.rpc("evm_setIntervalMining", 1)
+        with trio.fail_after(30):
+            while not chain.execution.chain.stopped:
+                await chain.rpc("eth_blockNumber")
+        assert (await chain.head())[0] == 1
+
+
+async def test_a_stop_does_not_wait_for_those_who_follow_the_chain() -> None:
+    """The server and its feed may have ended: the process would never end if a block waited for them."""
+    async with on_demand() as chain:
+        chain.execution.chain.follow = trio.sleep_forever
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(chain.execution.chain.mine, 1)
+            while chain.execution.chain.head.height == 0:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        assert await chain.head() == (1, 1)
+
+
+async def test_nothing_is_left_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed would leave its chain in the memory of the machine."""
+    monkeypatch.setattr("alysd.embedded.demand_execution._MEMORY", str(tmp_path))
+
+    def left() -> list[Path]:
+        return list(tmp_path.iterdir())
+
+    async with on_demand() as chain:
+        assert left() == []
+        await chain.rpc("hardhat_mine", "0x10")
+        await chain.rpc("eth_sendTransaction", PAYMENT)
+        assert await chain.rpc("eth_getBalance", NOBODY) == "0x5"
+        assert left() == []
 
 
 async def test_a_reset_begins_again() -> None:
