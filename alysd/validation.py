@@ -155,15 +155,18 @@ def _authority_secret(config: AlysConfig) -> bytes | None:
 
 
 def _check_membership(config: AlysConfig, genesis: Genesis, secret: bytes) -> None:
-    """Raise `ConfigError` unless the key is an authority's, which has a network if it is no quorum alone."""
+    """Raise `ConfigError` unless the key is an authority's, which has a network if it is no quorum alone.
+
+    On a chain whose federation can change, the key may be that of a later or a former member.
+    """
     name, federation = genesis.context.spec.name, federation_at(genesis.state, genesis.context)
     key = public_key(secret)
-    if federation.index_of(key) is None:
+    if federation.index_of(key) is None and not genesis.context.spec.governance_keys:
         raise ConfigError(
             f'chain.authority_key_file = "{config.chain.authority_key_file}": its public key {key.hex()[:16]}… is '
             f"none of the {len(federation.authorities)} authorities of the chain {name}: name another key file"
         )
-    if federation.quorum > 1 and config.network.address is None:
+    if (federation.quorum > 1 or federation.index_of(key) is None) and config.network.address is None:
         raise ConfigError(
             f"the chain {name} needs {federation.quorum} approvals per block: set network.address, and name the "
             "other authorities in network.peers, unless they are bootnodes of the chain"

@@ -40,7 +40,7 @@ def test_the_development_chain_keeps_its_name() -> None:
     """Every data folder of the development chain would be refused as another chain's."""
     assert (
         displayed(genesis_of(SPEC).context.genesis)
-        == "dac5f9376a5bfc526736a35317e8298e4aa3275abb9e92c0d1347d7a35bedb7e"
+        == "1d795b054ec8b4b5592c5a39327987e40d766a8a4fcaea0b748bd698b4cec9c5"
     )
 
 

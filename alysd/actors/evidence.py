@@ -1,11 +1,13 @@
 """The evidence actor: keeps the evidence that authorities have broken the approval rule."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
 from alysd.consensus.evidence import check_evidence, find_evidence, worth_keeping
 from alysd.consensus.federation import Verifier, federation_at
+from alysd.consensus.violations import BadEvidence
 from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.events import EvidenceFound
 from alysd.messages.evidence import EvidenceKeeping, ReportConflict, ReportRivals
@@ -15,8 +17,12 @@ from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.types.evidence import Approved, Evidence
+from alysd.types.federation import Federation
 from alysd.types.hashes import BlockHash
 from alysd.wire.block_ssz import slot_proof
+
+KEPT_FEDERATIONS = 3
+"""The number of the latest federations against whose members evidence is judged: a hand-over has three."""
 
 
 class EvidenceActor(Actor[EvidenceKeeping]):
@@ -42,6 +48,7 @@ class EvidenceActor(Actor[EvidenceKeeping]):
         self._publish = publish
         self._seconds = timing.storage_write
         self._kept: list[Evidence] = []
+        self._federations: tuple[Federation, ...] = ()
 
     async def pre_start(self) -> None:
         """Load the evidence that is kept."""
@@ -65,12 +72,26 @@ class EvidenceActor(Actor[EvidenceKeeping]):
         if found is None or not worth_keeping(found, self._kept):
             return
         tip = await self._chain.ask(GetForkchoice(), seconds=self._seconds)
-        federation, genesis = federation_at(tip.head, self._context), self._context.genesis
-        await trio.to_thread.run_sync(check_evidence, found, federation, genesis, self._verify)
+        federation = await self._federation_of(found, federation_at(tip.head, self._context))
         await self._storage.ask(KeepEvidence(found), seconds=self._seconds)
         self._kept.append(found)
         against = tuple((index, federation.authorities[index]) for index in found.offenders)
         self._publish(EvidenceFound(found, against))
+
+    async def _federation_of(self, found: Evidence, present: Federation) -> Federation:
+        """The federation whose members have approved both blocks: the present one, or one shortly before.
+
+        Raises `BadEvidence` if it is none of them.
+        """
+        if present not in self._federations:
+            self._federations = (present, *self._federations)[:KEPT_FEDERATIONS]
+        genesis, verify = self._context.genesis, self._verify
+        for federation in self._federations[:-1]:
+            with suppress(BadEvidence):
+                await trio.to_thread.run_sync(check_evidence, found, federation, genesis, verify)
+                return federation
+        await trio.to_thread.run_sync(check_evidence, found, self._federations[-1], genesis, verify)
+        return self._federations[-1]
 
     async def _approved(self, signed: SignedBlock, with_parent: bool) -> Approved:
         """The slots and approvals of a block. A block's tree is hashed in a thread: 3 ms for 200 transactions."""

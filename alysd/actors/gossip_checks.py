@@ -7,7 +7,7 @@ from typing import TypeVar
 import attrs
 import trio
 
-from alysd.actors.gossip_judge import GossipJudge, digest_of
+from alysd.actors.gossip_judge import GossipJudge, JudgedProposal, digest_of
 from alysd.actors.gossip_memory import MOST_PROPOSALS, GossipMemory
 from alysd.actors.peer_client import PeerClient
 from alysd.consensus.violations import SlotPassed, SlotTooEarly, UnknownParent
@@ -21,8 +21,15 @@ from alysd.nurseries import Address, Deferred, NotAnswered, Tell
 from alysd.timing import Timing
 from alysd.types.peers import GossipVerdict, PeerOffence, Topic
 from alysd.types.peg import PegSignature
-from alysd.types.proposal import Proposal, SlotApproval
-from alysd.wire.gossip import decode_approval, decode_peg_signature, decode_proof, decode_recovery
+from alysd.types.proposal import SlotApproval
+from alysd.types.units import Slot
+from alysd.wire.gossip import (
+    decode_approval,
+    decode_peg_signature,
+    decode_proof,
+    decode_recovery,
+    proposal_slot,
+)
 
 P = TypeVar("P")
 
@@ -93,11 +100,11 @@ class GossipChecks:
 
         async def check() -> None:
             try:
-                proposal = await self._judge.check(peer, data)
+                judged = await self._judge.check(peer, data)
             except Refused as error:
-                answer.reply(self._reject(peer, error))
+                answer.reply(self._reject(peer, error, proposal_slot(data)))
                 return
-            added = self._consider(proposal, peer, data)
+            added = self._consider(judged, peer, data)
             answer.reply(GossipVerdict.ACCEPT if added else GossipVerdict.IGNORE)
 
         self._run(check)
@@ -143,47 +150,58 @@ class GossipChecks:
         self._run(consider)
         return answer
 
-    def _reject(self, peer: str, error: Refused) -> GossipVerdict:
+    def _reject(self, peer: str, error: Refused, slot: Slot | None = None) -> GossipVerdict:
         """Blame the peer for a message that a check has refused, and return the verdict.
 
-        If the slot of the message has ended since the message arrived, the peer is not blamed.
+        If the slot of the message has ended since the message arrived, the peer is not blamed. Nor is it for a
+        message of a `slot` whose federation this node may not know.
         """
         if isinstance(error, SlotPassed):
             return GossipVerdict.IGNORE
         if isinstance(error, SlotTooEarly):
             return GossipVerdict.UNJUDGED
         malformed = isinstance(error, Malformed)
+        if slot is not None and not malformed and self._judge.may_be_unknown(slot):
+            return GossipVerdict.UNJUDGED
         self._client.blame(peer, PeerOffence.MALFORMED if malformed else PeerOffence.FORGED)
         return GossipVerdict.REJECT
 
     async def _judge_approval(self, peer: str, data: bytes) -> GossipVerdict:
         approval = decode_approval(data)
-        verdict = await self._judge.approval(peer, approval)
-        if verdict is GossipVerdict.ACCEPT:
-            offer(self._to.approval, CountApproval(approval))
-            if not self._memory.knows_proposal(approval.slot, approval.block):
-                self._start(peer, "proposals", partial(self._fetch_proposal, approval))
-        return verdict
+        try:
+            found = await self._judge.approval(peer, approval)
+        except Refused as error:
+            return self._reject(peer, error, approval.slot)
+        if isinstance(found, GossipVerdict):
+            return found
+        offer(self._to.approval, CountApproval(approval, found))
+        if not self._memory.knows_proposal(approval.slot, approval.block):
+            self._start(peer, "proposals", partial(self._fetch_proposal, approval))
+        return GossipVerdict.ACCEPT
 
     async def _judge_recovery(self, peer: str, data: bytes) -> GossipVerdict:
         statement = decode_recovery(data)
-        verdict = await self._judge.recovery(peer, statement)
-        if verdict is GossipVerdict.ACCEPT:
-            offer(self._to.approval, NoteRecovery(statement))
-        return verdict
+        try:
+            found = await self._judge.recovery(peer, statement)
+        except Refused as error:
+            return self._reject(peer, error, statement.slot)
+        if isinstance(found, GossipVerdict):
+            return found
+        offer(self._to.approval, NoteRecovery(statement, found))
+        return GossipVerdict.ACCEPT
 
-    def _consider(self, proposal: Proposal, peer: str, data: bytes | None = None) -> bool:
+    def _consider(self, judged: JudgedProposal, peer: str, data: bytes | None = None) -> bool:
         """Tell the approval workflow of a checked proposal, if it is new and one of the first two of its slot.
 
         `data` is its encoding as it came in gossip.
         """
-        signed, gossip = proposal.signed, self._memory
+        signed, gossip = judged.proposal.signed, self._memory
         added = gossip.add_proposal(signed.block.slot, signed.hash)
         if data is not None and gossip.knows_proposal(signed.block.slot, signed.hash):
             gossip.add_digest(signed.block.slot, digest_of(data))
         if not added:
             return False
-        offer(self._to.approval, ConsiderProposal(proposal, peer))
+        offer(self._to.approval, ConsiderProposal(judged.proposal, peer, judged.federation))
         return True
 
     async def _fetch_proposal(self, approval: SlotApproval, peer: str) -> None:
@@ -197,11 +215,12 @@ class GossipChecks:
             if self._judge.by_time(slot) is not None or not self._memory.wants_proposal(slot):
                 return
             try:
-                proposal = await self._judge.check_fetched(data)
+                judged = await self._judge.check_fetched(data)
             except Refused:
-                self._client.blame(peer, PeerOffence.FALSE_PROPOSAL)
+                if not self._judge.may_be_unknown(slot):
+                    self._client.blame(peer, PeerOffence.FALSE_PROPOSAL)
                 return
-            self._consider(proposal, peer)
+            self._consider(judged, peer)
 
 
 def offer(address: Address[P], message: Tell[P]) -> None:

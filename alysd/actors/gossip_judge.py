@@ -17,7 +17,7 @@ import trio
 from alysd.actors.check_queue import CheckQueue
 from alysd.actors.gossip_memory import GossipMemory
 from alysd.actors.rate_limits import AllowedRate, RateLimits
-from alysd.consensus.candidates import check_proposal, check_slot_approval, check_window
+from alysd.consensus.candidates import check_proposal, check_slot_approval, check_window, check_with_any
 from alysd.consensus.recovery import check_statement
 from alysd.consensus.violations import SlotPassed, SlotTooEarly
 from alysd.ports import Bls, Clock
@@ -111,10 +111,23 @@ class GossipRates:
         )
 
 
-class GossipJudge:
-    """Judges gossip. The owner sets `federation` to the one that makes the children of the head."""
+@attrs.frozen
+class JudgedProposal:
+    """A proposal, and the federation for which it was accepted."""
 
+    proposal: Proposal
     federation: Federation
+
+
+class GossipJudge:
+    """Judges gossip.
+
+    The owner sets `federations` to those that may have made a message, in their order in time, and `known_until`
+    to the last slot for which it knows them: a node that is far behind knows no later change.
+    """
+
+    federations: tuple[Federation, ...]
+    known_until: Slot | None = None
 
     def __init__(
         self,
@@ -171,69 +184,106 @@ class GossipJudge:
             return GossipVerdict.UNJUDGED
         return verdict
 
-    async def check(self, peer: str, data: bytes) -> Proposal:
+    async def check(self, peer: str, data: bytes) -> JudgedProposal:
         """Decode and check a proposal, after those that arrived earlier. It takes up to 0.2 s.
 
         Raises the `Refused` of the rule that the proposal breaks.
         """
-        federation, now = self.federation, self._clock.time()
+        federations, now, verify = self.federations, self._clock.time(), self._bls.verify
 
-        def decode_and_check(data: bytes) -> Proposal:
+        def decode_and_check(data: bytes) -> JudgedProposal:
             proposal = decode_proposal(data)
-            check_proposal(proposal, federation, self._context, now, self._bls.verify)
-            return proposal
+            return JudgedProposal(
+                proposal,
+                check_with_any(
+                    federations,
+                    lambda federation, former: check_proposal(
+                        proposal, federation, self._context, now, verify, former=former
+                    ),
+                ),
+            )
 
         async with self._queue(peer).turn():
             return await trio.to_thread.run_sync(decode_and_check, data)
 
-    async def check_fetched(self, data: bytes) -> Proposal:
+    async def check_fetched(self, data: bytes) -> JudgedProposal:
         """Decode and check a proposal that a peer has given on request: it may have more approvals, and be larger.
 
         Raises the `Refused` of the rule that the proposal breaks.
         """
-        federation, now = self.federation, self._clock.time()
+        federations, now, verify = self.federations, self._clock.time(), self._bls.verify
 
-        def decode_and_check(data: bytes) -> Proposal:
+        def decode_and_check(data: bytes) -> JudgedProposal:
             proposal = decode_proposal(data, MAX_ANSWER_BYTES)
-            check_proposal(proposal, federation, self._context, now, self._bls.verify, author_alone=False)
-            return proposal
+            return JudgedProposal(
+                proposal,
+                check_with_any(
+                    federations,
+                    lambda federation, former: check_proposal(
+                        proposal, federation, self._context, now, verify, author_alone=False, former=former
+                    ),
+                ),
+            )
 
         return await trio.to_thread.run_sync(decode_and_check, data)
 
     # Approvals
 
-    async def approval(self, peer: str, approval: SlotApproval) -> GossipVerdict:
-        """The verdict on an approval, after 3 ms for the signature. Raises the `Refused` of the rule it breaks."""
-        units = 1 / (APPROVALS_PER_SLOT * len(self.federation.authorities))
+    async def approval(self, peer: str, approval: SlotApproval) -> Federation | GossipVerdict:
+        """The federation for which an approval is valid, after 3 ms for the signature, or the verdict.
+
+        Raises the `Refused` of the rule that it breaks.
+        """
+        units = 1 / (APPROVALS_PER_SLOT * self._authorities)
         verdict = self._before_signature(
             peer, Topic.APPROVAL, units, approval.slot, lambda: self._memory.wants_approval(approval)
         )
         if verdict is not None:
             return verdict
-        now = self._clock.time()
-        await trio.to_thread.run_sync(
-            check_slot_approval, approval, self.federation, self._context, now, self._bls.verify
+        found = await self._signed_in(
+            lambda federation: check_slot_approval(
+                approval, federation, self._context, self._clock.time(), self._bls.verify
+            )
         )
         self._memory.add_approval(approval)
-        return GossipVerdict.ACCEPT
+        return found
 
-    async def recovery(self, peer: str, statement: RecoveryStatement) -> GossipVerdict:
-        """The verdict on a recovery statement, after 3 ms for the signature.
+    async def recovery(self, peer: str, statement: RecoveryStatement) -> Federation | GossipVerdict:
+        """The federation for which a recovery statement is valid, after 3 ms for the signature, or the verdict.
 
         Raises the `Refused` of the rule that the statement breaks.
         """
-        units = 1 / len(self.federation.authorities)
+        units = 1 / self._authorities
         verdict = self._before_signature(
             peer, Topic.RECOVERY, units, statement.slot, lambda: self._memory.wants_recovery(statement)
         )
         if verdict is not None:
             return verdict
-        now = self._clock.time()
-        await trio.to_thread.run_sync(
-            check_statement, statement, self.federation, self._context, now, self._bls.verify
+        found = await self._signed_in(
+            lambda federation: check_statement(
+                statement, federation, self._context, self._clock.time(), self._bls.verify
+            )
         )
         self._memory.add_recovery(statement)
-        return GossipVerdict.ACCEPT
+        return found
+
+    @property
+    def _authorities(self) -> int:
+        """The number of authorities of the largest federation that may send messages."""
+        return max(len(federation.authorities) for federation in self.federations)
+
+    async def _signed_in(self, check: Callable[[Federation], None]) -> Federation:
+        """The federation for which `check` accepts the message of an authority. Raises its `Refused`."""
+        federations = self.federations
+
+        def check_all() -> Federation:
+            return check_with_any(federations, lambda federation, _former: check(federation))
+
+        return await trio.to_thread.run_sync(check_all)
+
+    def may_be_unknown(self, slot: Slot) -> bool:
+        """Whether a federation may have signed messages of `slot` that this node does not know yet."""
+        return self.known_until is not None and slot > self.known_until
 
     def _before_signature(
         self, peer: str, topic: Topic, units: float, slot: Slot, wanted: Callable[[], bool]
@@ -270,7 +320,7 @@ class GossipJudge:
 
     def peg_signature(self, peer: str) -> CheckQueue | None:
         """The queue for the check of signatures of a payment, with a place taken; None without capacity."""
-        units = 1 / (PEG_SIGNATURES_PER_SLOT * len(self.federation.bitcoin_keys))
+        units = 1 / (PEG_SIGNATURES_PER_SLOT * max(1, *(len(one.bitcoin_keys) for one in self.federations)))
         queue = self._signature_queues[peer in self._configured]
         allowed = self._within_rate(peer, Topic.PEG_SIGNATURE, units)
         return queue if allowed and self._has_budget(peer, Topic.PEG_SIGNATURE, units) and queue.take() else None

@@ -16,7 +16,7 @@ from alysd.actors.gossip_memory import GossipMemory
 from alysd.actors.other_chains import OtherChains
 from alysd.actors.peer_client import PeerClient
 from alysd.actors.peer_scores import BAN_SECONDS, BOUND, CONFIGURED_SECONDS, PeerScores
-from alysd.consensus.federation import federation_at
+from alysd.consensus.federation_update import next_federations
 from alysd.errors import Malformed, PeerUnavailable, PeerWithoutProtocol
 from alysd.messages.approval import ApprovalGathering
 from alysd.messages.auxpow import MergedMining
@@ -47,9 +47,12 @@ from alysd.nurseries import Actor, Address, Deferred, NotAnswered, handles
 from alysd.ports import Bls, Clock
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
+from alysd.types.federation import Federation
+from alysd.types.federation_update import LEAST_NOTICE
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import ClockDifference, GossipVerdict, PeerOffence, PeerStatus, Topic
 from alysd.types.proposal import SlotApproval
+from alysd.types.units import Slot
 from alysd.wire.block_ssz import slot_proof
 from alysd.wire.gossip import (
     MAX_PROPOSAL_BYTES,
@@ -67,6 +70,9 @@ PARTING_SECONDS = 2.0
 """The time for which a peer of another chain stays connected. Within it the peer gets this node's status, so that
 its operator learns the reason too: a node that disconnected at once would not have answered the other one.
 """
+
+FORMER_SLOTS = 30
+"""The number of slots for which messages of a former federation are still judged, above `POLL_SECONDS` too."""
 
 MAX_PEERS = 256
 """The maximum number of peers that the actor knows. The peer host accepts fewer connections."""
@@ -140,6 +146,8 @@ class NetworkActor(Actor[Network]):
         self._configured = configured
         self._peers: dict[str, _Peer] = {}
         self._clocks_differ = False
+        # The federations whose messages are judged, each with the time until which it counts.
+        self._federations: dict[Federation, float] = {}
         self._judge = GossipJudge(context, clock, bls, memory.gossip, memory.rates, configured, client.blame)
         readers = GossipReaders(approval, auxpow, federation)
         self._checks = GossipChecks(
@@ -221,9 +229,18 @@ class NetworkActor(Actor[Network]):
         return self._memory.other_chains.peers()
 
     async def _read_federation(self) -> None:
-        """Read the federation that makes and approves the children of the head."""
+        """Read the federations that may make and approve messages now: the next ones, and those of late messages.
+
+        A change is included at least `LEAST_NOTICE` blocks before it takes effect, so a head that is fewer slots
+        behind shows it.
+        """
         tip = await self._reader.ask(ReadForkchoice(), seconds=self._timing.local_answer)
-        self._judge.federation = federation_at(tip.head, self._context)
+        now, following = trio.current_time(), next_federations(tip.head, self._context)
+        late = {one: until for one, until in self._federations.items() if until > now and one not in following}
+        self._federations = late | dict.fromkeys(following, now + FORMER_SLOTS * self._timing.slot_seconds)
+        self._judge.federations = tuple(self._federations)
+        if tip.head.governance is not None:
+            self._judge.known_until = Slot(tip.head.slot + LEAST_NOTICE)
 
     async def _renew_federation(self) -> None:
         """Read the federation again. Without an answer, keep the previous one."""

@@ -12,13 +12,13 @@ from typing import TypeVar
 import attrs
 import trio
 
-from alysd.actors.peer_client import PeerClient
+from alysd.actors.peer_client import BLOCKS_SECONDS, PeerClient
 from alysd.actors.sync_checkpoint import CheckpointPath, Section
-from alysd.actors.sync_peers import SyncPeers
+from alysd.actors.sync_peers import SyncPeer, SyncPeers
 from alysd.actors.sync_ranges import Ended, Piece, RangeDownload
 from alysd.consensus.checkpoint import linked
-from alysd.consensus.federation import federation_at
-from alysd.consensus.ranges import VerifiedRange, check_range, check_single
+from alysd.consensus.federation_update import next_federations
+from alysd.consensus.ranges import VerifiedRange, check_links, check_range, check_single
 from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
 from alysd.messages.approval import ApprovalGathering, BlockImported
 from alysd.messages.block_import import BlockImport, ImportBlock, ImportRange
@@ -33,11 +33,12 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.checkpoint import Checkpoint
+from alysd.types.federation_update import LEAST_NOTICE
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerOffence
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height
-from alysd.wire.sync import MAX_RANGE_BLOCKS
+from alysd.wire.sync import MAX_RANGE_BLOCKS, RangeRequest
 
 Value = TypeVar("Value")
 
@@ -113,6 +114,7 @@ class SyncActor(Actor[Sync]):
         self._getting: set[BlockMissing] = set()
         self._back = 0  # the number of blocks by which the next range begins before the child of the head
         self._proven = trio.Event()
+        self._approaching = trio.Lock()
         self._send_peer, self._claimants = trio.open_memory_channel[str](64)
         self._send_missing, self._missing = trio.open_memory_channel[BlockMissing](MOST_MISSING)
 
@@ -186,6 +188,8 @@ class SyncActor(Actor[Sync]):
             return
         status = known.status
         try:
+            if await self._approach(peer, known):
+                return
             signed = await self._get_block(peer, status.head, claimed=True)
             if signed is None:
                 known.useless = status.head
@@ -201,6 +205,53 @@ class SyncActor(Actor[Sync]):
         finally:
             known.asked = False
 
+    async def _approach(self, peer: str, known: SyncPeer) -> bool:
+        """Import blocks of a peer until this node knows the federations up to the peer's head.
+
+        Only a change of the federation makes this necessary: the head of a peer may have the approvals of a
+        federation that this node does not know yet. The next blocks have those of known ones. Returns whether no
+        proof is needed or possible now: before the checkpoint, which proves the blocks itself, a claim counts as
+        one.
+        """
+        async with self._approaching:
+            tip = await self._tip()
+            while tip.head.governance is not None and known.status.head_height > tip.head.height + LEAST_NOTICE:
+                if await self._missing_checkpoint(tip) is not None:
+                    known.proven = known.claim
+                    self._proven.set()
+                    return True
+                before = tip.head
+                if not await self._import_next(peer, before):
+                    known.useless = known.status.head
+                    known.failed(trio.current_time())
+                    return True
+                tip = await self._tip()
+                if tip.head == before:
+                    return True  # the peer's blocks are those of another branch, or were imported meanwhile
+        return False
+
+    async def _import_next(self, peer: str, head: ChainState) -> bool:
+        """Import the blocks of a peer after `head` whose federations are known. Returns whether it sent some."""
+        start, (federation, *others) = Height(head.height + 1), next_federations(head, self._context)
+        try:
+            answer = await self._client.blocks_by_range(peer, RangeRequest(start, LEAST_NOTICE), BLOCKS_SECONDS)
+            newest_first = (one.signed() for one in reversed(answer.blocks))
+            verified = await trio.to_thread.run_sync(
+                lambda: check_range(newest_first, start, federation, self._context, self._bls.verify_all, others)
+            )
+        except (PeerUnavailable, Malformed):
+            return False  # the client has reported the peer
+        except Refused:
+            self._lied(peer)
+            return False
+        if not verified.blocks or not await self._knows(verified.blocks[0].block.parent_hash):
+            return False
+        try:
+            await self._import(verified)
+        except Refused:
+            return False  # a quorum has approved the block: block import has logged the rule
+        return True
+
     async def _get_block(self, peer: str, wanted: BlockHash, *, claimed: bool = False) -> SignedBlock | None:
         """The block `wanted`, approved by a quorum; None if the peer does not send it.
 
@@ -208,10 +259,11 @@ class SyncActor(Actor[Sync]):
         """
         try:
             found = await self._client.blocks_by_root(peer, (wanted,))
-            federation = federation_at((await self._tip()).head, self._context)
+            head = (await self._tip()).head
+            federation, *others = next_federations(head, self._context)
             signed = await trio.to_thread.run_sync(
                 lambda: check_single(
-                    (one.signed() for one in found), wanted, federation, self._context, self._bls.verify
+                    (one.signed() for one in found), wanted, federation, self._context, self._bls.verify, others
                 )
             )
         except (PeerUnavailable, Malformed, NotAnswered):
@@ -257,6 +309,8 @@ class SyncActor(Actor[Sync]):
             await self._get_checkpoint(missing, tip)
             return True
         first, end = self._lowest(tip), self._peers.highest(names)
+        if tip.head.governance is not None:
+            end = Height(min(end, tip.head.height + LEAST_NOTICE))  # up to there, the federations are known
         start = max(first, min(Height(tip.head.height + 1 - self._back), end))
         ended = await self._run_download(start, end, tip.head)
         if ended is Ended.ELSEWHERE and start > first:
@@ -274,11 +328,17 @@ class SyncActor(Actor[Sync]):
         self, start: Height, end: Height, head: ChainState, sections: Mapping[int, Section] = MappingProxyType({})
     ) -> Ended:
         """Download and import the blocks from `start` to `end`. Pieces of `sections` must be those sections."""
-        federation = federation_at(head, self._context)
+        federation, *others = next_federations(head, self._context)
 
         def check(newest_first: Iterator[SignedBlock], start: Height) -> VerifiedRange:
-            verified = check_range(newest_first, start, federation, self._context, self._bls.verify_all)
             section = sections.get(start)
+            if section is not None and head.governance is not None:
+                # The checkpoint proves them. Their federations follow from blocks that are imported before.
+                verified = check_links(newest_first, start)
+            else:
+                verified = check_range(
+                    newest_first, start, federation, self._context, self._bls.verify_all, others
+                )
             if section is not None:
                 linked(reversed(verified.blocks), start, section.end, section.last)
             return verified

@@ -5,7 +5,7 @@ The source is docs/protocol.md, "Proposals" and "Approvals between nodes". `chec
 chain, so their cost does not depend on it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from alysd.consensus.aura import check_begins, slot_at
 from alysd.consensus.federation import (
@@ -25,6 +25,7 @@ from alysd.consensus.violations import (
     ParentApprovalsMissing,
     SlotPassed,
 )
+from alysd.errors import Refused
 from alysd.types.block import Approvals
 from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.federation import Federation
@@ -94,6 +95,26 @@ def check_slot_approval(
     key = federation.authorities[approval.authority]
     if not verify([key], approval_message(context.genesis, approval.block), approval.signature):
         raise ForgedApproval(approval.authority)
+
+
+def check_with_any(
+    federations: Sequence[Federation], check: Callable[[Federation, Federation | None], None]
+) -> Federation:
+    """The one of the `federations`, in their order in time, for which `check` accepts a message.
+
+    `check` gets a federation, and the one before it if it is to assume that the parent has that one. Raises the
+    error for the first federation if none accepts the message.
+    """
+    errors: list[Refused] = []
+    for place, federation in enumerate(federations):
+        for former in (None, federations[place - 1]) if place else (None,):
+            try:
+                check(federation, former)
+            except Refused as error:
+                errors.append(error)
+            else:
+                return federation
+    raise errors[0]
 
 
 def add_approvals(approvals: Approvals, further: Mapping[int, BlsSignature], aggregate: Aggregator) -> Approvals:

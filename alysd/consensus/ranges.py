@@ -6,7 +6,7 @@ hashes do not cover them. So those of the other blocks are checked too: all toge
 time of single checks.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from alysd.consensus.federation import (
@@ -17,6 +17,7 @@ from alysd.consensus.federation import (
     signature_check,
 )
 from alysd.consensus.violations import BadApprovalSignature, BrokenRange
+from alysd.errors import InvalidBlock
 from alysd.types.block import SignedBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
@@ -27,25 +28,25 @@ _SEAL: Final = object()
 
 
 class VerifiedRange:
-    """Blocks that follow each other, oldest first, with valid approvals of a quorum of `federation`.
+    """Blocks that follow each other, oldest first, each with valid approvals of a quorum of its federation.
 
-    Only `check_range` makes one, so a function that gets one need not check the approvals again. It cannot leave
-    the process.
+    `federations` has the federation of each block, or is empty if the approvals were not checked. Only this module
+    makes a range, so a function that gets one need not check the approvals again. It cannot leave the process.
     """
 
-    __slots__ = ("blocks", "federation")
+    __slots__ = ("blocks", "federations")
 
-    def __init__(self, blocks: tuple[SignedBlock, ...], federation: Federation, seal: object) -> None:
+    def __init__(self, blocks: tuple[SignedBlock, ...], federations: Sequence[Federation], seal: object) -> None:
         if seal is not _SEAL:
             raise TypeError("only check_range makes a VerifiedRange")
         self.blocks: Final = blocks
-        self.federation: Final = federation
+        self.federations: Final = federations
 
     def covers(self, signed: SignedBlock, federation: Federation) -> bool:
         """Whether the approvals of this object, not only of an equal one, were checked against `federation`."""
         place = signed.block.height - self.blocks[0].block.height if self.blocks else -1
         found = 0 <= place < len(self.blocks) and self.blocks[place] is signed
-        return found and self.federation == federation
+        return found and bool(self.federations) and self.federations[place] == federation
 
 
 def check_range(
@@ -54,36 +55,89 @@ def check_range(
     federation: Federation,
     context: ChainContext,
     verify: BatchVerifier,
+    others: Sequence[Federation] = (),
 ) -> VerifiedRange:
     """Check that the blocks are a part of the chain that begins at the height `start`, and all their approvals.
 
-    `newest_first` is read only up to the first false block. So an iterator that computes the hashes of the blocks
-    computes no more than needed. Raises `BrokenRange` for blocks that are no branch, and the errors of
-    `check_approvals`. Takes about 1 ms per block.
+    The approvals of each block must be those of `federation` or of one of the `others`; block import compares it
+    with that of the state. `newest_first` is read only up to the first false block. So an iterator that computes
+    the hashes of the blocks computes no more than needed. Raises `BrokenRange` for blocks that are no branch, and
+    the errors of `check_approvals`. Takes about 1 ms per block.
     """
     blocks: list[SignedBlock] = []
+    found: list[Federation] = []
+    for signed in _linked(newest_first):
+        found.append(_federation_of(signed, (federation, *others), context, verify))
+        if not blocks:  # a false answer costs one signature and one hash
+            _check_signatures([signed], found, context, verify)
+        blocks.append(signed)
+    _check_start(blocks, start)
+    _check_signatures(blocks[1:], found[1:], context, verify)
+    return VerifiedRange(tuple(reversed(blocks)), tuple(reversed(found)), _SEAL)
+
+
+def check_links(newest_first: Iterable[SignedBlock], start: Height) -> VerifiedRange:
+    """Check that the blocks are a part of a chain that begins at the height `start`, without their approvals.
+
+    Another proof must show that the last one is on the chain. Raises `BrokenRange`.
+    """
+    blocks = list(_linked(newest_first))
+    _check_start(blocks, start)
+    return VerifiedRange(tuple(reversed(blocks)), (), _SEAL)
+
+
+def _linked(newest_first: Iterable[SignedBlock]) -> Iterator[SignedBlock]:
+    """The blocks, as long as each is the parent of the one before. Raises `BrokenRange`."""
+    child: SignedBlock | None = None
     for signed in newest_first:
-        if blocks and (
-            signed.hash != blocks[-1].block.parent_hash or signed.block.height != blocks[-1].block.height - 1
+        if child is not None and (
+            signed.hash != child.block.parent_hash or signed.block.height != child.block.height - 1
         ):
             raise BrokenRange(
                 f"block {displayed(signed.hash)} at height {signed.block.height} is not the parent of the next: "
-                f"expected {displayed(blocks[-1].block.parent_hash)} at height {blocks[-1].block.height - 1}"
+                f"expected {displayed(child.block.parent_hash)} at height {child.block.height - 1}"
             )
+        yield signed
+        child = signed
+
+
+def _check_start(newest_first: Sequence[SignedBlock], start: Height) -> None:
+    if newest_first and newest_first[-1].block.height != start:
+        raise BrokenRange(f"it begins at height {newest_first[-1].block.height}, not {start}")
+
+
+def _federation_of(
+    signed: SignedBlock, federations: Sequence[Federation], context: ChainContext, verify: BatchVerifier
+) -> Federation:
+    """The one of the federations whose quorum the approvals claim; if several fit, the one that has signed.
+
+    Raises the error of `check_signers` for the first federation if none fits.
+    """
+    first, *others = federations
+    fitting = [one for one in others if _fits(signed, one)]
+    if not fitting:
+        check_signers(signed, first)
+        return first
+    candidates = [one for one in (first, *fitting) if _fits(signed, one)]
+    return next(
+        (one for one in candidates if verify([signature_check(signed.approvals, signed.hash, one, context)])),
+        candidates[0],
+    )
+
+
+def _fits(signed: SignedBlock, federation: Federation) -> bool:
+    try:
         check_signers(signed, federation)
-        if not blocks:  # a false answer costs one signature and one hash
-            _check_signatures([signed], federation, context, verify)
-        blocks.append(signed)
-    if blocks and blocks[-1].block.height != start:
-        raise BrokenRange(f"it begins at height {blocks[-1].block.height}, not {start}")
-    _check_signatures(blocks[1:], federation, context, verify)
-    return VerifiedRange(tuple(reversed(blocks)), federation, _SEAL)
+    except InvalidBlock:
+        return False
+    return True
 
 
 def _check_signatures(
-    blocks: list[SignedBlock], federation: Federation, context: ChainContext, verify: BatchVerifier
+    blocks: Sequence[SignedBlock], federations: Sequence[Federation], context: ChainContext, verify: BatchVerifier
 ) -> None:
-    if not verify([signature_check(one.approvals, one.hash, federation, context) for one in blocks]):
+    pairs = zip(blocks, federations, strict=True)
+    if not verify([signature_check(one.approvals, one.hash, federation, context) for one, federation in pairs]):
         raise BadApprovalSignature(blocks[-1].approvals.count)
 
 
@@ -93,10 +147,12 @@ def check_single(
     federation: Federation,
     context: ChainContext,
     verify: Verifier,
+    others: Sequence[Federation] = (),
 ) -> SignedBlock | None:
     """Check the answer to a request for the block `wanted`: nothing, or this block with the approvals of a quorum.
 
-    Raises `BrokenRange` for another block, and the errors of `check_approvals`.
+    The quorum is that of `federation` or of one of the `others`. Raises `BrokenRange` for another block, and the
+    errors of `check_approvals`.
     """
     first: SignedBlock | None = None
     for signed in found:
@@ -104,5 +160,6 @@ def check_single(
             raise BrokenRange(f"block {displayed(wanted)} was asked for, but {displayed(signed.hash)} was sent")
         first = signed
     if first is not None:
-        check_approvals(first, federation, context, verify)
+        its = _federation_of(first, (federation, *others), context, lambda checks: verify(*checks[0]))
+        check_approvals(first, its, context, verify)
     return first

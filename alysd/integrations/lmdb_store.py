@@ -30,7 +30,7 @@ from alysd.integrations.lmdb_reads import (
 )
 from alysd.integrations.lmdb_records import FIRST_MAP_BYTES, Records, RecordTransaction
 from alysd.peg.operations import LedgerView
-from alysd.types.block import SignedBlock
+from alysd.types.block import Block, SignedBlock
 from alysd.types.chain import (
     ChainState,
     ExecutedBlock,
@@ -128,6 +128,11 @@ class LmdbStore:
             return StoredChain(tuple(states), final.hash, {block: tuple(each) for block, each in changes.items()})
 
         return self._records.read(read)
+
+    def state_before(self, block: Block) -> ChainState:
+        """The chain's state after the parent of a stored block. Raises `Corrupt` if it is missing."""
+        key = height_key(Height(block.height - 1)) + block.parent_hash
+        return self._records.read(lambda txn: state_of(txn, key))
 
     def newest_slot(self) -> Slot:
         """The slot of the newest stored block on any branch that is not abandoned; 0 for the genesis block."""

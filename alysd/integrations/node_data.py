@@ -192,7 +192,12 @@ class NodeData:
 
     @property
     def _quorum(self) -> int:
-        return quorum_of(max(1, len(self.authorities)))
+        """The quorum of the first federation, which counts as one of several members if it can change.
+
+        An empty folder does not show that this authority was a quorum alone until its disk was lost.
+        """
+        quorum = quorum_of(max(1, len(self.authorities)))
+        return quorum if self.genesis_state.governance is None else max(2, quorum)
 
     def _newest_own(self, store: LmdbStore, key: BlsPublicKey, since: Slot) -> Slot:
         """The slot of the newest block from slot `since` on that `key` has approved; 0 if there is none.
@@ -200,17 +205,23 @@ class NodeData:
         A member does not approve every block: a quorum of the others may be faster. Looks at the newest
         `SEARCHED_BLOCKS` of the chain, of which an authority that runs has approved some.
         """
-        if key not in self.authorities:
-            return Slot(0)
-        index, head = self.authorities.index(key), store.forkchoice().head.height
+        head = store.forkchoice().head.height
         for end in range(head, max(0, head - SEARCHED_BLOCKS), -_READ_AT_ONCE):
             start = Height(max(1, end - _READ_AT_ONCE + 1))
             for signed in reversed(store.canonical_range(start, end - start + 1)):
                 if signed.block.slot < since:
                     return Slot(0)
-                if signed.approvals.signers[index]:
+                index = self._index_in(store, signed, key)
+                if index is not None and signed.approvals.signers[index]:
                     return signed.block.slot
         return Slot(0)
+
+    def _index_in(self, store: LmdbStore, signed: SignedBlock, key: BlsPublicKey) -> int | None:
+        """The index of `key` among the authorities of a stored block; None if it is none of theirs."""
+        if self.genesis_state.governance is None:
+            return self.authorities.index(key) if key in self.authorities else None
+        parent = store.state_before(signed.block)
+        return None if parent.governance is None else parent.governance.federation.index_of(key)
 
     def _create_database(self, stack: ExitStack) -> LmdbStore:
         store = LmdbStore.open(self.folder / CHAIN_FOLDER, self.genesis, self.genesis_state)

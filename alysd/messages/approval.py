@@ -5,6 +5,7 @@ import attrs
 from alysd.nurseries import Ask, Tell
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
+from alysd.types.federation import Federation
 from alysd.types.hashes import BlockHash
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 from alysd.types.units import Slot
@@ -30,25 +31,35 @@ class ProposeBlock(Ask[ApprovalGathering, Forkchoice]):
 class ConsiderProposal(Tell[ApprovalGathering]):
     """Consider the proposal of another authority, which `consensus.candidates.check_proposal` has accepted.
 
-    `source` is the peer that has sent it: it probably has the block's ancestors too.
+    `source` is the peer that has sent it: it probably has the block's ancestors too. `federation` is the one for
+    which it was accepted; None is that at the head.
     """
 
     proposal: Proposal
     source: str
+    federation: Federation | None = None
 
 
 @attrs.frozen
 class CountApproval(Tell[ApprovalGathering]):
-    """Count the approval of another authority, which `check_slot_approval` has accepted."""
+    """Count the approval of another authority, which `check_slot_approval` has accepted for `federation`.
+
+    The index of the authority is that in this federation; None is the federation at the head.
+    """
 
     approval: SlotApproval
+    federation: Federation | None = None
 
 
 @attrs.frozen
 class NoteRecovery(Tell[ApprovalGathering]):
-    """Record an authority's statement that it has lost its signing guard, which `check_statement` has accepted."""
+    """Record an authority's statement that it has lost its signing guard, which `check_statement` has accepted.
+
+    The index of the authority is that in `federation`; None is the federation at the head.
+    """
 
     statement: RecoveryStatement
+    federation: Federation | None = None
 
 
 @attrs.frozen

@@ -1,12 +1,14 @@
 """A federation: its members make and approve blocks and hold the deposits."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeVar
 
 import attrs
 
 from alysd.types.hashes import BlsPublicKey, EvmAddress
 from alysd.types.units import Slot
+
+Value = TypeVar("Value")
 
 Role = Literal["authority", "follower"]
 """The role of a node. An authority has a key and makes and approves blocks; a follower only validates blocks."""
@@ -76,6 +78,11 @@ class Federation:
     def settled(self) -> "Federation":
         """The same federation after the hand-over."""
         return attrs.evolve(self, authorities=self.authorities[: self.members], former=(), leaving=0)
+
+    def moved(self, values: Mapping[int, Value], former: "Federation") -> dict[int, Value]:
+        """`values` by the index of an authority in `former`, by its index here. Those of others are left out."""
+        places = ((self.index_of(former.authorities[index]), value) for index, value in values.items())
+        return {place: value for place, value in places if place is not None}
 
     def index_of(self, key: BlsPublicKey) -> int | None:
         """The index of the authority with this key; None if no authority has it."""

@@ -17,13 +17,14 @@ come back as the parents of later proposals.
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import attrs
 
 from alysd.consensus.aura import slot_at, slot_start
 from alysd.consensus.federation import federation_at
-from alysd.consensus.violations import UnknownParent
-from alysd.errors import NoQuorum, NotNow, Refused
+from alysd.consensus.violations import UnknownParent, WrongApprovalLength
+from alysd.errors import InvalidBlock, NoQuorum, NotNow, Refused
 from alysd.messages.approval import (
     AdvanceCandidate,
     AnnounceProposal,
@@ -50,11 +51,12 @@ from alysd.messages.sync import BlockMissing
 from alysd.nurseries import Actor, Deferred, NotAnswered, handles
 from alysd.ports import Bls, Clock, Signer
 from alysd.timing import Timing
+from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation, SlotSteps
 from alysd.types.hashes import BlockHash
-from alysd.types.proposal import Proposal
+from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 from alysd.types.units import Slot
 from alysd.workflows.approval_peers import ApprovalPeers, offer
 from alysd.workflows.candidate_book import (
@@ -74,6 +76,8 @@ from alysd.workflows.own_key import OwnKey
 from alysd.workflows.proposal_sharing import ProposalSharing
 from alysd.workflows.recovery import RecoveringMembers
 from alysd.workflows.roll_call import RollCall
+
+Indexed = TypeVar("Indexed", SlotApproval, RecoveryStatement)
 
 
 class ApprovalWorkflow(Actor[ApprovalGathering]):
@@ -121,7 +125,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         signed = message.signed
         candidate = self._book.get(signed.hash)
         if candidate is None:
-            candidate = await self._add(Proposal(signed, None), None)
+            candidate = await self._add(Proposal(signed, None), None, await self._federation_of(signed))
             candidate.machine.move(OwnApproval())
             candidate.steps = SlotSteps(approved=candidate.seconds)
             self.timers.after(0, AnnounceProposal(signed.hash))
@@ -156,14 +160,19 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         proposal = message.proposal
         slot = proposal.signed.block.slot
         if self._book.get(proposal.signed.hash) is None and self._book.has_room(slot, self._present_slot()):
-            self._queue(await self._add(proposal, message.source))
+            federation = await self._federation_of(proposal.signed, message.federation)
+            if len(proposal.signed.approvals.signers) == len(federation.authorities):
+                self._queue(await self._add(proposal, message.source, federation))
 
     @handles(CountApproval)
     async def count(self, message: CountApproval) -> None:
         """Count an approval. The block with its quorum is imported; more approvals of it change nothing."""
-        approval = message.approval
-        await self._own_key.approved((approval.authority,), approval.slot, approval.block, self._federation)
-        candidate = self._book.get(approval.block)
+        candidate = self._book.get(message.approval.block)
+        federation = self._federation if candidate is None else candidate.federation or self._federation
+        approval = _as_in(federation, message.approval, message.federation)
+        if approval is None:
+            return
+        await self._own_key.approved((approval.authority,), approval.slot, approval.block, federation)
         if candidate is None:
             self._book.keep_early(approval, self._present_slot())
         elif not candidate.signers[approval.authority]:
@@ -178,7 +187,10 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
     @handles(NoteRecovery)
     async def note_recovery(self, message: NoteRecovery) -> None:
         """Record that an authority has lost its guard. A recovering member may then approve further candidates."""
-        self._recovery.note(message.statement, self._federation)
+        statement = _as_in(self._federation, message.statement, message.federation)
+        if statement is None:
+            return
+        self._recovery.note(statement, self._federation)
         if self._recovery.own:
             self._queue_waiting()
 
@@ -243,6 +255,13 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         parent = await self._to.chain.ask(GetState(parent_hash), seconds=self._timing.chain_lookup)
         if parent is None:
             await self._get_parent(candidate)
+        elif not candidate.belongs_to(federation_at(parent, self._context)):
+            self._refuse(
+                candidate,
+                WrongApprovalLength(
+                    len(federation_at(parent, self._context).authorities), len(candidate.signed.approvals.signers)
+                ),
+            )
         elif self._has_quorum(candidate):
             await self._import(candidate)
         elif self._judge is not None:
@@ -264,11 +283,14 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
             self._queue(parent)
         elif await self._to.storage.ask(GetBlockByHash(parent_hash), seconds=self._timing.chain_lookup) is None:
             offer(self._to.sync, BlockMissing(parent_hash, candidate.source or ""))
-        elif isinstance(candidate.state, WAITING):
+        else:
+            self._refuse(candidate, UnknownParent(parent_hash))
+
+    def _refuse(self, candidate: Candidate, error: InvalidBlock) -> None:
+        """Give a candidate up that breaks a rule, unless it was approved or given up before."""
+        if isinstance(candidate.state, WAITING):
             candidate.machine.move(RuleBroken())
-            error = UnknownParent(parent_hash)
-            author = self._federation.author(candidate.slot)
-            log(CandidateRefused(candidate.slot, author, candidate.signed.hash, type(error).__name__, str(error)))
+            log(CandidateRefused(*self._named(candidate), type(error).__name__, str(error)))
 
     async def _import(self, candidate: Candidate) -> Forkchoice:
         """Import a block that a quorum has approved. Raises the errors of `ImportBlock`, also to all who wait."""
@@ -294,20 +316,22 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         if not candidate.settled:
             candidate.machine.move(BlockStored())
             candidate.steps = attrs.evolve(candidate.steps, imported=self._since_start(candidate.slot))
-        self._federation = federation_at(tip.head, self._context)
+        self._use(federation_at(tip.head, self._context))
         candidate.asks.imported(tip)
         for child in self._book.children(candidate.signed.hash):
             self._queue(child)
 
     # Small parts
 
-    async def _add(self, proposal: Proposal, source: str | None) -> Candidate:
+    async def _add(self, proposal: Proposal, source: str | None, federation: Federation) -> Candidate:
         slot = proposal.signed.block.slot
         candidate = Candidate(proposal, source, self._since_start(slot), self._publish)
+        candidate.federation = self._federation  # as the approvals of unknown blocks are numbered
         self._book.add(candidate)
+        candidate.belongs_to(federation)
         signers = [authority for authority, given in enumerate(candidate.signers) if given]
-        await self._own_key.approved(signers, slot, proposal.signed.hash, self._federation)
-        self._roll_call.heard(self._federation.author(slot), slot)
+        await self._own_key.approved(signers, slot, proposal.signed.hash, federation)
+        self._roll_call.heard(federation.author(slot), slot)
         self._report_doubles(candidate, *range(len(candidate.signers)))
         return candidate
 
@@ -331,7 +355,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
                 self._queue(candidate)
 
     def _has_quorum(self, candidate: Candidate) -> bool:
-        return sum(candidate.signers) >= self._federation.quorum
+        return (candidate.federation or self._federation).has_quorum(candidate.signers)
 
     def _note_quorum(self, candidate: Candidate) -> None:
         """Record the time at which the node first knew the approvals of a quorum for a candidate."""
@@ -344,12 +368,14 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
 
     def _no_quorum(self, candidate: Candidate) -> NoQuorum:
         signers = candidate.signers
-        silent = self._roll_call.silent(signers, self._federation)
-        return NoQuorum(candidate.slot, self._federation.quorum, sum(signers), silent)
+        federation = candidate.federation or self._federation
+        silent = self._roll_call.silent(signers, federation)
+        return NoQuorum(candidate.slot, federation.quorum, sum(signers), silent)
 
     def _named(self, candidate: Candidate) -> tuple[Slot, int, BlockHash]:
         """The first fields of the log lines about a candidate."""
-        return candidate.slot, self._federation.author(candidate.slot), candidate.signed.hash
+        federation = candidate.federation or self._federation
+        return candidate.slot, federation.author(candidate.slot), candidate.signed.hash
 
     def _present_slot(self) -> Slot:
         return slot_at(self._clock.time(), self._context.spec.slot_seconds)
@@ -358,9 +384,31 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         """Update the federation: it is that of the newest head that this node has seen."""
         with suppress(NotAnswered):  # the next slot asks again
             tip = await self._to.chain.ask(GetForkchoice(), seconds=self._timing.chain_lookup)
-            self._federation = federation_at(tip.head, self._context)
+            self._use(federation_at(tip.head, self._context))
+
+    def _use(self, federation: Federation) -> None:
+        """Number the authorities as in the federation at the head, which may be a new one."""
+        former, self._federation = self._federation, federation
+        if former != federation:
+            for part in (self._book, self._recovery, self._roll_call):
+                part.renumber(former, federation)
+
+    async def _federation_of(self, signed: SignedBlock, assumed: Federation | None = None) -> Federation:
+        """The federation of a block; while its parent is unknown, the `assumed` one, or that of the head."""
+        if not self._context.spec.governance_keys:
+            return self._federation
+        parent = await self._to.chain.ask(GetState(signed.block.parent_hash), seconds=self._timing.chain_lookup)
+        return assumed or self._federation if parent is None else federation_at(parent, self._context)
 
     def _wait_for_slot(self) -> None:
         following = Slot(self._present_slot() + 1)
         seconds = slot_start(following, self._context.spec.slot_seconds) - self._clock.time()
         self.timers.after(max(0.0, seconds), SlotBegan())
+
+
+def _as_in(federation: Federation, message: Indexed, found: Federation | None) -> Indexed | None:
+    """A message with the index of its authority in `federation` instead of `found`; None if it is not there."""
+    if found is None or found == federation:
+        return message
+    index = federation.index_of(found.authorities[message.authority])
+    return None if index is None else attrs.evolve(message, authority=index)

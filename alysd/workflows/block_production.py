@@ -98,8 +98,9 @@ class BlockProduction:
 
     @property
     def authority(self) -> int | None:
-        """This node's index among the authorities, or None while its key is not in the federation."""
-        return self.federation.index_of(self.signer.public_key)
+        """This node's index among the members, or None while its key is none of theirs."""
+        index = self.federation.index_of(self.signer.public_key)
+        return index if index is not None and index < self.federation.members else None
 
     @property
     def _alone(self) -> bool:
@@ -308,7 +309,7 @@ class BlockProduction:
         """Report this authority's slots from `first` up to, not including, `end`."""
         if self.authority is None:
             return
-        members = len(self.federation.authorities)
+        members = self.federation.members
         own = Slot(first + (self.authority - first) % members)
         if own < end:
             self._miss(own, BUSY, (end - 1 - own) // members + 1)

@@ -17,7 +17,7 @@ import attrs
 
 from alysd.messages.events import WorkflowMoved
 from alysd.types.block import Approvals, SignedBlock
-from alysd.types.federation import SlotSteps
+from alysd.types.federation import Federation, SlotSteps
 from alysd.types.hashes import BlockHash, BlsSignature
 from alysd.types.proposal import Proposal, SlotApproval
 from alysd.types.units import Slot
@@ -173,6 +173,7 @@ class Candidate:
     the parent is the genesis block. `source` is the peer that sent the proposal, None for this node's own block.
     `seconds` is the time of arrival, from the start of the slot, and `steps` has the times of later steps. `asks`
     are answered when the block is imported or given up. `queued` says whether an `AdvanceCandidate` waits.
+    `federation` is that of the block, which is assumed as long as the parent is unknown.
     """
 
     def __init__(
@@ -189,6 +190,16 @@ class Candidate:
         self.approved: SignedBlock | None = None
         self.asks = CandidateAsks()
         self.queued = False
+        self.federation: Federation | None = None
+
+    def belongs_to(self, federation: Federation) -> bool:
+        """Number the approvals as in `federation`, that of the block. Returns whether the block's fit it."""
+        if self.federation is not None and self.federation != federation:
+            self.approvals = federation.moved(self.approvals, self.federation)
+            if self.proved is not None and len(self.proved.signers) != len(federation.authorities):
+                self.proved = None
+        self.federation = federation
+        return len(self.signed.approvals.signers) == len(federation.authorities)
 
     @property
     def state(self) -> CandidateState:
@@ -222,7 +233,7 @@ class Candidate:
         approvals, the author's cannot be taken from it; `approvals` are then used only if they include all of it.
         """
         own = self.signed.approvals
-        if self.proved is not None or approvals is None:
+        if self.proved is not None or approvals is None or len(approvals.signers) != len(own.signers):
             return
         if own.count == 1:
             self.proved = approvals
@@ -286,6 +297,10 @@ class CandidateBook:
             if found is not None:
                 candidate.approvals[authority] = found[1]
                 kept.remove(found)
+
+    def renumber(self, former: Federation, federation: Federation) -> None:
+        """Number the approvals of unknown blocks as in `federation` instead of `former`."""
+        self._early = federation.moved(self._early, former)
 
     def keep_early(self, approval: SlotApproval, present: Slot) -> None:
         """Keep the approval of an unknown block. It replaces the authority's oldest one if there are too many."""

@@ -54,6 +54,10 @@ class RecoveringMembers:
             del self._stated[authority]
             log(MemberRecovered(slot, authority))
 
+    def renumber(self, former: Federation, federation: Federation) -> None:
+        """Number the authorities as in `federation` instead of `former`."""
+        self._stated = federation.moved(self._stated, former)
+
     def supports(self, signers: Sequence[bool], own: int) -> bool:
         """Whether the approvals of a block, `signers`, allow this recovering authority `own` to approve it too."""
         if self._signer is None or not self._signer.last.joins:

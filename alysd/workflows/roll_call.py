@@ -53,6 +53,10 @@ class RollCall:
         """An authority has proposed or approved a block of `slot`."""
         self._heard[authority] = max(self._heard.get(authority, slot), slot)
 
+    def renumber(self, former: Federation, federation: Federation) -> None:
+        """Number the authorities as in `federation` instead of `former`."""
+        self._heard = federation.moved(self._heard, former)
+
     def silent(self, signers: Sequence[bool], federation: Federation) -> tuple[tuple[int, Slot | None], ...]:
         """The other authorities that have not signed, each with the last slot in which it was heard, or None."""
         own = None if self._own is None else federation.index_of(self._own)
@@ -77,7 +81,7 @@ class RollCall:
         if best is None:
             return SlotRecord(slot, author, None, (), quorum=False)
         approved = tuple(index for index, signed in enumerate(best.signers) if signed)
-        quorum = len(approved) >= federation.quorum
+        quorum = len(approved) >= (best.federation or federation).quorum
         return SlotRecord(slot, author, best.seconds, approved, quorum, best.steps)
 
     def _look_for_quorum(self, slot: Slot, federation: Federation, book: CandidateBook) -> None:

@@ -50,9 +50,9 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[Proposal]:
     found: list[Proposal] = []
     real: Callable[..., None] = gossip_judge.check_proposal
 
-    def counted(checked: Proposal, *rest: Any) -> None:
+    def counted(checked: Proposal, *rest: Any, **named: Any) -> None:
         found.append(checked)
-        real(checked, *rest)
+        real(checked, *rest, **named)
 
     monkeypatch.setattr(gossip_judge, "check_proposal", counted)
     return found

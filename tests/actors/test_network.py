@@ -64,6 +64,8 @@ from tests.actors.network_bench import (
     slow_thread,
 )
 
+FEDERATION = CONTEXT.first_federation
+
 pytestmark = pytest.mark.usefixtures("no_threads")
 
 
@@ -80,7 +82,9 @@ async def test_a_valid_proposal_is_passed_on_and_told_once(autojump_clock: MockC
         proposed = proposal()
         assert await bench.propose(proposed) is ACCEPT
         assert await bench.propose(proposed) is IGNORE
-        assert bench.told(bench.approval, ConsiderProposal) == [ConsiderProposal(proposed, "peer")]
+        assert bench.told(bench.approval, ConsiderProposal) == [
+            ConsiderProposal(proposed, "peer", CONTEXT.first_federation)
+        ]
     assert bench.blamed() == []
 
 
@@ -184,7 +188,7 @@ async def test_a_valid_approval_is_passed_on_and_counted_once(autojump_clock: Mo
         given = approval(proposed, 2)
         assert await bench.judge(Topic.APPROVAL, encode_approval(given)) is ACCEPT
         assert await bench.judge(Topic.APPROVAL, encode_approval(given)) is IGNORE
-        assert bench.told(bench.approval, CountApproval) == [CountApproval(given)]
+        assert bench.told(bench.approval, CountApproval) == [CountApproval(given, FEDERATION)]
         await trio.sleep(1)
         assert bench.told(bench.host, SendRequest) == []
 
@@ -202,7 +206,7 @@ async def test_a_forged_approval_is_rejected_and_the_real_one_counted(
         assert await bench.judge(Topic.APPROVAL, encode_approval(stranger), "liar") is REJECT
         assert await bench.judge(Topic.APPROVAL, encode_approval(real)) is ACCEPT
         await bench.harness.settle()
-    assert bench.told(bench.approval, CountApproval) == [CountApproval(real)]
+    assert bench.told(bench.approval, CountApproval) == [CountApproval(real, FEDERATION)]
     assert {one.peer for one in bench.told(bench.host, DisconnectPeer)} == {"liar"}
 
 
@@ -218,7 +222,9 @@ async def test_an_old_approval_with_the_slot_of_today_is_refused(autojump_clock:
             assert await bench.judge(Topic.APPROVAL, encode_approval(today), "liar") is REJECT
         assert await bench.judge(Topic.APPROVAL, encode_approval(approval(proposed, author)), "honest") is ACCEPT
         await trio.sleep(1)
-    assert bench.told(bench.approval, ConsiderProposal) == [ConsiderProposal(proposed, "honest")]
+    assert bench.told(bench.approval, ConsiderProposal) == [
+        ConsiderProposal(proposed, "honest", CONTEXT.first_federation)
+    ]
     assert {peer for peer, _ in bench.blamed()} == {"liar"}
 
 
@@ -251,7 +257,9 @@ async def test_the_proposal_that_an_approval_announces_is_fetched(autojump_clock
         await bench.connect("peer")
         assert await bench.judge(Topic.APPROVAL, encode_approval(approval(proposed, 2))) is ACCEPT
         await trio.sleep(1)
-        assert bench.told(bench.approval, ConsiderProposal) == [ConsiderProposal(with_more, "peer")]
+        assert bench.told(bench.approval, ConsiderProposal) == [
+            ConsiderProposal(with_more, "peer", CONTEXT.first_federation)
+        ]
         assert await bench.propose(proposed) is IGNORE
     assert bench.blamed() == []
 
@@ -319,7 +327,7 @@ async def test_a_recovery_statement_is_passed_on_once(autojump_clock: MockClock,
         assert await bench.judge(Topic.RECOVERY, encode_recovery(statement(slot=FIRST - 4))) is IGNORE
         bench.network.tell(PublishRecovery(statement(1)))
         assert await bench.judge(Topic.RECOVERY, encode_recovery(statement(1))) is IGNORE, "its own came back"
-    assert bench.told(bench.approval, NoteRecovery) == [NoteRecovery(statement())]
+    assert bench.told(bench.approval, NoteRecovery) == [NoteRecovery(statement(), FEDERATION)]
     assert bench.told(bench.host, PublishGossip) == [PublishGossip(Topic.RECOVERY, encode_recovery(statement(1)))]
     assert bench.blamed() == []
 
@@ -331,7 +339,7 @@ async def test_a_forged_recovery_statement_is_rejected(autojump_clock: MockClock
         verdicts = [await bench.judge(Topic.RECOVERY, encode_recovery(forged)) for _ in range(17)]
         assert verdicts == [REJECT] * 16 + [UNJUDGED]
         assert await bench.judge(Topic.RECOVERY, encode_recovery(statement(1)), "other") is ACCEPT
-    assert bench.told(bench.approval, NoteRecovery) == [NoteRecovery(statement(1))]
+    assert bench.told(bench.approval, NoteRecovery) == [NoteRecovery(statement(1), FEDERATION)]
 
 
 # Waiting

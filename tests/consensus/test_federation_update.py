@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alysd.consensus.federation import check_quorum, federation_at
+from alysd.consensus.candidates import check_proposal, check_with_any
+from alysd.consensus.federation import approval_message, check_quorum, federation_at
 from alysd.consensus.federation_update import NO_CHECKS, after_block, check_update, next_federations
+from alysd.consensus.ranges import check_links, check_range, check_single
 from alysd.consensus.update_violations import (
     BadGovernanceSignatures,
     InvalidUpdate,
@@ -22,18 +24,25 @@ from alysd.consensus.update_violations import (
     WrongMembers,
     WrongSequence,
 )
-from alysd.consensus.violations import BelowFormerQuorum, BelowQuorum
+from alysd.consensus.violations import (
+    BadApprovalSignature,
+    BelowFormerQuorum,
+    BelowQuorum,
+    WrongApprovalLength,
+)
 from alysd.integrations import bls
 from alysd.testing.blocks import FIRST_SLOT, GENESIS, SIGNATURE, make_payload
-from alysd.testing.chain import ChainHand, chain_spec, peg_chain_spec
+from alysd.testing.chain import ChainHand, authority_secret, chain_spec, peg_chain_spec
 from alysd.testing.updates import federation_member, governance_keys, members_update, sign_update
-from alysd.types.block import Approvals, Block
+from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation, quorum_of
 from alysd.types.federation_update import FederationUpdate, GovernanceState, PendingUpdate
 from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature
+from alysd.types.proposal import Proposal
 from alysd.types.units import Height, Slot
+from alysd.wire.block_ssz import block_hash
 from alysd.workflows.update_checks import update_checks
 
 GOVERNED = {"governance_keys": governance_keys(3), "governance_threshold": 2}
@@ -264,3 +273,72 @@ def test_a_block_without_a_quorum_of_both_is_refused_by_name() -> None:
     with pytest.raises(BelowQuorum, match="2 approvals; the quorum is 3"):
         check_quorum(Approvals((False,) * 2 + (True,) * 6, SIGNATURE), joint)
     assert joint.quorum == 2 * quorum_of(4)
+
+
+def signed_in(federation: Federation, order: Sequence[int], parent: ChainState, slot: int) -> SignedBlock:
+    """A block approved by all authorities of a federation, which are the members in this `order`."""
+    block = attrs.evolve(child(parent), slot=Slot(slot))
+    message = approval_message(CONTEXT.genesis, block_hash(block))
+    signature = bls.aggregate([bls.sign(authority_secret(member), message) for member in order])
+    return SignedBlock(block_hash(block), block, Approvals((True,) * len(order), signature))
+
+
+def across_the_change() -> tuple[list[SignedBlock], tuple[Federation, ...]]:
+    """Blocks of the old federation, the hand-over and the new one; the last two have the same number of bits."""
+    new = members_update(CONTEXT, 1, HEIGHT, (4, 0, 1, 2)).federation
+    joint = FIRST.successor(new)
+    orders = {FIRST: (0, 1, 2, 3), joint: (4, 0, 1, 2, 3), new: (4, 0, 1, 2)}
+    blocks, parent = list[SignedBlock](), GENESIS_STATE
+    for place, federation in enumerate((FIRST, joint, new, new)):
+        blocks.append(signed_in(federation, orders[federation], parent, FIRST_SLOT + place))
+        parent = attrs.evolve(
+            parent, hash=blocks[-1].hash, height=blocks[-1].block.height, slot=blocks[-1].block.slot
+        )
+    return blocks, (FIRST, joint, new)
+
+
+def test_a_range_may_have_blocks_of_several_federations() -> None:
+    """Sync would blame honest peers at every change, or accept approvals of a federation that has gone."""
+    blocks, (first, joint, new) = across_the_change()
+    verify = bls.BLS.verify_all
+    checked = check_range(reversed(blocks), Height(1), first, CONTEXT, verify, (joint, new))
+    assert [checked.covers(one, by) for one, by in zip(blocks, (first, joint, new, new), strict=True)] == [
+        True
+    ] * 4
+    assert not checked.covers(blocks[2], first)
+    with pytest.raises(BadApprovalSignature):
+        check_range(reversed(blocks), Height(1), first, CONTEXT, verify, (joint,))
+    with pytest.raises(WrongApprovalLength):
+        check_range(reversed(blocks[:2]), Height(1), first, CONTEXT, verify, ())
+    linked = check_links(reversed(blocks), Height(1))
+    assert linked.blocks == tuple(blocks)
+    assert not linked.covers(blocks[0], first)
+
+
+def test_a_single_block_may_be_of_a_later_federation() -> None:
+    blocks, (first, joint, new) = across_the_change()
+    found = check_single([blocks[2]], blocks[2].hash, first, CONTEXT, bls.BLS.verify, (joint, new))
+    assert found is blocks[2]
+    with pytest.raises(BadApprovalSignature):
+        check_single([blocks[2]], blocks[2].hash, first, CONTEXT, bls.BLS.verify, (joint,))
+
+
+def test_a_proposal_is_judged_by_the_federations_of_the_block_and_of_its_parent() -> None:
+    blocks, federations = across_the_change()
+    first, joint, new = federations
+
+    def judged(place: int, known: Sequence[Federation]) -> Federation:
+        proposal = Proposal(blocks[place], blocks[place - 1].approvals)
+        now = blocks[place].block.slot * CONTEXT.spec.slot_seconds
+
+        def check_one(federation: Federation, former: Federation | None) -> None:
+            check_proposal(proposal, federation, CONTEXT, now, bls.BLS.verify, author_alone=False, former=former)
+
+        return check_with_any(known, check_one)
+
+    assert [judged(place, federations) for place in (1, 2, 3)] == [joint, new, new]
+    assert judged(3, (new,)) == new
+    with pytest.raises(WrongApprovalLength):
+        judged(1, (first,))
+    with pytest.raises(WrongApprovalLength):
+        judged(1, (first, new))

@@ -105,7 +105,7 @@ def test_a_verified_range_covers_the_blocks_that_were_checked_and_nothing_else()
 
 def test_nobody_else_makes_a_verified_range() -> None:
     with pytest.raises(TypeError, match="only check_range"):
-        VerifiedRange(tuple(chain()), FEDERATION, object())
+        VerifiedRange(tuple(chain()), (FEDERATION,), object())
 
 
 @pytest.mark.parametrize("place", [0, 2])

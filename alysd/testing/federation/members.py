@@ -41,7 +41,8 @@ FAILED = (State.CRASHED, State.START_FAILED)
 class World:
     """The parts that all nodes share. `choices` makes all random choices. `scheme` makes and checks signatures.
 
-    `peg` is None on a chain without a peg.
+    `peg` is None on a chain without a peg. `keyed` is the number of nodes with a key: the members of the first
+    federation and the newcomers, which may join it.
     """
 
     hand: ChainHand
@@ -52,6 +53,7 @@ class World:
     mining: MiningConfig = MINING
     scheme: Bls = SCHEME
     peg: SimulatedPeg | None = None
+    keyed: int = 0
 
 
 @attrs.define(eq=False)
@@ -78,9 +80,8 @@ class SimulatedMember:
 
     @property
     def has_key(self) -> bool:
-        """Whether the member is an authority, and not a follower."""
-        hand = self.world.hand
-        return self.index < len(federation_at(hand.genesis_state, hand.context).authorities)
+        """Whether the member has the key of an authority, and is no follower."""
+        return self.index < self.world.keyed
 
     async def live(self, task_status: trio.TaskStatus[Life] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the node until it is stopped or loses power. Reports the life once the tree is up."""

@@ -33,8 +33,8 @@ from alysd.testing.federation.peg.adversary import PegHabits
 from alysd.testing.federation.peg.engine import BridgeCall
 from alysd.testing.federation.peg.world import make_peg, peg_hand
 from alysd.testing.node import MINING
+from alysd.testing.updates import governance_keys
 from alysd.testing.virtual_time import VirtualClock, seeded
-from alysd.types.federation import quorum_of
 from alysd.types.units import Slot
 
 GRID = 2.0**-9
@@ -125,28 +125,32 @@ async def open_federation(
     followers: int = 0,
     scheme: Bls = SCHEME,
     peg: Mapping[int, PegHabits] | None = None,
+    newcomers: int = 0,
 ) -> AsyncGenerator[SimulatedFederation]:
     """Run a federation while the `with` block runs. All nodes are up when it is entered.
 
     `skews` are the errors of the members' clocks in seconds, zero by default. `liars` are the Byzantine members.
     Members are linked to each other, and each of the `followers` to some nodes (`SimulatedNetwork.join`). With
-    `peg` the chain has a peg, and users use it; `peg` has the habits of the members that lie about the peg.
+    `peg` the chain has a peg, and users use it; `peg` has the habits of the members that lie about the peg. The
+    `newcomers` have keys that are in no federation yet; with some, the chain has the governance key 0.
     """
     choices, broken = seeded(seed), list[str]()
     offered = list[BridgeCall]()
-    hand = ChainHand.of(chain_spec(members)) if peg is None else peg_hand(members, offered)
+    governed = {"governance_keys": governance_keys(1), "governance_threshold": 1} if newcomers else {}
+    hand = ChainHand.of(chain_spec(members, **governed)) if peg is None else peg_hand(members, offered)
     history = History(hand.spec.slot_seconds)
 
     def record(violation: str) -> None:
         history.note("", f"BROKEN: {violation}")
         broken.append(violation)
 
-    ledger = SignatureLedger(hand.genesis.hash, quorum_of(members), liars, record)
+    ledger = SignatureLedger(hand.genesis.hash, members, liars, record)
     network = SimulatedNetwork(choices, agenda=Agenda(GRID))
     bridge = None if peg is None else make_peg(hand, offered, peg, record, history, seeded(seed))
-    world = World(hand, network, ledger, history, choices, mining, scheme, bridge)
-    everyone = _join_members(world, members, liars, skews, quality)
-    others = _join_followers(world, range(members, members + followers), quality)
+    keyed = members + newcomers
+    world = World(hand, network, ledger, history, choices, mining, scheme, bridge, keyed)
+    everyone = _join_members(world, keyed, liars, skews, quality)
+    others = _join_followers(world, range(keyed, keyed + followers), quality)
     block = _Block()
     with world.network.agenda.kept(), simulated_threads(), history.keeping_warnings():
         async with trio.open_nursery() as nursery:

@@ -19,7 +19,7 @@ class Written:
     states: dict[str, ChainState] = attrs.field(factory=lambda: {"genesis": HAND.genesis_state})
 
     def __attrs_post_init__(self) -> None:
-        self.ledger = SignatureLedger(HAND.genesis.hash, 3, {3}, self.broken.append)
+        self.ledger = SignatureLedger(HAND.genesis.hash, 4, {3}, self.broken.append)
 
     def signs(self, name: str, parent: str, slot: int, members: str) -> None:
         """The members approve the block `name`."""

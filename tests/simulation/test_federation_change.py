@@ -1,0 +1,98 @@
+"""A federation that replaces a member while blocks flow, with faults around the height of the change.
+
+The ledger of the simulation computes from the blocks alone who may approve, with rules of its own. It finds any
+approval outside of them, two approved blocks of one slot, and committed blocks that conflict.
+"""
+
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from alysd.consensus.federation import federation_at
+from alysd.integrations.bls import public_key
+from alysd.messages.chain import GetForkchoice
+from alysd.messages.federation_update import SubmitFederationUpdate
+from alysd.testing.chain import authority_secret
+from alysd.testing.federation.members import SimulatedMember
+from alysd.testing.federation.run import run_round
+from alysd.testing.federation.scenario import FAULT_SLOTS, draw_fault
+from alysd.testing.federation.shared_work import shared_work
+from alysd.testing.federation.simulation import SimulatedFederation, open_federation
+from alysd.testing.updates import members_update
+from alysd.testing.virtual_time import run_virtually, seeded
+from alysd.types.chain import ChainState
+from tests.thorough import cases
+
+EFFECTIVE = 112
+
+
+async def head_of(member: SimulatedMember) -> ChainState:
+    assert member.life is not None
+    return (await member.life.to.chain.ask(GetForkchoice())).head
+
+
+async def submit(federation: SimulatedFederation, members: Sequence[int], height: int = EFFECTIVE) -> None:
+    """Governance sends the same change to every node."""
+    update = members_update(federation.world.hand.context, 1, height, members)
+    for member in federation.members:
+        if member.life is not None:
+            await member.life.to.updates.ask(SubmitFederationUpdate(update))
+
+
+async def until_height(federation: SimulatedFederation, height: int, slots: int) -> None:
+    """Wait until the federation has committed the height."""
+    for _ in range(slots):
+        if len(federation.world.ledger.committed) > height:
+            return
+        await federation.slots(1)
+    raise AssertionError(f"{len(federation.world.ledger.committed) - 1} blocks are committed, not {height}")
+
+
+async def check_change(federation: SimulatedFederation, members: Sequence[int]) -> None:
+    """Every node knows the new federation, which alone makes the blocks; who left it follows."""
+    keys = tuple(public_key(authority_secret(member)) for member in members)
+    heads = [await head_of(member) for member in federation.members]
+    for head in heads:
+        assert federation_at(head, federation.world.hand.context).authorities == keys
+    assert max(head.height for head in heads) - min(head.height for head in heads) <= 3
+
+
+@pytest.mark.parametrize("members", [(0, 1, 2, 4), (4, 0, 1, 2), (0, 1, 2, 3, 4), (0, 1, 2)])
+def test_a_change_takes_effect_on_all_nodes_without_a_restart(members: tuple[int, ...]) -> None:
+    """One member is replaced, moved to another place, added, or taken out."""
+
+    async def main() -> SimulatedFederation:
+        async with open_federation(4, 1, newcomers=1) as federation:
+            await federation.slots(3)
+            await submit(federation, members)
+            await until_height(federation, EFFECTIVE + 12, EFFECTIVE + 40)
+            await check_change(federation, members)
+        return federation
+
+    with shared_work():
+        federation = run_virtually(main, seed=1)
+    shown = federation.world.history.shown()
+    assert bool(re.search(r"member 4 +approves", shown)) == (4 in members)
+    assert "made no block" not in shown
+
+
+@pytest.mark.parametrize("seed", range(cases(1, 100)))
+def test_faults_around_the_change_part_no_branches(seed: int) -> None:
+    """Members lose power, links fail and clocks are set around the height; a quorum of both always remains."""
+    choices = seeded(seed)
+    members = choices.choice([(0, 1, 2, 4), (4, 1, 2, 3), (0, 1, 2, 3, 4)])
+
+    async def main() -> SimulatedFederation:
+        async with open_federation(4, seed, newcomers=1) as federation:
+            await federation.slots(3)
+            await submit(federation, members)
+            await until_height(federation, EFFECTIVE - choices.randint(2, FAULT_SLOTS), 2 * EFFECTIVE)
+            faults = [draw_fault(choices, 4, [choices.randrange(3)]) for _ in range(choices.randint(1, 3))]
+            await run_round(federation, faults, 40)
+            await until_height(federation, EFFECTIVE + 12, 60)
+            await check_change(federation, members)
+        return federation
+
+    with shared_work():
+        run_virtually(main, seed=seed)

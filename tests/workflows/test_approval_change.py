@@ -1,0 +1,149 @@
+"""Approval while one federation hands over to another: whose approvals count, and under which numbers."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+from trio.testing import MockClock
+
+from alysd.consensus.federation import approval_message, federation_at
+from alysd.consensus.fork_choice import Tree
+from alysd.consensus.recovery import recovery_message
+from alysd.integrations import bls
+from alysd.messages.approval import BlockImported, ConsiderProposal, CountApproval, NoteRecovery
+from alysd.messages.log.base import LogEvent
+from alysd.messages.log.chain import CandidateRefused, MemberRecovering
+from alysd.testing.blocks import FIRST_SLOT
+from alysd.testing.chain import authority_secret, chain_spec
+from alysd.testing.updates import federation_member, governance_keys
+from alysd.types.block import Approvals, Block, SignedBlock
+from alysd.types.federation import Federation
+from alysd.types.federation_update import GovernanceState
+from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
+from alysd.types.units import Slot
+from alysd.wire.block_ssz import block_hash, slot_proof
+from tests.workflows.approvals import PEER, MemberOnTheHarness
+
+OLD, NEW = (0, 1, 2, 3), (0, 4, 5, 6)
+JOINT = (0, 4, 5, 6, 1, 2, 3)
+"""The members in the order of the authorities of the hand-over."""
+
+SLOT = next(Slot(FIRST_SLOT + step) for step in range(4) if (FIRST_SLOT + step) % 4 == 1)
+"""A slot of member 4."""
+
+pytestmark = pytest.mark.usefixtures("no_threads")
+
+
+def federation_of(members: tuple[int, ...]) -> Federation:
+    keys = [federation_member(member, 4242) for member in members]
+    return Federation(tuple(key.authority for key in keys), tuple(key.bitcoin_key for key in keys), (FEE,))
+
+
+FEE = chain_spec().federation_fee_addresses[0]
+FIRST = federation_of(OLD)
+HANDING = FIRST.successor(federation_of(NEW))
+
+
+class HandOver(MemberOnTheHarness):
+    """Member 0, whose head is the block below the effective height."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, 7, 0, chain_spec(4, governance_keys=governance_keys(1), governance_threshold=1))
+        state = attrs.evolve(self.hand.genesis_state, governance=GovernanceState(1, HANDING, None))
+        self.tree = Tree([state], self.hand.genesis.hash)
+
+    def signed_by(self, block: Block, members: tuple[int, ...], order: tuple[int, ...] = JOINT) -> SignedBlock:
+        identity = block_hash(block)
+        message = approval_message(self.context.genesis, identity)
+        signatures = [bls.sign(authority_secret(member), message) for member in members]
+        bits = tuple(member in members for member in order)
+        return SignedBlock(identity, block, Approvals(bits, bls.aggregate(signatures)))
+
+    async def offer(self, signed: SignedBlock, federation: Federation | None) -> None:
+        self.approval.tell(ConsiderProposal(Proposal(signed, None), PEER, federation))
+        await self.harness.settle()
+
+    async def count_one(self, block: Block, member: int, index: int, federation: Federation | None) -> None:
+        message = approval_message(self.context.genesis, block_hash(block))
+        approval = SlotApproval(slot_proof(block), index, bls.sign(authority_secret(member), message))
+        self.approval.tell(CountApproval(approval, federation))
+        await self.harness.settle()
+
+
+async def test_a_block_of_the_hand_over_needs_a_quorum_of_both(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Approvals count for their keys, by whatever federation they were numbered."""
+    world = HandOver(tmp_path)
+    async with world.running():
+        await world.until_slot(SLOT, 0.1)
+        block = world.make(SLOT)
+        await world.count_one(block, 2, JOINT.index(2), HANDING)
+        await world.offer(world.signed_by(block, (4,)), HANDING)
+        await world.count_one(block, 5, NEW.index(5), federation_of(NEW))
+        await world.count_one(block, 6, NEW.index(6), federation_of(NEW))
+        await world.count_one(block, 9, 0, federation_of((9,)))
+        assert world.tree.tip.head.height == 0, "of the former federation, members 0 and 2 have approved"
+        await world.count_one(block, 1, OLD.index(1), FIRST)
+        head = world.tree.tip.head
+        assert (head.height, federation_at(head, world.context)) == (1, HANDING)
+        child = world.make(Slot(SLOT + 4))
+        await world.until_slot(Slot(SLOT + 4), 0.1)
+        await world.offer(world.signed_by(child, (4,)), None)
+        for member in (1, 2, 5):
+            await world.count_one(child, member, JOINT.index(member), None)
+        assert world.tree.tip.head.height == 2
+        third = world.make(Slot(SLOT + 5))
+        await world.until_slot(Slot(SLOT + 5), 0.1)
+        await world.offer(world.signed_by(third, (5,)), HANDING)
+        for member in (1, 2, 4):
+            await world.count_one(third, member, JOINT.index(member), HANDING)
+        assert federation_at(world.tree.tip.head, world.context) == federation_of(NEW)
+        last = world.make(Slot(SLOT + 6))
+        await world.until_slot(Slot(SLOT + 6), 0.1)
+        await world.count_one(last, 5, JOINT.index(5), HANDING)
+        await world.offer(world.signed_by(last, (6,), NEW), federation_of(NEW))
+        assert world.tree.tip.head.height == 4
+
+
+async def test_a_proposal_that_does_not_fit_its_parents_federation_is_dropped(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Its bits name other members, and to count them would make sums that verify for nobody."""
+    world = HandOver(tmp_path)
+    async with world.running():
+        await world.until_slot(SLOT, 0.1)
+        block = world.make(SLOT)
+        await world.offer(world.signed_by(block, (1,), OLD), FIRST)
+        await world.offer(world.signed_by(block, (4,)), HANDING)
+        assert world.states[-1] == "ApprovedCandidate"
+
+
+async def test_a_candidate_is_refused_once_its_parent_shows_another_federation(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    world = HandOver(tmp_path)
+    async with world.running():
+        await world.until_slot(SLOT, 0.1)
+        parent = world.signed_by(world.make(SLOT), (4, 5, 6, 1, 2, 3))
+        child = world.make(Slot(SLOT + 1), world.after(parent))
+        await world.until_slot(Slot(SLOT + 1), 0.1)
+        assumed = world.signed_by(child, (5,), (5,))
+        await world.offer(assumed, federation_of((5,)))
+        world.adopt(parent)
+        world.approval.tell(BlockImported(parent.hash))
+        await world.harness.settle()
+    refused = [one for one in logged if isinstance(one, CandidateRefused)]
+    assert [one.rule for one in refused] == ["WrongApprovalLength"]
+
+
+async def test_a_statement_counts_for_its_key_only(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    world = HandOver(tmp_path)
+    async with world.running():
+        await world.until_slot(SLOT, 0.1)
+        for member, federation in ((9, federation_of((9,))), (1, FIRST)):
+            signature = bls.sign(authority_secret(member), recovery_message(world.context.genesis, SLOT))
+            index = federation.authorities.index(federation_member(member, 4242).authority)
+            world.approval.tell(NoteRecovery(RecoveryStatement(SLOT, index, signature), federation))
+        await world.harness.settle()
+    assert [one for one in logged if isinstance(one, MemberRecovering)] == [MemberRecovering(SLOT, JOINT.index(1))]
