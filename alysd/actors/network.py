@@ -71,8 +71,8 @@ PARTING_SECONDS = 2.0
 its operator learns the reason too: a node that disconnected at once would not have answered the other one.
 """
 
-FORMER_SLOTS = 30
-"""The number of slots for which messages of a former federation are still judged, above `POLL_SECONDS` too."""
+FORMER_SLOTS = 300
+"""The number of slots for which messages of a former federation are still judged. Members that lag make them."""
 
 MAX_PEERS = 256
 """The maximum number of peers that the actor knows. The peer host accepts fewer connections."""

@@ -157,27 +157,30 @@ def after_block(block: Block, parent: ChainState, final: Height) -> GovernanceSt
     state = parent.governance
     if state is None:
         return None
-    if state.federation.former and commits(parent.slot, block.slot):
-        state = attrs.evolve(state, federation=state.federation.settled())
+    before, pending = state.federation, state.pending
+    if before.former and commits(parent.slot, block.slot):
+        state = attrs.evolve(state, federation=before.settled())
     if (update := block.federation_update) is not None:
-        pending = PendingUpdate(update.sequence, update.effective_height, block.height, update.federation)
-        return attrs.evolve(state, pending=pending)
-    if (pending := state.pending) is not None and block.height + 1 >= pending.effective_height:
-        if final < pending.included:
-            return attrs.evolve(state, pending=None)
-        return GovernanceState(pending.sequence, state.federation.successor(pending.federation), None)
-    return state
+        included = PendingUpdate(update.sequence, update.effective_height, block.height, update.federation)
+        state = attrs.evolve(state, pending=included)
+    elif pending is not None and block.height + 1 >= pending.effective_height:
+        state = attrs.evolve(state, pending=None)
+        if final >= pending.included:
+            joint = state.federation.successor(pending.federation)
+            state = GovernanceState(pending.sequence, joint, None)
+    former = None if state.federation == before else before
+    return state if state.former == former else attrs.evolve(state, former=former)
 
 
 def next_federations(state: ChainState, context: ChainContext) -> tuple[Federation, ...]:
-    """The federations that may make and approve the descendants of a block before another update takes effect.
+    """The federations of a block and of its descendants until a further update, in their order in time.
 
-    The first is the federation of its children. The others are those in the hand-over and after it.
+    They are that of the block itself, that of its children, and those of the hand-over and after it.
     """
     governance = state.governance
     if governance is None:
         return (federation_at(state, context),)
-    found = [governance.federation]
+    found = [governance.federation] if governance.former is None else [governance.former, governance.federation]
     if governance.pending is not None:
         found.append(governance.federation.successor(governance.pending.federation))
     if found[-1].former:

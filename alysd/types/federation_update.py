@@ -86,9 +86,11 @@ class GovernanceState:
     """The federation that makes and approves the children of a block, and the changes on the block's branch.
 
     `sequence` is that of the last update that took effect, or 0. In a hand-over, `federation` is that of the
-    hand-over (`Federation.former`).
+    hand-over (`Federation.former`). `former` is the federation that has approved the block itself, if it is
+    another one: the approvals of the block travel with proposals of its children.
     """
 
     sequence: int
     federation: Federation
     pending: PendingUpdate | None
+    former: Federation | None = None

@@ -205,6 +205,7 @@ def test_an_update_takes_effect_if_its_block_is_final_by_then(final: int, effect
     assert after.pending is None
     assert after.sequence == int(effective)
     assert after.federation == (FIRST.successor(update().federation) if effective else FIRST)
+    assert after.former == (FIRST if effective else None)
 
 
 @pytest.mark.parametrize(("slots", "done"), [(1, True), (2, False)])
@@ -214,6 +215,11 @@ def test_the_hand_over_ends_with_a_block_of_the_very_next_slot(slots: int, done:
     after = after_block(child(parent, slots), parent, Height(90))
     assert after is not None
     assert after.federation == (update().federation if done else joint)
+    assert after.former == (joint if done else None), "the approvals of the block travel with its children"
+    following = attrs.evolve(at(HEIGHT, parent), governance=after)
+    later = after_block(child(following, 3), following, Height(90))
+    assert later is not None
+    assert later.former is None
 
 
 def test_the_block_below_the_effective_height_does_not_end_the_hand_over() -> None:
@@ -228,8 +234,8 @@ def test_the_next_federations_are_known_in_advance() -> None:
     joint, new = FIRST.successor(update().federation), update().federation
     assert next_federations(GENESIS_STATE, CONTEXT) == (FIRST,)
     assert next_federations(pending(GENESIS_STATE), CONTEXT) == (FIRST, joint, new)
-    handing = attrs.evolve(GENESIS_STATE, governance=GovernanceState(1, joint, None))
-    assert next_federations(handing, CONTEXT) == (joint, new)
+    handing = attrs.evolve(GENESIS_STATE, governance=GovernanceState(1, joint, None, FIRST))
+    assert next_federations(handing, CONTEXT) == (FIRST, joint, new)
     assert federation_at(handing, CONTEXT) == joint
 
 

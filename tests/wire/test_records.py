@@ -36,7 +36,7 @@ FEDERATIONS = st.builds(
     words,
 )
 PENDING = st.builds(PendingUpdate, words, words.map(Height), words.map(Height), FEDERATIONS)
-GOVERNANCE = st.builds(GovernanceState, words, FEDERATIONS, st.none() | PENDING)
+GOVERNANCE = st.builds(GovernanceState, words, FEDERATIONS, st.none() | PENDING, st.none() | FEDERATIONS)
 STATES = st.builds(
     ChainState,
     hash=hashes.map(BlockHash),
