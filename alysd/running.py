@@ -154,7 +154,7 @@ def _servers(
         **GovernanceRpc(governance, timing).methods(),
     }
     control_socket = control.ControlSocket(
-        config.storage.control_socket, node.handle, watch, to.configuration, timing
+        config.storage.control_socket, node.handle, watch, to.configuration, timing, node.updates
     )
     return [
         task(control.CHILD, control_socket.run),

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 import trio
 
 from alysd.api.alys_json import block_json, deposit_json, evidence_json, finality_json, offer_json, queued_json
+from alysd.api.federation_json import federation_json
 from alysd.api.hex_values import address, text
 from alysd.api.jsonrpc import Encoded, InvalidParams, Method, Params, RpcError
 from alysd.consensus.federation import federation_at
@@ -113,6 +114,7 @@ class AlysRpc:
             "getblockbyhash": Method(self.get_block_by_hash, 1),
             "getblock": Method(self.get_block, 2),
             "getevidence": Method(self.get_evidence),
+            "getfederation": Method(self.get_federation),
             "getfinalityproof": Method(self.get_finality_proof, 1),
         }
 
@@ -160,6 +162,13 @@ class AlysRpc:
         keys, network = federation_at(tip.head, self._context).bitcoin_keys, self._context.spec.bitcoin_network
         to = await trio.to_thread.run_sync(deposit_address, keys, network)
         return deposit_json(to, recipient, self._context.spec)
+
+    async def get_federation(self, _params: Params) -> Any:
+        """The federation that makes the next block, and the change that waits."""
+        head = (await self._reader.ask(ReadForkchoice())).head
+        federation, network = federation_at(head, self._context), self._context.spec.bitcoin_network
+        to = await trio.to_thread.run_sync(deposit_address, federation.bitcoin_keys, network)
+        return federation_json(head, federation, to)
 
     async def get_head_block(self, _params: Params) -> Any:
         """The block at the head. The encoded result is kept until another block is committed."""

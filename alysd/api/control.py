@@ -9,6 +9,7 @@ connection has one request and one answer, each a line of JSON:
     {"command": "reload_config"}                  →  {"changes": […]}, of which the live ones are in force now
     {"command": "schedule_config", "height": 900} →  {"changes": […]}; "time" in Unix seconds instead of "height"
     {"command": "cancel_schedule"}                →  {"cancelled": true}
+    {"command": "submit_update", "update": "0100…"} →  {"new": true}: the node keeps a change of the federation
     {"command": "restart", "name": "nonsense"}    →  {"error": "unknown_child", "message": "there is no child …"}
 """
 
@@ -22,7 +23,8 @@ import attrs
 import trio
 
 from alysd.api.system_handle import SystemHandle
-from alysd.errors import ConfigRefused, NotNow
+from alysd.consensus.update_violations import InvalidUpdate, NoGovernance
+from alysd.errors import ConfigRefused, Malformed, NotNow
 from alysd.integrations.unix_socket import listening, peer_user
 from alysd.messages.configuration import (
     CancelSchedule,
@@ -31,11 +33,13 @@ from alysd.messages.configuration import (
     ReloadConfig,
     ScheduleReload,
 )
+from alysd.messages.federation_update import FederationUpdates, SubmitFederationUpdate
 from alysd.messages.log.base import log
 from alysd.messages.log.process import OperatorCommand
 from alysd.nurseries import Address, ChildSnapshot, NotAnswered, Priority, UnknownChild, WrongState
 from alysd.timing import Timing
 from alysd.types.configuration import OptionChange, ReloadTime
+from alysd.wire.federation_update import MAX_UPDATE_BYTES, decode_update
 from alysd.wire.json_input import parse_json
 from alysd.workflows.clock_watch import ClockWatch
 
@@ -57,14 +61,17 @@ SCHEDULE_CONFIG = "schedule_config"
 CANCEL_SCHEDULE = "cancel_schedule"
 """The command that cancels the scheduled reload."""
 
+SUBMIT_UPDATE = "submit_update"
+"""The command that gives the node a signed change of the federation, in SSZ and hex."""
+
 WITHOUT_NAME = ("list", ACCEPT_CLOCK, COMPARE_CONFIG, RELOAD_CONFIG, CANCEL_SCHEDULE)
 """The commands that are not about a child."""
 
 MAX_TIME = 2**40
 """The latest time in Unix seconds, and the highest height, of a scheduled reload."""
 
-MAX_REQUEST_BYTES = 4096
-"""The maximum length of a request's line. The longest name of a child has some twenty bytes."""
+MAX_REQUEST_BYTES = 2 * MAX_UPDATE_BYTES + 1024
+"""The maximum length of a request's line: a change of the federation in hex."""
 
 MAX_CONNECTIONS = 8
 """The maximum number of open connections. A person types one command at a time, a script starts a few."""
@@ -91,7 +98,10 @@ class ControlSocket:
         watch: ClockWatch,
         configuration: Address[Configuration],
         timing: Timing,
+        updates: Address[FederationUpdates] | None = None,
     ) -> None:
+        self._updates = updates
+        self._update_seconds = timing.storage_write + timing.chain_lookup
         self._path = path
         self._configuration = configuration
         self._seconds = timing.config_reload
@@ -136,6 +146,8 @@ class ControlSocket:
             return {"error": "not_now", "message": str(error)}
         except ConfigRefused as error:
             return {"error": "config_refused", "message": str(error)}
+        except (InvalidUpdate, Malformed) as error:
+            return {"error": "update_refused", "rule": type(error).__name__, "message": str(error)}
 
     async def _carry_out(self, request: dict[str, Any], user: int) -> dict[str, Any]:
         if request["command"] == ACCEPT_CLOCK:
@@ -145,6 +157,8 @@ class ControlSocket:
             return {"changes": [attrs.asdict(one) for one in await self._changes(request["command"], user)]}
         if request["command"] in (SCHEDULE_CONFIG, CANCEL_SCHEDULE):
             return await self._schedule(request, user)
+        if request["command"] == SUBMIT_UPDATE:
+            return {"new": await self._submit(request["update"], user)}
         system = self._handle.up()
         tree, command, name = system.snapshot(), request["command"], request.get("name", "")
         if command == "list":
@@ -176,6 +190,17 @@ class ControlSocket:
         when = ReloadTime(request.get("time"), request.get("height"))
         scheduled = await self._configuration.ask(ScheduleReload(when, origin), seconds=self._seconds)
         return {"changes": [attrs.asdict(one) for one in scheduled.changes]}
+
+    async def _submit(self, text: str, user: int) -> bool:
+        """Give the node a change of the federation. Raises `InvalidUpdate`, `Malformed` or `NotAnswered`."""
+        if self._updates is None:
+            raise NoGovernance
+        try:
+            update = decode_update(bytes.fromhex(text))
+        except ValueError:
+            raise ControlRefused("malformed", "the update is not hex") from None
+        log(OperatorCommand(SUBMIT_UPDATE, "federation updates", user))
+        return await self._updates.ask(SubmitFederationUpdate(update), seconds=self._update_seconds)
 
     async def _changes(self, command: str, user: int) -> Sequence[OptionChange]:
         """Compare or reload. Raises `ConfigRefused`, or `NotAnswered`."""
@@ -228,7 +253,9 @@ def _parse(line: bytes) -> dict[str, Any]:
         if request == {"command": command}:
             return {"command": command}
     fields = cast("dict[str, object]", request) if isinstance(request, dict) else {}
-    command, name = fields.get("command"), fields.get("name")
+    command, name, update = fields.get("command"), fields.get("name"), fields.get("update")
+    if len(fields) == 2 and command == SUBMIT_UPDATE and isinstance(update, str):
+        return {"command": SUBMIT_UPDATE, "update": update}
     if len(fields) == 2 and isinstance(name, str) and command in ("restart", "suspend", "resume"):
         return {"command": cast("str", command), "name": name}
     when = fields.get("time", fields.get("height"))
@@ -237,6 +264,6 @@ def _parse(line: bytes) -> dict[str, Any]:
     words = (
         'a request is {"command": "list"}, "accept_clock", "compare_config", "reload_config" or '
         '"cancel_schedule", schedule_config with a "time" in Unix seconds or a "height", or restart, suspend or '
-        'resume with the "name" of a child'
+        'resume with the "name" of a child, or submit_update with an "update"'
     )
     raise ControlRefused("malformed", words)

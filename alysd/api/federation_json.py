@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from alysd.types.chain import ChainState
+from alysd.types.federation import Federation, quorum_of
 from alysd.types.federation_update import FederationUpdate
 from alysd.wire.evm_address import checksum_address
 from alysd.wire.hex import to_hex
@@ -20,3 +22,32 @@ def update_json(update: FederationUpdate) -> dict[str, Any]:
         "feeaddresses": [checksum_address(address) for address in update.fee_addresses],
         "signedby": [one.index for one in update.signatures],
     }
+
+
+def federation_json(state: ChainState, federation: Federation, address: str) -> dict[str, Any]:
+    """The result of `getfederation` for the children of the block with this `state`."""
+    governance = state.governance
+    pending = None if governance is None else governance.pending
+    return {
+        "members": _members_json(federation),
+        "quorum": quorum_of(federation.members),
+        "address": address,
+        "feeaddresses": [checksum_address(one) for one in federation.fee_addresses],
+        "handover": [to_hex(federation.authorities[index]) for index in federation.former] or None,
+        "sequence": 0 if governance is None else governance.sequence,
+        "pending": None
+        if pending is None
+        else {
+            "sequence": pending.sequence,
+            "effectiveheight": pending.effective_height,
+            "height": pending.included,
+            "members": _members_json(pending.federation),
+            "feeaddresses": [checksum_address(one) for one in pending.federation.fee_addresses],
+        },
+        "height": state.height,
+    }
+
+
+def _members_json(federation: Federation) -> list[dict[str, Any]]:
+    pairs = zip(federation.authorities[: federation.members], federation.bitcoin_keys, strict=True)
+    return [{"authority": to_hex(key), "bitcoinkey": to_hex(bitcoin)} for key, bitcoin in pairs]

@@ -1,4 +1,7 @@
-"""`alysd federation`: runs a whole federation on this machine, for development and for demonstrations."""
+"""`alysd federation`: runs a whole federation on this machine, for development and for demonstrations.
+
+`alysd federation update` changes the federation of a real chain (`commands.federation_update`).
+"""
 
 import argparse
 import os
@@ -8,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alysd.commands.federation_update import add_update_arguments, run_update
 from alysd.commands.output import say
 
 if TYPE_CHECKING:
@@ -38,7 +42,8 @@ CLEAR = "\x1b[H\x1b[2J"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `alysd federation`."""
+    """Add the options of `alysd federation`, and the action `update`."""
+    add_update_arguments(parser)
     parser.add_argument(
         "--members",
         type=int,
@@ -75,7 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the federation until q, Ctrl-C or another signal. Raises `ConfigError`."""
+    """Run the federation until q, Ctrl-C or another signal, or change one. Raises `UserError`."""
+    if args.action == "update":
+        return run_update(args)
     import trio
 
     from alysd.commands.federation_files import check, open_federation

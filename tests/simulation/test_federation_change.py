@@ -88,7 +88,8 @@ def test_faults_around_the_change_part_no_branches(seed: int) -> None:
             await federation.slots(3)
             await submit(federation, members)
             await until_height(federation, EFFECTIVE - choices.randint(2, FAULT_SLOTS), 2 * EFFECTIVE)
-            faults = [draw_fault(choices, 4, [choices.randrange(3)]) for _ in range(choices.randint(1, 3))]
+            fragile = [choices.randrange(3)]
+            faults = [draw_fault(choices, 4, fragile) for _ in range(choices.randint(1, 3))]
             await run_round(federation, faults, 40)
             await until_height(federation, EFFECTIVE + 12, 60)
             await check_change(federation, members)

@@ -1,0 +1,160 @@
+"""`alysd federation update`: makes, signs, combines and submits a change of a chain's federation."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from alysd.commands.configuration import add_configuration_arguments
+from alysd.commands.output import say
+from alysd.commands.passphrase import add_passphrase_argument, passphrase_of
+
+if TYPE_CHECKING:
+    from alysd.types.federation_update import FederationUpdate
+
+
+def add_update_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the action `update` of `alysd federation`, with its own actions."""
+    groups = parser.add_subparsers(dest="action", metavar="[update …]")
+    words = "change the federation of a chain with governance keys"
+    update = groups.add_parser("update", help=words, description=f"{words[0].upper()}{words[1:]}.")
+    actions = update.add_subparsers(dest="update_action", metavar="ACTION", required=True)
+    new = actions.add_parser("new", help="make the file of a change, without signatures")
+    new.add_argument("--sequence", type=int, required=True, help="one more than that of the last change")
+    new.add_argument("--height", type=int, required=True, help="the height at which the change takes effect")
+    new.add_argument(
+        "--member",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="FILE",
+        help="the file of a member of the new federation, in their order; repeat it",
+    )
+    new.add_argument("--fee-address", action="append", default=[], metavar="0x…", help="instead of the members'")
+    new.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to make")
+    sign = actions.add_parser("sign", help="add the signature of a governance key to the file of a change")
+    sign.add_argument("file", type=Path, metavar="FILE")
+    sign.add_argument("--chain", type=Path, required=True, metavar="FILE", help="the chain specification")
+    sign.add_argument("--key", type=Path, required=True, metavar="FILE", help="the governance key (a Bitcoin key)")
+    add_passphrase_argument(sign)
+    combine = actions.add_parser(
+        "combine", help="put the signatures of several files of one change into the first"
+    )
+    combine.add_argument("file", type=Path, metavar="FILE")
+    combine.add_argument("others", type=Path, nargs="+", metavar="OTHER")
+    submit = actions.add_parser("submit", help="give a signed change to the running node, which includes it")
+    submit.add_argument("file", type=Path, metavar="FILE")
+    add_configuration_arguments(submit)
+
+
+def run_update(args: argparse.Namespace) -> int:
+    """Run the action. Raises `UserError`."""
+    actions = {"new": _new, "sign": _sign, "combine": _combine, "submit": _submit}
+    actions[args.update_action](args)
+    return 0
+
+
+def _new(args: argparse.Namespace) -> None:
+    from alysd.config.member_file import read_member
+    from alysd.errors import ConfigError
+    from alysd.integrations.possession import check_member
+    from alysd.types.federation_update import FederationMember, FederationUpdate
+    from alysd.types.hashes import EvmAddress
+    from alysd.types.units import Height
+    from alysd.wire.evm_address import parse_address
+
+    files = [read_member(path) for path in args.member]
+    for one in files:
+        check_member(one)
+    members = tuple(
+        FederationMember(one.authority, one.authority_proof, one.bitcoin_key, one.bitcoin_proof)
+        for one in (file.member for file in files)
+    )
+    try:
+        addresses: tuple[EvmAddress, ...] = tuple(parse_address(one) for one in args.fee_address)
+    except ValueError as error:
+        raise ConfigError(f"--fee-address: {error}") from None
+    fees = addresses or tuple(file.member.fee_address for file in files if file.member.fee_address is not None)
+    if args.sequence < 1 or args.height < 1 or not fees:
+        raise ConfigError("sequence and height must be at least 1, and one --fee-address or a member's is needed")
+    _write(args.out, FederationUpdate(args.sequence, Height(args.height), "members", members, fees))
+
+
+def _sign(args: argparse.Namespace) -> None:
+    import attrs
+    from btclib_secp256k1 import ssa
+
+    from alysd.config.chain_spec import load_chain_spec
+    from alysd.config.key_file import read_key_file
+    from alysd.config.update_file import read_update
+    from alysd.errors import ConfigError
+    from alysd.integrations.possession import x_only_key
+    from alysd.types.federation_update import GovernanceSignature
+    from alysd.types.hashes import SchnorrSignature
+    from alysd.validation import genesis_of
+    from alysd.wire.federation_update import update_message
+
+    update, spec = read_update(args.file), load_chain_spec(args.chain)
+    ask = partial(passphrase_of, args.passphrase_file)
+    secret = read_key_file(args.key, kind="bitcoin", passphrase=ask).secret
+    key = x_only_key(secret)
+    if key not in spec.governance_keys:
+        raise ConfigError(
+            f"{args.key}: its public key {key.hex()[:16]}… is none of the {len(spec.governance_keys)} "
+            f"governance_keys of {args.chain}: name another key file"
+        )
+    message = update_message(update, genesis_of(spec).context.genesis)
+    index = spec.governance_keys.index(key)
+    own = GovernanceSignature(index, SchnorrSignature(ssa.sign(message, secret, bytes(32))))
+    others = [one for one in update.signatures if one.index != index]
+    signatures = tuple(sorted((*others, own), key=lambda one: one.index))
+    _write(args.file, attrs.evolve(update, signatures=signatures))
+    say(f"{len(signatures)} signatures; {spec.governance_threshold} are needed\n")
+
+
+def _combine(args: argparse.Namespace) -> None:
+    import attrs
+
+    from alysd.config.update_file import read_update
+    from alysd.errors import ConfigError
+
+    update = read_update(args.file)
+    found = {one.index: one for one in update.signatures}
+    for path in args.others:
+        other = read_update(path)
+        if attrs.evolve(other, signatures=()) != attrs.evolve(update, signatures=()):
+            raise ConfigError(f"{path}: another change than that of {args.file}: nothing was written")
+        found |= {one.index: one for one in other.signatures}
+    signatures = tuple(found[index] for index in sorted(found))
+    _write(args.file, attrs.evolve(update, signatures=signatures))
+    say(f"{len(signatures)} signatures\n")
+
+
+def _submit(args: argparse.Namespace) -> None:
+    import os
+
+    from alysd.api.control import SUBMIT_UPDATE
+    from alysd.commands.actors import ask
+    from alysd.config.load import load_config
+    from alysd.config.update_file import read_update
+    from alysd.errors import UserError
+    from alysd.wire.federation_update import encode_update
+
+    update = read_update(args.file)
+    path = load_config(args.config, environment=os.environ, overrides=args.overrides).storage.control_socket
+    answer: dict[str, Any] = ask(path, {"command": SUBMIT_UPDATE, "update": encode_update(update).hex()})
+    if "error" in answer:
+        raise UserError(str(answer.get("message")))
+    words = "the node has it, and" if answer["new"] else "the node had it already, and"
+    effect = f"it takes effect at height {update.effective_height}"
+    say(f"{words} includes it in the next block that it makes; {effect}\n")
+
+
+def _write(path: Path, update: "FederationUpdate") -> None:
+    from alysd.config.update_file import update_text
+    from alysd.errors import UserError
+
+    try:
+        path.write_text(update_text(update))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None

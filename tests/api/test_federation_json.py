@@ -1,0 +1,50 @@
+"""The federation and its changes as JSON."""
+
+import attrs
+
+from alysd.api.federation_json import federation_json, update_json
+from alysd.consensus.federation import federation_at
+from alysd.testing.chain import ChainHand, chain_spec
+from alysd.testing.updates import governance_keys, members_update
+from alysd.types.federation_update import GovernanceState, PendingUpdate
+from alysd.types.units import Height
+
+HAND = ChainHand.of(chain_spec(4, governance_keys=governance_keys(3), governance_threshold=2))
+UPDATE = members_update(HAND.context, 1, 500, (0, 1, 2, 4))
+FIRST = HAND.context.first_federation
+
+
+def keys(count: int, start: int = 0) -> list[str]:
+    return ["0x" + key.hex() for key in HAND.spec.authorities[start:count]]
+
+
+def test_a_change_that_waits_is_shown_with_its_height() -> None:
+    pending = PendingUpdate(1, Height(500), Height(7), UPDATE.federation)
+    state = attrs.evolve(HAND.genesis_state, governance=GovernanceState(0, FIRST, pending))
+    shown = federation_json(state, federation_at(state, HAND.context), "bcrt1p")
+    assert [member["authority"] for member in shown["members"]] == keys(4)
+    assert (shown["quorum"], shown["address"], shown["handover"], shown["sequence"]) == (3, "bcrt1p", None, 0)
+    assert (shown["pending"]["effectiveheight"], shown["pending"]["height"]) == (500, 7)
+    assert len(shown["pending"]["members"]) == 4
+
+
+def test_a_hand_over_names_the_former_federation() -> None:
+    joint = FIRST.successor(UPDATE.federation)
+    state = attrs.evolve(HAND.genesis_state, governance=GovernanceState(1, joint, None, FIRST))
+    shown = federation_json(state, joint, "bcrt1p")
+    assert len(shown["members"]) == 4
+    assert sorted(shown["handover"]) == sorted(keys(4))
+    assert shown["pending"] is None
+
+
+def test_a_chain_without_governance_has_no_change() -> None:
+    hand = ChainHand.of(chain_spec(1))
+    shown = federation_json(hand.genesis_state, hand.context.first_federation, "bcrt1p")
+    assert (shown["sequence"], shown["pending"], shown["quorum"]) == (0, None, 1)
+
+
+def test_a_blocks_change_names_its_signers() -> None:
+    shown = update_json(UPDATE)
+    assert (shown["kind"], shown["sequence"], shown["effectiveheight"]) == ("members", 1, 500)
+    assert shown["signedby"] == [0, 1]
+    assert len(shown["members"]) == 4
