@@ -236,6 +236,10 @@ async def test_the_pending_state_is_that_of_geth(pair_and_blocks: tuple[Pair, li
             await pair.same("eth_getBalance", account, "pending")
             await pair.same("eth_getCode", account, "pending")
     await pair.same("eth_getBlockTransactionCountByNumber", "pending")
+    fees, other = [await ask("eth_feeHistory", "0x3", "pending", [10, 90]) for ask in (pair.own, pair.of_geth)]
+    for name in ("oldestBlock", "reward"):
+        assert fees[name] == other[name]
+    assert fees["baseFeePerGas"][:3] == other["baseFeePerGas"][:3]  # geth's block has a higher limit
 
 
 def equal_errors(own: Any, theirs: Any) -> bool:

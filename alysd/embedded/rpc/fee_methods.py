@@ -6,6 +6,8 @@ import attrs
 
 from alysd.api.hex_values import kind, to_quantity, uint64
 from alysd.api.jsonrpc import SERVER_ERROR, Method, Params, RpcError
+from alysd.embedded.engine.pending_block import PendingBlock
+from alysd.embedded.engine.reader import rewards_at
 from alysd.embedded.engine.values import FeeHistory
 from alysd.embedded.rpc.backend import EthBackend
 from alysd.embedded.rpc.requests import BlockReference, block_number
@@ -68,7 +70,11 @@ class FeeMethods:
         count = min(params.required(0, _count), MAX_HISTORY)
         newest = params.required(1, block_number)
         percentiles = params.optional(2, _percentiles, ())
-        found = await self.backend.read(lambda: self._history(count, newest, percentiles))
+        if newest == "pending" and count:
+            pending = await self.backend.pending()
+            found = await self.backend.read(lambda: self._with_pending(count, pending, percentiles))
+        else:
+            found = await self.backend.read(lambda: self._history(count, newest, percentiles))
         if found is None:
             return {"oldestBlock": to_quantity(0), "gasUsedRatio": None}
         return _history_view(found)
@@ -92,7 +98,25 @@ class FeeMethods:
         count = min(count, newest.number + 1)
         if not count:
             return None
-        found = reader.fee_history(count, newest.number, percentiles)
+        return self._with_least_tips(reader.fee_history(count, newest.number, percentiles), percentiles)
+
+    def _with_pending(self, count: int, pending: PendingBlock, percentiles: tuple[float, ...]) -> FeeHistory:
+        """The fees of the pending block, and of up to `count` - 1 blocks before it."""
+        reader, block, header = self.backend.engine.reader, pending.block, pending.block.header
+        first = max(0, header.number - count + 1)
+        before = reader.fee_history(header.number - first, header.number - 1, percentiles)
+        gas_used = [receipt.gas_used for receipt in pending.receipts]
+        tips = rewards_at(block.transactions, gas_used, header.base_fee, percentiles)
+        found = FeeHistory(
+            oldest=first,
+            base_fees=(*before.base_fees[:-1], header.base_fee, reader.next_base_fee(header)),
+            gas_used_ratios=(*before.gas_used_ratios, header.gas_used / header.gas_limit),
+            rewards=(*before.rewards, tips) if percentiles else (),
+        )
+        return self._with_least_tips(found, percentiles)
+
+    def _with_least_tips(self, found: FeeHistory, percentiles: tuple[float, ...]) -> FeeHistory:
+        """The same fees, with the pool's minimum as the tips of blocks without transactions."""
         least = tuple(Wei(self.minimum_tip) for _ in percentiles)
         paid = zip(found.rewards, found.gas_used_ratios, strict=False)
         return attrs.evolve(found, rewards=tuple(tips if used else least for tips, used in paid))

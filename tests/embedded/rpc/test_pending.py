@@ -97,6 +97,22 @@ async def ask_at_once(chain: EthChain, times: int) -> None:
             nursery.start_soon(chain.rpc, "eth_getBlockByNumber", "pending", False)
 
 
+async def test_the_fees_of_the_pending_block_follow_those_of_the_chain(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        await chain.send(to=NOBODY)
+        await chain.mine()
+        await chain.send(to=NOBODY, nonce=1, maxPriorityFeePerGas=2 * 10**9)
+        block = await chain.rpc("eth_getBlockByNumber", "pending", False)
+        found = await chain.rpc("eth_feeHistory", 2, "pending", [50])
+        assert (found["oldestBlock"], found["reward"]) == ("0x1", [[hex(10**9)], [hex(2 * 10**9)]])
+        assert (len(found["baseFeePerGas"]), found["baseFeePerGas"][1]) == (3, block["baseFeePerGas"])
+        assert found["gasUsedRatio"] == [21_000 / 30_000_000] * 2
+        alone = await chain.rpc("eth_feeHistory", 1, "pending", [])
+        assert (alone["oldestBlock"], alone["baseFeePerGas"]) == ("0x2", found["baseFeePerGas"][1:])
+        every = await chain.rpc("eth_feeHistory", 9, "pending", [])
+        assert (every["oldestBlock"], len(every["gasUsedRatio"])) == ("0x0", 3)
+
+
 class EmptyAccounts:
     """Accounts before their first transaction."""
 
