@@ -25,6 +25,7 @@ COMMANDS = {
     "run": "run a node",
     "init": "write the configuration of a new node into a folder",
     "check": "check a configuration, or show it merged",
+    "flags": "show the feature flags of a node",
     "config": "show and apply changes of a running node's configuration",
     "keys": "make and show keys",
     "genesis": "make a chain's specification and its execution genesis",

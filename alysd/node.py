@@ -38,6 +38,7 @@ from alysd.actors.reader import ReaderActor
 from alysd.actors.storage import StorageActor
 from alysd.actors.sync import SyncActor
 from alysd.api.system_handle import SystemHandle
+from alysd.config.flags import Flags
 from alysd.config.model import MiningConfig
 from alysd.consensus.aura import quiet_wait
 from alysd.errors import HANDLING
@@ -96,6 +97,7 @@ from alysd.workflows.approval import ApprovalWorkflow
 from alysd.workflows.approval_peers import ApprovalPeers
 from alysd.workflows.block_import import BlockImportWorkflow
 from alysd.workflows.block_production import BlockProduction
+from alysd.workflows.dual_path import DualPath
 from alysd.workflows.finality import follow_finality
 from alysd.workflows.internal_miner import InternalMiner
 from alysd.workflows.own_key import OwnKey
@@ -179,6 +181,7 @@ class Node:
         )
     )
     lost_lines: Callable[[], int] = attrs.field(default=none_lost, kw_only=True)
+    flags: Flags = attrs.field(factory=Flags, kw_only=True)
     fee_recipient: Latest[EvmAddress | None] = attrs.field(
         init=False, default=attrs.Factory(lambda node: Latest(node.mining.fee_recipient), takes_self=True)
     )
@@ -288,7 +291,9 @@ def _engine(node: Node) -> list[ChildSpec]:
                   priority=Priority.CRITICAL, stop_seconds=timing.engine_stop,
                   handle_seconds=timing.engine_handler, depends_on=["storage"]),
         ]  # fmt: skip
-    memory = FailoverMemory.of(to.first_client, to.second_client)
+    flags = node.flags
+    dual = DualPath(flags["engine_compare"], flags["engine_prefer_second"], timing.dual_path_floor)
+    memory = FailoverMemory.of(to.first_client, to.second_client, dual)
     breaker = CircuitBreaker(failures=2, open_seconds=timing.engine_pause)
     return [
         supervisor("ClientSupervisor", OneForOne(), [

@@ -15,7 +15,7 @@ from alysd.api.console_log import ProcessLog
 from alysd.api.event_logger import EventLogger
 from alysd.api.governance_rpc import GovernanceRpc
 from alysd.api.http.site import HostNames
-from alysd.api.live_parts import LiveAddress, LiveHosts, LiveLimit, LiveLimits, LiveLog, LiveMiner
+from alysd.api.live_parts import LiveAddress, LiveFlags, LiveHosts, LiveLimit, LiveLimits, LiveLog, LiveMiner
 from alysd.api.node_view import RunningNode
 from alysd.api.operator import OperatorPages
 from alysd.api.peg_rpc import PegRpc
@@ -28,6 +28,7 @@ from alysd.api.stuck_exit import StuckExit
 from alysd.api.sync_bar import sync_bar_tasks
 from alysd.api.system_handle import Stop
 from alysd.config.config_source import ConfigSource
+from alysd.config.flags import Flags
 from alysd.config.model import AlysConfig
 from alysd.integrations.payment_signing import RecordedSigner
 from alysd.integrations.reload_history import HISTORY_FILE, ReloadFile
@@ -66,7 +67,7 @@ async def run_node(
             log(node_starting(config, resources.context, valid.account))
             for event in (*accounts_open(config), *options_exposed(config)):
                 log(event)
-            node = Node(config.mining, resources, to, lost_lines=lambda: output.lost)
+            node = Node(config.mining, resources, to, lost_lines=lambda: output.lost, flags=Flags(config))
             memory = ConfigMemory(config)
             pages = _pages(node, memory)
             names, addresses = HostNames(config.api.allowed_hosts), ServerAddresses.of(config.api)
@@ -114,6 +115,7 @@ def live_parts(
         LiveLog(process_log),
         LiveHosts(names),
         LiveLimits(addresses.limits),
+        LiveFlags(node.flags),
         LiveMiner(node.fee_recipient),
         LiveLimit(signer if isinstance(signer, RecordedSigner) else None),
         LiveAddress("api.address", "alys server", addresses.alys, node.handle),

@@ -275,6 +275,14 @@ class Timing:
         return 600.0
 
     @property
+    def dual_path_floor(self) -> float:
+        """The mean time per block below which a compared client is never too slow: a quarter of `pace`.
+
+        One client often takes many times as long as another, which harms no block while both are fast.
+        """
+        return self.pace / 4
+
+    @property
     def embedded_build(self) -> float:
         """The time for which the embedded engine executes transactions for one payload: half of `pace`.
 

@@ -134,6 +134,7 @@ def test_a_chain_of_two_seconds_has_these_values() -> None:
         "failover_execute": 3.0,
         "failover_hold": 20.0,
         "failover_longest_hold": 600.0,
+        "dual_path_floor": 0.5,
         "embedded_build": 1.0,
         "health_answer": 5.0,
         "health_checks": 4,

@@ -26,10 +26,10 @@ from alysd.nurseries import Actor, Address, MailboxFull, handles, untraced
 from alysd.ports import ExecutionEngine
 from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload
-from alysd.types.execution import PayloadResults
+from alysd.types.execution import ClientAnswer, PayloadResults
 from alysd.types.hashes import PayloadHash
 from alysd.types.units import Height, Wei
-from alysd.types.verdict import Invalid, Syncing, Valid
+from alysd.types.verdict import Invalid, Syncing, Valid, Verdict
 from alysd.wire.bridge_logs import burns_in
 from alysd.wire.receipts import proven_gas
 from alysd.wire.transactions import fee_fields
@@ -43,12 +43,16 @@ _TURNS = count(1)
 class ClientReport(Protocol):
     """Receives the reports about one of two clients (`messages.engine.ClientReported`)."""
 
-    def __call__(self, *, ready: bool, height: Height | None = None, refusal: str = "") -> object:
+    def __call__(
+        self, *, ready: bool, height: Height | None = None, refusal: str = "", answer: ClientAnswer | None = None
+    ) -> object:
         """The client has done what it was told."""
         ...
 
 
-def no_report(*, ready: bool, height: Height | None = None, refusal: str = "") -> None:
+def no_report(
+    *, ready: bool, height: Height | None = None, refusal: str = "", answer: ClientAnswer | None = None
+) -> None:
     """Do nothing: the client is the only one."""
 
 
@@ -131,11 +135,13 @@ class EngineActor(Actor[Engine], partial=True):
         raise NotNow("the execution took longer than the time for which its asker waits")
 
     async def _results_of(self, message: ExecutePayload) -> PayloadResults:
-        payload = message.payload
         await self._request(partial(self._execute, message))
+        return await self._results_from(self._engine, message.payload)
+
+    async def _results_from(self, engine: ExecutionEngine, payload: ExecutionPayload) -> PayloadResults:
         if not payload.transactions:
             return PayloadResults(Wei(0))
-        receipts = await self._engine.receipts(payload)
+        receipts = await engine.receipts(payload)
         # In a thread, because checking a receipt and reading a transaction's fields takes about 30 µs.
         return await trio.to_thread.run_sync(_results, payload, receipts)
 
@@ -155,14 +161,29 @@ class EngineActor(Actor[Engine], partial=True):
     @handles(FollowPayload)
     async def follow_payload(self, message: FollowPayload) -> None:
         """Let the client execute a payload. No slot waits for it, so the longer deadline applies."""
+        answer, begun = None, trio.current_time()
         if self._reconcile.following:
             verdict = await self._patient.new_payload(message.payload, message.parent_beacon_block_root)
+            if message.compare:
+                answer = await self._answer(message.payload, verdict, begun)
             if isinstance(verdict, Invalid):
-                self._report(ready=True, refusal=verdict.reason)
+                self._report(ready=True, refusal=verdict.reason, answer=answer)
                 return
             if isinstance(verdict, Syncing):
                 self._fall_back()
-        self._report(ready=self._reconcile.following)
+        self._report(ready=self._reconcile.following, answer=answer)
+
+    async def _answer(self, payload: ExecutionPayload, verdict: Verdict, begun: float) -> ClientAnswer:
+        """The client's answer for a payload that both clients execute."""
+        results, failure = None, ""
+        if isinstance(verdict, Syncing):
+            failure = "the client lacks a block"
+        elif isinstance(verdict, Valid):
+            try:
+                results = await self._results_from(self._patient, payload)
+            except ComponentError as error:
+                failure = str(error)
+        return ClientAnswer(payload.block_hash, results, trio.current_time() - begun, failure)
 
     @handles(FollowHead)
     async def follow_head(self, message: FollowHead) -> None:

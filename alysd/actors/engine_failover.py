@@ -31,6 +31,8 @@ from alysd.messages.engine import (
 from alysd.messages.events import ExecutionClientsSeen
 from alysd.messages.log.base import log
 from alysd.messages.log.execution import (
+    DualPathRolledBack,
+    ExecutionAnswersDiffer,
     ExecutionClientOverruled,
     ExecutionClientsDiffer,
     ExecutionClientsUnusable,
@@ -42,8 +44,9 @@ from alysd.nurseries import Actor, Address, Ask, CircuitOpen, NotAnswered, handl
 from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload
 from alysd.types.chain import Forkchoice
-from alysd.types.execution import ExecutionClientStatus, PayloadResults
+from alysd.types.execution import ClientAnswer, ExecutionClientStatus, PayloadResults
 from alysd.types.units import Height
+from alysd.workflows.dual_path import DualPath
 
 R = TypeVar("R")
 
@@ -51,9 +54,11 @@ R = TypeVar("R")
 def reports_to(failover: Address[Engine], place: int) -> ClientReport:
     """The function with which the engine actor of the client number `place` (0 or 1) reports to `failover`."""
 
-    def report(*, ready: bool, height: Height | None = None, refusal: str = "") -> None:
+    def report(
+        *, ready: bool, height: Height | None = None, refusal: str = "", answer: ClientAnswer | None = None
+    ) -> None:
         with suppress(NotAnswered):  # while the node stops
-            failover.tell(ClientReported(place, ready, height, refusal))
+            failover.tell(ClientReported(place, ready, height, refusal, answer))
 
     return report
 
@@ -73,11 +78,12 @@ class FailoverMemory:
     newest: Forkchoice | None = None
     usable: bool = True
     cause: str = ""
+    dual: DualPath = attrs.field(factory=DualPath)
 
     @classmethod
-    def of(cls, first: Address[Engine], second: Address[Engine]) -> "FailoverMemory":
+    def of(cls, first: Address[Engine], second: Address[Engine], dual: DualPath | None = None) -> "FailoverMemory":
         """The memory at the start of a node: the first client is in use."""
-        return cls((ClientBook("first", first), ClientBook("second", second)))
+        return cls((ClientBook("first", first), ClientBook("second", second)), dual=dual or DualPath())
 
     @property
     def used(self) -> ClientBook:
@@ -125,14 +131,31 @@ class EngineFailover(Actor[Engine], partial=True):
 
         Raises what `EngineActor.execute_payload` raises.
         """
-        self._memory.other.tell(FollowPayload(message.payload, message.parent_beacon_block_root))
-        seconds = self._timing.failover_execute
+        memory, payload = self._memory, message.payload
+        memory.dual.refresh()
+        compare = memory.other.ready and memory.dual.begin(payload.block_hash, payload.block_number)
+        memory.other.tell(FollowPayload(payload, message.parent_beacon_block_root, compare))
+        used, begun = memory.active, trio.current_time()
+
+        def note(results: PayloadResults | None, failure: str = "") -> None:
+            """Keep the answer for comparison. If the other client has served the request, this one has failed."""
+            if compare:
+                failure = failure or ("" if memory.active == used else "the other client has served the request")
+                answer = ClientAnswer(payload.block_hash, results, trio.current_time() - begun, failure)
+                self._compare(used, answer)
+
         try:
-            return await self._checked(message, seconds, message.deadline)
+            results = await self._checked(message, self._timing.failover_execute, message.deadline)
         except InvalidPayload as error:
+            note(None)
             if not message.approved:
                 raise
             return await self._overruled(message, error)
+        except (NotAnswered, Refused) as error:
+            note(None, str(error))
+            raise
+        note(results)
+        return results
 
     @handles(SetForkchoice)
     async def set_forkchoice(self, message: SetForkchoice) -> None:
@@ -146,7 +169,7 @@ class EngineFailover(Actor[Engine], partial=True):
             memory.used.height = message.forkchoice.head.height
             await self._give_back(message)
         finally:
-            self._publish(ExecutionClientsSeen(memory.statuses()))
+            self._publish(self._seen())
 
     @handles(ClientReported)
     async def client_reported(self, message: ClientReported) -> None:
@@ -156,8 +179,24 @@ class EngineFailover(Actor[Engine], partial=True):
         if message.refusal:
             log(ExecutionClientsDiffer(book.name, message.refusal))
         book.reported(message.height, memory.newest, ready=message.ready)
+        if message.answer is not None:
+            self._compare(message.place, message.answer)
         if book is memory.other:
             book.tell_next(memory.newest)
+
+    def _compare(self, place: int, answer: ClientAnswer) -> None:
+        """Take one client's answer for a block. Tell of a difference, and of a roll-back."""
+        dual = self._memory.dual
+        before = dual.rolled_back
+        found = dual.add(place, answer)
+        if found is not None and found.agree is False:
+            log(ExecutionAnswersDiffer(f"0x{answer.block.hex()}"))
+        if dual.rolled_back and not before:
+            log(DualPathRolledBack(dual.rolled_back))
+            self._publish(self._seen())
+
+    def _seen(self) -> ExecutionClientsSeen:
+        return ExecutionClientsSeen(self._memory.statuses(), self._memory.dual.status())
 
     async def _checked(self, message: Ask[Engine, R], seconds: float, deadline: float = math.inf) -> R:
         """Serve a request for which a slot waits. A client that hangs is noticed in a fraction of `seconds`.
@@ -234,23 +273,28 @@ class EngineFailover(Actor[Engine], partial=True):
         memory.active, memory.usable, memory.cause = 1 - memory.active, True, ""
         memory.used.drop_waiting()
         log(ExecutionClientTakesOver(memory.used.name, memory.reason))
-        if memory.active == 0:
+        if memory.active == memory.dual.preferred:
             memory.reason = ""
             memory.used.returned()
-        self._publish(ExecutionClientsSeen(memory.statuses()))
+        self._publish(self._seen())
 
     async def _give_back(self, message: SetForkchoice) -> None:
-        """Use the first client again, if it has been level for long enough and accepts the head."""
+        """Use the preferred client (again), if it has been level for long enough and accepts the head."""
         memory = self._memory
-        first = memory.clients[0]
-        if memory.active == 0 or not first.proved():
+        memory.dual.refresh()
+        preferred = memory.clients[memory.dual.preferred]
+        if memory.used is preferred:
+            memory.reason = ""
+            return
+        if not preferred.proved():
             return
         try:
-            await first.address.ask(message, seconds=self._timing.failover_check)
+            await preferred.address.ask(message, seconds=self._timing.failover_check)
         except (NotAnswered, NotNow):
-            first.failed(self._timing)
+            preferred.failed(self._timing)
             return
-        first.returned()
-        first.height = message.forkchoice.head.height
-        memory.active, memory.reason = 0, ""
-        log(ExecutionGivenBack(first.name, message.forkchoice.head.height))
+        preferred.returned()
+        preferred.height = message.forkchoice.head.height
+        preferred.drop_waiting()
+        memory.active, memory.reason = memory.dual.preferred, ""
+        log(ExecutionGivenBack(preferred.name, message.forkchoice.head.height))

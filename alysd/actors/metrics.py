@@ -11,6 +11,7 @@ from alysd.actors.node_metrics import EVENTS, EventCounts, SnapshotCollector, ne
 from alysd.messages.metrics import (
     FederationCounts,
     GetCounts,
+    GetDualPath,
     GetExecutionClients,
     GetFederation,
     Metrics,
@@ -18,7 +19,7 @@ from alysd.messages.metrics import (
     Scrape,
 )
 from alysd.nurseries import Actor, Bus, Mailbox, handles
-from alysd.types.execution import ExecutionClientStatus
+from alysd.types.execution import DualPathStatus, ExecutionClientStatus
 
 EVENTS_WAITING = 8192
 """The largest number of events of one type that wait for a scrape: an hour of workflow changes at two per second.
@@ -71,6 +72,12 @@ class MetricsActor(Actor[Metrics]):
         """The state of the node's two execution clients, as last seen."""
         self._take_events()
         return self._counts.clients
+
+    @handles(GetDualPath)
+    async def get_dual_path(self, _message: GetDualPath) -> DualPathStatus | None:
+        """The state of the comparison of the two execution clients, as last seen."""
+        self._take_events()
+        return self._counts.dual
 
     @handles(Scrape)
     async def scrape(self, message: Scrape) -> bytes:

@@ -34,7 +34,7 @@ from alysd.messages.network import PeerInfo
 from alysd.nurseries import ChildSnapshot, Health, State
 from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import Forkchoice
-from alysd.types.execution import ExecutionClientStatus
+from alysd.types.execution import DualPathStatus, ExecutionClientStatus
 from alysd.types.peers import ClockDifference
 from alysd.types.peg import PegTotals
 from alysd.types.peg_operation import PegSummary
@@ -115,6 +115,11 @@ class EventCounts:
         """The two execution clients on the status page; empty for a node with one."""
         return self._clients.seen
 
+    @property
+    def dual(self) -> DualPathStatus | None:
+        """The comparison of the two execution clients on the status page; None for a node with one."""
+        return self._clients.dual
+
     def add(self, event: object) -> None:
         """Count an event of one of the types in `EVENTS`."""
         match event:
@@ -132,8 +137,8 @@ class EventCounts:
                 self._reorganisations += removed > 0
             case ProductionHalted():
                 self._halted.inc()
-            case ExecutionClientsSeen(clients):
-                self._clients.add(clients)
+            case ExecutionClientsSeen(clients, dual):
+                self._clients.add(clients, dual)
             case SlotOver(record):
                 self._federation.slot_over(record)
             case QuorumChanged():

@@ -12,7 +12,8 @@ from alysd.api.http.site import HostNames
 from alysd.api.servers import limits_of
 from alysd.api.system_handle import SystemHandle
 from alysd.config.addresses import ListenAddress
-from alysd.config.model import AlysConfig
+from alysd.config.flags import Flags
+from alysd.config.model import AlysConfig, FlagsConfig
 from alysd.errors import AddressInUse, ConfigRefused
 from alysd.integrations.payment_signing import RecordedSigner
 from alysd.nurseries import State
@@ -64,6 +65,22 @@ class LiveLimits:
     async def apply(self, config: AlysConfig) -> None:
         """Judge the next request by the new limits."""
         self.limits.value = limits_of(config.api)
+        await trio.lowlevel.checkpoint()
+
+
+@attrs.frozen
+class LiveFlags:
+    """The feature flags."""
+
+    flags: Flags
+    keys: frozenset[str] = frozenset(
+        {"node.name", *(f"flags.{field.name}" for field in attrs.fields(FlagsConfig))}
+    )
+    children: frozenset[str] = frozenset({"engine"})
+
+    async def apply(self, config: AlysConfig) -> None:
+        """Evaluate the flags by the new configuration."""
+        self.flags.use(config)
         await trio.lowlevel.checkpoint()
 
 

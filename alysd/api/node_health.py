@@ -16,7 +16,7 @@ from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.configuration import Reload, ScheduledReload
 from alysd.types.evidence import Evidence
-from alysd.types.execution import ExecutionClientStatus
+from alysd.types.execution import DualPathStatus, ExecutionClientStatus
 from alysd.types.federation import Role
 from alysd.types.governance import GovernanceReport
 from alysd.types.hashes import displayed
@@ -92,6 +92,7 @@ class NodeReport:
     trial_left: float | None = None
     scheduled: ScheduledReload | None = None
     governance: GovernanceReport | None = None
+    dual: DualPathStatus | None = None
 
     def health(self) -> NodeHealth:
         """The node's health. Unhealthy means that it makes no blocks, degraded that something else is wrong."""
@@ -110,6 +111,8 @@ class NodeReport:
             for one in self.clients
             if one.active and one.reason
         ]
+        if self.dual is not None and self.dual.state == "rolled_back":
+            light.append(f"the second execution client was rolled back: {self.dual.reason}")
         clocks = ClockDifference.of(peer.clock for peer in self.peers or ())
         if clocks is not None and clocks.exceeds(self.context.spec.slot_seconds):
             light.append(str(clocks))
@@ -225,6 +228,7 @@ class NodeReport:
             "bitcoin": None if self.bitcoin is None else attrs.asdict(self.bitcoin),
             "peg": None if self.peg is None else _peg_json(self.peg),
             "execution": [attrs.asdict(one) for one in self.clients] or None,
+            "dual_path": None if self.dual is None else attrs.asdict(self.dual),
             "evidence_against": sorted({index for one in self.evidence for index in one.offenders}),
             "federation": None if self.federation is None else _federation_json(self.federation),
             "governance": None if self.governance is None else _governance_json(self.governance),

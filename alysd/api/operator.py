@@ -19,7 +19,15 @@ from alysd.errors import Refused
 from alysd.messages.bitcoin_watch import BitcoinWatch, GetBitcoinStatus
 from alysd.messages.bridge import Bridge, GetPegHealth, PegHealth
 from alysd.messages.governance import GetGovernance, GovernanceStream
-from alysd.messages.metrics import GetCounts, GetExecutionClients, GetFederation, Metrics, PortCounts, Scrape
+from alysd.messages.metrics import (
+    GetCounts,
+    GetDualPath,
+    GetExecutionClients,
+    GetFederation,
+    Metrics,
+    PortCounts,
+    Scrape,
+)
 from alysd.messages.network import GetOtherChainPeers, GetPeers, Network
 from alysd.messages.reads import ReadEvidence, ReadForkchoice, ReadLedger, Reads
 from alysd.messages.sync import GetSyncProgress, Sync
@@ -140,7 +148,7 @@ class OperatorPages:
         tip = await _answer(self.reader.ask(ReadForkchoice(), seconds=self.timing.page_ask))
         counts = await _answer(self.metrics.ask(GetCounts(), seconds=self.timing.page_ask))
         evidence = await _answer(self._pieces())
-        peers = others = federation = progress = clients = None
+        peers = others = federation = progress = clients = dual = None
         if self.network is not None:
             peers = await _answer(self.network.ask(GetPeers(), seconds=self.timing.page_ask))
             if peers is not None:
@@ -148,6 +156,7 @@ class OperatorPages:
         if counts is not None:  # else the actor is stuck, and would delay the page once more
             federation = await _answer(self.metrics.ask(GetFederation(), seconds=self.timing.page_ask))
             clients = await _answer(self.metrics.ask(GetExecutionClients(), seconds=self.timing.page_ask))
+            dual = await _answer(self.metrics.ask(GetDualPath(), seconds=self.timing.page_ask))
         if self.sync is not None and peers is not None:  # for the same reason
             progress = await _answer(self.sync.ask(GetSyncProgress(), seconds=self.timing.page_ask))
         bitcoin, peg = await self._peg()
@@ -173,6 +182,7 @@ class OperatorPages:
             None if self.configuration is None else self.configuration.trial_left,
             None if self.configuration is None else self.configuration.scheduled,
             await self._governance(),
+            dual,
         )
 
     @property

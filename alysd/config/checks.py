@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
+from alysd.config.flags import names_needed
 from alysd.config.model import AlysConfig, BitcoinConfig, EngineConfig, GovernanceConfig, NetworkConfig, PegConfig
 from alysd.config.places import collide
 from alysd.config.presets import refusals
@@ -11,6 +12,7 @@ from alysd.config.problems import InvalidConfig, Setting, Source
 from alysd.config.values import MAX_SOCKET_PATH
 from alysd.consensus.auxpow import target_of
 from alysd.types.chain_spec import ChainSpec, has_peg
+from alysd.types.flags import Rollout
 from alysd.types.peers import PeerAddress
 
 Blame = Callable[[str], str]
@@ -34,6 +36,7 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
 
     return [
         *_environment_problems(config, blame),
+        *_flag_problems(config, blame),
         *_engine_problems(config.engine, blame),
         *_mining_problems(config, blame),
         *_network_problems(config.network, blame),
@@ -51,6 +54,24 @@ def _environment_problems(config: AlysConfig, blame: Blame) -> list[str]:
         f'{blame(key)}: {key} is not allowed with node.environment = "{environment}": {reason}'
         for key, reason in refusals(config)
     ]
+
+
+def _flag_problems(config: AlysConfig, blame: Blame) -> list[str]:
+    problems: list[str] = []
+    if config.node.name is None:
+        problems += [
+            f'{blame(f"flags.{name}")}: flags.{name} = "{getattr(config.flags, name)}" needs node.name, '
+            "which says which node this is"
+            for name in names_needed(config)
+        ]
+    if config.engine.second_engine_url is None:
+        problems += [
+            f'{blame(f"flags.{name}")}: flags.{name} = "{getattr(config.flags, name)}" needs a second client: set '
+            "engine.second_engine_url"
+            for name in ("engine_compare", "engine_prefer_second")
+            if getattr(config.flags, name) != Rollout()
+        ]
+    return problems
 
 
 def _engine_problems(engine: EngineConfig, blame: Blame) -> list[str]:

@@ -15,6 +15,7 @@ from alysd.config.option_tables import inner_kind, is_list
 from alysd.config.options import ConfigOption
 from alysd.config.show import plain_value
 from alysd.types.checkpoint import Checkpoint
+from alysd.types.flags import Rollout
 from alysd.types.hashes import EvmAddress
 from alysd.types.peers import PeerAddress
 
@@ -32,6 +33,7 @@ KINDS: dict[object, dict[str, Any]] = {
     HostName: {"type": "string", "pattern": r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", "maxLength": 253},
     PeerAddress: {"type": "string", "pattern": r"^/(ip4|ip6|dns|dns4|dns6)/[^/]+/tcp/[0-9]+/p2p/[^/]+$"},
     Checkpoint: {"type": "string", "pattern": r"^[1-9][0-9]{0,17}:[0-9a-f]{64}$"},
+    Rollout: {"type": "string", "pattern": r"^(on|off|[1-9][0-9]?%|nodes:[A-Za-z0-9_.-].*)$"},
     EvmAddress: {"type": "string", "pattern": r"^0x[0-9A-Fa-f]{40}$"},
 }
 """The schema of each type. It accepts all values that the node accepts, and refuses most mistakes."""

@@ -5,16 +5,18 @@ Paths marked `INPUT_FILE` or `LATER_FILE` are files to read, relative to the fol
 """
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import attrs
 
 from alysd.config.addresses import HostName, HttpUrl, ListenAddress, NodeId, ServerAddress, SignerAddress
-from alysd.config.options import INPUT_FILE, LATER_FILE, Applies, ConfigOption, option
+from alysd.config.options import INPUT_FILE, LATER_FILE, Applies, ConfigOption, FlagFacts, option
 from alysd.config.presets import Environment, Profile
 from alysd.types.bounds import between
 from alysd.types.checkpoint import Checkpoint
+from alysd.types.flags import Rollout
 from alysd.types.hashes import EvmAddress
 from alysd.types.peers import PeerAddress
 from alysd.types.units import MAX_SAT, Sat
@@ -22,8 +24,12 @@ from alysd.types.units import MAX_SAT, Sat
 
 @attrs.frozen
 class NodeConfig:
-    """The purpose of the node, from which some defaults and rules follow (`alysd.config.presets`)."""
+    """The name of the node, and its purpose, from which defaults and rules follow (`alysd.config.presets`)."""
 
+    name: HostName | None = attrs.field(
+        default=None,
+        metadata=option("the name of this node for feature flags", applies=Applies.LIVE),
+    )
     environment: Environment | None = attrs.field(
         default=None,
         metadata=option(
@@ -36,6 +42,29 @@ class NodeConfig:
         default=None,
         metadata=option(
             'the balance between throughput, latency and resources ("Environments and profiles")',
+            applies=Applies.LIVE,
+        ),
+    )
+
+
+@attrs.frozen
+class FlagsConfig:
+    """The feature flags. Each has an owner, and a date by which it is removed."""
+
+    engine_compare: Rollout = attrs.field(
+        default=Rollout(),
+        metadata=option(
+            "the share of the blocks that the second execution client executes for comparison with the first "
+            '([operating.md](operating.md), "Comparing two clients")',
+            {"flag": FlagFacts("execution", date(2027, 12, 31), "block")},
+            applies=Applies.LIVE,
+        ),
+    )
+    engine_prefer_second: Rollout = attrs.field(
+        default=Rollout(),
+        metadata=option(
+            "the nodes that use the second execution client while both are level",
+            {"flag": FlagFacts("execution", date(2027, 12, 31), "node")},
             applies=Applies.LIVE,
         ),
     )
@@ -503,6 +532,7 @@ class AlysConfig:
     reload: ReloadingConfig = ReloadingConfig()
     tracing: TracingConfig = TracingConfig()
     development: DevelopmentConfig = DevelopmentConfig()
+    flags: FlagsConfig = FlagsConfig()
 
     def with_bootnodes(self, bootnodes: tuple[PeerAddress, ...]) -> Self:
         """This configuration, with the chain's `bootnodes` as peers if it has a network but names no peers."""

@@ -12,6 +12,7 @@ from alysd.config.model import SECTIONS, all_options
 from alysd.config.options import ConfigOption
 from alysd.config.show import plain_value
 from alysd.types.checkpoint import Checkpoint
+from alysd.types.flags import Rollout
 from alysd.types.hashes import EvmAddress
 from alysd.types.peers import PeerAddress
 
@@ -29,6 +30,7 @@ KINDS: dict[object, str] = {
     PeerAddress: "multiaddress",
     Checkpoint: "`HEIGHT:HASH`",
     EvmAddress: "EVM address",
+    Rollout: '`"on"`, `"off"`, `"25%"`, `"nodes:NAME,…"`',
 }
 """The values of each type in words."""
 

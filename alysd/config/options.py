@@ -5,9 +5,10 @@ the JSON Schema for editors are made from it.
 """
 
 from collections.abc import Mapping
+from datetime import date
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import attrs
 
@@ -93,3 +94,16 @@ class ConfigOption:
             key, field.type, field.default, known["about"], known["unit"], known["unset"], known.get("between"),
             known["applies"], known["restarts"], bool(known.keys() & {"input_file", "later_file"}),
         )  # fmt: skip
+
+
+@attrs.frozen
+class FlagFacts:
+    """The facts about a flag beside its meaning.
+
+    `owner` is the team that decides on it. It should be gone by `ends`: its behaviour is then the only one, or is
+    removed. A percentage is one of the blocks, or of the nodes, `by` their names.
+    """
+
+    owner: str
+    ends: date
+    by: Literal["block", "node"]

@@ -8,6 +8,7 @@ import attrs
 from alysd.config.addresses import HttpUrl, ListenAddress, SignerAddress
 from alysd.config.model import AlysConfig
 from alysd.types.checkpoint import Checkpoint
+from alysd.types.flags import Rollout
 from alysd.types.peers import PeerAddress
 
 
@@ -29,7 +30,7 @@ def plain_value(value: object) -> object:
     """Convert a value to a TOML type. Paths become absolute, so that they are valid in any folder."""
     if isinstance(value, Path):
         return str(value.absolute())
-    if isinstance(value, Checkpoint | HttpUrl | ListenAddress | PeerAddress | SignerAddress):
+    if isinstance(value, Checkpoint | HttpUrl | ListenAddress | PeerAddress | Rollout | SignerAddress):
         return str(value)
     if isinstance(value, tuple):
         return [plain_value(item) for item in cast("tuple[object, ...]", value)]

@@ -14,6 +14,7 @@ import cattrs
 from alysd.config.addresses import HostName, HttpUrl, ListenAddress, NodeId, ServerAddress, SignerAddress
 from alysd.config.problems import Text
 from alysd.types.checkpoint import Checkpoint
+from alysd.types.flags import Rollout
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.peers import PeerAddress
 from alysd.types.units import Height, Sat
@@ -188,6 +189,19 @@ def _checkpoint(value: object, _: object) -> Checkpoint:
     return Checkpoint(Height(int(found[1])), BlockHash(from_displayed(found[2])))
 
 
+def _rollout(value: object, _: object) -> Rollout:
+    """Convert `on`, `off`, a percentage, or `nodes:` and names with commas between them."""
+    text = value if isinstance(value, str) else ""
+    if text in ("on", "off"):
+        return Rollout(100 if text == "on" else 0)
+    if found := re.fullmatch(r"([1-9][0-9]?)%", text):
+        return Rollout(int(found[1]))
+    if text.startswith("nodes:"):
+        names = text.removeprefix("nodes:").split(",")
+        return Rollout(nodes=tuple(_host_name(name.strip(), HostName) for name in names))
+    raise ValueError('must be "on", "off", a share such as "25%", or the names of nodes, as in "nodes:one,two"')
+
+
 def _optional(value: object, kind: Any) -> Any:
     """Convert the value of an option that may be None. Empty text (`ALYS_X__Y=`) is None."""
     if isinstance(value, Text) and not value:
@@ -235,6 +249,7 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(EvmAddress, _evm_address)
     converter.register_structure_hook(PeerAddress, _peer_address)
     converter.register_structure_hook(Checkpoint, _checkpoint)
+    converter.register_structure_hook(Rollout, _rollout)
     converter.register_structure_hook(BlsPublicKey, lambda value, _: hex_bytes(value, 48, "a BLS public key"))
     converter.register_structure_hook(
         XOnlyKey, lambda value, _: hex_bytes(value, 32, "an x-only Bitcoin public key")

@@ -7,7 +7,7 @@ import attrs
 from alysd.nurseries import Ask, Tell
 from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.chain import Forkchoice
-from alysd.types.execution import PayloadResults
+from alysd.types.execution import ClientAnswer, PayloadResults
 from alysd.types.hashes import BlockHash
 from alysd.types.units import Height
 
@@ -69,10 +69,14 @@ class CheckClient(Ask[Engine, None]):
 
 @attrs.frozen
 class FollowPayload(Tell[Engine]):
-    """Execute the payload of a block, so that the client can take over. The actor reports the end."""
+    """Execute the payload of a block, so that the client can take over. The actor reports the end.
+
+    With `compare`, it also reports the results, for comparison with those of the client in use.
+    """
 
     payload: ExecutionPayload
     parent_beacon_block_root: BlockHash
+    compare: bool = False
 
 
 @attrs.frozen
@@ -88,9 +92,11 @@ class ClientReported(Tell[Engine]):
 
     `ready` says whether the client follows the node's chain as far as it was told. `height` is the height of its
     head, None if that is not known. `refusal` is why it finds a payload invalid, or empty.
+    `answer` is that for a payload to compare.
     """
 
     place: int
     ready: bool
     height: Height | None = None
     refusal: str = ""
+    answer: ClientAnswer | None = None

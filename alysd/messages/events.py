@@ -9,7 +9,7 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.configuration import Reload
 from alysd.types.evidence import Evidence
-from alysd.types.execution import ExecutionClientStatus
+from alysd.types.execution import DualPathStatus, ExecutionClientStatus
 from alysd.types.federation import SlotRecord
 from alysd.types.hashes import BlsPublicKey
 from alysd.types.peg_operation import OperationMoves, OperationState
@@ -145,9 +145,13 @@ class WorkQueued:
 
 @attrs.frozen
 class ExecutionClientsSeen:
-    """The state of the node's two execution clients, at each new head and whenever the other one is used."""
+    """The state of the node's two execution clients, at each new head and whenever the other one is used.
+
+    `dual` is that of their comparison.
+    """
 
     clients: tuple[ExecutionClientStatus, ...]
+    dual: DualPathStatus | None = None
 
 
 @attrs.frozen

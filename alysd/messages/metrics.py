@@ -10,7 +10,7 @@ from alysd.messages.network import PeerInfo
 from alysd.nurseries import Ask, ChildSnapshot, FailureKind
 from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.chain import Forkchoice
-from alysd.types.execution import ExecutionClientStatus
+from alysd.types.execution import DualPathStatus, ExecutionClientStatus
 from alysd.types.federation import SlotRecord
 from alysd.types.governance import GovernanceReport
 from alysd.types.peg_operation import PegSummary
@@ -76,6 +76,11 @@ class GetCounts(Ask[Metrics, NodeCounts]):
 @attrs.frozen
 class GetExecutionClients(Ask[Metrics, tuple[ExecutionClientStatus, ...]]):
     """Get the state of the node's two execution clients; empty for a node with one."""
+
+
+@attrs.frozen
+class GetDualPath(Ask[Metrics, DualPathStatus | None]):
+    """Get the state of the comparison of the two execution clients; None for a node with one."""
 
 
 @attrs.frozen

@@ -1,5 +1,7 @@
 """The header of an execution block, with all fields that its hash covers, and the results of its execution."""
 
+from typing import Literal
+
 import attrs
 
 from alysd.types.hashes import BlockHash, EvmAddress, PayloadHash
@@ -57,4 +59,44 @@ class ExecutionClientStatus:
     name: str
     active: bool
     behind: int | None
+    reason: str
+
+
+DualPathState = Literal["legacy_only", "both_prefer_old", "both_prefer_new", "new_only", "rolled_back"]
+"""The states of the comparison of two clients, of which the first is the old and the second the new one.
+
+`legacy_only`: the first is used. `both_prefer_old`: the first is used, and blocks are compared.
+`both_prefer_new`: the second is used, and blocks are compared. `new_only`: the second is used. `rolled_back`: the
+first is used, because the second has failed, disagreed or been slow too often. In each state, the other one takes
+over from one that fails.
+"""
+
+
+@attrs.frozen
+class ClientAnswer:
+    """The answer of one client for a block, and the time it took; for comparison with that of the other.
+
+    `results` is None for a block that the client finds invalid. With a `failure`, it has given no answer.
+    """
+
+    block: PayloadHash
+    results: PayloadResults | None
+    seconds: float
+    failure: str = ""
+
+
+@attrs.frozen
+class DualPathStatus:
+    """The state of the comparison, and the shares and mean times of the last `compared` blocks.
+
+    `success` is the share of blocks that the second client has answered, `agreement` the share of equal answers
+    among these. A value is None while no block gives one. `reason` is that of a roll-back.
+    """
+
+    state: DualPathState
+    compared: int
+    success: float | None
+    agreement: float | None
+    old_seconds: float | None
+    new_seconds: float | None
     reason: str

@@ -17,11 +17,14 @@ from alysd.messages.engine import BuildPayload, Engine, ExecutePayload, SetForkc
 from alysd.messages.events import ExecutionClientsSeen
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.execution import (
+    DualPathRolledBack,
+    ExecutionAnswersDiffer,
     ExecutionClientOverruled,
     ExecutionClientsDiffer,
     ExecutionClientsUnusable,
     ExecutionClientTakesOver,
     ExecutionClientUsable,
+    ExecutionGivenBack,
 )
 from alysd.nurseries import Address, CircuitBreaker, OneForOne, actor, open_system, supervisor
 from alysd.testing.blocks import FIRST_SLOT, context_of
@@ -40,6 +43,7 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.execution import ExecutionClientStatus
 from alysd.types.units import Slot
+from alysd.workflows.dual_path import FEWEST, DualPath
 from tests.workflows.engines import Recording
 
 TIMING = Timing(2)
@@ -76,13 +80,13 @@ def build_on(tip: Forkchoice) -> BuildPayload:
 
 
 @asynccontextmanager
-async def pair(length: int = 3) -> AsyncGenerator[Pair]:
+async def pair(length: int = 3, dual: DualPath | None = None) -> AsyncGenerator[Pair]:
     built, chain = await make_chain(length)
     block = await make_block(built, chain.head(), NEXT_SLOT)
     clients = [Recording(built.genesis, blocks=dict(built.blocks), head=built.head) for _ in range(2)]
     storage, engine = storage_address(), Address[Engine]("engine", capacity=64)
     own = [Address[Engine](f"{name} client", capacity=64) for name in ("first", "second")]
-    memory, seen = FailoverMemory.of(*own), list[ExecutionClientsSeen]()
+    memory, seen = FailoverMemory.of(own[0], own[1], dual), list[ExecutionClientsSeen]()
     genesis = chain.states[0].payload_hash
 
     def started(place: int) -> EngineActor:
@@ -269,3 +273,113 @@ async def test_blocks_that_a_slow_second_client_was_not_told_come_from_the_datab
         await trio.sleep(1)
         assert node.status()[1].behind == 0
         assert node.second.head == node.chain.states[3].payload_hash
+
+
+class On:
+    """A flag that is on until it is turned off."""
+
+    used = True
+
+    def on(self, number: int = 0) -> bool:
+        return self.used
+
+
+async def more_blocks(node: Pair, count: int) -> AsyncGenerator[SignedBlock]:
+    """Blocks on the same parent, one after the other: no two have the same hash."""
+    for number in range(count):
+        yield await make_block(node.first, node.chain.head(), Slot(NEXT_SLOT + 1 + number))
+
+
+async def executed(node: Pair, count: int) -> None:
+    """Let the node execute `count` blocks. No one takes longer than the client in use."""
+    async for signed in more_blocks(node, count):
+        node.block = signed
+        begun = trio.current_time()
+        await node.engine.ask(node.execution())
+        assert trio.current_time() - begun < 0.1
+        await trio.sleep(2)
+
+
+async def test_equal_answers_are_compared_and_change_nothing(
+    autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    async with pair(dual=DualPath(On())) as node:
+        await executed(node, FEWEST + 5)
+        found = node.memory.dual.status()
+        assert (found.state, found.compared, found.success, found.agreement) == (
+            "both_prefer_old", FEWEST + 5, 1.0, 1.0
+        )  # fmt: skip
+        assert node.active == "first"
+    assert ExecutionAnswersDiffer not in [type(event) for event in logged]
+
+
+async def test_an_injected_disagreement_is_found_and_rolled_back(
+    autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    """The new client would be used for all blocks, and leave the chain."""
+    async with pair(dual=DualPath(On())) as node:
+        await executed(node, FEWEST - 1)
+        async for signed in more_blocks(node, FEWEST):
+            node.block = signed
+        node.block = await make_block(node.first, node.chain.head(), Slot(NEXT_SLOT + 999))
+        node.second.refuse.add(node.block.block.payload.block_hash)
+        await node.engine.ask(node.execution())
+        await trio.sleep(1)
+        assert node.memory.dual.state == "rolled_back"
+        seen = node.seen[-1].dual
+        assert seen is not None
+        assert (seen.state, seen.agreement) == ("rolled_back", (FEWEST - 1) / FEWEST)
+        assert node.active == "first"
+    kinds_seen = [type(event) for event in logged]
+    assert kinds_seen.count(ExecutionAnswersDiffer) == kinds_seen.count(DualPathRolledBack) == 1
+
+
+async def test_a_slow_second_client_delays_no_block_and_is_rolled_back(
+    autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    async with pair(dual=DualPath(On())) as node:
+        node.second.seconds = 1.5
+        await executed(node, FEWEST + 1)
+        assert node.memory.dual.rolled_back == "the second client takes 1.500 s per block, the first 0.000 s"
+
+
+async def test_a_second_client_that_fails_is_rolled_back(autojump_clock: MockClock) -> None:
+    """It is asked while it seems to be up, and gives no answer."""
+    async with pair(dual=DualPath(On())) as node:
+        node.second.execution_seconds = 2 * TIMING.engine_handler
+        async for signed in more_blocks(node, 3 * FEWEST):
+            node.block = signed
+            await node.engine.ask(node.execution())
+            await trio.sleep(60)
+        assert "the second client has answered" in node.memory.dual.rolled_back
+        assert node.active == "first"
+
+
+async def test_the_preferred_client_is_used_once_it_is_level_and_given_up_after_a_roll_back(
+    autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    prefer = On()
+    async with pair(dual=DualPath(On(), prefer)) as node:
+        await node.engine.ask(SetForkchoice(node.chain.head()))
+        assert (node.active, node.memory.reason, node.memory.dual.state) == ("second", "", "both_prefer_new")
+        await executed(node, FEWEST - 1)
+        assert node.memory.dual.status().agreement == 1.0
+        node.memory.dual.rolled_back = "a test"
+        for _ in range(2):
+            await node.engine.ask(SetForkchoice(node.chain.head()))
+            await trio.sleep(2)
+        assert (node.active, node.memory.reason) == ("first", "")
+    assert [event.client for event in logged if isinstance(event, ExecutionGivenBack)] == ["second", "first"]
+
+
+async def test_the_old_client_takes_over_from_a_preferred_one_that_fails(
+    autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    async with pair(dual=DualPath(On(), On())) as node:
+        await node.engine.ask(SetForkchoice(node.chain.head()))
+        await trio.sleep(1)
+        node.second.down = True
+        await node.engine.ask(node.execution(), seconds=TIMING.candidate_execution)
+        assert node.active == "first"
+        assert node.memory.reason.startswith("the second client failed: ")
+        assert node.memory.dual.status().success in (None, 0.0)

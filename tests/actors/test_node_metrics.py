@@ -35,7 +35,7 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.bitcoin_watch import BitcoinStatus, Expected
 from alysd.types.chain import Forkchoice
 from alysd.types.configuration import OptionChange, Reload
-from alysd.types.execution import ExecutionClientStatus
+from alysd.types.execution import DualPathStatus, ExecutionClientStatus
 from alysd.types.federation import SlotRecord
 from alysd.types.governance import GovernanceLinkState, GovernanceReport
 from alysd.types.hashes import ZERO_HASH, AuxHash, BitcoinHash, BlockHash, BlsPublicKey, TransactionHash
@@ -124,7 +124,8 @@ def clients_seen(active: str, behind: int | None) -> ExecutionClientsSeen:
         (
             ExecutionClientStatus("first", active == "first", 0, ""),
             ExecutionClientStatus("second", active == "second", behind, ""),
-        )
+        ),
+        DualPathStatus("both_prefer_old", 50, 0.98, None, 0.01, 0.3, ""),
     )
 
 
@@ -138,7 +139,14 @@ def test_execution_clients_are_shown_and_their_changes_counted() -> None:
     assert found["alysd_execution_client_active{client=second}"] == 0
     assert found["alysd_execution_client_behind_blocks{client=first}"] == 0
     assert math.isnan(found["alysd_execution_client_behind_blocks{client=second}"])
-    assert not [key for key in counted()[0] if "client_active" in key], "a node with one client has none"
+    assert found["alysd_dual_path_state{state=both_prefer_old}"] == 1
+    assert found["alysd_dual_path_state{state=rolled_back}"] == 0
+    assert found["alysd_dual_path_success{client=second}"] == 0.98
+    assert math.isnan(found["alysd_dual_path_agreement{client=second}"])
+    assert found["alysd_dual_path_seconds{client=second}"] == 0.3
+    assert not [key for key in counted()[0] if "client_active" in key or "dual_path" in key], (
+        "a node with one client has none"
+    )
 
 
 def test_other_events_count_nothing() -> None:

@@ -19,6 +19,7 @@ from alysd.api.live_parts import READ_AT_USE, LiveAddress, LiveHosts, LiveLimits
 from alysd.api.servers import ServerAddresses, limits_of
 from alysd.api.system_handle import SystemHandle
 from alysd.config.addresses import ListenAddress
+from alysd.config.flags import Flags
 from alysd.config.model import AlysConfig, ApiConfig, ChainConfig, LoggingConfig, MiningConfig, all_options
 from alysd.errors import ConfigRefused
 from alysd.messages.log.base import log
@@ -65,7 +66,7 @@ def test_every_live_option_has_its_part(tmp_path: Path) -> None:
     """A reload would say that an option is applied, and nothing would use it."""
     live = {one.key for one in all_options() if one.live}
     resources = SimpleNamespace(payment_signer=None, timing=Timing(2))
-    node: Any = SimpleNamespace(resources=resources, fee_recipient=Latest(None), handle=None)
+    node: Any = SimpleNamespace(resources=resources, fee_recipient=Latest(None), handle=None, flags=Flags())
     with (tmp_path / "log").open("w") as stream, console_log(LoggingConfig(), stream) as process_log:
         parts = live_parts(node, process_log, HostNames(), ServerAddresses.of(ApiConfig()))
     keys = [key for part in parts for key in part.keys]

@@ -41,6 +41,7 @@ EXAMPLES: Mapping[str, tuple[tuple[object, ...], tuple[object, ...]]] = {
     "governance.node_id": (("member-1", "A.b_c"), ("", "a b", "x" * 65, 1)),
     "mining.internal": ((True, False), ("true", 1)),
     "mining.fee_recipient": (("0x" + "ab" * 20,), ("ab" * 20, "0x" + "ab" * 19, 1)),
+    "flags.engine_compare": (("on", "off", "1%", "99%", "nodes:one,two.x"), ("0%", "100%", "25", "nodes:", True)),
     "logging.level": (("debug", "error"), ("Debug", "", 1)),
 }
 """For one option of each type: values that the node accepts, and values that both node and schema refuse."""

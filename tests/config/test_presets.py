@@ -103,7 +103,7 @@ def unsafe(environment: Environment | None) -> AlysConfig:
     """A configuration with everything that production refuses."""
     return AlysConfig(
         chain=ChainConfig(Path("chain.toml")),
-        node=NodeConfig(environment),
+        node=NodeConfig(environment=environment),
         mining=MiningConfig(internal=True),
         development=DevelopmentConfig(keys_known_to_all=True, accounts=True, account_key_file=Path("key")),
     )

@@ -37,7 +37,7 @@ class ExecutionClientTakesOver(LogEvent):
 
 @attrs.frozen
 class ExecutionGivenBack(LogEvent):
-    """The client `client` is used again, after it was level with the chain for long enough."""
+    """The client `client`, which is preferred, is used, because it was level with the chain for long enough."""
 
     name = "execution_given_back"
 
@@ -45,7 +45,7 @@ class ExecutionGivenBack(LogEvent):
     height: Height
 
     def _line(self) -> tuple[str, str]:
-        return "engine", f"the {self.client} execution client is used again, from block {self.height} on"
+        return "engine", f"the {self.client} execution client is in use from block {self.height} on"
 
 
 @attrs.frozen
@@ -104,3 +104,29 @@ class ExecutionClientsDiffer(LogEvent):
             "engine",
             f"the {self.client} execution client, which is not in use, refuses a payload: {self.reason}",
         )
+
+
+@attrs.frozen
+class ExecutionAnswersDiffer(LogEvent):
+    """The two execution clients, which both execute a block for comparison, give different results for it."""
+
+    name = "execution_answers_differ"
+    level = logging.ERROR
+
+    payload: str
+
+    def _line(self) -> tuple[str, str]:
+        return "engine", f"the execution clients have different results for the payload {self.payload[:14]}…"
+
+
+@attrs.frozen
+class DualPathRolledBack(LogEvent):
+    """The second execution client is neither compared nor preferred any more, because of `reason`."""
+
+    name = "dual_path_rolled_back"
+    level = logging.ERROR
+
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "engine", f"the first execution client is preferred, and nothing compared: {self.reason}"

@@ -123,6 +123,12 @@ EXAMPLES: dict[LogEvent, str] = {
     configuration.ConfigRolledBack("SIGHUP", "event logger failed, 3 s after the change"): (
         "config|rolled back: event logger failed, 3 s after the change"
     ),
+    execution.ExecutionAnswersDiffer("0x" + "ab" * 32): (
+        "engine|the execution clients have different results for the payload 0xabababababab…"
+    ),
+    execution.DualPathRolledBack("it is slow"): (
+        "engine|the first execution client is preferred, and nothing compared: it is slow"
+    ),
     configuration.ConfigTried("SIGHUP"): "config|the trial of the new options has ended without a failure",
     configuration.ConfigScheduled("test", 1_795_406_400.0, None, "logging.level"): (
         "config|a reload is scheduled for 2026-11-23 04:00:00 UTC: logging.level"
@@ -194,7 +200,7 @@ EXAMPLES: dict[LogEvent, str] = {
         "engine|the second execution client takes over: the first client failed: no answer"
     ),
     execution.ExecutionGivenBack("first", Height(9)): (
-        "engine|the first execution client is used again, from block 9 on"
+        "engine|the first execution client is in use from block 9 on"
     ),
     execution.ExecutionClientsUnusable("no answer"): "engine|neither execution client can be used: no answer",
     execution.ExecutionClientUsable("first"): "engine|the first execution client can be used again",
