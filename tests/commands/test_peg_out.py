@@ -179,7 +179,7 @@ async def test_a_call_that_another_one_has_replaced_is_not_watched_for_ever(
 
     answers: dict[str, Any] = {"eth_getTransactionReceipt": None, "eth_getTransactionCount": count}
     assert (await run(tmp_path, "--watch", "", "--timeout", "60", **answers))[0] == 2
-    assert "another transaction of the account with the number 5 was executed" in capsys.readouterr().err
+    assert "a block has another transaction of the account with the number 5" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
