@@ -21,7 +21,20 @@ REQUEST_TOPIC = "0xaa1c6070bc915de33c0fbc36ecf77b1e4fc1ebce832b2da62b6fe25f5a7dd
 
 _MAX_ITEMS = 100_000
 _WORD = 32
+_TOPICS = 2
+_PLACE = (2 * _WORD).to_bytes(_WORD, "big")
+"""The place of the address within the data of a request."""
 _MAX_DATA = 1024
+
+
+async def check_chain(call: Call, chain_id: int) -> None:
+    """Raise `UserError` unless the execution client has the chain with this id."""
+    found = quantity_field({"eth_chainId": await call("eth_chainId")}, "eth_chainId")
+    if found != chain_id:
+        raise UserError(
+            f"the execution client has the chain {found}, but the chain specification names {chain_id}: give the "
+            "URL of a client of that chain"
+        )
 
 
 @attrs.define
@@ -79,11 +92,16 @@ class AlysSide:
         topics = list_field(log, "topics", 4)
         if str(log.get("address")).lower() != BRIDGE or not topics or topics[0] != REQUEST_TOPIC:
             return
+        if len(topics) != _TOPICS:
+            raise Malformed(f"block {number} has a request with {len(topics)} topics instead of {_TOPICS}")
         sender = EvmAddress(data_field({"topic": topics[1]}, "topic", _WORD)[12:])
         data = bytes_field(log, "data", _MAX_DATA)
         # ABI: the place of the bytes, the value, then the length of the bytes and the bytes, padded with zeros.
         value, length = int.from_bytes(data[_WORD : 2 * _WORD], "big"), int.from_bytes(data[64:96], "big")
-        self._burns.append(Burned(number, sender, data[96 : 96 + length], Sat(value // WEI_PER_SAT)))
+        address = data[3 * _WORD : 3 * _WORD + length]
+        if len(address) != length or data[:_WORD] != _PLACE:
+            raise Malformed(f"block {number} has a request whose address cannot be read")
+        self._burns.append(Burned(number, sender, address, Sat(value // WEI_PER_SAT)))
 
 
 def _priority_fee(transaction: dict[str, Any], base: int) -> int:

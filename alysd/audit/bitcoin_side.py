@@ -1,7 +1,8 @@
 """Reads the federation's deposits and payments from a Bitcoin node (`getblock`, verbosity 2)."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -11,7 +12,7 @@ from alysd.errors import Malformed, UserError
 from alysd.types.hashes import BitcoinHash, EvmAddress
 from alysd.types.peg import OutPoint
 from alysd.types.units import SAT_PER_BTC, Sat
-from alysd.wire.json_input import displayed_hash, hex_field, integer_field, list_field, object_of
+from alysd.wire.json_input import displayed_hash, hex_field, integer_field, list_field, object_of, text_field
 
 Call = Callable[..., Awaitable[Any]]
 """Calls a JSON-RPC method: `await call(method, *params)`."""
@@ -25,6 +26,11 @@ _MAX_WEIGHT = 4_000_000
 _WEIGHT_PER_BYTE = 4
 _OUTPOINT_AND_SEQUENCE = 36 + 4
 _OP_RETURN, _PUSHDATA1 = 0x6A, 0x4C
+_NETWORKS: Mapping[str, str] = MappingProxyType(
+    {"mainnet": "main", "testnet": "test", "signet": "signet", "regtest": "regtest"}
+)
+"""Bitcoin Core's names of the networks that a chain specification can name."""
+
 _PAID_SCRIPTS = (
     rb"\x76\xa9\x14.{20}\x88\xac",  # P2PKH
     rb"\xa9\x14.{20}\x87",  # P2SH
@@ -34,13 +40,24 @@ _PAID_SCRIPTS = (
 )
 
 
+async def check_network(call: Call, network: str) -> None:
+    """Raise `UserError` unless the node is on the Bitcoin network of the chain."""
+    found = text_field(object_of(await call("getblockchaininfo"), "getblockchaininfo"), "chain")
+    if found != _NETWORKS[network]:
+        raise UserError(
+            f"the Bitcoin node is on the network {found[:40]!r}, but the chain needs {_NETWORKS[network]!r}: give "
+            "the URL of a node of that network"
+        )
+
+
 async def federation_script(call: Call, keys: tuple[bytes, ...], quorum: int) -> bytes:
     """The output script of the federation with these x-only keys, as derived by the Bitcoin node."""
     internal = "50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0"  # BIP-341's point without secret
     plain = f"tr({internal},multi_a({quorum},{','.join(key.hex() for key in keys)}))"
     described = object_of(await call("getdescriptorinfo", plain), "getdescriptorinfo")
-    addresses: Any = await call("deriveaddresses", described.get("descriptor"))
-    script = await payout_script(call, str(addresses[0]))
+    answer: Any = await call("deriveaddresses", text_field(described, "descriptor"))
+    addresses = list_field({"deriveaddresses": answer}, "deriveaddresses", 1)
+    script = await payout_script(call, str(addresses[0])) if addresses else None
     if script is None:
         raise Malformed("deriveaddresses: the Bitcoin node does not accept its own address")
     return script
@@ -179,6 +196,8 @@ class BitcoinSide:
             return
         credited = large if reason is None else {}
         for index, value in own.items():
+            if OutPoint(txid, index) in self._coins:
+                raise Malformed(f"the Bitcoin node has the transaction {txid[::-1].hex()} in two blocks")
             self._coins[OutPoint(txid, index)] = (value, index in credited)
         if reason is None:
             amount = Sat(sum(credited.values()))
@@ -213,7 +232,7 @@ def _size_bytes(number: int) -> int:
 def _output(value: Any) -> tuple[bytes, Sat]:
     fields = object_of(value, "output")
     amount = fields.get("value")
-    if not isinstance(amount, int | float) or not 0 <= amount <= 21_000_000:
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount <= 21_000_000:
         raise Malformed(f"value: {str(amount)[:40]} is not an amount of bitcoin")
     script = hex_field(object_of(fields.get("scriptPubKey"), "scriptPubKey"), "hex", 0, _MAX_SCRIPT)
     return script, Sat(round(amount * SAT_PER_BTC))  # exact: 2.1e15 is far below 2**53

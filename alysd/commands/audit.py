@@ -80,11 +80,13 @@ async def _audit(args: argparse.Namespace, spec: "ChainSpec") -> "tuple[Report, 
 async def _read(
     tag: str, spec: "ChainSpec", bitcoin: "Callable[..., Any]", ethereum: "Callable[..., Any]"
 ) -> "tuple[Report, BitcoinFindings, AlysFindings]":
-    from alysd.audit.alys_side import AlysSide
-    from alysd.audit.bitcoin_side import BitcoinSide, federation_script, payout_script
+    from alysd.audit.alys_side import AlysSide, check_chain
+    from alysd.audit.bitcoin_side import BitcoinSide, check_network, federation_script, payout_script
     from alysd.audit.reconcile import reconcile_all
     from alysd.types.federation import quorum_of
 
+    await check_network(bitcoin, spec.bitcoin_network)
+    await check_chain(ethereum, spec.chain_id)
     keys = spec.federation_bitcoin_keys
     script = await federation_script(bitcoin, keys, quorum_of(len(keys)))
     reader = BitcoinSide(bitcoin, frozenset({script}), spec.peg_in_minimum, spec.bitcoin_start_height)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from alysd.audit.alys_side import BRIDGE, REQUEST_TOPIC, AlysSide
+from alysd.audit.alys_side import BRIDGE, REQUEST_TOPIC, AlysSide, check_chain
 from alysd.audit.records import AlysRecords
-from alysd.errors import UserError
+from alysd.errors import Malformed, UserError
 from alysd.types.hashes import EvmAddress
 from alysd.wire.keccak import keccak256
 
@@ -85,6 +85,31 @@ async def test_burns_are_the_bridges_own_logs() -> None:
     client.add(logs=[forged, request(b"bc1qright", 12_345 * 10**10 + 1), other])
     (burned,) = (await client.read()).burns
     assert (burned.address, burned.amount, "0x" + burned.sender.hex()) == (b"bc1qright", 12_345, ALICE)
+
+
+@pytest.mark.parametrize("change", ["topics", "length", "place"])
+async def test_a_request_that_cannot_be_read_is_refused(change: str) -> None:
+    """The bridge makes no such log, and a client that lies ended the audit with a traceback."""
+    log = request(b"bc1qright", 10**18)
+    if change == "topics":
+        log["topics"] = log["topics"][:1]
+    elif change == "length":
+        log["data"] = log["data"][: 2 + 2 * 100]
+    else:
+        log["data"] = "0x" + "ff" * 32 + log["data"][66:]
+    client = Client()
+    client.add(logs=[log])
+    with pytest.raises(Malformed, match="block 1 has a request"):
+        await client.read()
+
+
+async def test_a_client_of_another_chain_is_refused() -> None:
+    async def call(method: str, *params: Any) -> Any:
+        return "0x7"
+
+    await check_chain(call, 7)
+    with pytest.raises(UserError, match="has the chain 7, but the chain specification names 8"):
+        await check_chain(call, 8)
 
 
 async def test_a_reorganisation_during_the_audit_ends_it() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from alysd.audit.bitcoin_side import BitcoinSide, payout_script
+from alysd.audit.bitcoin_side import BitcoinSide, check_network, federation_script, payout_script
 from alysd.audit.records import RESERVE, Spent
 from alysd.errors import Malformed, UserError
 from alysd.types.units import Sat
@@ -203,6 +203,44 @@ async def test_an_impossible_amount_is_refused() -> None:
     node.transaction((FEDERATION, 21_000_001.0))
     with pytest.raises(Malformed, match="not an amount"):
         await read(node.reader())
+
+
+@pytest.mark.parametrize("amount", [True, "1.0", None, float("nan"), float("inf"), -0.1, 10**30])
+async def test_a_value_that_is_no_amount_is_refused(amount: Any) -> None:
+    node = Node()
+    node.transaction((FEDERATION, amount))
+    with pytest.raises(Malformed, match="not an amount"):
+        await read(node.reader())
+
+
+async def test_a_deposit_in_two_blocks_is_refused() -> None:
+    """A node that lies would have it counted twice."""
+    node = Node()
+    node.transaction((FEDERATION, 0.5), named(ALICE))
+    node.block()
+    node.blocks[-1] += node.blocks[0]
+    with pytest.raises(Malformed, match="in two blocks"):
+        await read(node.reader())
+
+
+async def test_a_node_of_another_network_is_refused() -> None:
+    async def call(method: str, *params: Any) -> Any:
+        return {"chain": "test"}
+
+    await check_network(call, "testnet")
+    with pytest.raises(UserError, match="on the network 'test', but the chain needs 'main'"):
+        await check_network(call, "mainnet")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "message"), [([], "does not accept its own"), ("bc1q", "not a list"), (["a", "b"], "2 items")]
+)
+async def test_a_federation_address_that_cannot_be_is_refused(addresses: Any, message: str) -> None:
+    async def call(method: str, *params: Any) -> Any:
+        return {"descriptor": "tr()"} if method == "getdescriptorinfo" else addresses
+
+    with pytest.raises(Malformed, match=message):
+        await federation_script(call, (bytes(32),), 1)
 
 
 @pytest.mark.parametrize(
