@@ -124,6 +124,28 @@ async def test_requests_do_not_wait_for_each_other(tmp_path: Path) -> None:
         assert (answer["id"], answer["result"]["blockNumber"]) == (1, "0x1")
 
 
+async def test_the_answers_of_a_batch_are_in_its_order(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain, connected(chain) as client:
+        raw = "0x" + chain.signed(to=RICH.address).hex()
+        asked: list[tuple[str, list[str]]] = [
+            ("eth_sendRawTransactionSync", [raw]),
+            ("eth_blockNumber", []),
+            ("eth_chainId", []),
+        ]
+        batch = [
+            {"jsonrpc": "2.0", "id": place, "method": method, "params": params}
+            for place, (method, params) in enumerate(asked)
+        ]
+        async with sent(chain, 1):
+            await client.send(TextMessage(json.dumps(batch)))
+        await client.send(request(9, "eth_chainId"))
+        assert (await client.message())["id"] == 9
+        await chain.mine()
+        answers = await client.message()
+        assert [answer["id"] for answer in answers] == [0, 1, 2]
+        assert answers[1]["result"] == "0x1"  # asked after the first request was answered
+
+
 async def test_the_requests_of_a_connection_without_an_answer_are_bounded(tmp_path: Path) -> None:
     async with eth_chain(tmp_path, RpcLimits(socket_requests=2)) as chain, connected(chain) as client:
         async with sent(chain, 2):
