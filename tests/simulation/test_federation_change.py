@@ -97,3 +97,22 @@ def test_faults_around_the_change_part_no_branches(seed: int) -> None:
 
     with shared_work():
         run_virtually(main, seed=seed)
+
+
+def test_a_node_that_slept_through_the_change_catches_up() -> None:
+    """It knows only the old federation, so it cannot check the head of a peer, and must blame nobody for it."""
+
+    async def main() -> SimulatedFederation:
+        async with open_federation(4, 2, newcomers=1) as federation:
+            await federation.slots(3)
+            await submit(federation, (0, 1, 2, 4))
+            await federation.slots(1)
+            federation.members[3].crash()
+            await until_height(federation, EFFECTIVE + 12, EFFECTIVE + 60)
+            await federation.start(federation.members[3])
+            await federation.slots(25)
+            await check_change(federation, (0, 1, 2, 4))
+        return federation
+
+    with shared_work():
+        run_virtually(main, seed=2)
