@@ -26,9 +26,9 @@ _LENGTH = 4
 
 @attrs.define
 class Entry:
-    """A kept proposal. `sent` says whether its attestation is in the outbox, or has been there, since `sent_at`.
+    """A kept proposal. `sent` says whether its attestation was put into the outbox.
 
-    `sent_at` is in Unix seconds, and 0 after a restart.
+    `sent_at` is the Unix time at which that was done, and 0 after a restart.
     """
 
     kept: KeptProposal
@@ -60,7 +60,7 @@ class ProposalBook:
         return [entry.kept for entry in self._entries.values() if entry.kept.signature and not entry.sent]
 
     async def keep(self, proposal: GovernanceProposal) -> KeptProposal | str:
-        """Attest a proposal and keep it; also the one that is known, whose attestation is then sent again.
+        """Attest a proposal and keep it. If it is kept already, its attestation is sent again after some time.
 
         Returns a reason if the proposal is refused. Raises `StoreError` if the disk fails.
         """

@@ -72,7 +72,7 @@ LATE_SLOTS = 10
 
 @attrs.define
 class GovernanceMemory:
-    """The state that outlives restarts of the actor: of the connection, and notifications not handed on yet."""
+    """Outlives restarts of the actor: the state of the connection, and the notifications not handed on yet."""
 
     link: GovernanceLinkState = NEVER_CONNECTED
     since: float = 0.0
@@ -155,7 +155,7 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
 
     @handles(RequestRefused)
     async def request_refused(self, message: RequestRefused) -> None:
-        """Log it: a person has to find out why."""
+        """Log the refusal, because a person has to find out its cause."""
         log(GovernanceRefusesRequest(message.request, message.reason))
 
     @handles(GetProposals)
@@ -214,7 +214,7 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
         return True
 
     async def _send_status(self) -> None:
-        """Send this node's status. Without an answer of the reader there is none to send."""
+        """Send this node's status; nothing if the reader does not answer."""
         peers, now = self._peers, self._clock.time()
         try:
             tip = await peers.reader.ask(ReadForkchoice(), seconds=ASK_SECONDS)

@@ -366,8 +366,8 @@ class GovernanceConfig:
     authority: Path | None = attrs.field(
         default=None,
         metadata=option(
-            "the certificate of the authority that has signed the servers' certificates, which must name the "
-            "hosts of `governance.endpoints`; required with these",
+            "the certificate of the authority that has signed the servers' certificates; required with "
+            "`governance.endpoints`. A server's certificate must name its host",
             INPUT_FILE,
         ),
     )

@@ -50,7 +50,7 @@ class GovernanceThread:
                 if condition():
                     return
                 await trio.sleep(LOOK_SECONDS)
-        raise AssertionError(f"not within {seconds:g} s; the server heard: {self.heard}")
+        raise AssertionError(f"the condition did not hold within {seconds:g} s; the server heard: {self.heard}")
 
     def kinds(self) -> list[str]:
         """The kinds of the requests that the server has got, oldest first."""

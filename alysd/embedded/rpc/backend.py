@@ -153,8 +153,8 @@ class EthBackend:
     async def pending(self) -> PendingBlock:
         """The block that would follow the head now.
 
-        It is built when somebody asks, at most one at a time, and again only if the head or the pool has changed.
-        Several that ask at the same time get the same block. Raises `StatePruned`.
+        It is built when somebody asks, and again only if the head or the pool has changed. Callers that ask at the
+        same time get the same block. Raises `StatePruned`.
         """
         asked = self.pool.version
         async with self._building:

@@ -47,7 +47,7 @@ class BoundedStream(Stream[bytes, bytes]):
                 return None
             length = int.from_bytes(prefix[1:], "big")
             if prefix[0]:
-                raise UnusableFrame("a message is compressed")
+                raise UnusableFrame("the message is compressed, which this node does not accept")
             if length > MAX_MESSAGE_BYTES:
-                raise UnusableFrame(f"a message of {length} bytes, at most {MAX_MESSAGE_BYTES} are accepted")
+                raise UnusableFrame(f"the message has {length} bytes; at most {MAX_MESSAGE_BYTES} are accepted")
             return await self._stream.recv_data(length)
