@@ -58,10 +58,10 @@ FindingOf = Callable[[BitcoinHash], Finding | None]
 def scan_block(height: int, block: BitcoinHash, data: bytes, watched: Watched, earlier: FindingOf) -> ReadBlock:
     """Find the transactions that concern the peg in the block with the hash `block`. Call it in a thread.
 
-    `earlier` is called only for a transaction that looks like a payment and like a deposit. Only the coinbase and
-    transactions in which one of the needles begins are parsed. Raises `Malformed` if `data` is not the block with
-    this hash, if its header does not commit to its transactions or its coinbase to its witnesses, or if a parsed
-    transaction is malformed.
+    `earlier` is called only for a transaction that looks both like a payment and like a deposit. Only the
+    coinbase, and transactions that contain one of `watched.needles`, are parsed. Raises `Malformed` if `data` is
+    not the block with this hash, if the header does not commit to the transactions, if the coinbase does not
+    commit to the witnesses, or if a parsed transaction is malformed.
     """
     previous = check_header(data, block)
     located = locate_transactions(data)
@@ -81,7 +81,7 @@ def scan_block(height: int, block: BitcoinHash, data: bytes, watched: Watched, e
 
 
 def _concerned(data: bytes, borders: Sequence[int], needles: Sequence[bytes]) -> list[tuple[int, int]]:
-    """The first and last positions of the transactions in which one of the needles begins, in order."""
+    """The first and last positions of the transactions that contain the beginning of a needle, in order."""
     places: set[int] = set()
     for needle in needles:
         at = data.find(needle, borders[0])

@@ -20,5 +20,5 @@ class OtherChains:
         self._found.pop(peer, None)
 
     def peers(self) -> tuple[OtherChainPeer, ...]:
-        """All of them."""
+        """All entries."""
         return tuple(self._found.values())

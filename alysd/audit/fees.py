@@ -143,7 +143,7 @@ class _Search:
         return chosen
 
     def findings(self, chosen: Sequence[int]) -> AlysFindings:
-        """The findings if the first withdrawals of each block, so many as were chosen, are fees."""
+        """The findings if each block's first withdrawals are fees; `chosen` has their number for each block."""
         problems: list[str] = []
         withdrawals: list[Withdrawn] = []
         for block, count in zip(self._blocks, chosen, strict=True):

@@ -166,8 +166,9 @@ def proof_value(auxpow: AuxPow) -> int:
 def check_auxpow(auxpow: AuxPow, aux_hash: AuxHash, chain_id: int, target: int) -> None:
     """Check that `auxpow` proves work for `aux_hash` on the chain `chain_id` and meets `target`.
 
-    Each failed check raises its own subclass of `InvalidWork`. The work is checked first, with the hash of 80
-    bytes. The check of a coinbase costs more: it may have 128 KiB, which an attacker can make without work.
+    Each failed check raises its own subclass of `InvalidWork`. The work is checked first, because this needs only
+    the hash of 80 bytes. The check of a coinbase costs more: it may have 128 KiB, which an attacker can make
+    without work.
     """
     found = proof_value(auxpow)
     if found > target:

@@ -163,7 +163,7 @@ def block_hash(block: Block) -> BlockHash:
 
 
 def slot_proof(block: Block) -> SlotProof:
-    """The parent and the slot of a block with their proof, in the time of `block_hash`.
+    """The parent and the slot of a block with their proof. This takes as long as `block_hash`.
 
     The tree of a block's 9 fields has 16 leaves. The parent hash and the slot are the first two of them.
     """

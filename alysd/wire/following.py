@@ -41,7 +41,7 @@ WORK_VIEW = Container(
 
 
 def peg_view(block: Block) -> PegView:
-    """The block with only the parts of the peg that a signer reads, in the time of `block_hash`."""
+    """The block with only the parts of the peg that a signer reads. This takes as long as `block_hash`."""
     roots = BLOCK.field_roots(block)
     return PegView(
         block.parent_hash,
@@ -57,7 +57,7 @@ def peg_view(block: Block) -> PegView:
 
 
 def work_view(block: Block) -> WorkView:
-    """The block with only its merged-mining header, in the time of `block_hash`."""
+    """The block with only its merged-mining header. This takes as long as `block_hash`."""
     roots = BLOCK.field_roots(block)
     header = block.auxpow_header
     return WorkView(block.parent_hash, block.slot, roots[2], roots[3], roots[4], header, *roots[6:9])

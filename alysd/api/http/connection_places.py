@@ -27,7 +27,7 @@ GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class Phase(Enum):
-    """The phases of a connection. A full port may close a connection in any phase but RUNNING for a new one."""
+    """The phases of a connection. For a new one, a full port may close one that is not RUNNING."""
 
     IDLE = "without a request"
     READING = "receiving a request"

@@ -15,7 +15,7 @@ from alysd.types.execution import ExecutionHeader
 
 
 class NoAccessList(Refused):
-    """With each list that is found, the message uses another one."""
+    """No access list fits: with each list that was tried, the message uses other accounts or slots."""
 
     def __str__(self) -> str:
         return "the message has no access list: with each list found, it uses other accounts or slots"

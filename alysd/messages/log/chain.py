@@ -396,7 +396,8 @@ class PoolRestored(LogEvent):
     """The embedded engine's pool has been filled from its journal.
 
     `waiting` transactions wait again; `refused` ones do not, most of them because a block has included them.
-    `unreadable_bytes` are those at the end of the file that a crash left, or that are damaged.
+    `unreadable_bytes` is the number of bytes at the file's end that a crash has left incomplete, or that are
+    damaged.
     """
 
     name = "pool_restored"
