@@ -41,8 +41,8 @@ class BurnTerms:
         least = dust_limit(script) or 0
         if sat - self.service_fee < least:
             raise ConfigError(
-                f"--amount {btc(sat)}: less the service fee of {btc(self.service_fee)} BTC it must be at least "
-                f"{btc(least)} BTC, or Bitcoin nodes would not relay the payment"
+                f"--amount {btc(sat)}: after the service fee of {btc(self.service_fee)} BTC, at least "
+                f"{btc(least)} BTC must be left, or Bitcoin nodes would not relay the payment"
             )
         return script
 

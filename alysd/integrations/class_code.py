@@ -38,7 +38,7 @@ class ClassCode:
         self._used: dict[bytes, CodeType] = {}
 
     def compile(self, source: str, filename: str, mode: str) -> CodeType:
-        """Do the same as the built-in function, for a text that is compiled at every start."""
+        """Do the same as the built-in function, which is called only for a text that is not kept yet."""
         text = f"{mode}\0{filename}\0{_SALT.sub('', source)}"
         key = blake2b(text.encode(), digest_size=_HASH_BYTES).digest()
         found = self._stored.get(key)

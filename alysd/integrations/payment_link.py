@@ -71,7 +71,7 @@ async def send_frame(stream: Stream, frame: bytes) -> None:
     with trio.move_on_after(FRAME_SECONDS) as scope:
         await stream.send_all(frame)
     if scope.cancelled_caught:
-        raise Slow(f"a frame was not taken within {FRAME_SECONDS:g} s")
+        raise Slow(f"the other side did not read a frame within {FRAME_SECONDS:g} s")
 
 
 async def receive_frame(stream: Stream, most: int, begin_seconds: float) -> bytes | None:

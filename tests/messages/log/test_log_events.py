@@ -20,6 +20,7 @@ from alysd.messages.log import (
     configuration,
     execution,
     governance,
+    governance_update,
     miner,
     network,
     payments,
@@ -128,6 +129,12 @@ EXAMPLES: dict[LogEvent, str] = {
     ),
     execution.DualPathRolledBack("it is slow"): (
         "engine|the first execution client is preferred, and nothing compared: it is slow"
+    ),
+    governance_update.FederationUpdateKept(1, Height(900), 3): (
+        "federation|change 1 to 3 members at height 900 waits for a block"
+    ),
+    governance_update.UpdateNotIncluded("no answer"): (
+        "federation|the block includes no change of the federation: no answer"
     ),
     configuration.ConfigTried("SIGHUP"): "config|the trial of the new options has ended without a failure",
     configuration.ConfigScheduled("test", 1_795_406_400.0, None, "logging.level"): (
