@@ -10,7 +10,7 @@ from alysd.integrations.lmdb_reads import canonical_of, changed_blocks, changed_
 from alysd.integrations.lmdb_records import RecordTransaction
 from alysd.types.chain import ChainState, Forkchoice
 from alysd.types.peg import Payment, PegContents
-from alysd.types.tables import Entry, Table
+from alysd.types.tables import WRITTEN_ONCE, Entry, Table
 from alysd.types.units import Height
 
 
@@ -27,7 +27,9 @@ class LmdbLedger:
         return self._tip
 
     def get(self, table: Table, key: bytes) -> Entry | None:
-        """An entry after the head."""
+        """An entry after the head. A final entry that cannot change is found by one lookup."""
+        if table in WRITTEN_ONCE and (final := self.get_final(table, key)) is not None:
+            return final
         record = changed_entry(self._txn, table, key, self._changed)
         return ENTRIES[table].decode(record) if record else None
 
@@ -65,7 +67,7 @@ class LmdbLedger:
     def _changed(self) -> tuple[bytes, ...]:
         """The blocks above the last final one that change entries.
 
-        Each lookup passes through all of them at worst, some 2 µs each. Their changes are far more, since a block
-        can have thousands of burns.
+        Each lookup of an entry that is not final, or may change, passes through all of them at worst, 0.5 to 1 µs
+        each. Their changes are far more, since a block can have thousands of burns.
         """
         return changed_blocks(self._txn, self._tip.finalized.height)

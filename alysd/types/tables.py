@@ -95,6 +95,13 @@ class Table(Enum):
     """Maps the txid of each version of a payment that the members have signed to the block with its witnesses."""
 
 
+WRITTEN_ONCE = frozenset({
+    *(Table.MINTED, Table.CONFIRMED),
+    *(Table.OPERATIONS, Table.BURNS, Table.REQUESTED, Table.PAID, Table.REFUNDED),
+})  # fmt: skip
+"""The tables whose entries no later block of the branch changes. So a final entry holds on every branch."""
+
+
 class Shape(NamedTuple):
     """The types of a table: its keys are byte strings of one length, its values instances of one attrs class."""
 
