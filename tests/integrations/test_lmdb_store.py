@@ -9,6 +9,7 @@ import pytest
 
 from alysd.errors import ConfigError, Corrupt, StoreError, WrongChain
 from alysd.integrations import lmdb_store
+from alysd.integrations.lmdb_layout import VERSION
 from alysd.integrations.lmdb_records import RecordTransaction
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.testing.chain import ChainHand, chain_spec
@@ -165,14 +166,14 @@ def test_what_is_missing_or_wrong_behind_a_good_checksum_is_named_too(tmp_path: 
         store.block_by_height(Height(0))
 
 
-@pytest.mark.parametrize("record", [b"1", seal("meta", b"format", b"3")])
+@pytest.mark.parametrize("record", [b"1", seal("meta", b"format", b"9")])
 def test_a_database_of_another_format_is_refused_with_what_to_do(tmp_path: Path, record: bytes) -> None:
     """Otherwise its records would seem damaged, or would be read as other values."""
     folder = tmp_path / "chain"
     proven(folder)
     raw(folder, "meta", b"format", record)
     with pytest.raises(
-        ConfigError, match=f"has format {record[:1].decode()}, .* uses format 2-.*: .*storage.path"
+        ConfigError, match=f"has format {record[:1].decode()}, .* uses format {VERSION}-.*: .*storage.path"
     ):
         LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)
 
