@@ -406,6 +406,7 @@ def _governance(node: Node) -> list[ChildSpec]:
         actor(to.governance, lambda: GovernanceStreamActor(
             resources.context, to.governance_host, peers,
             ProposalBook(governance.proposals, governance.signer, clock.time), node.bus, clock, memory,
+            node.updates,
         ), restart=Immediate()),
     ]  # fmt: skip
 

@@ -8,8 +8,8 @@ import trio
 from alysd.actors.governance_counts import LinkCounts
 from alysd.actors.governance_outbox import GovernanceOutbox
 from alysd.actors.rate_limits import AllowedRate, RateLimits
-from alysd.errors import GovernanceUnavailable
-from alysd.messages.governance import GovernanceStream, ProposalReceived, RequestRefused
+from alysd.errors import GovernanceUnavailable, NotNow
+from alysd.messages.governance import GovernanceStream, ProposalReceived, RequestRefused, UpdateReceived
 from alysd.nurseries import Address, NotAnswered
 from alysd.nurseries.errors import leaf_of
 from alysd.ports import Clock, GovernanceConnection
@@ -28,6 +28,7 @@ from alysd.wire.governance_values import (
     ProposalAnnounced,
     RequestAcknowledged,
     RequestDeclined,
+    UpdateAnnounced,
 )
 
 REGISTER_SECONDS = 10.0
@@ -148,6 +149,8 @@ class GovernanceSession:
                         await self._answer(request, reason)
                 case ProposalAnnounced(proposal):
                     await self._deliver(ProposalReceived(proposal))
+                case UpdateAnnounced(update):
+                    await self._deliver(UpdateReceived(update))
                 case NodeRegistered():
                     self._refuse(GovernanceRefused("second answer to the registration"))
 
@@ -159,11 +162,11 @@ class GovernanceSession:
         elif not request.startswith(("status-", "heartbeat-", "registration-")):
             self._refuse(GovernanceRefused("answer to no request"))
 
-    async def _deliver(self, message: ProposalReceived) -> None:
+    async def _deliver(self, message: ProposalReceived | UpdateReceived) -> None:
         """Give a message to the stream actor. The next message of the governance waits for it."""
         try:
             await self.stream.ask(message, seconds=DELIVER_SECONDS)
-        except NotAnswered as error:
+        except (NotAnswered, NotNow) as error:
             raise self._unavailable(f"this node cannot take its messages now: {error}") from None
 
     async def _next(self) -> GovernanceResponse | None:

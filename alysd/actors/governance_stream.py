@@ -3,14 +3,16 @@
 No block depends on it. While the governance is away, this node keeps what it has to say (`governance_host`).
 """
 
-from collections import deque
+from collections import Counter, deque
 
 import attrs
 import trio
 
 from alysd.actors.governance_proposals import ProposalBook
-from alysd.errors import Refused
+from alysd.consensus.update_violations import NoGovernance
+from alysd.errors import NotNow, Refused
 from alysd.messages.events import OperationsMoved
+from alysd.messages.federation_update import FederationUpdates, SubmitFederationUpdate
 from alysd.messages.governance import (
     GetGovernance,
     GetProposals,
@@ -22,9 +24,11 @@ from alysd.messages.governance import (
     SendAttestation,
     SendNodeStatus,
     SendPegIn,
+    UpdateReceived,
 )
 from alysd.messages.log.base import log
 from alysd.messages.log.governance import (
+    FederationUpdateRefused,
     GovernanceConnected,
     GovernanceLost,
     GovernanceMessagesRefused,
@@ -78,6 +82,7 @@ class GovernanceMemory:
     since: float = 0.0
     logged: dict[str, int] = attrs.field(factory=dict[str, int])
     notices: deque[PegInNotice] = attrs.field(factory=deque[PegInNotice])
+    declined: Counter[str] = attrs.field(factory=Counter[str])
 
 
 @attrs.frozen
@@ -90,7 +95,10 @@ class GovernancePeers:
 
 
 class GovernanceStreamActor(Actor[GovernanceStream]):
-    """Keeps and attests proposals, and sends status and peg-ins, in its background, through `host`."""
+    """Keeps and attests proposals, and sends status and peg-ins, in its background, through `host`.
+
+    `updates` takes the changes of the federation; it is None on a chain without governance keys.
+    """
 
     def __init__(
         self,
@@ -101,6 +109,7 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
         bus: Bus,
         clock: Clock,
         memory: GovernanceMemory,
+        updates: Address[FederationUpdates] | None,
     ) -> None:
         self._context = context
         self._host = host
@@ -109,6 +118,7 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
         self._bus = bus
         self._clock = clock
         self._memory = memory
+        self._updates = updates
         self._wake = trio.Event()
 
     async def background(self) -> None:
@@ -153,6 +163,26 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
             log(ProposalKept(proposal.id, proposal.kind.value, len(proposal.data), attested))
         self._wake.set()
 
+    @handles(UpdateReceived)
+    async def update_received(self, message: UpdateReceived) -> None:
+        """Hand the change to the chain, which keeps it, knows it, or refuses it. Raises `NotNow`."""
+        update, updates = message.update, self._updates
+        if updates is None:
+            self._decline(update.sequence, NoGovernance())
+            return
+        try:
+            await updates.ask(SubmitFederationUpdate(update), seconds=ASK_SECONDS)
+        except (NotAnswered, NotNow) as error:
+            raise NotNow(f"this node cannot check a change of the federation now: {error}") from None
+        except Refused as error:
+            self._decline(update.sequence, error)
+
+    def _decline(self, sequence: int, error: Refused) -> None:
+        """Count a refused change by the rule that it breaks, and log it."""
+        rule = type(error).__name__
+        self._memory.declined[f"federation update: {rule}"] += 1
+        log(FederationUpdateRefused(sequence, rule, str(error)))
+
     @handles(RequestRefused)
     async def request_refused(self, message: RequestRefused) -> None:
         """Log the refusal, because a person has to find out its cause."""
@@ -167,7 +197,7 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
     async def get_governance(self, message: GetGovernance) -> GovernanceReport:
         """The state of the stream."""
         memory = self._memory
-        declined = tuple(sorted(self._book.refused.items()))
+        declined = tuple(sorted((self._book.refused + memory.declined).items()))
         return GovernanceReport(memory.link, memory.since, len(self._book), declined)
 
     async def _collect(self) -> None:

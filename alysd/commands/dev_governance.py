@@ -17,6 +17,7 @@ HELP = """\
 nodes                            list the registered nodes
 propose ID KIND DATA [SECONDS]   announce a proposal: KIND is federation, parameter, emergency or upgrade, DATA is
                                  text or 0x and hex, and the vote lasts SECONDS (default: 86400)
+update FILE                      send a signed change of the federation: its SSZ encoding, in hex
 drop                             end the streams of all nodes, which then connect again
 mute | unmute                    answer nothing | answer again
 garbage                          send bytes that are no message
@@ -114,6 +115,8 @@ def obey(server: "DevGovernance", words: list[str]) -> str:
             return "\n".join(f"{node.name}" for node in server.nodes) or "no node is registered"
         case ["propose", name, kind, data, *seconds] if len(seconds) < 2:
             return _propose(server, name, kind, data, seconds[0] if seconds else "86400")
+        case ["update", path]:
+            return _update(server, Path(path))
         case ["drop"]:
             server.drop()
             return f"{len(server.nodes)} streams are ended"
@@ -147,3 +150,19 @@ def _propose(server: "DevGovernance", name: str, kind: str, data: str, seconds: 
     deadline = int(time.time()) + int(seconds[:9])
     server.propose(GovernanceProposal(name, ProposalKind(kind), content, deadline, 1))
     return f"{name} is announced to {len(server.nodes)} nodes"
+
+
+def _update(server: "DevGovernance", path: Path) -> str:
+    from alysd.errors import Malformed
+    from alysd.wire.federation_update import MAX_UPDATE_BYTES, decode_update
+
+    try:
+        with path.open("rb") as file:
+            text = file.read(2 * MAX_UPDATE_BYTES + 16).decode("ascii", "replace").strip()
+        update = decode_update(bytes.fromhex(text.removeprefix("0x")))
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    except (ValueError, Malformed) as error:
+        return f"{path} is no change of the federation: {error}"
+    server.update(update)
+    return f"change {update.sequence} ({update.kind}) is sent to {len(server.nodes)} nodes"

@@ -3,6 +3,7 @@
 import attrs
 
 from alysd.nurseries import Ask, Tell
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.governance import (
     GovernanceLinkState,
     GovernanceProposal,
@@ -64,6 +65,16 @@ class ProposalReceived(Ask[GovernanceStream, None]):
     """Keep a proposal of the governance. Answered when it is on disk, or known, or refused for good."""
 
     proposal: GovernanceProposal
+
+
+@attrs.frozen
+class UpdateReceived(Ask[GovernanceStream, None]):
+    """Hand a change of the federation to the chain. Answered when it is kept, or known, or refused for good.
+
+    Raises `NotNow` while the chain's side does not answer.
+    """
+
+    update: FederationUpdate
 
 
 @attrs.frozen

@@ -18,6 +18,7 @@ from alysd.types.governance import (
     ProposalKind,
 )
 from alysd.types.hashes import displayed, sha256
+from alysd.wire.governance_update import decode_federation_update
 from alysd.wire.governance_v1 import governance_pb2 as pb
 from alysd.wire.governance_values import (
     MAX_MESSAGE_BYTES,
@@ -30,10 +31,11 @@ from alysd.wire.governance_values import (
     ProposalAnnounced,
     RequestAcknowledged,
     RequestDeclined,
+    UpdateAnnounced,
 )
 from alysd.wire.plain_text import plain
 
-CAPABILITIES = ("proposals", "attestations", "peg-ins", "status")
+CAPABILITIES = ("proposals", "attestations", "federation-updates", "peg-ins", "status")
 """The capabilities that a node names in its registration."""
 
 REQUEST_SECONDS = 30
@@ -156,6 +158,8 @@ def decode_response(data: bytes) -> GovernanceResponse:
             return HeartbeatAnswered(message.heartbeat_ack.sequence)
         case "proposal_notification":
             return ProposalAnnounced(_proposal(message.proposal_notification))
+        case "federation_update":
+            return UpdateAnnounced(decode_federation_update(message.federation_update))
         case None:
             return _acknowledged(message)
         case other:

@@ -3,6 +3,7 @@
 import attrs
 
 from alysd.errors import Malformed
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.governance import GovernanceProposal
 
 PROTOCOL_VERSION = "1"
@@ -63,7 +64,17 @@ class ProposalAnnounced:
     proposal: GovernanceProposal
 
 
-GovernanceResponse = NodeRegistered | RequestAcknowledged | RequestDeclined | HeartbeatAnswered | ProposalAnnounced
+@attrs.frozen
+class UpdateAnnounced:
+    """The governance sends a signed change of the federation."""
+
+    update: FederationUpdate
+
+
+Announced = ProposalAnnounced | UpdateAnnounced
+"""The announcements of the governance."""
+
+GovernanceResponse = NodeRegistered | RequestAcknowledged | RequestDeclined | HeartbeatAnswered | Announced
 """The content of a message of the governance."""
 
 

@@ -12,10 +12,12 @@ from trio.testing import MockClock
 from alysd.actors import governance_proposals
 from alysd.actors.governance_proposals import MOST_RECORD_BYTES, ProposalBook
 from alysd.actors.governance_stream import GovernanceMemory, GovernancePeers, GovernanceStreamActor
+from alysd.consensus.update_violations import WrongSequence
 from alysd.errors import KeyUsedElsewhere, NotNow
 from alysd.integrations.bls import BLS, public_key
 from alysd.integrations.governance.records import RecordFolder
 from alysd.messages.events import OperationsMoved
+from alysd.messages.federation_update import FederationUpdates, SubmitFederationUpdate
 from alysd.messages.governance import (
     GetGovernance,
     GetProposals,
@@ -26,12 +28,16 @@ from alysd.messages.governance import (
     SendAttestation,
     SendNodeStatus,
     SendPegIn,
+    UpdateReceived,
 )
 from alysd.messages.log.base import LogEvent
 from alysd.messages.reads import Reads
 from alysd.node import REFUSALS
 from alysd.nurseries import Actor, Address, Bus, Immediate, OneForOne, actor, handles, open_system, supervisor
 from alysd.testing.chain import ChainHand, authority_secret, chain_spec
+from alysd.testing.harness import ActorTestHarness
+from alysd.testing.stand_in import StandIn
+from alysd.testing.updates import members_update
 from alysd.testing.virtual_time import VirtualClock
 from alysd.types.governance import GovernanceLinkState, GovernanceProposal, ProposalKind, attested_message
 from alysd.types.hashes import BitcoinHash, BlockHash, BlsPublicKey, BlsSignature, EvmAddress, TransactionHash
@@ -109,7 +115,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, key: Key | None, most: int = 256) -> AsyncGenerator[Running]:
+async def running(
+    folder: Path, key: Key | None, most: int = 256, updates: Address[FederationUpdates] | None = None
+) -> AsyncGenerator[Running]:
     records = RecordFolder.open(folder / "proposals", most, MOST_RECORD_BYTES)
     stream: Address[GovernanceStream] = Address("governance stream")
     host_address: Address[GovernanceHost] = Address("governance host")
@@ -120,7 +128,7 @@ async def running(folder: Path, key: Key | None, most: int = 256) -> AsyncGenera
         actor(host_address, lambda: host),
         actor(stream, lambda: GovernanceStreamActor(
             context, host_address, GovernancePeers(reader, None, None),
-            ProposalBook(records, key, clock.time), bus, clock, memory,
+            ProposalBook(records, key, clock.time), bus, clock, memory, updates,
         ), restart=Immediate()),
     ])  # fmt: skip
     async with open_system(tree, refusals=REFUSALS):
@@ -238,6 +246,51 @@ async def test_changes_of_the_connection_are_logged_once(
         "governance_messages_refused",
     ]  # fmt: skip
     assert [event.fields().get("count") for event in found] == [None, 3, None, None, 2]
+
+
+UPDATE = members_update(ChainHand.of(SPEC).context, 1, 500, range(1))
+
+
+async def test_a_change_of_the_federation_goes_to_the_chain(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    """It would never be included; a forged one would be tried for ever, or end the actor."""
+    harness = ActorTestHarness(refusals=REFUSALS)
+    updates = StandIn[FederationUpdates]("federation updates", harness.transcript)
+    asked: list[SubmitFederationUpdate] = []
+
+    def judge(message: SubmitFederationUpdate) -> bool:
+        asked.append(message)
+        if len(asked) == 3:
+            raise WrongSequence(2, 1)
+        return len(asked) == 1
+
+    updates.on(SubmitFederationUpdate).computes(judge)
+    async with running(tmp_path, None, updates=updates) as node:
+        for _ in range(3):
+            await node.stream.ask(UpdateReceived(UPDATE))
+        report = await node.stream.ask(GetGovernance())
+    assert [message.update for message in asked] == [UPDATE] * 3
+    assert report.declined == (("federation update: WrongSequence", 1),)
+    (refused,) = [event for event in logged if event.name == "federation_update_refused"]
+    assert refused.fields()["rule"] == "WrongSequence"
+
+
+async def test_a_chain_without_governance_keys_takes_no_change(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with running(tmp_path, None) as node:
+        await node.stream.ask(UpdateReceived(UPDATE))
+        report = await node.stream.ask(GetGovernance())
+    assert report.declined == (("federation update: NoGovernance", 1),)
+
+
+async def test_a_change_is_not_lost_while_the_chain_does_not_answer(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The host ends the stream then, and the governance sends the change again."""
+    nobody: Address[FederationUpdates] = Address("federation updates")
+    async with running(tmp_path, None, updates=nobody) as node:
+        with pytest.raises(NotNow, match="cannot check a change of the federation now"):
+            await node.stream.ask(UpdateReceived(UPDATE), seconds=20)
 
 
 def test_the_hash_of_a_proposal_depends_on_every_field() -> None:

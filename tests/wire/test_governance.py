@@ -3,9 +3,12 @@
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,8 +19,12 @@ pytestmark = needs_governance
 
 pb = pytest.importorskip("alysd.wire.governance_v1.governance_pb2")
 governance = pytest.importorskip("alysd.wire.governance")
+governance_update = pytest.importorskip("alysd.wire.governance_update")
 
-from alysd.types.governance import (  # noqa: E402  after the check that the extra is there
+from alysd.testing.chain import ChainHand, chain_spec  # noqa: E402  after the check that the extra is there
+from alysd.testing.updates import members_update  # noqa: E402
+from alysd.types.federation_update import FederationUpdate  # noqa: E402
+from alysd.types.governance import (  # noqa: E402
     GovernanceEndpoint,
     GovernanceHostConfig,
     GovernanceProposal,
@@ -35,6 +42,7 @@ from alysd.wire.governance_values import (  # noqa: E402
     ProposalAnnounced,
     RequestAcknowledged,
     RequestDeclined,
+    UpdateAnnounced,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,6 +114,63 @@ def test_each_kind_of_response_is_read() -> None:
         (response(proposal_notification=GOOD), ProposalAnnounced(proposal)),
     ):
         assert governance.decode_response(data) == expected
+
+
+UPDATE = members_update(ChainHand.of(chain_spec()).context, 7, 5000, range(3), range(2))
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        UPDATE,
+        attrs.evolve(UPDATE, members=(), fee_addresses=(), kind="halt"),
+        attrs.evolve(UPDATE, members=(), fee_addresses=(), kind="resume", signatures=()),
+        members_update(ChainHand.of(chain_spec()).context, 1, 101, range(21), range(32)),
+    ],
+    ids=["members", "halt", "resume", "largest"],
+)
+def test_a_change_of_the_federation_is_read_as_it_was_signed(update: FederationUpdate) -> None:
+    """Its signatures would be invalid, or it would mean something else."""
+    data = response(federation_update=governance_update.encode_federation_update(update))
+    assert len(data) < MAX_MESSAGE_BYTES
+    assert governance.decode_response(data) == UpdateAnnounced(update)
+
+
+def other_update(change: Callable[[Any], object]) -> bytes:
+    message = governance_update.encode_federation_update(UPDATE)
+    change(message)
+    return response(federation_update=message)
+
+
+CHANGES: tuple[Callable[[Any], object], ...] = (
+    lambda update: setattr(update, "update_type", 0),
+    lambda update: setattr(update, "update_type", 4),  # a halt with the kind "members"
+    lambda update: update.config.parameters.update(kind="other"),
+    lambda update: update.config.parameters.update(sequence="-1"),
+    lambda update: update.config.parameters.update(sequence="1" * 19),
+    lambda update: update.config.parameters.pop("sequence"),
+    lambda update: update.config.parameters.update(more="x"),
+    lambda update: update.config.parameters.update(fee_addresses="0x12"),
+    lambda update: update.config.parameters.update(fee_addresses="0x" + "zz" * 20),
+    lambda update: update.config.parameters.update(fee_addresses=",".join(["0x" + "12" * 20] * 16)),
+    lambda update: setattr(update, "effective_height", 2**63),
+    lambda update: setattr(update, "update_signature", b"x" * 65),
+    lambda update: setattr(update, "update_signature", b"x" * 66 * 33),
+    lambda update: setattr(update.config, "member_count", 4),
+    lambda update: setattr(update.config, "signature_threshold", 3),
+    lambda update: setattr(update.members[0], "active", False),
+    lambda update: setattr(update.members[0], "weight", 2),
+    lambda update: setattr(update.members[0], "public_key", b"x" * 239),
+    lambda update: update.members.extend([update.members[0]] * 19),
+)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_update_that_contradicts_itself_is_refused(change: Callable[[Any], object]) -> None:
+    """A node would follow one half of it, or send to the chain whatever the governance made up."""
+    with pytest.raises(GovernanceRefused) as refused:
+        governance.decode_response(other_update(change))
+    assert refused.value.name == "bad federation update"
 
 
 def changed(**fields: object) -> bytes:

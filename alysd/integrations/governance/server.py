@@ -17,8 +17,10 @@ from grpclib.server import Server
 
 from alysd.integrations.governance.raw_codec import CAPABILITIES, HEALTH, STREAM, RawCodec
 from alysd.integrations.payment_link import TlsFiles
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.governance import GovernanceProposal
 from alysd.wire.governance import KINDS
+from alysd.wire.governance_update import encode_federation_update
 from alysd.wire.governance_v1 import governance_pb2 as pb
 from alysd.wire.governance_values import PROTOCOL_VERSION
 from alysd.wire.plain_text import plain
@@ -70,6 +72,7 @@ class DevGovernance:
         self.nodes: list[ConnectedNode] = []
         self.requests: list[pb.StreamRequest] = []
         self.proposals: list[GovernanceProposal] = []
+        self.updates: list[bytes] = []
         self.connections = 0
 
     def __mapping__(self) -> Mapping[str, Handler]:
@@ -101,6 +104,15 @@ class DevGovernance:
         """Announce a proposal to all nodes, now and whenever one registers."""
         self.proposals.append(proposal)
         self.send(_announcement(proposal))
+
+    def update(self, update: FederationUpdate) -> None:
+        """Send a change of the federation to all nodes, now and whenever one registers."""
+        data = pb.StreamResponse(
+            metadata=pb.ResponseMetadata(timestamp=_now(), node_id=NAME, status=pb.STATUS_SUCCESS),
+            federation_update=encode_federation_update(update),
+        ).SerializeToString()
+        self.updates.append(data)
+        self.send(data)
 
     def send(self, data: bytes) -> None:
         """Send a message, of any bytes, to all registered nodes. Raises `asyncio.QueueFull`."""
@@ -193,6 +205,8 @@ class DevGovernance:
         self._heard(f"{node.name} has registered: {plain(info.role)} of {plain(info.chain)}")
         for proposal in self.proposals:
             node.outgoing.put_nowait(_announcement(proposal))
+        for update in self.updates:
+            node.outgoing.put_nowait(update)
 
     async def _health(self, stream: RawStream) -> None:
         await stream.recv_message()

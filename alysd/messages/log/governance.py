@@ -80,6 +80,21 @@ class ProposalRefused(LogEvent):
 
 
 @attrs.frozen
+class FederationUpdateRefused(LogEvent):
+    """A change of the federation that the governance has sent breaks a rule: nothing changes."""
+
+    name = "federation_update_refused"
+    level = logging.WARNING
+
+    sequence: int
+    rule: str
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "governance", f"change {self.sequence} of the federation is refused: {self.reason}"
+
+
+@attrs.frozen
 class GovernanceRefusesRequest(LogEvent):
     """The governance has refused a request of this node for good, which is not sent again."""
 

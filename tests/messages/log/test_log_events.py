@@ -288,6 +288,9 @@ EXAMPLES: dict[LogEvent, str] = {
     governance.GovernanceMessagesRefused("unknown message", 1): "governance|1 message refused: unknown message",
     governance.ProposalKept("p-1", "upgrade", 5, True): "governance|proposal p-1 (upgrade, 5 bytes) is attested",
     governance.ProposalRefused("p-1", "too late"): "governance|proposal p-1 is refused: too late",
+    governance.FederationUpdateRefused(3, "WrongSequence", "too high"): (
+        "governance|change 3 of the federation is refused: too high"
+    ),
     governance.GovernanceRefusesRequest("peg-in-1", "no"): "governance|it refuses the request peg-in-1: no",
     governance.PegInsNotReported(3): (
         "governance|3 notifications of deposits lost: too many are unacknowledged"
