@@ -16,6 +16,8 @@ from alysd.testing import components
 from alysd.testing.components import ExecutionProcess
 from alysd.testing.config_files import CONF
 from alysd.testing.daemon import Daemon, daemon
+from alysd.testing.http_server import Reply, serving
+from alysd.testing.processes import ComponentRefusal
 
 pytestmark = pytest.mark.component
 
@@ -54,6 +56,15 @@ class Beside:
             while len(self.running.events(name)) < count:  # noqa: ASYNC110
                 await trio.sleep(0.1)
         return self.running.events(name)[count - 1]
+
+    async def compared(self, count: int) -> None:
+        """Wait until both clients have executed so many blocks for comparison."""
+        with trio.fail_after(LONGEST_WAIT):
+            while True:
+                dual = (await self.running.status())["dual_path"]
+                if dual is not None and dual["compared"] >= count:
+                    return
+                await trio.sleep(0.2)
 
     def missed(self) -> int:
         """The number of slots without a block so far, for another reason than a busy machine."""
@@ -125,6 +136,57 @@ async def test_ethereumjs_takes_over_within_a_slot_when_geth_hangs(tmp_path: Pat
         finally:
             node.geth.process.send_signal(signal.SIGCONT)
         await node.same_head(node.geth)
+
+
+async def test_an_injected_disagreement_is_found_reported_and_rolled_back(tmp_path: Path) -> None:
+    """EthereumJS executes all blocks of geth for comparison; then something between it and the node lies."""
+    lies: list[bool] = []
+    async with (
+        components.geth(tmp_path, GENESIS, JWT) as geth,
+        components.ethereumjs(tmp_path, GENESIS, SECOND_JWT) as ethereumjs,
+    ):
+
+        async def relay(request: dict[str, Any]) -> Reply:
+            answer = {"jsonrpc": "2.0", "id": request["id"]}
+            try:
+                found = await ethereumjs.engine(request["method"], *request["params"])
+            except ComponentRefusal as error:
+                return Reply({**answer, "error": {"code": error.code, "message": error.message}})
+            if lies and request["method"].startswith("engine_newPayload"):
+                found = {**found, "status": "INVALID", "validationError": "a lie"}
+            return Reply({**answer, "result": found})
+
+        async with serving(relay) as between:
+            settings = (
+                f"engine.url={geth.eth_url}",
+                f"engine.engine_url={geth.engine_url}",
+                f"engine.jwt_secret_file={geth.jwt_file}",
+                f"engine.second_url={ethereumjs.eth_url}",
+                f"engine.second_engine_url={between.url}",
+                f"engine.second_jwt_secret_file={ethereumjs.jwt_file}",
+                "mining.internal=true",
+                "flags.engine_compare=on",
+            )
+            async with daemon(tmp_path, *settings, config=CONF / "regtest.toml") as running:
+                node = Beside(running, geth, ethereumjs)
+                await node.compared(10)
+                before = (await running.status())["dual_path"]
+                assert (before["state"], before["success"], before["agreement"]) == ("both_prefer_old", 1.0, 1.0)
+                lies.append(True)
+                event = await node.logged("dual_path_rolled_back", 1)
+                if "takes" in event["reason"]:
+                    pytest.skip(f"EthereumJS is too slow on this busy machine: {event['reason']}")
+                assert event["reason"].startswith("the answers for ")
+                assert node.running.events("execution_answers_differ")
+                status = await running.status()
+                assert status["dual_path"]["state"] == "rolled_back"
+                assert [one["active"] for one in status["execution"]] == [True, False]
+                assert any("was rolled back" in reason for reason in status["health"]["reasons"])
+                metrics = (await running.client.get(f"{running.url}/metrics")).text
+                assert 'alysd_dual_path_state{state="rolled_back"} 1.0' in metrics
+                await node.blocks(2)
+                assert node.missed() == 0, "the comparison delays no block"
+                assert await running.stop() == 0
 
 
 async def test_a_second_client_of_another_chain_ends_the_daemon_and_names_the_option(tmp_path: Path) -> None:
