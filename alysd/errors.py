@@ -77,7 +77,7 @@ def without_credentials(url: str) -> str:
     """A URL without its user and password, for errors, logs and terminals.
 
     Everything between the scheme and the last `@` is left out, so that nothing remains of a password with a `/` or
-    a `#`, which it must not have.
+    a `#`, although a URL must not contain such a password.
     """
     head, _, rest = url.rpartition("@")
     scheme, separator, _ = head.partition("://")

@@ -76,7 +76,7 @@ class SyncPeer:
         self.rests_until = now + min(REST_SECONDS * 2 ** min(self.failures - 1, 16), MOST_REST_SECONDS)
 
     def sent(self, blocks: int, seconds: float, now: float) -> None:
-        """Record the rate of a peer that has sent `blocks` in `seconds`, or has sent at most this many so far."""
+        """Record the rate of a peer that has sent `blocks` in `seconds`, or no more than that so far."""
         self.rate, self.rated = blocks / max(seconds, LEAST_SECONDS), now
 
     def rate_at(self, now: float) -> float | None:

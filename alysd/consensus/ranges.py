@@ -59,10 +59,10 @@ def check_range(
 ) -> VerifiedRange:
     """Check that the blocks are a part of the chain that begins at the height `start`, and all their approvals.
 
-    The approvals of each block must be those of `federation` or of one of the `others`; block import compares it
-    with that of the state. `newest_first` is read only up to the first false block. So an iterator that computes
-    the hashes of the blocks computes no more than needed. Raises `BrokenRange` for blocks that are no branch, and
-    the errors of `check_approvals`. Takes about 1 ms per block.
+    The approvals of each block must be those of `federation` or of one of the `others`; block import checks that
+    it is the federation in the state. `newest_first` is read only up to the first false block. So an iterator that
+    computes the hashes of the blocks computes no more than needed. Raises `BrokenRange` for blocks that are no
+    branch, and the errors of `check_approvals`. Takes about 1 ms per block.
     """
     blocks: list[SignedBlock] = []
     found: list[Federation] = []

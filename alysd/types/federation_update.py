@@ -72,7 +72,7 @@ class FederationUpdate:
 class PendingUpdate:
     """An update in a block of this branch at the height `included`, which has not taken effect yet.
 
-    `federation` is the one that it names.
+    `federation` is the federation that the update names.
     """
 
     sequence: int

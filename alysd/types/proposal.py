@@ -26,7 +26,7 @@ class Proposal:
 
 @attrs.frozen
 class SlotApproval:
-    """The approval of one authority: the one with the index `authority` approves a block.
+    """The approval of a block by the authority with the index `authority`.
 
     An authority signs only the hash of the block. `proof` shows which slot the block has.
     """

@@ -50,8 +50,8 @@ class QuickCalls:
     ) -> T:
         """Execute `call` here if its kind was quick, and otherwise in a worker thread, with `execute`.
 
-        `call` gets the time that it has, `seconds` in a thread. A call without a kind is never executed here.
-        Raises the errors of `call`, among them `CallTimeout`.
+        `call` gets the time that it may take; in a thread, this is `seconds`. A call without a kind is never
+        executed here. Raises the errors of `call`, among them `CallTimeout`.
         """
         if kind in self._quick:
             try:

@@ -247,7 +247,7 @@ class Outlet:
     # When the process has ended
 
     def settle(self, begun: int, done: int, unbegun: Unbegun | None) -> None:
-        """Divide the messages in flight, now that the process has ended, by how far it had come with each.
+        """Divide the messages in flight by what the process, which has ended, had done with them.
 
         Messages up to number `done` count as handled; if the answer to such an ask was lost, the ask stays in
         `asks`. The next one, if its number is not above `begun`, was being handled, and becomes `address.current`.
