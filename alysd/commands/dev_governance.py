@@ -17,7 +17,7 @@ HELP = """\
 nodes                            list the registered nodes
 propose ID KIND DATA [SECONDS]   announce a proposal: KIND is federation, parameter, emergency or upgrade, DATA is
                                  text or 0x and hex, and the vote lasts SECONDS (default: 86400)
-update FILE                      send a signed change of the federation: its SSZ encoding, in hex
+update FILE                      send a change of the federation that `alysd federation update` has made and signed
 drop                             end the streams of all nodes, which then connect again
 mute | unmute                    answer nothing | answer again
 garbage                          send bytes that are no message
@@ -153,16 +153,12 @@ def _propose(server: "DevGovernance", name: str, kind: str, data: str, seconds: 
 
 
 def _update(server: "DevGovernance", path: Path) -> str:
-    from alysd.errors import Malformed
-    from alysd.wire.federation_update import MAX_UPDATE_BYTES, decode_update
+    from alysd.config.update_file import read_update
+    from alysd.errors import ConfigError
 
     try:
-        with path.open("rb") as file:
-            text = file.read(2 * MAX_UPDATE_BYTES + 16).decode("ascii", "replace").strip()
-        update = decode_update(bytes.fromhex(text.removeprefix("0x")))
-    except OSError as error:
-        return f"{path}: {error.strerror}"
-    except (ValueError, Malformed) as error:
-        return f"{path} is no change of the federation: {error}"
+        update = read_update(path)
+    except ConfigError as error:
+        return str(error)
     server.update(update)
     return f"change {update.sequence} ({update.kind}) is sent to {len(server.nodes)} nodes"

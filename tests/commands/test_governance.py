@@ -7,11 +7,11 @@ import pytest
 
 from alysd.cli import main
 from alysd.commands import governance
+from alysd.config.update_file import update_text
 from alysd.testing.certificates import CertificateAuthority
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.updates import members_update
 from alysd.types.governance import GovernanceProposal
-from alysd.wire.federation_update import encode_update
 from tests.integrations.governance import needs_governance
 
 ONE: dict[str, Any] = {
@@ -76,13 +76,13 @@ def test_the_keyboard_is_obeyed(tmp_path: Path) -> None:
     assert not server.faults.answers
     assert obey(server, ["unmute"]) == "it answers again"
     change = members_update(ChainHand.of(chain_spec()).context, 7, 5000, range(2))
-    file = tmp_path / "update.hex"
-    file.write_text("0x" + encode_update(change).hex() + "\n")
+    file = tmp_path / "update.json"
+    file.write_text(update_text(change))
     assert obey(server, ["update", str(file)]) == "change 7 (members) is sent to 0 nodes"
     assert len(server.updates) == 1
     file.write_text("0x1234")
-    assert "is no change of the federation" in obey(server, ["update", str(file)])
-    assert "No such file" in obey(server, ["update", str(tmp_path / "missing")])
+    assert "not a change of the federation" in obey(server, ["update", str(file)])
+    assert "missing" in obey(server, ["update", str(tmp_path / "missing")])
     assert obey(server, ["drop"]) == "0 streams are ended"
     assert obey(server, ["garbage"]) == "100 bytes that are no message are sent"
     assert obey(server, ["nonsense"]) == HELP.rstrip()
