@@ -9,7 +9,7 @@ import trio
 
 from alysd.consensus.payload import priority_fees
 from alysd.consensus.payload_violations import InvalidPayload
-from alysd.errors import ComponentError, EngineBehind, Malformed, NotNow, WrongChain
+from alysd.errors import ComponentError, EngineBehind, Malformed, NotNow, Refused, WrongChain
 from alysd.messages.engine import (
     BuildPayload,
     CatchUp,
@@ -181,8 +181,10 @@ class EngineActor(Actor[Engine], partial=True):
         elif isinstance(verdict, Valid):
             try:
                 results = await self._results_from(self._patient, payload)
-            except ComponentError as error:
+            except (ComponentError, EngineBehind) as error:
                 failure = str(error)
+            except Refused:
+                results = None  # a rule of the chain forbids what the receipts show
         return ClientAnswer(payload.block_hash, results, trio.current_time() - begun, failure)
 
     @handles(FollowHead)

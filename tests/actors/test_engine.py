@@ -1,6 +1,6 @@
 """The engine actor with a client that works, refuses, lags behind, is down, or has another chain."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
@@ -9,11 +9,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.actors.engine import EngineActor
+from alysd.actors.engine import ClientReport, EngineActor, no_report
 from alysd.consensus.payload import payload_attributes
 from alysd.consensus.payload_violations import InvalidPayload
 from alysd.errors import ComponentError, EngineBehind, EngineUnavailable, NotNow, Refused, UserError, WrongChain
-from alysd.messages.engine import BuildPayload, CatchUp, Engine, ExecutePayload, SetForkchoice
+from alysd.messages.engine import BuildPayload, CatchUp, Engine, ExecutePayload, FollowPayload, SetForkchoice
 from alysd.nurseries import (
     Address,
     CircuitBreaker,
@@ -46,10 +46,10 @@ from alysd.testing.executed_chain import (
 from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload
 from alysd.types.chain import Forkchoice
-from alysd.types.execution import PayloadResults
+from alysd.types.execution import ClientAnswer, PayloadResults
 from alysd.types.hashes import BlockHash, PayloadHash
-from alysd.types.units import Slot, Wei
-from alysd.types.verdict import Valid, Verdict
+from alysd.types.units import Height, Slot, Wei
+from alysd.types.verdict import Syncing, Valid, Verdict
 from alysd.wire.receipts import encode_receipt
 from alysd.wire.trie import indexed_root
 from tests.workflows.engines import INVALID_HEAD, Recording, stubborn
@@ -77,7 +77,9 @@ class StartedEngine:
 
 
 @asynccontextmanager
-async def running(client: FakeEngine, chain: ExecutedChain, capacity: int = 64) -> AsyncGenerator[StartedEngine]:
+async def running(
+    client: FakeEngine, chain: ExecutedChain, capacity: int = 64, report: ClientReport = no_report
+) -> AsyncGenerator[StartedEngine]:
     storage, engine = storage_address(), Address[Engine]("engine", capacity=capacity)
     genesis = chain.states[0].payload_hash
     tree = supervisor(
@@ -87,7 +89,7 @@ async def running(client: FakeEngine, chain: ExecutedChain, capacity: int = 64) 
             actor(storage, lambda: MemoryStorage(chain)),
             actor(
                 engine,
-                lambda: EngineActor(client, client, engine, storage, genesis, lambda _: None, TIMING),
+                lambda: EngineActor(client, client, engine, storage, genesis, lambda _: None, TIMING, report),
                 restart=CircuitBreaker(failures=3, open_seconds=10),
                 handle_seconds=TIMING.engine_handler,
             ),
@@ -191,6 +193,14 @@ def two_transfers(payload: ExecutionPayload) -> ExecutionPayload:
     )
 
 
+class Behind(Willing):
+    """Lacks the parent of each block that it is told of."""
+
+    async def new_payload(self, payload: ExecutionPayload, parent_beacon_block_root: BlockHash) -> Verdict:
+        await trio.lowlevel.checkpoint()
+        return Syncing()
+
+
 class Liar(Willing):
     """States 500,000 times the gas that the second transaction used."""
 
@@ -208,6 +218,81 @@ async def test_receipts_that_the_receipts_root_does_not_cover_mint_nothing() -> 
             await node.engine.ask(ExecutePayload(payload, signed.block.parent_hash), seconds=HOUR)
     assert isinstance(caught.value.__cause__, ComponentError)
     assert "receipts root: expected " in str(caught.value.__cause__)
+
+
+@attrs.define
+class Reports:
+    """The answers that an actor reports for comparison, and whether the last report said that it is ready."""
+
+    answers: list[ClientAnswer] = attrs.field(factory=list[ClientAnswer])
+    ready: bool = False
+    count: int = 0
+
+    def __call__(
+        self, *, ready: bool, height: Height | None = None, refusal: str = "", answer: ClientAnswer | None = None
+    ) -> None:
+        self.ready, self.count = ready, self.count + 1
+        if answer is not None:
+            self.answers.append(answer)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait on the real clock."""
+    with trio.fail_after(60):
+        while True:
+            if condition():
+                return
+            await trio.sleep(0.01)
+
+
+async def followed(
+    client: FakeEngine, chain: ExecutedChain, payload: ExecutionPayload, *, compare: bool
+) -> Reports:
+    """The reports of a client that is told to execute a payload and is not in use."""
+    reports = Reports()
+    signed = await make_block(client, chain.head(), NEXT_SLOT)
+    async with running(client, chain, report=reports) as node:
+        await until(lambda: reports.ready)
+        before = reports.count
+        node.engine.tell(FollowPayload(payload, signed.block.parent_hash, compare))
+        await until(lambda: reports.count > before)
+    return reports
+
+
+@pytest.mark.parametrize("client", ["honest", "liar", "behind"])
+async def test_the_results_of_a_payload_are_reported_for_comparison(client: str) -> None:
+    """A client whose results are wrong would be used for all blocks. On the real clock: a thread works."""
+    built, chain = await make_chain(3)
+    signed = await make_block(built, chain.head(), NEXT_SLOT)
+    payload = two_transfers(signed.block.payload)
+    kind = {"honest": Willing, "liar": Liar, "behind": Behind}[client]
+    (found,) = (await followed(kind.like(built), chain, payload, compare=True)).answers
+    assert found.block == payload.block_hash
+    if client == "honest":
+        assert (found.results, found.failure) == (PayloadResults(Wei(2 * 21_000 * 30 * 10**9)), "")
+    else:
+        assert found.results is None
+        assert ("receipts root" if client == "liar" else "lacks") in found.failure
+    assert (await followed(kind.like(built), chain, payload, compare=False)).answers == []
+
+
+async def test_a_payload_that_is_refused_has_no_results_and_is_no_failure() -> None:
+    built, chain = await make_chain(3)
+    signed = await make_block(built, chain.head(), NEXT_SLOT)
+    client = Recording.like(built)
+    client.refuse = {signed.block.payload.block_hash}
+    (found,) = (await followed(client, chain, signed.block.payload, compare=True)).answers
+    assert (found.results, found.failure) == (None, "")
+
+
+async def test_a_rule_that_the_fees_break_is_an_answer_and_the_client_goes_on() -> None:
+    """The actor reported nothing: the client would be told nothing more."""
+    built, chain = await make_chain(3)
+    signed = await make_block(built, chain.head(), NEXT_SLOT)
+    payload = attrs.evolve(two_transfers(signed.block.payload), base_fee_per_gas=Wei(90 * 10**9))
+    reports = await followed(Willing.like(built), chain, payload, compare=True)
+    (found,) = reports.answers
+    assert (found.results, found.failure, reports.ready) == (None, "", True)
 
 
 async def test_invalid_payload_is_refused_and_the_actor_lives_on(autojump_clock: MockClock) -> None:
