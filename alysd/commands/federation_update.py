@@ -75,8 +75,10 @@ def _new(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise ConfigError(f"--fee-address: {error}") from None
     fees = addresses or tuple(file.member.fee_address for file in files if file.member.fee_address is not None)
-    if args.sequence < 1 or args.height < 1 or not fees:
-        raise ConfigError("sequence and height must be at least 1, and one --fee-address or a member's is needed")
+    if args.sequence < 1 or args.height < 1:
+        raise ConfigError(f"--sequence {args.sequence} and --height {args.height} must be at least 1")
+    if not fees:
+        raise ConfigError("there is no fee address: give a --fee-address, or a member file that has one")
     _write(args.out, FederationUpdate(args.sequence, Height(args.height), "members", members, fees))
 
 

@@ -51,7 +51,7 @@ class Host:
         self._records.set_local_record(record)
 
     async def register(self, connection: PeerConnection) -> bool:
-        """Make `connection` the peer's only one, and close an older one. Returns false if the older one stays."""
+        """Make `connection` the peer's only one: close an older one, or return false if that one must stay."""
         while (old := self.connections.get(connection.id)) is not None:
             if not self._replaces(connection, old):
                 return False

@@ -1,4 +1,4 @@
-"""Signatures for simulations: they aggregate like BLS signatures, but cost a hash instead of a pairing.
+"""Signatures for simulations: they aggregate like BLS signatures, but are keyed hashes.
 
 They protect nothing: the public key is enough to make one. In a simulation only the code that simulates a member
 signs with this member's key.
