@@ -64,7 +64,7 @@ def set_up(*options: str) -> None:
         if subprocess.run([PYTHON, "-c", "import uv"], stderr=subprocess.DEVNULL, check=False).returncode:
             subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", UV], check=True)
         # --inexact leaves pip and uv, which are not in the lock file, where they are.
-        extras = ["--extra", "embedded", "--extra", "network"]
+        extras = ["--extra", "embedded", "--extra", "network", "--extra", "governance"]
         command = [PYTHON, "-m", "uv", "sync", "--quiet", "--frozen", "--inexact", *extras, *options]
         subprocess.run(command, cwd=ROOT, check=True, env=environment)
     except subprocess.CalledProcessError as error:
