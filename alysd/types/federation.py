@@ -80,7 +80,10 @@ class Federation:
         return attrs.evolve(self, authorities=self.authorities[: self.members], former=(), leaving=0)
 
     def moved(self, values: Mapping[int, Value], former: "Federation") -> dict[int, Value]:
-        """`values` by the index of an authority in `former`, by its index here. Those of others are left out."""
+        """The `values` of authorities of `former`, which have its indices, by the indices of this federation.
+
+        The values of authorities that this federation lacks are left out.
+        """
         places = ((self.index_of(former.authorities[index]), value) for index, value in values.items())
         return {place: value for place, value in places if place is not None}
 

@@ -44,7 +44,7 @@ class CandidateBlock:
 
 @attrs.frozen
 class ValidCandidate:
-    """Every rule holds, except that of the quorum and those of execution."""
+    """All rules hold; only the quorum and the execution are not checked yet."""
 
 
 @attrs.frozen

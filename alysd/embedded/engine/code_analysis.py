@@ -29,7 +29,7 @@ class CodeAnalysis:
 
 
 def analyse(code: bytes) -> CodeAnalysis:
-    """Find the valid destinations, which are not within the data of a push (the yellow paper, 9.4.3)."""
+    """Find the valid destinations of jumps. The data of a push contains none (the yellow paper, 9.4.3)."""
     destinations = bytearray(len(code))
     position, end = 0, len(code)
     while position < end:

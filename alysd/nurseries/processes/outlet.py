@@ -186,7 +186,7 @@ class Outlet:
         pending, kind = self.asks[number]
         answer = self._decoded(payload)  # if it raises, the ask is still among those that `settle` leaves
         if not is_answer(kind, answer):
-            raise MalformedFrame(f"an answer to {kind.__name__} of the type {type(answer).__name__}")
+            raise MalformedFrame(f"{kind.__name__} was answered with the type {type(answer).__name__}")
         del self.asks[number]
         pending.reply(answer)
 

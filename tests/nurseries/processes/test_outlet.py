@@ -157,7 +157,7 @@ async def test_an_ask_that_returns_to_the_mailbox_gives_its_place_back(autojump_
 
 async def test_an_answer_of_another_type_is_refused(autojump_clock: MockClock) -> None:
     async with sent() as sending:
-        with pytest.raises(MalformedFrame, match="an answer to Total of the type str"):
+        with pytest.raises(MalformedFrame, match="Total was answered with the type str"):
             sending.outlet.reply(1, codec.encode("7"))
         sending.outlet.reply(1, ANSWER)
         await wait_all_tasks_blocked()
