@@ -260,7 +260,7 @@ def _chain(node: Node) -> SupervisorSpec:
               depends_on=["storage", "chain"]),
         *([] if node.updates is None else [
             actor(to.updates, lambda: FederationUpdatesActor(
-                context, update_checks(resources.bls), to.chain, to.storage, timing,
+                context, update_checks(resources.bls), to.chain, to.storage, to.network, timing,
             ), restart=ExponentialBackoff(), priority=Priority.BACKGROUND, depends_on=["storage", "chain"]),
         ]),
         task("clock watch", resources.watch.run, restart=Immediate(), priority=Priority.BACKGROUND),
@@ -377,7 +377,7 @@ def _peers(node: Node) -> list[ChildSpec]:
         resources.peer_host(to.peer_host, to.network, to.peer_requests),
         actor(to.network, lambda: NetworkActor(
             context, clock, resources.bls, memory, client, to.reader, to.approval, to.sync, to.auxpow,
-            to.federation, timing, resources.configured,
+            to.federation, timing, resources.configured, node.updates,
         ), restart=ExponentialBackoff(), priority=Priority.HIGH),
         actor(to.peer_requests, lambda: PeerRequestsActor(
             context.genesis, resources.store, clock, to.approval, limits, timing, resources.configured,

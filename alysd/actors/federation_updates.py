@@ -1,6 +1,7 @@
 """The actor of federation updates: keeps signed changes of the federation until a block includes them."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import trio
 
@@ -11,12 +12,14 @@ from alysd.messages.federation_update import (
     FederationUpdates,
     GetKeptUpdates,
     GetUpdateFor,
+    SendUpdates,
     SubmitFederationUpdate,
 )
 from alysd.messages.log.base import log
 from alysd.messages.log.governance_update import FederationUpdateKept
+from alysd.messages.network import Network, PublishUpdate
 from alysd.messages.storage import KeepUpdates, LoadUpdates, Storage
-from alysd.nurseries import Actor, Address, handles
+from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.timing import Timing
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
@@ -24,6 +27,9 @@ from alysd.types.federation_update import FederationUpdate
 
 MOST_UPDATES = 4
 """The maximum number of updates that wait. Governance signs one at a time; another one corrects it."""
+
+SENT_AGAIN = 60.0
+"""The interval, in seconds, at which the updates that wait are sent to the peers. The largest has 10 KB."""
 
 
 class FederationUpdatesActor(Actor[FederationUpdates]):
@@ -35,8 +41,10 @@ class FederationUpdatesActor(Actor[FederationUpdates]):
         checks: UpdateChecks,
         chain: Address[Chain],
         storage: Address[Storage],
+        network: Address[Network],
         timing: Timing,
     ) -> None:
+        self._network = network
         self._context = context
         self._checks = checks
         self._chain = chain
@@ -45,7 +53,8 @@ class FederationUpdatesActor(Actor[FederationUpdates]):
         self._kept: tuple[FederationUpdate, ...] = ()
 
     async def pre_start(self) -> None:
-        """Load the updates that waited when the node stopped."""
+        """Load the updates that waited when the node stopped, and send them to the peers now and then."""
+        self.timers.every(SENT_AGAIN, SendUpdates())
         self._kept = await self._storage.ask(LoadUpdates(), seconds=self._timing.storage_write)
 
     @handles(SubmitFederationUpdate)
@@ -64,7 +73,22 @@ class FederationUpdatesActor(Actor[FederationUpdates]):
         await self._storage.ask(KeepUpdates(kept), seconds=self._timing.storage_write)
         self._kept = kept
         log(FederationUpdateKept(update.sequence, update.effective_height, len(update.members)))
+        self._send(update)
         return True
+
+    @handles(SendUpdates)
+    async def send_again(self, _message: SendUpdates) -> None:
+        """Send the updates that the next block may include again: a node that was down may lack them."""
+        if not self._kept:
+            return
+        head = (await self._chain.ask(GetForkchoice(), seconds=self._timing.chain_lookup)).head
+        for update in self._kept:
+            if _has_place(update, head):
+                self._send(update)
+
+    def _send(self, update: FederationUpdate) -> None:
+        with suppress(NotAnswered):  # it is sent again
+            self._network.tell(PublishUpdate(update))
 
     @handles(GetUpdateFor)
     async def update_for(self, message: GetUpdateFor) -> FederationUpdate | None:

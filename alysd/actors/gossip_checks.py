@@ -10,19 +10,29 @@ import trio
 from alysd.actors.gossip_judge import GossipJudge, JudgedProposal, digest_of
 from alysd.actors.gossip_memory import MOST_PROPOSALS, GossipMemory
 from alysd.actors.peer_client import PeerClient
+from alysd.consensus.update_violations import (
+    NoGovernance,
+    TooManyUpdates,
+    TooSoon,
+    UpdatePending,
+    WrongSequence,
+)
 from alysd.consensus.violations import SlotPassed, SlotTooEarly, UnknownParent
 from alysd.consensus.work_violations import RangeNotCommitted, WrongBits, WrongRangeEnd, WrongRangeStart
 from alysd.errors import Malformed, NotNow, Refused
 from alysd.messages.approval import ApprovalGathering, ConsiderProposal, CountApproval, NoteRecovery
 from alysd.messages.auxpow import ConsiderProof, MergedMining
+from alysd.messages.federation_update import FederationUpdates, SubmitFederationUpdate
 from alysd.messages.network import GossipReceived
 from alysd.messages.peg_signatures import ConsiderPegSignature, PegSigning, UnknownVersion
 from alysd.nurseries import Address, Deferred, NotAnswered, Tell
 from alysd.timing import Timing
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.peers import GossipVerdict, PeerOffence, Topic
 from alysd.types.peg import PegSignature
 from alysd.types.proposal import SlotApproval
 from alysd.types.units import Slot
+from alysd.wire.federation_update import decode_update
 from alysd.wire.gossip import (
     decode_approval,
     decode_peg_signature,
@@ -38,16 +48,20 @@ OTHER_VIEW = (NotNow, UnknownParent, WrongRangeStart, WrongRangeEnd, RangeNotCom
 
 The target can differ between branches too, because it depends on earlier proofs."""
 
+OTHER_BRANCH = (WrongSequence, UpdatePending, TooSoon, TooManyUpdates)
+"""The refusals of a change of the federation that a node with another head may have accepted."""
+
 PeerJob = Callable[[str], Awaitable[None]]
 
 
 @attrs.frozen
 class GossipReaders:
-    """The actors that receive the messages of gossip."""
+    """The actors that receive the messages of gossip; `updates` is None on a chain without governance keys."""
 
     approval: Address[ApprovalGathering]
     auxpow: Address[MergedMining]
     federation: Address[PegSigning]
+    updates: Address[FederationUpdates] | None = None
 
 
 class GossipChecks:
@@ -92,6 +106,8 @@ class GossipChecks:
                     return self._consider_in_background(peer, data) if verdict is None else verdict
                 case Topic.PEG_SIGNATURE:
                     return self._consider_signature(peer, decode_peg_signature(data))
+                case Topic.FEDERATION_UPDATE:
+                    return self._consider_update(peer, decode_update(data))
         except Refused as error:
             return self._reject(peer, error)
 
@@ -141,6 +157,30 @@ class GossipChecks:
                         ConsiderPegSignature(signature), seconds=self._timing.local_answer
                     )
             except (UnknownVersion, NotAnswered):
+                answer.reply(GossipVerdict.UNJUDGED)
+            except Refused as error:
+                answer.reply(self._reject(peer, error))
+            else:
+                answer.reply(GossipVerdict.ACCEPT if new else GossipVerdict.IGNORE)
+
+        self._run(consider)
+        return answer
+
+    def _consider_update(self, peer: str, update: FederationUpdate) -> GossipVerdict | Deferred[GossipVerdict]:
+        """Let the actor of federation updates check a change, and keep it if it is new."""
+        updates = self._to.updates
+        if updates is None:
+            raise NoGovernance
+        queue = self._judge.update(peer)
+        if queue is None:
+            return GossipVerdict.UNJUDGED
+        answer = Deferred[GossipVerdict]()
+
+        async def consider() -> None:
+            try:
+                async with queue.turn():
+                    new = await updates.ask(SubmitFederationUpdate(update), seconds=self._timing.local_answer)
+            except (*OTHER_BRANCH, NotAnswered):
                 answer.reply(GossipVerdict.UNJUDGED)
             except Refused as error:
                 answer.reply(self._reject(peer, error))

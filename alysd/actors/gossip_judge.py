@@ -83,6 +83,9 @@ SIGNATURES_WAITING = {True: 63, False: 7}
 
 A check takes up to 5 ms."""
 
+UPDATES_WAITING = 3
+"""The number of changes of the federation that wait for their check, which takes up to 70 ms."""
+
 _ALL, _ALL_LARGE = "all strangers", "large proofs of all strangers"
 
 
@@ -147,6 +150,7 @@ class GossipJudge:
         self._configured = configured
         self._blame = blame
         self._queues = {True: CheckQueue(WAITING), False: CheckQueue(0)}
+        self._update_queues = {known: CheckQueue(UPDATES_WAITING) for known in (True, False)}
         self._signature_queues = {known: CheckQueue(waiting) for known, waiting in SIGNATURES_WAITING.items()}
 
     def by_time(self, slot: Slot) -> GossipVerdict | None:
@@ -324,6 +328,14 @@ class GossipJudge:
         queue = self._signature_queues[peer in self._configured]
         allowed = self._within_rate(peer, Topic.PEG_SIGNATURE, units)
         return queue if allowed and self._has_budget(peer, Topic.PEG_SIGNATURE, units) and queue.take() else None
+
+    # Changes of the federation
+
+    def update(self, peer: str) -> CheckQueue | None:
+        """The queue for the check of a change of the federation, with a place taken; None without capacity."""
+        topic, queue = Topic.FEDERATION_UPDATE, self._update_queues[peer in self._configured]
+        allowed = self._within_rate(peer, topic, 1.0) and self._has_budget(peer, topic, 1.0)
+        return queue if allowed and queue.take() else None
 
     # Rates
 

@@ -20,6 +20,7 @@ from alysd.consensus.federation_update import next_federations
 from alysd.errors import Malformed, PeerUnavailable, PeerWithoutProtocol
 from alysd.messages.approval import ApprovalGathering
 from alysd.messages.auxpow import MergedMining
+from alysd.messages.federation_update import FederationUpdates
 from alysd.messages.log.base import log
 from alysd.messages.log.network import ClocksAgree, ClocksDiffer, PeerBanned, PeerOfOtherChain
 from alysd.messages.network import (
@@ -38,6 +39,7 @@ from alysd.messages.network import (
     PublishProof,
     PublishProposal,
     PublishRecovery,
+    PublishUpdate,
 )
 from alysd.messages.peer_host import DisconnectPeer, PublishGossip, ReportPeers
 from alysd.messages.peg_signatures import PegSigning
@@ -54,6 +56,7 @@ from alysd.types.peers import ClockDifference, GossipVerdict, PeerOffence, PeerS
 from alysd.types.proposal import SlotApproval
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import slot_proof
+from alysd.wire.federation_update import encode_update
 from alysd.wire.gossip import (
     MAX_PROPOSAL_BYTES,
     encode_approval,
@@ -134,6 +137,7 @@ class NetworkActor(Actor[Network]):
         federation: Address[PegSigning],
         timing: Timing,
         configured: Container[str] = (),
+        updates: Address[FederationUpdates] | None = None,
     ) -> None:
         self._context = context
         self._clock = clock
@@ -149,7 +153,7 @@ class NetworkActor(Actor[Network]):
         # The federations whose messages are judged, each with the time until which it counts.
         self._federations: dict[Federation, float] = {}
         self._judge = GossipJudge(context, clock, bls, memory.gossip, memory.rates, configured, client.blame)
-        readers = GossipReaders(approval, auxpow, federation)
+        readers = GossipReaders(approval, auxpow, federation, updates)
         self._checks = GossipChecks(
             self._judge, memory.gossip, client, readers, timing, self._start, self._run_in_background
         )
@@ -369,6 +373,11 @@ class NetworkActor(Actor[Network]):
     async def publish_peg_signature(self, message: PublishPegSignature) -> None:
         """Send the signatures of a payment to all peers."""
         offer(self._host, PublishGossip(Topic.PEG_SIGNATURE, encode_peg_signature(message.signature)))
+
+    @handles(PublishUpdate)
+    async def publish_update(self, message: PublishUpdate) -> None:
+        """Send the change of the federation to all peers."""
+        offer(self._host, PublishGossip(Topic.FEDERATION_UPDATE, encode_update(message.update)))
 
     def _publish(self, approval: SlotApproval) -> None:
         self._memory.gossip.add_approval(approval)

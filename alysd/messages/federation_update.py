@@ -2,7 +2,7 @@
 
 import attrs
 
-from alysd.nurseries import Ask
+from alysd.nurseries import Ask, Tell
 from alysd.types.chain import ChainState
 from alysd.types.federation_update import FederationUpdate
 
@@ -32,3 +32,8 @@ class GetUpdateFor(Ask[FederationUpdates, FederationUpdate | None]):
 @attrs.frozen
 class GetKeptUpdates(Ask[FederationUpdates, tuple[FederationUpdate, ...]]):
     """Get the updates that wait for a block, in the order in which they arrived."""
+
+
+@attrs.frozen
+class SendUpdates(Tell[FederationUpdates]):
+    """Send the updates that wait to the peers, from the actor to itself."""

@@ -4,6 +4,7 @@ import attrs
 
 from alysd.nurseries import Ask, Tell
 from alysd.types.auxpow import AuxPowHeader
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, StreamKind, Topic
 from alysd.types.peg import PegSignature
@@ -87,6 +88,13 @@ class PublishRecovery(Tell[Network]):
     """Send the statement that this authority has lost its signing guard to all peers."""
 
     statement: RecoveryStatement
+
+
+@attrs.frozen
+class PublishUpdate(Tell[Network]):
+    """Send a signed change of the federation to all peers."""
+
+    update: FederationUpdate
 
 
 @attrs.frozen

@@ -19,6 +19,7 @@ class Topic(Enum):
     AUXPOW = "auxpow"
     RECOVERY = "recovery"
     PEG_SIGNATURE = "peg_signature"
+    FEDERATION_UPDATE = "federation_update"
 
 
 class GossipVerdict(Enum):

@@ -12,6 +12,7 @@ from alysd.actors.peer_client import PeerClient
 from alysd.errors import PeerUnavailable, PeerWithoutProtocol
 from alysd.messages.approval import ApprovalGathering
 from alysd.messages.auxpow import MergedMining
+from alysd.messages.federation_update import FederationUpdates
 from alysd.messages.network import (
     BlamePeer,
     GossipReceived,
@@ -82,6 +83,7 @@ class Bench:
     foreign: set[str] = attrs.field(factory=set[str])
     known: list[Proposal] = attrs.field(factory=list[Proposal])
     configured: frozenset[str] = frozenset({"member"})
+    updates: StandIn[FederationUpdates] | None = None
 
     @classmethod
     def make(cls) -> "Bench":
@@ -111,7 +113,7 @@ class Bench:
             self.network,
             lambda: NetworkActor(
                 CONTEXT, self.harness.clock, BLS, self.memory, PeerClient(self.host, self.network), self.reader,
-                self.approval, self.sync, self.auxpow, self.federation, TIMING, self.configured,
+                self.approval, self.sync, self.auxpow, self.federation, TIMING, self.configured, self.updates,
             ),
             restart=Immediate(),
         )  # fmt: skip

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import attrs
 import pytest
+import trio
 from trio.testing import MockClock
 
-from alysd.actors.federation_updates import MOST_UPDATES, FederationUpdatesActor
+from alysd.actors.federation_updates import MOST_UPDATES, SENT_AGAIN, FederationUpdatesActor
 from alysd.actors.storage import StorageActor
 from alysd.consensus.update_violations import BadGovernanceSignatures, TooManyUpdates, TooSoon
 from alysd.errors import Refused
@@ -21,6 +22,7 @@ from alysd.messages.federation_update import (
     GetUpdateFor,
     SubmitFederationUpdate,
 )
+from alysd.messages.network import Network, PublishUpdate
 from alysd.messages.storage import Storage
 from alysd.nurseries import Address, Immediate, actor
 from alysd.testing.chain import ChainHand, chain_spec
@@ -49,6 +51,7 @@ class World:
         self.harness = ActorTestHarness(refusals=[Refused])
         self.storage, self.updates = Address[Storage]("storage"), Address[FederationUpdates]("federation updates")
         self.chain = StandIn[Chain]("chain", self.harness.transcript)
+        self.network = StandIn[Network]("network", self.harness.transcript)
         self.chain.on(GetForkchoice).computes(lambda _: Forkchoice(self.head, self.head, self.head))
 
     @asynccontextmanager
@@ -59,7 +62,7 @@ class World:
             async with self.harness.running(
                 actor(self.storage, lambda: StorageActor(store), restart=Immediate()),
                 actor(self.updates, lambda: FederationUpdatesActor(
-                    HAND.context, checks, self.chain, self.storage, timing,
+                    HAND.context, checks, self.chain, self.storage, self.network, timing,
                 ), restart=Immediate()),
             ):  # fmt: skip
                 yield
@@ -129,3 +132,22 @@ async def test_the_updates_that_wait_are_bounded_and_late_ones_make_room(
         world.head = attrs.evolve(world.head, governance=GovernanceState(1, FIRST, None))
         await world.submit(update(400, sequence=2))
         assert [one.sequence for one in await world.updates.ask(GetKeptUpdates())] == [2]
+
+
+async def test_an_update_is_sent_to_the_peers_until_a_block_has_it(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    """Any member may make the next block, and one that was down lacks the update."""
+    world, given = World(tmp_path / "chain"), update(150)
+    async with world.running():
+        await trio.sleep(SENT_AGAIN + 1)
+        assert world.network.received == []
+        await world.submit(given)
+        await world.harness.settle()
+        assert world.network.received == [PublishUpdate(given)]
+        await trio.sleep(SENT_AGAIN)
+        assert world.network.received == 2 * [PublishUpdate(given)]
+        waits = PendingUpdate(1, Height(150), Height(1), given.federation)
+        world.head = attrs.evolve(world.head, governance=GovernanceState(0, FIRST, waits))
+        await trio.sleep(SENT_AGAIN)
+        assert len(world.network.received) == 2

@@ -10,6 +10,7 @@ from trio.testing import MockClock
 
 from alysd.actors import gossip_judge
 from alysd.consensus.aura import slot_start
+from alysd.consensus.update_violations import BadGovernanceSignatures, TooSoon
 from alysd.consensus.violations import UnknownParent
 from alysd.consensus.work_violations import (
     NotEnoughWork,
@@ -22,16 +23,20 @@ from alysd.consensus.work_violations import (
 from alysd.errors import NotNow, Refused
 from alysd.messages.approval import ConsiderProposal
 from alysd.messages.auxpow import ConsiderProof
+from alysd.messages.federation_update import FederationUpdates, SubmitFederationUpdate
 from alysd.messages.network import GossipReceived, PublishPegSignature, PublishProposal
 from alysd.messages.peer_host import PublishGossip
 from alysd.messages.peg_signatures import ConsiderPegSignature, InvalidPegSignature, UnknownVersion
 from alysd.nurseries import ActorDown
 from alysd.testing.blocks import mine
+from alysd.testing.stand_in import StandIn
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.hashes import AuxHash, BitcoinHash, SchnorrSignature, XOnlyKey
 from alysd.types.peers import GossipVerdict, PeerOffence, Topic
 from alysd.types.peg import PegSignature
 from alysd.types.proposal import Proposal
-from alysd.types.units import Slot
+from alysd.types.units import Height, Slot
+from alysd.wire.federation_update import encode_update
 from alysd.wire.gossip import encode_approval, encode_peg_signature, encode_proof
 from tests.actors.federation_kit import CONTEXT, FIRST, PARENT, approval, approvals, proposal
 from tests.actors.network_bench import ACCEPT, IGNORE, PROOF, REJECT, UNJUDGED, Bench, slow_thread
@@ -410,3 +415,35 @@ async def test_own_signatures_of_a_payment_are_published(autojump_clock: MockClo
         await bench.harness.settle()
     sent = PublishGossip(Topic.PEG_SIGNATURE, encode_peg_signature(peg_signature()))
     assert bench.told(bench.host, PublishGossip) == [sent]
+
+
+CHANGE = FederationUpdate(1, Height(500), "members")
+
+
+async def test_a_chain_without_governance_keys_takes_no_change_of_the_federation(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    """Nobody may sign one, so who sends one breaks the rules of gossip."""
+    async with bench.running():
+        assert await bench.judge(Topic.FEDERATION_UPDATE, encode_update(CHANGE), "liar") is REJECT
+        assert await bench.judge(Topic.FEDERATION_UPDATE, b"x", "garbler") is REJECT
+    assert bench.blamed() == [("liar", PeerOffence.FORGED), ("garbler", PeerOffence.MALFORMED)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [(True, ACCEPT), (False, IGNORE), (TooSoon(600, 500), UNJUDGED), (BadGovernanceSignatures("none"), REJECT)],
+)
+async def test_a_change_of_the_federation_is_judged_by_its_actor(
+    autojump_clock: MockClock, bench: Bench, outcome: bool | Exception, verdict: GossipVerdict
+) -> None:
+    """A node with another head may have accepted what this one refuses, and is not to blame for it."""
+    bench.updates = updates = StandIn[FederationUpdates]("federation updates", bench.harness.transcript)
+    if isinstance(outcome, Exception):
+        updates.on(SubmitFederationUpdate).fails(outcome)
+    else:
+        updates.on(SubmitFederationUpdate).answers(outcome)
+    async with bench.running():
+        assert await bench.judge(Topic.FEDERATION_UPDATE, encode_update(CHANGE), "peer") is verdict
+    assert updates.received == [SubmitFederationUpdate(CHANGE)]
+    assert bool(bench.blamed()) == (verdict is REJECT)

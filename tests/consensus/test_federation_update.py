@@ -19,11 +19,13 @@ from alysd.consensus.update_violations import (
     NoPegToChange,
     PegKeepsFederation,
     PossessionNotProved,
+    TooManyUpdates,
     TooSoon,
     UpdatePending,
     WrongMembers,
     WrongSequence,
 )
+from alysd.consensus.validity import check_block
 from alysd.consensus.violations import (
     BadApprovalSignature,
     BelowFormerQuorum,
@@ -31,11 +33,21 @@ from alysd.consensus.violations import (
     WrongApprovalLength,
 )
 from alysd.integrations import bls
-from alysd.testing.blocks import FIRST_SLOT, GENESIS, SIGNATURE, make_payload
+from alysd.testing.blocks import (
+    FIRST_SLOT,
+    GENESIS,
+    SIGNATURE,
+    approve,
+    context_of,
+    genesis,
+    make_block,
+    make_payload,
+    make_spec,
+)
 from alysd.testing.chain import ChainHand, authority_secret, chain_spec, peg_chain_spec
 from alysd.testing.updates import federation_member, governance_keys, members_update, sign_update
 from alysd.types.block import Approvals, Block, SignedBlock
-from alysd.types.chain import ChainState
+from alysd.types.chain import ChainState, ReceivedBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation, quorum_of
 from alysd.types.federation_update import FederationUpdate, GovernanceState, PendingUpdate
@@ -348,3 +360,20 @@ def test_a_proposal_is_judged_by_the_federations_of_the_block_and_of_its_parent(
         judged(1, (first,))
     with pytest.raises(WrongApprovalLength):
         judged(1, (first, new))
+
+
+def test_a_block_with_an_update_is_judged_by_the_rules_of_updates() -> None:
+    """An unsigned change of the federation in a block would hand the chain over."""
+    spec = make_spec(1)
+    block = attrs.evolve(make_block(genesis(spec), FIRST_SLOT, spec), federation_update=update())
+
+    def approved(_keys: Sequence[BlsPublicKey], _message: bytes, _signature: BlsSignature) -> bool:
+        return True
+
+    received, now = ReceivedBlock(approve(block, spec), 1000), FIRST_SLOT * spec.slot_seconds
+    with pytest.raises(NoGovernance):
+        check_block(received, genesis(spec), (), context_of(spec), now, approved)
+
+
+def test_a_full_node_says_how_many_updates_it_keeps() -> None:
+    assert "keeps 4 updates" in str(TooManyUpdates(4))

@@ -12,7 +12,7 @@ import pytest
 from alysd.consensus.federation import federation_at
 from alysd.integrations.bls import public_key
 from alysd.messages.chain import GetForkchoice
-from alysd.messages.federation_update import SubmitFederationUpdate
+from alysd.messages.federation_update import GetKeptUpdates, SubmitFederationUpdate
 from alysd.testing.chain import authority_secret
 from alysd.testing.federation.members import SimulatedMember
 from alysd.testing.federation.run import run_round
@@ -116,3 +116,22 @@ def test_a_node_that_slept_through_the_change_catches_up() -> None:
 
     with shared_work():
         run_virtually(main, seed=2)
+
+
+def test_a_change_that_one_member_gets_reaches_all() -> None:
+    """Any of them may make the next block; the member that got it may be down then."""
+
+    async def main() -> SimulatedFederation:
+        async with open_federation(4, 4, newcomers=1) as federation:
+            await federation.slots(3)
+            update = members_update(federation.world.hand.context, 1, EFFECTIVE, (0, 1, 2, 4))
+            first = federation.members[0].life
+            assert first is not None
+            await first.to.updates.ask(SubmitFederationUpdate(update))
+            await federation.slots(1)
+            for member in federation.members:
+                assert member.life is not None
+                assert await member.life.to.updates.ask(GetKeptUpdates()) == (update,)
+        return federation
+
+    run_virtually(main, seed=4)

@@ -19,9 +19,11 @@ from alysd.testing.updates import federation_member, governance_keys
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.federation import Federation
 from alysd.types.federation_update import GovernanceState
+from alysd.types.hashes import BlsSignature
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash, slot_proof
+from alysd.workflows.candidate_book import Candidate
 from tests.workflows.approvals import PEER, MemberOnTheHarness
 
 OLD, NEW = (0, 1, 2, 3), (0, 4, 5, 6)
@@ -39,6 +41,7 @@ def federation_of(members: tuple[int, ...]) -> Federation:
     return Federation(tuple(key.authority for key in keys), tuple(key.bitcoin_key for key in keys), (FEE,))
 
 
+FEW = BlsSignature(bytes(96))
 FEE = chain_spec().federation_fee_addresses[0]
 FIRST = federation_of(OLD)
 HANDING = FIRST.successor(federation_of(NEW))
@@ -147,3 +150,17 @@ async def test_a_statement_counts_for_its_key_only(
             world.approval.tell(NoteRecovery(RecoveryStatement(SLOT, index, signature), federation))
         await world.harness.settle()
     assert [one for one in logged if isinstance(one, MemberRecovering)] == [MemberRecovering(SLOT, JOINT.index(1))]
+
+
+async def test_approvals_of_another_length_are_forgotten_with_the_assumed_federation(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A child brought them, by an author that took another federation for the right one."""
+    world = HandOver(tmp_path)
+    candidate = Candidate(Proposal(world.signed_by(world.make(SLOT), (4,)), None), PEER, 0.0, lambda _: None)
+    candidate.federation = FIRST
+    candidate.proved = Approvals((True,) * 4, FEW)
+    candidate.approvals = {1: FEW, 2: FEW}
+    assert candidate.belongs_to(HANDING)
+    assert candidate.proved is None
+    assert sorted(candidate.approvals) == [JOINT.index(1), JOINT.index(2)]

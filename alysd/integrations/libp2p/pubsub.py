@@ -24,6 +24,7 @@ from alysd.integrations.libp2p.router import Router
 from alysd.integrations.libp2p.rpc import BadFrame, parse_frame
 from alysd.nurseries import isolated
 from alysd.types.peers import GossipVerdict, Topic
+from alysd.wire.federation_update import MAX_UPDATE_BYTES
 from alysd.wire.gossip import MAX_PEG_SIGNATURE_BYTES, RECOVERY_BYTES
 
 TOPIC_BYTES: Mapping[Topic, int] = {
@@ -32,6 +33,7 @@ TOPIC_BYTES: Mapping[Topic, int] = {
     Topic.AUXPOW: limits.AUXPOW_BYTES,
     Topic.RECOVERY: RECOVERY_BYTES,
     Topic.PEG_SIGNATURE: MAX_PEG_SIGNATURE_BYTES,
+    Topic.FEDERATION_UPDATE: MAX_UPDATE_BYTES,
 }
 """The largest message of each topic."""
 
