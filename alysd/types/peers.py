@@ -119,7 +119,7 @@ class ClockDifference:
         return cls(median(counted), len(counted), strangers) if counted else None
 
     def exceeds(self, slot_seconds: float) -> bool:
-        """Whether it is more than half a slot: the difference at which other nodes refuse this node's blocks."""
+        """Whether the difference is more than half a slot, so that other nodes may refuse this node's blocks."""
         return abs(self.ahead) > slot_seconds / 2
 
     def __str__(self) -> str:
