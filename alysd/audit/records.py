@@ -115,8 +115,8 @@ class AlysRecords:
     """The peg's side of the execution layer up to `height`.
 
     `withdrawals` are those of all blocks that have any: fees, mints and refunds. `fees` has each block with
-    priority fees, and the sum of the priority fees up to and including it, in wei. `bridge_sat` is the balance of the
-    bridge contract in whole sat.
+    priority fees, and the sum of the priority fees up to and including it, in wei. `bridge_sat` is the balance of
+    the bridge contract in whole sat.
     """
 
     height: Height

@@ -159,7 +159,7 @@ class Stream:
         return TProtocol(self.protocol) if self.protocol else None
 
     async def read_exactly(self, n: int) -> bytes:
-        """Return the next `n` bytes. Each read takes all that has arrived, because yamux sends a frame per read."""
+        """Return the next `n` bytes. A read takes all that has arrived, because yamux sends a frame per read."""
         while len(self._received) < n:
             self._received += await self.read(_READ_BYTES)
         data = bytes(self._received[:n])
