@@ -43,7 +43,7 @@ class GovernanceThread:
         asked = asyncio.run_coroutine_threadsafe(run(), self.loop)
         return await trio.to_thread.run_sync(asked.result, 10)
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 90.0) -> None:
         """Wait until a condition of the server holds. Raises `AssertionError` with what the server heard."""
         with trio.move_on_after(seconds):
             while True:
