@@ -166,6 +166,18 @@ def test_what_is_missing_or_wrong_behind_a_good_checksum_is_named_too(tmp_path: 
         store.block_by_height(Height(0))
 
 
+def test_changes_of_the_federation_that_cannot_be_decoded_are_named(tmp_path: Path) -> None:
+    """The node would forget what governance has signed."""
+    folder = tmp_path / "chain"
+    proven(folder)
+    raw(folder, "meta", b"updates", seal("meta", b"updates", b"\0" * 7))
+    with (
+        closing(LmdbStore.open(folder, HAND.genesis, HAND.genesis_state)) as store,
+        pytest.raises(Corrupt, match="stored updates cannot be decoded"),
+    ):
+        store.updates()
+
+
 @pytest.mark.parametrize("record", [b"1", seal("meta", b"format", b"9")])
 def test_a_database_of_another_format_is_refused_with_what_to_do(tmp_path: Path, record: bytes) -> None:
     """Otherwise its records would seem damaged, or would be read as other values."""

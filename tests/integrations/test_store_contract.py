@@ -16,6 +16,7 @@ from alysd.testing.chain import chain_spec
 from alysd.testing.federation.disk import SimulatedDisk
 from alysd.testing.federation.memory_store import MemoryStore
 from alysd.types.chain import ChainState, ExecutedBlock, FinalityProof, Forkchoice, PlacedBlock
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash
 from alysd.types.peg import Payment, PaymentVersion
 from alysd.types.peg_history import PaidRequest, Refunded
@@ -219,6 +220,16 @@ def test_evidence_is_kept_once_in_the_order_of_its_slots(store: Store) -> None:
     for one in (later, earlier, later):
         store.keep_evidence(one)
     assert store.evidence() == (earlier, later)
+
+
+def test_changes_of_the_federation_that_wait_replace_those_before(store: Store) -> None:
+    """A change that governance has sent once would be lost with a restart."""
+    first, second = (FederationUpdate(1, Height(height), "members") for height in (500, 600))
+    assert store.updates() == ()
+    store.keep_updates((first, second))
+    assert store.updates() == (first, second)
+    store.keep_updates((second,))
+    assert store.updates() == (second,)
 
 
 def test_the_ledger_is_read_as_of_the_head_and_of_the_final_block(store: Store) -> None:
