@@ -8,7 +8,8 @@ import trio
 
 from alysd.actors.bitcoin_scan import Watched
 from alysd.bitcoin_ports import BitcoinNode, BitcoinRecords
-from alysd.config.model import AlysConfig, BitcoinConfig
+from alysd.config.connection_sections import BitcoinConfig
+from alysd.config.model import AlysConfig
 from alysd.consensus.federation import federation_at
 from alysd.integrations.bitcoin import access
 from alysd.integrations.bitcoin_node import BitcoinCore

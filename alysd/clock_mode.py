@@ -14,7 +14,7 @@ from alysd.api.http.site import HostNames, Route, Site
 from alysd.api.stop_signals import StopSignals
 from alysd.api.stuck_exit import StuckExit
 from alysd.api.system_handle import Stop
-from alysd.config.model import ApiConfig
+from alysd.config.connection_sections import ApiConfig
 from alysd.consensus.federation import federation_at
 from alysd.embedded import DemandExecution
 from alysd.errors import DevClockForbidden

@@ -38,8 +38,8 @@ from alysd.actors.reader import ReaderActor
 from alysd.actors.storage import StorageActor
 from alysd.actors.sync import SyncActor
 from alysd.api.system_handle import SystemHandle
+from alysd.config.chain_sections import MiningConfig
 from alysd.config.flags import Flags
-from alysd.config.model import MiningConfig
 from alysd.consensus.aura import quiet_wait
 from alysd.errors import HANDLING
 from alysd.messages.approval import ApprovalGathering

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from alysd.config.checks import check_with_chain
+from alysd.config.connection_sections import GovernanceConfig, PegConfig
 from alysd.config.key_file import read_key_file, read_passphrase
-from alysd.config.model import AlysConfig, GovernanceConfig, PegConfig
+from alysd.config.model import AlysConfig
 from alysd.config.places import check_address, check_storage
 from alysd.config.problems import InvalidConfig
 from alysd.consensus.federation import federation_at

@@ -23,7 +23,7 @@ import attrs
 import pytest
 import trio
 
-from alysd.config.model import MiningConfig
+from alysd.config.chain_sections import MiningConfig
 from alysd.consensus.ranges import check_range
 from alysd.errors import PeerUnavailable
 from alysd.integrations.bls import BLS

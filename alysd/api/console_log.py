@@ -16,7 +16,7 @@ from typing import Self, TextIO
 import attrs
 
 from alysd.api.queued_output import QueuedOutput
-from alysd.config.model import LoggingConfig
+from alysd.config.operation_sections import LoggingConfig
 from alysd.errors import user_error_in
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.process import LibraryLine, LinesLost

@@ -13,7 +13,8 @@ from alysd.api.servers import limits_of
 from alysd.api.system_handle import SystemHandle
 from alysd.config.addresses import ListenAddress
 from alysd.config.flags import Flags
-from alysd.config.model import AlysConfig, FlagsConfig
+from alysd.config.model import AlysConfig
+from alysd.config.operation_sections import FlagsConfig
 from alysd.errors import AddressInUse, ConfigRefused
 from alysd.integrations.payment_signing import RecordedSigner
 from alysd.nurseries import State

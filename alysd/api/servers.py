@@ -13,7 +13,7 @@ from alysd.api.http.site import Site
 from alysd.api.jsonrpc import Dispatcher, Method, rpc_route
 from alysd.api.operator import OperatorPages
 from alysd.config.addresses import ListenAddress
-from alysd.config.model import ApiConfig
+from alysd.config.connection_sections import ApiConfig
 from alysd.errors import AddressInUse
 from alysd.messages.metrics import PortCounts
 from alysd.nurseries import ChildSpec, Priority, task

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     import trio
 
     from alysd.api.console_log import console_log
-    from alysd.config.model import LoggingConfig
+    from alysd.config.operation_sections import LoggingConfig
 
     with console_log(LoggingConfig(), sys.stdout):
         return trio.run(_mine, args)

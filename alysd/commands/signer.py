@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
     from alysd.api.console_log import console_log
     from alysd.commands.passphrase import passphrase_of
-    from alysd.config.model import LoggingConfig
+    from alysd.config.operation_sections import LoggingConfig
     from alysd.config.signer_file import read_signer_config
     from alysd.errors import AlysError, user_error_in
     from alysd.messages.log.base import log

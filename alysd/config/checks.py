@@ -4,8 +4,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
+from alysd.config.chain_sections import EngineConfig
+from alysd.config.connection_sections import BitcoinConfig, GovernanceConfig, NetworkConfig, PegConfig
 from alysd.config.flags import names_needed
-from alysd.config.model import AlysConfig, BitcoinConfig, EngineConfig, GovernanceConfig, NetworkConfig, PegConfig
+from alysd.config.model import AlysConfig
 from alysd.config.places import collide
 from alysd.config.presets import refusals
 from alysd.config.problems import InvalidConfig, Setting, Source

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import attrs
 
-from alysd.config.model import AlysConfig, FlagsConfig
+from alysd.config.model import AlysConfig
+from alysd.config.operation_sections import FlagsConfig
 from alysd.config.options import FlagFacts
 from alysd.types.flags import Rollout
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from alysd.config.addresses import ListenAddress
-from alysd.config.model import StorageConfig
+from alysd.config.chain_sections import StorageConfig
 
 LOOPBACK = ("127.0.0.1", "::1")
 """The addresses of `localhost`."""

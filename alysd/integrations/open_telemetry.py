@@ -26,7 +26,7 @@ from opentelemetry.trace import (
 )
 
 from alysd import __version__
-from alysd.config.model import TracingConfig
+from alysd.config.operation_sections import TracingConfig
 from alysd.messages.log.base import log
 from alysd.messages.log.process import TracesLost, TracesResumed
 from alysd.nurseries import TraceContext, current_trace, traced

@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 
-from alysd.config.model import TracingConfig
+from alysd.config.operation_sections import TracingConfig
 from alysd.errors import ConfigError
 from alysd.nurseries import Unrecorded
 from alysd.ports import Tracing

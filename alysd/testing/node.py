@@ -19,7 +19,7 @@ from alysd.actors.peer_host import PeerHostActor
 from alysd.api.system_handle import SystemHandle
 from alysd.bitcoin_ports import BitcoinNode
 from alysd.bitcoin_resources import BitcoinResources, watched_of
-from alysd.config.model import MiningConfig
+from alysd.config.chain_sections import MiningConfig
 from alysd.integrations.clock_step import STEP_FILE, StepFile
 from alysd.integrations.lmdb_bitcoin import LmdbBitcoinRecords
 from alysd.integrations.lmdb_errors import BITCOIN_FOLDER

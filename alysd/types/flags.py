@@ -1,6 +1,6 @@
 """Feature flags: new behaviour that is turned on for a share of the blocks or nodes first.
 
-`alysd.config.model.FlagsConfig` defines the flags, `alysd.config.flags` evaluates them.
+`alysd.config.operation_sections.FlagsConfig` defines the flags, `alysd.config.flags` evaluates them.
 """
 
 import attrs

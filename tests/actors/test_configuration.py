@@ -10,8 +10,10 @@ import trio
 from trio.testing import MockClock
 
 from alysd.actors.configuration import ConfigurationActor, ReloadReports
+from alysd.config.chain_sections import ChainConfig, StorageConfig
 from alysd.config.config_source import ConfigSource
-from alysd.config.model import AlysConfig, ChainConfig, LoggingConfig, ReloadingConfig, StorageConfig
+from alysd.config.model import AlysConfig
+from alysd.config.operation_sections import LoggingConfig, ReloadingConfig
 from alysd.config.problems import InvalidConfig
 from alysd.errors import ConfigRefused
 from alysd.messages.configuration import (

@@ -12,8 +12,11 @@ from alysd.api.node_view import RunningNode
 from alysd.api.operator import OperatorPages
 from alysd.api.reloading import Reloading
 from alysd.api.system_handle import SystemHandle
+from alysd.config.chain_sections import ChainConfig, MiningConfig
 from alysd.config.config_source import ConfigSource
-from alysd.config.model import AlysConfig, ApiConfig, ChainConfig, LoggingConfig, MiningConfig, ReloadingConfig
+from alysd.config.connection_sections import ApiConfig
+from alysd.config.model import AlysConfig
+from alysd.config.operation_sections import LoggingConfig, ReloadingConfig
 from alysd.config.problems import InvalidConfig
 from alysd.errors import ConfigRefused, NotNow
 from alysd.messages.configuration import ReloadConfig

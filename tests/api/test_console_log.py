@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from alysd.api.console_log import ConsoleLog, LineForm, console_log
-from alysd.config.model import LoggingConfig
+from alysd.config.operation_sections import LoggingConfig
 from alysd.errors import AddressInUse
 from alysd.messages.log.base import LogEvent, log
 from alysd.messages.log.chain import BlockMade, ChainHalted, NoProofYet, SlotsMissed

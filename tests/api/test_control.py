@@ -20,8 +20,10 @@ from alysd.actors.configuration import ConfigurationActor, ReloadReports
 from alysd.api import control
 from alysd.api.control import CHILD, MAX_CONNECTIONS, MAX_REQUEST_BYTES, REQUEST_SECONDS, ControlSocket
 from alysd.api.system_handle import SystemHandle
+from alysd.config.chain_sections import ChainConfig
 from alysd.config.config_source import ConfigSource
-from alysd.config.model import AlysConfig, ChainConfig, LoggingConfig
+from alysd.config.model import AlysConfig
+from alysd.config.operation_sections import LoggingConfig
 from alysd.config.problems import InvalidConfig
 from alysd.errors import ConfigError, ConfigRefused
 from alysd.messages.configuration import Configuration

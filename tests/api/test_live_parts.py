@@ -19,8 +19,11 @@ from alysd.api.live_parts import READ_AT_USE, LiveAddress, LiveHosts, LiveLimits
 from alysd.api.servers import ServerAddresses, limits_of
 from alysd.api.system_handle import SystemHandle
 from alysd.config.addresses import ListenAddress
+from alysd.config.chain_sections import ChainConfig, MiningConfig
+from alysd.config.connection_sections import ApiConfig
 from alysd.config.flags import Flags
-from alysd.config.model import AlysConfig, ApiConfig, ChainConfig, LoggingConfig, MiningConfig, all_options
+from alysd.config.model import AlysConfig, all_options
+from alysd.config.operation_sections import LoggingConfig
 from alysd.errors import ConfigRefused
 from alysd.messages.log.base import log
 from alysd.messages.log.process import NodeReady, NotReady

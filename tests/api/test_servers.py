@@ -9,7 +9,7 @@ from alysd.api.operator import OperatorPages
 from alysd.api.servers import ServerAddresses, server_tasks
 from alysd.api.system_handle import SystemHandle
 from alysd.config.addresses import ListenAddress
-from alysd.config.model import ApiConfig
+from alysd.config.connection_sections import ApiConfig
 from alysd.errors import AddressInUse
 from alysd.integrations.clock import SystemClock
 from alysd.node import FATAL, Addresses

@@ -5,8 +5,11 @@ from pathlib import Path
 import attrs
 
 from alysd.config.addresses import HttpUrl
+from alysd.config.chain_sections import ChainConfig, StorageConfig
+from alysd.config.connection_sections import ApiConfig, BitcoinConfig
 from alysd.config.difference import changed_options, with_live_options
-from alysd.config.model import AlysConfig, ApiConfig, BitcoinConfig, ChainConfig, LoggingConfig, StorageConfig
+from alysd.config.model import AlysConfig
+from alysd.config.operation_sections import LoggingConfig
 from alysd.testing.config_files import folder_with, load
 
 START = AlysConfig(chain=ChainConfig(Path("chain.toml")))

@@ -6,8 +6,10 @@ from pathlib import Path
 import attrs
 import pytest
 
+from alysd.config.chain_sections import ChainConfig
 from alysd.config.flags import Flag, Flags, names_needed, share_of
-from alysd.config.model import AlysConfig, ChainConfig, FlagsConfig, NodeConfig
+from alysd.config.model import AlysConfig
+from alysd.config.operation_sections import FlagsConfig, NodeConfig
 from alysd.config.problems import InvalidConfig
 from alysd.testing.config_files import folder_with, load
 from alysd.types.flags import Rollout

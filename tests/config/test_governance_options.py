@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from alysd.config.addresses import NodeId, ServerAddress
-from alysd.config.model import GovernanceConfig
+from alysd.config.connection_sections import GovernanceConfig
 from alysd.errors import ConfigError
 from alysd.testing.certificates import CertificateAuthority
 from alysd.testing.config_files import folder_with, load, problems_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alysd.config.addresses import ListenAddress
-from alysd.config.model import StorageConfig
+from alysd.config.chain_sections import StorageConfig
 from alysd.config.places import check_address, check_storage, collide
 from alysd.testing.processes import free_ports
 

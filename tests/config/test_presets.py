@@ -6,20 +6,11 @@ import attrs
 import pytest
 
 from alysd.config.addresses import HttpUrl, ListenAddress
+from alysd.config.chain_sections import ChainConfig, EngineConfig, MiningConfig
+from alysd.config.connection_sections import ApiConfig, BitcoinConfig, NetworkConfig, PegConfig
 from alysd.config.load import load_layers
-from alysd.config.model import (
-    AlysConfig,
-    ApiConfig,
-    BitcoinConfig,
-    ChainConfig,
-    DevelopmentConfig,
-    EngineConfig,
-    MiningConfig,
-    NetworkConfig,
-    NodeConfig,
-    PegConfig,
-    all_options,
-)
+from alysd.config.model import AlysConfig, all_options
+from alysd.config.operation_sections import DevelopmentConfig, NodeConfig
 from alysd.config.origins import show_origins
 from alysd.config.presets import ENVIRONMENTS, PRESETS, Environment, refusals, warnings
 from alysd.config.problems import InvalidConfig

@@ -16,7 +16,7 @@ from opentelemetry.trace import StatusCode
 from trio.testing import MockClock
 
 from alysd.config.addresses import HttpUrl
-from alysd.config.model import TracingConfig
+from alysd.config.operation_sections import TracingConfig
 from alysd.integrations.open_telemetry import CLOSE_SECONDS, OpenTelemetryTracing, ReportingExporter
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.process import TracesLost, TracesResumed

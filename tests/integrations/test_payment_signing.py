@@ -7,7 +7,9 @@ import attrs
 import pytest
 
 from alysd.api.live_parts import LiveLimit
-from alysd.config.model import AlysConfig, ChainConfig, PegConfig
+from alysd.config.chain_sections import ChainConfig
+from alysd.config.connection_sections import PegConfig
+from alysd.config.model import AlysConfig
 from alysd.errors import PaymentForbidden, StoreError
 from alysd.integrations.payment_record import PaymentRecord, SignedPayment
 from alysd.integrations.payment_signing import RecordedSigner

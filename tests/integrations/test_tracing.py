@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from alysd.config.addresses import HttpUrl
-from alysd.config.model import TracingConfig
+from alysd.config.operation_sections import TracingConfig
 from alysd.errors import ConfigError
 from alysd.integrations.open_telemetry import OpenTelemetryTracing
 from alysd.integrations.tracing import NoTracing, open_tracing

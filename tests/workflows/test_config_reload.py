@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from alysd.config.model import AlysConfig, ApiConfig, ChainConfig, LoggingConfig, MiningConfig, ReloadingConfig
+from alysd.config.chain_sections import ChainConfig, MiningConfig
+from alysd.config.connection_sections import ApiConfig
+from alysd.config.model import AlysConfig
+from alysd.config.operation_sections import LoggingConfig, ReloadingConfig
 from alysd.config.problems import InvalidConfig
 from alysd.errors import ConfigRefused, NotNow
 from alysd.testing.virtual_time import VirtualClock, run_virtually, threads_inline

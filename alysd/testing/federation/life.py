@@ -6,7 +6,7 @@ import attrs
 import trio
 
 from alysd.actors.peer_host import PeerHostActor
-from alysd.config.model import MiningConfig
+from alysd.config.chain_sections import MiningConfig
 from alysd.consensus.aura import slot_start
 from alysd.integrations.bls import public_key
 from alysd.node import Addresses, Node

@@ -5,7 +5,7 @@ from random import Random
 import attrs
 import trio
 
-from alysd.config.model import MiningConfig
+from alysd.config.chain_sections import MiningConfig
 from alysd.consensus.aura import slot_at
 from alysd.consensus.federation import federation_at
 from alysd.consensus.stored_data import Claim, DataFault, DataFinding, recovered_guard

@@ -16,7 +16,7 @@ from types import MappingProxyType
 import attrs
 import trio
 
-from alysd.config.model import MiningConfig
+from alysd.config.chain_sections import MiningConfig
 from alysd.consensus.aura import slot_at
 from alysd.ports import Bls
 from alysd.testing.chain import ChainHand, chain_spec
