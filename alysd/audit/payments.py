@@ -13,7 +13,7 @@ from alysd.audit.records import Paid
 SMALLEST_CHANGE = 330
 """The smallest change of a payment, in sat."""
 
-_MOST_REST = SMALLEST_CHANGE - 1
+MOST_REST = SMALLEST_CHANGE - 1
 """The largest rest that the reserve pays because a change of it would be too small, in sat."""
 
 _RATE_PER_WEIGHT = 4_000
@@ -35,8 +35,8 @@ def owed_sums(payment: Paid) -> tuple[Range, ...]:
     most = payment.spent - payment.change
     found: list[Range] = []
     if payment.change == SMALLEST_CHANGE:  # the payees may have raised a rest to it
-        found.append((payment.spent - _MOST_REST, payment.spent - 1))
-    rest = 0 if payment.change else _MOST_REST
+        found.append((payment.spent - MOST_REST, payment.spent - 1))
+    rest = 0 if payment.change else MOST_REST
     first = first_fee(payment)
     unneeded_weight = 0
     for count, sums in enumerate(_sums_by_unneeded(payment)):

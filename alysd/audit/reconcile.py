@@ -12,6 +12,7 @@ import attrs
 from alysd.audit.assign import MIN_CONSOLIDATED, Assignment, OwedRequest
 from alysd.audit.explain import Explained, explain
 from alysd.audit.fees import readings
+from alysd.audit.payments import MOST_REST
 from alysd.audit.records import RESERVE, AlysFindings, AlysRecords, BitcoinFindings, Burned, PegTerms
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Sat
@@ -118,17 +119,21 @@ def reconcile(
         made = _explain_payments(bitcoin, requests, least, reserve_first=reserve_first)
         unpaid = [one for number, one in enumerate(requests) if number not in made.paid]
         totals = _sum_up(bitcoin, alys, unpaid, refused, explained, reserve + made.reserve)
-        found = [*problems, *made.problems, *_impossible(totals, alys, made)]
+        found = [*problems, *made.problems, *_impossible(totals, alys, made, len(unpaid))]
         waiting = len(unpaid) + made.ahead + explained.waiting_deposits + explained.waiting_refunds
         reports.append(Report(totals, tuple(found), waiting))
     return next((one for one in reports if one.equal), reports[0])
 
 
-def _impossible(totals: Totals, alys: AlysFindings, made: "_Payments") -> Iterator[str]:
-    """The sums that cannot be."""
+def _impossible(totals: Totals, alys: AlysFindings, made: "_Payments", unpaid: int) -> Iterator[str]:
+    """The sums that cannot be.
+
+    A payment in flight has already given the reserve what its payees raised its rest by. A confirmed payment may
+    have taken that. Each such payment pays one of the `unpaid` requests at least.
+    """
     if alys.bridge_sat < totals.burned:
         yield f"the bridge contract has {alys.bridge_sat} sat, and {totals.burned} sat were burned"
-    if totals.reserve + min(made.unborne, totals.owed) < 0:
+    if totals.reserve + min(made.unborne, totals.owed) + MOST_REST * unpaid < 0:
         yield f"payments took {-totals.reserve} sat more from the reserve than it had"
 
 

@@ -170,9 +170,9 @@ def can_be_explained(made: Made, bitcoin: BitcoinFindings, burns: Sequence[Burne
     start = sum(one.amount for one in made.deposits if one.recipient == RESERVE) + TERMS.service_fee * len(burns)
 
     def explained(taken: frozenset[int], charges: int, reserve: int) -> bool:
-        owed = sum(amount for number, (_, amount) in enumerate(requests) if number not in taken)
-        in_flight = len(bitcoin.coins) >= 20
-        return (charges <= fees or in_flight) and reserve + min(max(0, fees - charges), owed) >= 0
+        unpaid = [amount for number, (_, amount) in enumerate(requests) if number not in taken]
+        in_flight, raised = len(bitcoin.coins) >= 20, 329 * len(unpaid)
+        return (charges <= fees or in_flight) and reserve + min(max(0, fees - charges), sum(unpaid)) + raised >= 0
 
     def search(place: int, taken: frozenset[int], charges: int, reserve: int) -> bool:
         if place == len(payments):
