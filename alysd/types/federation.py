@@ -87,6 +87,13 @@ class Federation:
         places = ((self.index_of(former.authorities[index]), value) for index, value in values.items())
         return {place: value for place, value in places if place is not None}
 
+    def agrees(self, signers: Sequence[bool], other: "Federation") -> bool:
+        """Whether `signers` names the same keys here as in `other`, and has one bit per authority of both."""
+        if not len(signers) == len(self.authorities) == len(other.authorities):
+            return False
+        pairs = zip(signers, self.authorities, other.authorities, strict=True)
+        return all(here == there for approved, here, there in pairs if approved)
+
     def index_of(self, key: BlsPublicKey) -> int | None:
         """The index of the authority with this key; None if no authority has it."""
         return self.authorities.index(key) if key in self.authorities else None

@@ -23,7 +23,7 @@ import attrs
 
 from alysd.consensus.aura import slot_at, slot_start
 from alysd.consensus.federation import federation_at
-from alysd.consensus.violations import UnknownParent, WrongApprovalLength
+from alysd.consensus.violations import BadApprovalSignature, UnknownParent, WrongApprovalLength
 from alysd.errors import InvalidBlock, NoQuorum, NotNow, Refused
 from alysd.messages.approval import (
     AdvanceCandidate,
@@ -156,12 +156,15 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
 
     @handles(ConsiderProposal)
     async def consider(self, message: ConsiderProposal) -> None:
-        """Add a candidate, unless it is known, too old, or above the limit of its slot."""
+        """Add a candidate, unless it is known, too old, or above the limit of its slot.
+
+        Its approvals were checked under `message.federation`. Under that of the block they may name other keys.
+        """
         proposal = message.proposal
         slot = proposal.signed.block.slot
         if self._book.get(proposal.signed.hash) is None and self._book.has_room(slot, self._present_slot()):
             federation = await self._federation_of(proposal.signed, message.federation)
-            if len(proposal.signed.approvals.signers) == len(federation.authorities):
+            if federation.agrees(proposal.signed.approvals.signers, message.federation or self._federation):
                 self._queue(await self._add(proposal, message.source, federation))
 
     @handles(CountApproval)
@@ -255,13 +258,12 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         parent = await self._to.chain.ask(GetState(parent_hash), seconds=self._timing.chain_lookup)
         if parent is None:
             await self._get_parent(candidate)
-        elif not candidate.belongs_to(federation_at(parent, self._context)):
-            self._refuse(
-                candidate,
-                WrongApprovalLength(
-                    len(federation_at(parent, self._context).authorities), len(candidate.signed.approvals.signers)
-                ),
-            )
+        elif not candidate.belongs_to(federation := federation_at(parent, self._context)):
+            needed, found = len(federation.authorities), candidate.signed.approvals
+            fits = len(found.signers) == needed
+            wrong = BadApprovalSignature(found.count) if fits else WrongApprovalLength(needed, len(found.signers))
+            self._refuse(candidate, wrong)
+            self._book.remove(candidate)
         elif self._has_quorum(candidate):
             await self._import(candidate)
         elif self._judge is not None:

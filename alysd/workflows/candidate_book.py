@@ -173,7 +173,8 @@ class Candidate:
     the parent is the genesis block. `source` is the peer that sent the proposal, None for this node's own block.
     `seconds` is the time of arrival, from the start of the slot, and `steps` has the times of later steps. `asks`
     are answered when the block is imported or given up. `queued` says whether an `AdvanceCandidate` waits.
-    `federation` is that of the block, which is assumed as long as the parent is unknown.
+    `federation` is that of the block, which is assumed as long as the parent is unknown. `judged` is the one whose
+    keys have signed the approvals in `signed`.
     """
 
     def __init__(
@@ -191,15 +192,27 @@ class Candidate:
         self.asks = CandidateAsks()
         self.queued = False
         self.federation: Federation | None = None
+        self.judged: Federation | None = None
 
     def belongs_to(self, federation: Federation) -> bool:
-        """Number the approvals as in `federation`, that of the block. Returns whether the block's fit it."""
+        """Number the later approvals as in `federation`, that of the block.
+
+        Returns whether the approvals with which the block arrived are of the same keys in it. Otherwise the block
+        came with the bits of another federation: anyone can change them so.
+        """
         if self.federation is not None and self.federation != federation:
             self.approvals = federation.moved(self.approvals, self.federation)
-            if self.proved is not None and len(self.proved.signers) != len(federation.authorities):
+            if self.proved is not None and not federation.agrees(self.proved.signers, self.federation):
                 self.proved = None
         self.federation = federation
-        return len(self.signed.approvals.signers) == len(federation.authorities)
+        self.judged = self.judged or federation
+        return federation.agrees(self.signed.approvals.signers, self.judged)
+
+    def place_of(self, authority: int, other: "Candidate") -> int | None:
+        """The index in `other` of an authority of this candidate; None if it has no such authority."""
+        if self.federation is None or other.federation is None or self.federation == other.federation:
+            return authority
+        return other.federation.index_of(self.federation.authorities[authority])
 
     @property
     def state(self) -> CandidateState:
@@ -280,7 +293,8 @@ class CandidateBook:
         """Pairs of the candidate and another candidate of its slot, if the authority has approved both."""
         one = candidate.approved_by(authority)
         for other in self.of_slot(candidate.slot):
-            double = None if other is candidate else other.approved_by(authority)
+            place = None if other is candidate else candidate.place_of(authority, other)
+            double = None if place is None else other.approved_by(place)
             if one is not None and double is not None:
                 yield one, double
 
@@ -297,6 +311,10 @@ class CandidateBook:
             if found is not None:
                 candidate.approvals[authority] = found[1]
                 kept.remove(found)
+
+    def remove(self, candidate: Candidate) -> None:
+        """Remove a candidate, so that its block can come again."""
+        del self._candidates[candidate.signed.hash]
 
     def renumber(self, former: Federation, federation: Federation) -> None:
         """Number the approvals of unknown blocks as in `federation` instead of `former`."""

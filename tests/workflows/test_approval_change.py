@@ -18,10 +18,10 @@ from alysd.testing.chain import authority_secret, chain_spec
 from alysd.testing.updates import federation_member, governance_keys
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.federation import Federation
-from alysd.types.federation_update import GovernanceState
+from alysd.types.federation_update import GovernanceState, PendingUpdate
 from alysd.types.hashes import BlsSignature
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
-from alysd.types.units import Slot
+from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import block_hash, slot_proof
 from alysd.workflows.candidate_book import Candidate
 from tests.workflows.approvals import PEER, MemberOnTheHarness
@@ -50,10 +50,11 @@ HANDING = FIRST.successor(federation_of(NEW))
 class HandOver(MemberOnTheHarness):
     """Member 0, whose head is the block below the effective height."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, governance: GovernanceState | None = None) -> None:
         super().__init__(folder, 7, 0, chain_spec(4, governance_keys=governance_keys(1), governance_threshold=1))
-        state = attrs.evolve(self.hand.genesis_state, governance=GovernanceState(1, HANDING, None))
-        self.tree = Tree([state], self.hand.genesis.hash)
+        governance = governance or GovernanceState(1, HANDING, None)
+        self.root = attrs.evolve(self.hand.genesis_state, governance=governance)
+        self.tree = Tree([self.root], self.hand.genesis.hash)
 
     def signed_by(self, block: Block, members: tuple[int, ...], order: tuple[int, ...] = JOINT) -> SignedBlock:
         identity = block_hash(block)
@@ -164,3 +165,82 @@ async def test_approvals_of_another_length_are_forgotten_with_the_assumed_federa
     assert candidate.belongs_to(HANDING)
     assert candidate.proved is None
     assert sorted(candidate.approvals) == [JOINT.index(1), JOINT.index(2)]
+
+
+def slot_of(*remainders: tuple[int, int]) -> Slot:
+    """The first slot that leaves these remainders: the indices of its authors by several federations."""
+    slots = (Slot(FIRST_SLOT + step) for step in range(2, 100))
+    return next(slot for slot in slots if all(slot % members == index for members, index in remainders))
+
+
+async def test_bits_that_a_peer_has_moved_to_another_federation_are_dropped(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The block's author is member 1. By the hand-over, its bit has the index that is this member's own now.
+
+    Gossip accepts the changed bits for the hand-over. The member would believe that its key is used elsewhere, and
+    sign nothing more.
+    """
+    new = federation_of((1, 2, 3))
+    world = HandOver(tmp_path, GovernanceState(0, FIRST, PendingUpdate(1, Height(200), Height(50), new)))
+    slot = slot_of((4, 1), (3, 0))
+    async with world.running():
+        await world.until_slot(slot, 0.1)
+        honest = world.signed_by(world.make(slot), (1,), OLD)
+        forged = attrs.evolve(honest, approvals=Approvals((True, False, False, False), honest.approvals.signature))
+        await world.offer(forged, FIRST.successor(new))
+        assert world.states == []
+        await world.offer(honest, FIRST)
+        assert world.states[-1] == "ApprovedCandidate"
+        assert world.signer is not None
+        assert world.signer.last is not None
+        assert world.signer.last.unknown is None
+
+
+async def test_bits_of_another_federation_are_noticed_when_the_parent_is_known(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    """Until then the candidate has bits by the federation that gossip accepted. An approval ended the actor."""
+    joint = FIRST.successor(federation_of((0, 1, 2, 3, 4)))
+    world = HandOver(tmp_path)
+    world.tree = Tree(
+        [attrs.evolve(world.root, governance=GovernanceState(1, joint, None))], world.hand.genesis.hash
+    )
+    slot = slot_of((4, 1), (5, 1))
+    async with world.running():
+        await world.until_slot(Slot(slot - 1), 0.1)
+        parent = world.signed_by(world.make(Slot(slot - 1)), (0, 1, 2, 3), (0, 1, 2, 3, 4))
+        state = world.after(parent)
+        await world.until_slot(slot, 0.1)
+        child = world.make(slot, state)
+        await world.offer(world.signed_by(child, (1,), OLD), FIRST)
+        world.adopt(parent)
+        world.approval.tell(BlockImported(parent.hash))
+        await world.harness.settle()
+        assert isinstance(logged[-1], CandidateRefused)
+        after = federation_at(state, world.context)
+        await world.count_one(child, 4, 4, after)
+        await world.offer(world.signed_by(child, (1,), (0, 1, 2, 3, 4)), after)
+        assert world.states[-1] == "ApprovedCandidate", "the block with its own bits can come after that"
+
+
+async def test_blocks_of_one_slot_by_two_federations_are_compared_by_keys(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """Both authors are honest: one has missed the block after which the other federation approves."""
+    new = federation_of((0, 1, 2, 3, 4))
+    pending = GovernanceState(0, FIRST, PendingUpdate(1, Height(2), Height(0), new))
+    world = HandOver(tmp_path, pending)
+    slot = slot_of((4, 2), (5, 1))
+    async with world.running():
+        await world.until_slot(Slot(slot - 2), 0.1)
+        parent = world.signed_by(world.make(Slot(slot - 2)), (0, 1, 2, 3), OLD)
+        world.adopt(parent)
+        world.approval.tell(BlockImported(parent.hash))
+        await world.harness.settle()
+        state = world.after(parent, world.root)
+        await world.until_slot(slot, 0.1)
+        stale, block = world.make(slot, world.root), world.make(slot, state)
+        await world.offer(world.signed_by(stale, (2,), OLD), FIRST)
+        await world.offer(world.signed_by(block, (1,), (0, 1, 2, 3, 4)), federation_at(state, world.context))
+        assert world.states[-1] == "ApprovedCandidate"
