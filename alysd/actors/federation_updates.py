@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from contextlib import suppress
 
+import attrs
 import trio
 
 from alysd.consensus.federation_update import UpdateChecks, check_place, check_update
-from alysd.consensus.update_violations import TooManyUpdates, TooSoon, UpdatePending, WrongSequence
+from alysd.consensus.update_violations import TooFar, TooManyUpdates, TooSoon, UpdatePending, WrongSequence
 from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.federation_update import (
     FederationUpdates,
@@ -62,7 +63,7 @@ class FederationUpdatesActor(Actor[FederationUpdates]):
         """Check an update for a child of the head, and keep it on disk. Returns whether it is new."""
         update = message.update
         head = (await self._chain.ask(GetForkchoice(), seconds=self._timing.chain_lookup)).head
-        if update in self._kept:
+        if any(_unsigned(update) == _unsigned(one) for one in self._kept):
             return False
         # In a thread, because the proofs of 21 members take 70 ms.
         await trio.to_thread.run_sync(check_update, update, head, self._context, self._checks)
@@ -105,11 +106,16 @@ class FederationUpdatesActor(Actor[FederationUpdates]):
         return {"waiting": [(one.sequence, one.effective_height) for one in self._kept]}
 
 
+def _unsigned(update: FederationUpdate) -> FederationUpdate:
+    """The update without its signatures: any quorum of the governance keys, signing again, can give it others."""
+    return attrs.evolve(update, signatures=())
+
+
 def _has_place(update: FederationUpdate, parent: ChainState) -> bool:
     """Whether a child of `parent` may include the update, which has passed all other rules."""
     try:
         check_place(update, parent)
-    except (WrongSequence, UpdatePending, TooSoon):
+    except (WrongSequence, UpdatePending, TooSoon, TooFar):
         return False
     return True
 
@@ -118,7 +124,7 @@ def _is_late(update: FederationUpdate, head: ChainState) -> bool:
     """Whether no block can include the update any more, unless it is final on no branch."""
     try:
         check_place(update, head)
-    except UpdatePending:
+    except (UpdatePending, TooFar):
         return False
     except TooSoon:
         return True

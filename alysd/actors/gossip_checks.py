@@ -12,6 +12,7 @@ from alysd.actors.gossip_memory import MOST_PROPOSALS, GossipMemory
 from alysd.actors.peer_client import PeerClient
 from alysd.consensus.update_violations import (
     NoGovernance,
+    TooFar,
     TooManyUpdates,
     TooSoon,
     UpdatePending,
@@ -48,7 +49,7 @@ OTHER_VIEW = (NotNow, UnknownParent, WrongRangeStart, WrongRangeEnd, RangeNotCom
 
 The target can differ between branches too, because it depends on earlier proofs."""
 
-OTHER_BRANCH = (WrongSequence, UpdatePending, TooSoon, TooManyUpdates)
+OTHER_BRANCH = (WrongSequence, UpdatePending, TooSoon, TooFar, TooManyUpdates)
 """The refusals of a change of the federation that a node with another head may have accepted."""
 
 PeerJob = Callable[[str], Awaitable[None]]

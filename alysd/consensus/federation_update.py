@@ -18,6 +18,7 @@ from alysd.consensus.update_violations import (
     NoPegToChange,
     PegKeepsFederation,
     PossessionNotProved,
+    TooFar,
     TooSoon,
     UpdatePending,
     WrongMembers,
@@ -31,6 +32,7 @@ from alysd.types.federation import Federation
 from alysd.types.federation_update import (
     LEAST_NOTICE,
     MAX_UPDATE_MEMBERS,
+    MOST_NOTICE,
     FederationUpdate,
     GovernanceState,
     PendingUpdate,
@@ -90,7 +92,7 @@ def check_place(update: FederationUpdate, parent: ChainState) -> None:
     """Check the update's sequence and height for a child of `parent`, and that no other update is pending.
 
     These rules depend on the chain. The other rules depend on the update alone. Raises `NoGovernance`,
-    `UpdatePending`, `WrongSequence` or `TooSoon`.
+    `UpdatePending`, `WrongSequence`, `TooSoon` or `TooFar`.
     """
     state = parent.governance
     if state is None:
@@ -103,6 +105,8 @@ def check_place(update: FederationUpdate, parent: ChainState) -> None:
         raise WrongSequence(state.sequence + 1, update.sequence)
     if update.effective_height < (least := parent.height + 1 + LEAST_NOTICE):
         raise TooSoon(least, update.effective_height)
+    if update.effective_height > (most := parent.height + 1 + MOST_NOTICE):
+        raise TooFar(most, update.effective_height)
 
 
 def _check_kind(update: FederationUpdate, context: ChainContext) -> None:

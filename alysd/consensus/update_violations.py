@@ -67,6 +67,17 @@ class TooSoon(InvalidUpdate):
 
 
 @attrs.frozen
+class TooFar(InvalidUpdate):
+    """The effective height is too far from that of the block; `most` is the greatest one allowed."""
+
+    most: int
+    found: int
+
+    def __str__(self) -> str:
+        return f"the update takes effect at height {self.found}; at most {self.most} is allowed"
+
+
+@attrs.frozen
 class TooManyUpdates(InvalidUpdate):
     """A node keeps `limit` updates that wait for a block, and no more."""
 

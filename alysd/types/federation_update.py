@@ -17,6 +17,12 @@ MAX_UPDATE_MEMBERS = 21
 LEAST_NOTICE = 100
 """The least number of blocks from the block with an update to the height at which the update takes effect."""
 
+MOST_NOTICE = 1_000_000
+"""The greatest number of these blocks: more than three weeks of slots of 2 s.
+
+An update that takes effect at a height which is never reached would stay pending, and no other one could follow.
+"""
+
 UpdateKind = Literal["members", "halt", "resume"]
 """The kinds of updates: new members, and the halt and the resumption of the peg."""
 

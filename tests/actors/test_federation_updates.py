@@ -123,6 +123,10 @@ async def test_the_updates_that_wait_are_bounded_and_late_ones_make_room(
     async with world.running():
         for height in range(150, 150 + MOST_UPDATES):
             await world.submit(update(height))
+        signed_again = members_update(HAND.context, 1, 150, (0, 1, 2, 4), signers=(1, 2))
+        assert await world.submit(signed_again) is False, (
+            "the signatures of an update can differ, not what it says"
+        )
         with pytest.raises(TooManyUpdates, match="4 updates"):
             await world.submit(update(300))
         world.head = attrs.evolve(world.head, height=Height(51))
