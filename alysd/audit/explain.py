@@ -22,6 +22,14 @@ MAX_DEPOSITS = 64
 
 
 @attrs.frozen
+class Got:
+    """An amount that a recipient got, after the burns of its first `open_refunds` refunds."""
+
+    amount: Sat
+    open_refunds: int
+
+
+@attrs.frozen
 class Explained:
     """An explanation: the sums that were minted and refunded, and the deposits and refunds that still wait.
 
@@ -34,7 +42,7 @@ class Explained:
     due: tuple[Sat, ...]
 
 
-def explain(amounts: Sequence[Sat], deposits: Sequence[Sat], due: Sequence[Sat]) -> Explained | None:
+def explain(amounts: Sequence[Got], deposits: Sequence[Sat], due: Sequence[Sat]) -> Explained | None:
     """Find deposits and refunds that make up the `amounts`, in their order; None if none are found."""
     return _Search(amounts, deposits, due).run()
 
@@ -44,7 +52,7 @@ _Choice = tuple[int, ...]
 
 
 class _Search:
-    def __init__(self, amounts: Sequence[Sat], deposits: Sequence[Sat], due: Sequence[Sat]) -> None:
+    def __init__(self, amounts: Sequence[Got], deposits: Sequence[Sat], due: Sequence[Sat]) -> None:
         self._amounts = amounts
         self._deposits = deposits
         self._due = due
@@ -78,7 +86,8 @@ class _Search:
     def _explained(self) -> Explained:
         refunded = sum(self._due[: self._refunds])
         waiting = tuple(one for one, used in zip(self._deposits, self._used, strict=True) if not used)
-        return Explained(sum(self._amounts) - refunded, refunded, waiting, tuple(self._due[self._refunds :]))
+        got = sum(one.amount for one in self._amounts)
+        return Explained(got - refunded, refunded, waiting, tuple(self._due[self._refunds :]))
 
     def _take(self, choice: _Choice) -> None:
         for place in choice:
@@ -95,11 +104,16 @@ class _Search:
         self._refunds -= not choice
         self._first = min(self._first, *choice, len(self._used))
 
-    def _choices(self, amount: int) -> Iterator[_Choice]:
-        """The deposits that make up an amount: first those that follow each other. Or the next refund."""
-        yield from self._runs(amount)
-        if self._refunds < len(self._due) and self._due[self._refunds] == amount:
+    def _choices(self, got: Got) -> Iterator[_Choice]:
+        """The next refund, if its burn came before; or the deposits that make up an amount, first those in order.
+
+        Deposits may be younger than the amount, since the blocks of Bitcoin and of Alys have no common order. With
+        the deposits first, anyone could deposit the amounts of former refunds, and make the search too long.
+        """
+        amount = got.amount
+        if self._refunds < got.open_refunds and self._due[self._refunds] == amount:
             yield ()
+        yield from self._runs(amount)
         unused = (place for place in range(self._first, len(self._used)) if not self._used[place])
         places = sorted(unused, key=lambda place: -self._deposits[place])
         sums = list(accumulate((self._deposits[place] for place in reversed(places)), initial=0))[::-1]

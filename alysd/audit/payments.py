@@ -60,6 +60,14 @@ def first_fee(payment: Paid) -> int:
     return max(0, (min(quarter, step) - 1) // _RATE_PER_WEIGHT)
 
 
+def largest_fee(payment: Paid, max_fee_rate: int) -> int:
+    """The largest fee that a member approves: by the rate, which is rounded down, and a rest without a change.
+
+    One percent more is allowed, since the weight of a payment is known exactly only when it is signed.
+    """
+    return (max_fee_rate + 1) * payment.weight * 101 // (100 * _RATE_PER_WEIGHT) + MOST_REST
+
+
 def contains(ranges: Sequence[Range], number: int) -> bool:
     """Whether one of the ranges, which are in ascending order, has this number."""
     place = bisect_right(ranges, number, key=lambda one: one[0])

@@ -3,6 +3,7 @@
 All amounts are in sat. A problem is a sentence about something that no rule of docs/protocol.md explains.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -10,12 +11,12 @@ from itertools import islice
 import attrs
 
 from alysd.audit.assign import MIN_CONSOLIDATED, Assignment, OwedRequest
-from alysd.audit.explain import Explained, explain
+from alysd.audit.explain import Explained, Got, explain
 from alysd.audit.fees import readings
-from alysd.audit.payments import MOST_REST
+from alysd.audit.payments import MOST_REST, largest_fee
 from alysd.audit.records import RESERVE, AlysFindings, AlysRecords, BitcoinFindings, Burned, PegTerms
 from alysd.types.hashes import EvmAddress
-from alysd.types.units import Sat
+from alysd.types.units import Height, Sat
 
 REFUND_DIVISOR = 10
 """A refused burn below `peg_out_minimum` divided by this is not refunded (docs/protocol.md, "Burns")."""
@@ -113,10 +114,9 @@ def reconcile(
         else:
             refused.append(burned)
     explained = _explain_withdrawals(bitcoin, alys, refused, problems)
-    least = terms.peg_out_minimum - terms.service_fee
     reports: list[Report] = []
     for reserve_first in (False, True):
-        made = _explain_payments(bitcoin, requests, least, reserve_first=reserve_first)
+        made = _explain_payments(bitcoin, requests, terms, reserve_first=reserve_first)
         unpaid = [one for number, one in enumerate(requests) if number not in made.paid]
         totals = _sum_up(bitcoin, alys, unpaid, refused, explained, reserve + made.reserve)
         found = [*problems, *made.problems, *_impossible(totals, alys, made, len(unpaid))]
@@ -154,7 +154,7 @@ class _Payments:
 
 
 def _explain_payments(
-    bitcoin: BitcoinFindings, requests: Sequence[OwedRequest], least: int, *, reserve_first: bool
+    bitcoin: BitcoinFindings, requests: Sequence[OwedRequest], terms: PegTerms, *, reserve_first: bool
 ) -> _Payments:
     """Explain each payment by the requests that it pays, and the charges of these by consolidations.
 
@@ -171,12 +171,15 @@ def _explain_payments(
         if not joins or bitcoin.height - one.height > MAX_CONSOLIDATION_BLOCKS
     )
     fees = sum(one.fee for one in payments if not one.payees)
+    least = terms.peg_out_minimum - terms.service_fee
     places = Assignment(requests, payments, least, settled, fees, reserve_first).run()
     problems: list[str] = []
     charged = reserve = charges = 0
     for number, payment in enumerate(payments):
         name = f"Bitcoin transaction {payment.txid[::-1].hex()}"
         place = places.get(number)
+        if payment.fee > (most := largest_fee(payment, terms.max_fee_rate)):
+            problems.append(f"{name} pays a fee of {payment.fee} sat; members approve at most {most} sat")
         if not payment.payees:
             reserve -= payment.fee
             if len(payment.inputs) < MIN_CONSOLIDATED:
@@ -210,21 +213,25 @@ def _explain_withdrawals(
 ) -> _Minting:
     """Explain the withdrawals of each recipient by deposits to it and refunds to it."""
     deposits: dict[bytes, list[Sat]] = defaultdict(list)
+    requested: dict[bytes, list[Height]] = defaultdict(list)
     for one in bitcoin.deposits:
         if one.recipient != RESERVE:
             deposits[one.recipient].append(one.amount)
     due: dict[bytes, list[Sat]] = defaultdict(list)
     for burned in refused:
         due[burned.sender].append(burned.amount)
-    made: dict[bytes, list[Sat]] = defaultdict(list)
+        requested[burned.sender].append(burned.block)
+    made: dict[bytes, list[Got]] = defaultdict(list)
     for withdrawn in alys.withdrawals:
-        made[withdrawn.recipient].append(withdrawn.amount)
+        open_refunds = bisect_left(requested[withdrawn.recipient], withdrawn.block)
+        made[withdrawn.recipient].append(Got(withdrawn.amount, open_refunds))
     minted = refunded = 0
     left = {who: Explained(0, 0, tuple(deposits[who]), tuple(due[who])) for who in {*deposits, *due}}
     for who, amounts in made.items():
         found = explain(amounts, deposits[who], due[who])
         if found is None:
-            problems.append(f"0x{who.hex()} got {sum(amounts)} sat that its deposits and refunds do not explain")
+            got = sum(one.amount for one in amounts)
+            problems.append(f"0x{who.hex()} got {got} sat that its deposits and refunds do not explain")
             continue
         left[who] = found
         minted, refunded = minted + found.minted, refunded + found.refunded

@@ -143,7 +143,8 @@ class AlysFindings:
 
 @attrs.frozen
 class PegTerms:
-    """The parameters of the chain's peg that an audit needs."""
+    """The parameters of the chain's peg that an audit needs. `max_fee_rate` is in sat per 1,000 virtual bytes."""
 
     peg_out_minimum: Sat
     service_fee: Sat
+    max_fee_rate: int

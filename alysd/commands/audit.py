@@ -110,6 +110,7 @@ def _terms(spec: "ChainSpec") -> "PegTerms":
     return PegTerms(
         peg_out_minimum=spec.peg_out_minimum,
         service_fee=spec.peg_out_service_fee,
+        max_fee_rate=spec.peg_out_max_fee_rate,
     )
 
 

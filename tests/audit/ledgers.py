@@ -13,7 +13,7 @@ from alysd.types.units import Height, Sat
 ALICE = EvmAddress(b"\xa1" * 20)
 PAYEE, OTHER = b"\x00\x14" + b"\x01" * 20, b"\x00\x14" + b"\x02" * 20
 SCRIPTS = {b"payee": PAYEE, b"other": OTHER, b"nonsense": None}
-TERMS = PegTerms(peg_out_minimum=Sat(1_000), service_fee=Sat(10))
+TERMS = PegTerms(peg_out_minimum=Sat(1_000), service_fee=Sat(10), max_fee_rate=500_000)
 LEAST = 990
 WEIGHT, INPUT = 800, 100
 IN_FLIGHT = 4

@@ -20,7 +20,7 @@ from tests.thorough import cases
 ALICE, MINER = EvmAddress(b"\xa1" * 20), EvmAddress(b"\x0e" * 20)
 MEMBERS = tuple(EvmAddress(bytes([number]) * 20) for number in (1, 2))
 GWEI = 10**9
-TERMS = PegTerms(peg_out_minimum=Sat(1_000), service_fee=Sat(10))
+TERMS = PegTerms(peg_out_minimum=Sat(1_000), service_fee=Sat(10), max_fee_rate=500_000)
 ENOUGH = {ALICE: 10**15}
 Entries = Sequence[tuple[EvmAddress, int]]
 

@@ -26,7 +26,7 @@ from alysd.types.units import Height, Sat
 ALICE, BOB = EvmAddress(b"\xa1" * 20), EvmAddress(b"\xb0" * 20)
 PAYEE, OTHER = b"\x00\x14" + b"\x01" * 20, b"\x00\x14" + b"\x02" * 20
 SCRIPTS = {b"payee": PAYEE, b"other": OTHER, b"nonsense": None}
-TERMS = PegTerms(peg_out_minimum=Sat(1_000), service_fee=Sat(10))
+TERMS = PegTerms(peg_out_minimum=Sat(1_000), service_fee=Sat(10), max_fee_rate=500_000)
 
 
 def txid(number: int) -> BitcoinHash:
@@ -335,3 +335,26 @@ def test_problems_of_the_chains_are_reported() -> None:
     assert audit(problems=("a transaction that no rule allows",)).problems.count(
         "a transaction that no rule allows"
     )
+
+
+BTC = 10**8
+
+
+@pytest.mark.parametrize(
+    "payments",
+    [
+        [payment(3, BTC, 10, (PAYEE, 600))],
+        [payment(3, BTC, 20, (PAYEE, 300), (OTHER, 300))],
+        [consolidation(3, BTC, 500)],
+    ],
+    ids=["one payee", "two payees", "consolidation"],
+)
+def test_a_fee_that_no_member_approves_is_found(payments: list[Paid]) -> None:
+    """A quorum that works with a miner could take all coins as fees, which a payee may bear."""
+    count = max(1, len(payments[0].payees))
+    burns = [burn(BTC // count, address) for address in (b"payee", b"other")[:count]]
+    report = audit(
+        deposits=[deposit(1, ALICE, BTC)], burns=burns, withdrawals=[mint(ALICE, BTC)], payments=payments
+    )
+    assert not report.equal
+    assert any("members approve at most 252829 sat" in one for one in report.problems)
