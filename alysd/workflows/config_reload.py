@@ -185,11 +185,11 @@ class ConfigReload:
         if problems := cross_check(joined, {}, Source("without a restart")):
             raise ConfigRefused(str(InvalidConfig(problems)))
         parts = [part for part in self._parts if part.keys & live]
-        ill = memory.trial is None and await self._is_ill()
+        unhealthy = memory.trial is None and await self._is_unhealthy()
         memory.unsettled = True
         refusal = await self._give(joined, parts)
         if not refusal:
-            self._try_out(joined, parts, changes, origin, ill=ill)
+            self._try_out(joined, parts, changes, origin, unhealthy=unhealthy)
             memory.in_force, memory.unsettled = joined, False
             return "applied", ""
         undone = await self._give_back(parts)
@@ -205,7 +205,7 @@ class ConfigReload:
         changes: tuple[OptionChange, ...],
         origin: str,
         *,
-        ill: bool,
+        unhealthy: bool,
     ) -> None:
         """Begin the trial of `new`, or add it to the running one. The last tried configuration needs none."""
         memory, now = self._memory, trio.current_time()
@@ -216,9 +216,9 @@ class ConfigReload:
         elif memory.trial is not None:
             memory.trial = memory.trial.extended(children, until, changes, origin)
         else:
-            memory.trial = Trial(memory.in_force, children, now, until, ill, changes, origin)
+            memory.trial = Trial(memory.in_force, children, now, until, unhealthy, changes, origin)
 
-    async def _is_ill(self) -> bool:
+    async def _is_unhealthy(self) -> bool:
         with trio.move_on_after(self._timing.config_apply):
             return bool(await self._view.illness())
         return True  # a node that does not say how it is cannot be judged by that

@@ -26,22 +26,22 @@ class Trial:
     """The trial of the configuration in force, from `begun` to `until` on trio's clock.
 
     `base` is the last configuration without a trial; a failure restores it. `children` are those that use
-    the changed options. A node that was `ill` before is not judged by its health. `changes` and `origin` are those
-    of the last reload.
+    the changed options. A node that was `unhealthy` before is not judged by its health. `changes` and `origin` are
+    those of the last reload.
     """
 
     base: AlysConfig
     children: frozenset[str]
     begun: float
     until: float
-    ill: bool
+    unhealthy: bool
     changes: tuple[OptionChange, ...]
     origin: str
 
     async def problem(self, view: NodeView) -> str:
         """Return the failure that ends this trial, or ""."""
         failure = view.failure(self.children, self.begun)
-        if not failure and not self.ill:
+        if not failure and not self.unhealthy:
             failure = await view.illness()
         if not failure:
             return ""

@@ -61,7 +61,7 @@ class World:
     crash: bool = False
     keys: frozenset[str] = frozenset({"logging.level"})
     children: frozenset[str] = frozenset({"event logger"})
-    ill: str = ""
+    unhealthy: str = ""
     height: int = 5
     path: Path | None = None
     disk_full: bool = False
@@ -87,7 +87,7 @@ class World:
 
     async def illness(self) -> str:
         await trio.lowlevel.checkpoint()
-        return self.ill
+        return self.unhealthy
 
     async def head(self) -> Height:
         await trio.lowlevel.checkpoint()
@@ -193,7 +193,7 @@ async def test_a_failure_in_the_trial_is_logged_published_and_kept(
     async with world.running():
         done = await world.to.ask(ReloadConfig("a person"))
         await trio.sleep(5.5)
-        world.ill = "no block for 12 slots"
+        world.unhealthy = "no block for 12 slots"
         await trio.sleep(1)
         assert (world.uses, world.memory.in_force) == (START, START)
         await trio.sleep(60)
@@ -221,7 +221,7 @@ async def test_a_trial_outlives_a_crash_of_the_actor(autojump_clock: MockClock, 
         with pytest.raises(HandlerCrashed, match="a defect"):
             await world.to.ask(ReloadConfig("a person"))
         await trio.sleep(1.5)
-        world.ill = "no block"
+        world.unhealthy = "no block"
         await trio.sleep(2)
         assert (world.uses, world.memory.trial) == (START, None)
     assert isinstance(logged[-1], ConfigRolledBack)

@@ -75,7 +75,7 @@ class View:
     """The running node. `failures` has the time of each child's last failure. A `silent` node gives no answer."""
 
     failures: dict[str, float] = attrs.field(factory=dict[str, float])
-    ill: str = ""
+    unhealthy: str = ""
     silent: bool = False
 
     def failure(self, children: frozenset[str], since: float) -> str:
@@ -85,7 +85,7 @@ class View:
         if self.silent:
             await trio.sleep_forever()
         await trio.lowlevel.checkpoint()
-        return self.ill
+        return self.unhealthy
 
 
 @attrs.define
@@ -255,7 +255,7 @@ async def test_a_node_that_becomes_unhealthy_in_the_trial_rolls_back(autojump_cl
     await world.reload.run("test")
     world.view.silent = True
     assert await world.reload.judge() is None, "no answer is no judgement"
-    world.view.silent, world.view.ill = False, "no block for 12 slots"
+    world.view.silent, world.view.unhealthy = False, "no block for 12 slots"
     failed = await world.reload.judge()
     assert failed is not None
     assert failed.reason == "no block for 12 slots, 2 s after the change"
@@ -268,7 +268,7 @@ async def test_a_node_that_was_unhealthy_may_be_repaired_by_a_reload(
     silent: bool, autojump_clock: MockClock
 ) -> None:
     world = World()
-    world.view.ill, world.view.silent = "no block", silent
+    world.view.unhealthy, world.view.silent = "no block", silent
     assert (await world.reload.run("test")).outcome == "applied"
     world.view.silent = False
     assert await world.reload.judge() is None
@@ -324,7 +324,7 @@ async def test_a_reload_that_undoes_another_needs_no_trial(autojump_clock: MockC
 async def test_a_roll_back_of_a_trial_that_fails_is_tried_again(autojump_clock: MockClock) -> None:
     world = World()
     await world.reload.run("test")
-    world.view.ill, world.hosts.ways = "no block", ["refuse", "accept"]
+    world.view.unhealthy, world.hosts.ways = "no block", ["refuse", "accept"]
     failed = await world.reload.judge()
     assert failed is not None
     assert "; the roll-back failed, and is tried again: api.allowed_hosts: not in the" in failed.reason
@@ -374,7 +374,7 @@ async def test_a_schedule_without_effect_is_refused(autojump_clock: MockClock) -
     assert world.memory.scheduled is None
 
 
-FAILURES = st.sampled_from(["", "", "", "crash", "ill", "late crash"])
+FAILURES = st.sampled_from(["", "", "", "crash", "unhealthy", "late crash"])
 
 WAYS = st.sampled_from(["accept", "accept", "refuse", "refuse late", "silent", "silent late"])
 
@@ -405,13 +405,13 @@ def test_every_settled_state_is_one_that_was_wholly_accepted(steps: list[tuple[s
                 await trio.sleep(31)
             elif failure:
                 await trio.sleep(1)
-            if failure == "ill":
-                world.view.ill = "no block"
+            if failure == "unhealthy":
+                world.view.unhealthy = "no block"
             elif failure == "crash":
                 world.view.failures = {"logging": trio.current_time(), "api": trio.current_time()}
             trial = world.memory.trial
             failed = await world.reload.judge()
-            world.view.ill = ""
+            world.view.unhealthy = ""
             if failed is not None:
                 assert (trial is not None, world.memory.trial) == (True, None)
                 accepted = tried
