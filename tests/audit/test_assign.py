@@ -51,7 +51,7 @@ def test_a_true_chain_is_always_equal(seed: int, coins: int) -> None:
     assert report.totals.missing == 0
 
 
-@settings(max_examples=cases(150, 1_500), deadline=None)
+@settings(max_examples=cases(150, 5_000), deadline=None)
 @given(seeds, st.sampled_from([-1, 1]), st.data())
 def test_a_satoshi_more_or_less_is_always_found(seed: int, by: int, data: st.DataObject) -> None:
     """A deposit, a mint, a coin; and a burn or a payment unless another true chain would look the same."""
