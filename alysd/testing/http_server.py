@@ -93,12 +93,18 @@ async def _until_closed(handle: Callable[[trio.SocketStream], Awaitable[None]], 
 
 
 async def _read(stream: trio.SocketStream, connection: h11.Connection) -> tuple[bytes | None, str | None]:
-    """The body and the authorization of the next request; None when the client has closed the connection."""
+    """The body and the authorization of the next request; None when the client has closed the connection.
+
+    A client whose deadline passes closes it within a request.
+    """
     body, authorization = bytearray(), None
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
-            connection.receive_data(await stream.receive_some(65536))
+            received = await stream.receive_some(65536)
+            if not received:
+                return None, None
+            connection.receive_data(received)
         elif isinstance(event, h11.Request):
             authorization = next(
                 (value.decode() for name, value in event.headers if name == b"authorization"), None
