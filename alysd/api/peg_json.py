@@ -83,7 +83,7 @@ def peg_json(
         "oldest": None if summary.oldest is None else {"number": summary.oldest, "time": summary.since},
         "halted": halted_json(health),
         "bitcoin": None if bitcoin is None else {"read": bitcoin.read, "tip": bitcoin.tip},
-        "problem": _problem(bitcoin, health),
+        "problem": doubt_json(bitcoin, health),
     }
 
 
@@ -100,6 +100,15 @@ def lost_json(one: PegOperation, health: PegHealth | None) -> bool | None:
     return any(lost.txid == txid for lost in health.lost)
 
 
+def doubt_json(bitcoin: BitcoinStatus | None, health: PegHealth | None) -> str | None:
+    """The reason why this node does not know everything about the peg."""
+    if bitcoin is None:
+        return "this node has no Bitcoin node, or its Bitcoin watch does not answer"
+    if bitcoin.problem is not None:
+        return bitcoin.problem
+    return "the bridge does not answer" if health is None else health.doubt
+
+
 def contents_json(block: Block) -> dict[str, Any]:
     """The peg's parts of a block."""
     proposal = block.peg_out_proposal
@@ -112,15 +121,6 @@ def contents_json(block: Block) -> dict[str, Any]:
         "signedpegouts": [displayed(one.txid) for one in block.finalized_peg_outs],
         "confirmedpegouts": [displayed(one.txid) for one in block.confirmed_peg_outs],
     }
-
-
-def _problem(bitcoin: BitcoinStatus | None, health: PegHealth | None) -> str | None:
-    """The reason why this node does not know everything about the peg."""
-    if bitcoin is None:
-        return "this node has no Bitcoin node, or its Bitcoin watch does not answer"
-    if bitcoin.problem is not None:
-        return bitcoin.problem
-    return "the bridge does not answer" if health is None else health.doubt
 
 
 def _seconds_left(one: PegOperation, network: str) -> int | None:

@@ -11,7 +11,7 @@ from alysd.api.alys_rpc import ASKS, Asks
 from alysd.api.hex_values import address as account_of
 from alysd.api.hex_values import text
 from alysd.api.jsonrpc import Method, Params, RpcError
-from alysd.api.peg_json import halted_json, lost_json, operation_json, peg_json
+from alysd.api.peg_json import doubt_json, halted_json, lost_json, operation_json, peg_json
 from alysd.consensus.federation import federation_at
 from alysd.consensus.peg_ledger import spendings_at
 from alysd.errors import Malformed, NoPeg, Refused, RpcCode
@@ -100,8 +100,11 @@ class PegRpc:
         limit = params.optional(0, _limit, USUAL_LIMIT)
         before = params.optional(1, _number, None)
         wanted = Wanted(params.optional(2, _state, None), params.optional(3, account_of, None))
-        page = await self._read(lambda operations: operations.newest(before, limit, wanted))
-        return {"operations": [self._json(one) for one in page.operations], "next": page.next}
+        page, health = (
+            await self._read(lambda operations: operations.newest(before, limit, wanted)),
+            await self._health(),
+        )
+        return {"operations": [self._json(one, health) for one in page.operations], "next": page.next}
 
     async def get_operation(self, params: Params) -> Any:
         """One operation; null if neither a block nor Bitcoin has it, as far as this node knows."""
@@ -114,10 +117,10 @@ class PegRpc:
             found = await self._burn(TransactionHash(wanted))
         if found is None:
             return None
-        shown, health = self._json(await self._with_bitcoin(found)), await self._health()
-        lost = lost_json(found, health)
-        over = shown["over"] and not lost
-        return shown | {"over": over, "lost": lost, "halted": halted_json(health)}
+        found, health = await self._with_bitcoin(found), await self._health()
+        shown, lost = self._json(found, health), lost_json(found, health)
+        doubt = doubt_json(await self._bitcoin(), health) if self._is_in_doubt(found, health) else None
+        return shown | {"lost": lost, "halted": halted_json(health), "doubt": doubt}
 
     async def _burn(self, transaction: TransactionHash) -> PegOperation | None:
         found = await self._read(lambda operations: operations.of_transaction(transaction))
@@ -262,8 +265,15 @@ class PegRpc:
         result: R = await self._reader.ask(ReadLedger(work))
         return result
 
-    def _json(self, one: PegOperation) -> dict[str, Any]:
-        return operation_json(one, self._context.spec.bitcoin_network)
+    def _json(self, one: PegOperation, health: PegHealth | None) -> dict[str, Any]:
+        """The JSON of an operation, which is not over while Bitcoin may have lost its transaction."""
+        shown = operation_json(one, self._context.spec.bitcoin_network)
+        kept = not lost_json(one, health) and not self._is_in_doubt(one, health)
+        return shown | {"over": shown["over"] and kept}
+
+    def _is_in_doubt(self, one: PegOperation, health: PegHealth | None) -> bool:
+        """Whether this node has not compared the deposit or payment with its Bitcoin node yet."""
+        return self._bridge is not None and one.relies_on_bitcoin and lost_json(one, health) is None
 
 
 async def _or_none(asked: Awaitable[R]) -> R | None:

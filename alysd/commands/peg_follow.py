@@ -13,6 +13,7 @@ from alysd.commands.peg_text import (
     details,
     exit_status,
     identity,
+    is_in_doubt,
     is_over,
     objects,
     state_line,
@@ -21,6 +22,12 @@ from alysd.commands.peg_text import (
 
 POLL_SECONDS = 2.0
 """The pause between two requests to the node: as long as a slot of most chains."""
+
+DOUBT_SECONDS = 600.0
+"""The longest wait for a node that cannot say whether Bitcoin still has the transaction of an operation.
+
+A node compares its ledger with Bitcoin within about a minute. One that takes longer has no Bitcoin node that
+works, and may not get one for days."""
 
 _TXID_DIGITS = 64
 
@@ -54,7 +61,10 @@ def show(args: argparse.Namespace) -> int:
 
 
 def watch(args: argparse.Namespace) -> int:
-    """Follow an operation to its end, or for `--timeout` seconds."""
+    """Follow an operation to its end, or for `--timeout` seconds.
+
+    Also ends if the node cannot say for `DOUBT_SECONDS` whether Bitcoin still has the transaction.
+    """
     import trio
 
     return trio.run(_watch, args.url, args.id, args.timeout, Screen())
@@ -65,7 +75,7 @@ async def _watch(url: str, name: str, seconds: float | None, screen: "Screen") -
 
     from alysd.errors import ComponentError, NodeUnavailable
 
-    status = UNDER_WAY
+    doubtful_since: float | None = None
     with trio.move_on_after(float("inf") if seconds is None else seconds):
         while True:
             try:
@@ -80,9 +90,14 @@ async def _watch(url: str, name: str, seconds: float | None, screen: "Screen") -
                     screen.end(details(one))
                     return exit_status(one)
                 screen.show(state_line(one) if one else _unknown(name))
+                now = trio.current_time()
+                doubtful_since = (doubtful_since or now) if is_in_doubt(one) else None
+                if doubtful_since is not None and now - doubtful_since >= DOUBT_SECONDS:
+                    screen.end(f"not compared with Bitcoin for {DOUBT_SECONDS:g} s: ask another node\n")
+                    return UNDER_WAY
             await trio.sleep(POLL_SECONDS)
     screen.end(f"still under way after {seconds:g} s\n")
-    return status
+    return UNDER_WAY
 
 
 class Screen:

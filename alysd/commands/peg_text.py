@@ -15,6 +15,8 @@ ENDED_WELL, ENDED_BADLY, UNDER_WAY = 0, 3, 4
 _AMOUNT = re.compile(r"([0-9]{1,8})(?:\.([0-9]{1,8}))?")
 
 _GOOD = frozenset({"minted", "final", "confirmed"})
+_LAST = frozenset({"final", "confirmed"})
+"""The last states of a deposit and of a burn that end well."""
 
 
 def btc(sat: int) -> str:
@@ -56,6 +58,11 @@ def is_over(one: Mapping[str, Any]) -> bool:
     return one.get("over") is True
 
 
+def is_in_doubt(one: Mapping[str, Any]) -> bool:
+    """Whether the state is the last one, but the node does not know whether Bitcoin still has the transaction."""
+    return one.get("doubt") is not None and word(one.get("state")) in _LAST and not is_over(one)
+
+
 def exit_status(one: Mapping[str, Any]) -> int:
     """The exit status for an operation in this state."""
     if not is_over(one):
@@ -69,14 +76,16 @@ def state_line(one: Mapping[str, Any]) -> str:
     words = _PEG_OUT.get(state, "") if one.get("kind") == "peg-out" else _PEG_IN.get(state, "")
     if one.get("lost") is True:
         words = _LOST_PAYMENT if one.get("kind") == "peg-out" else _LOST_DEPOSIT
+    elif is_in_doubt(one):
+        words = _IN_DOUBT
     parts = [f"{state}: {words}" if words else state]
     if isinstance(one.get("confirmations"), int) and isinstance(one.get("needed"), int):
         parts.append(f"{word(one['confirmations'])} of {word(one['needed'])} confirmations")
     if isinstance(left := one.get("secondsleft"), int) and left > 0:
         parts.append(f"about {word(max(1, left // 60))} min left")
-    reason = "" if one.get("reason") is None else f"; {word(one['reason'])}"
+    reasons = [word(one[name]) for name in ("reason", "doubt") if one.get(name) is not None]
     halted = one.get("halted") is True and not is_over(one)
-    return f"{', '.join(parts)}{reason}" + (
+    return "; ".join((", ".join(parts), *reasons)) + (
         "; the peg is halted: no deposit is credited and no payment signed" if halted else ""
     )
 
@@ -115,6 +124,8 @@ def _payment(payment: Mapping[str, Any]) -> str:
 
 _LOST_DEPOSIT = "credited, but a reorganisation has removed the deposit from Bitcoin"
 _LOST_PAYMENT = "a block says that it is paid, but a reorganisation has removed the payment from Bitcoin"
+
+_IN_DOUBT = "not compared with Bitcoin yet"
 
 _PEG_IN = {
     "seen": "in the mempool of the Bitcoin node",

@@ -110,6 +110,13 @@ class PegOperation:
             return self.deposit is not None
         return self.state in ENDED or (self.state is OperationState.REFUSED and self.refund == 0)
 
+    @property
+    def relies_on_bitcoin(self) -> bool:
+        """Whether a block says that Bitcoin has confirmed the deposit or the payment."""
+        if self.deposit is not None:
+            return self.state in (OperationState.MINTED, OperationState.FINAL)
+        return self.state is OperationState.CONFIRMED
+
 
 @attrs.frozen
 class OperationMoves:

@@ -196,8 +196,26 @@ async def test_a_burn_is_followed_to_its_payment(
         assert (found["state"], found["lost"], found["over"]) == ("confirmed", True, False), (
             "it has to be sent again"
         )
+        for doubtful in (PegHealth((), "not compared"), PegHealth((Expected(txid, None),), "not compared")):
+            rpc.bridge.on(GetPegHealth).answers(doubtful)
+            found = await rpc.call("getpegoperation", name)
+            assert (found["lost"], found["over"], found["doubt"]) == (None, False, "not compared")
+            refund = await rpc.call("getpegoperation", 2)
+            assert (refund["over"], refund["doubt"]) == (True, None), "a refund does not rely on Bitcoin"
+            over = {one["number"]: one["over"] for one in (await rpc.call("listpegoperations"))["operations"]}
+            assert (over[1], over[2]) == (False, True), "the list says the same"
+        rpc.watch.on(GetBitcoinStatus).answers(BitcoinStatus(None, 102, "the Bitcoin node does not answer"))
+        assert (await rpc.call("getpegoperation", name))["doubt"] == "the Bitcoin node does not answer"
+        rpc.watch.on(GetBitcoinStatus).answers(BitcoinStatus(102, 102, None))
+        rpc.bridge.on(GetPegHealth).fails(NotNow("it restarts"))
+        found = await rpc.call("getpegoperation", name)
+        assert (found["over"], found["doubt"]) == (False, "the bridge does not answer")
+        without = Rpc(world, bitcoin=False)
+        found = await without.call("getpegoperation", name)
+        assert (found["over"], found["lost"], found["doubt"]) == (True, None, None), "nothing to wait for"
         rpc.bridge.on(GetPegHealth).answers(PegHealth((), None))
-        assert (await rpc.call("getpegoperation", name))["lost"] is False
+        found = await rpc.call("getpegoperation", name)
+        assert (found["lost"], found["over"]) == (False, True)
         listed = await rpc.call("listpegoperations", 2)
         assert ([one["number"] for one in listed["operations"]], listed["next"]) == ([2, 1], 1)
         listed = await rpc.call("listpegoperations", 9, None, "confirmed", "0x" + RICH.address.hex())

@@ -118,6 +118,42 @@ async def test_a_lost_deposit_is_not_credited_for_good(capsys: pytest.CaptureFix
     assert "a reorganisation has removed the payment from Bitcoin" in capsys.readouterr().out
 
 
+async def test_an_operation_that_is_not_compared_with_bitcoin_is_under_way(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lost deposit would look like one that ended well, for a minute after each start."""
+    monkeypatch.setattr(peg_follow, "POLL_SECONDS", 0.0)
+    doubt = "the Bitcoin node has not answered yet"
+    final = {**DEPOSIT, "state": "final", "confirmations": None, "secondsleft": None, "lost": None, "doubt": doubt}
+    assert (await run({"getpegoperation": [final]}, "show", TXID))[0] == 4
+    line = f"final: not compared with Bitcoin yet; {doubt}"
+    assert line in capsys.readouterr().out
+    known = {**final, "over": True, "lost": False, "halted": False, "doubt": None}
+    code, requests = await run({"getpegoperation": [final, known]}, "watch", TXID)
+    assert (code, len(requests)) == (0, 2)
+    assert capsys.readouterr().out.splitlines()[:2] == [line, "final: credited for good"]
+    paid = {**PAID, "over": False, "lost": None, "doubt": doubt}
+    assert (await run({"getpegoperation": [paid]}, "show", BURN))[0] == 4
+    assert f"confirmed: not compared with Bitcoin yet; {doubt}" in capsys.readouterr().out
+    minted = {**final, "state": "minted"}
+    assert (await run({"getpegoperation": [minted]}, "show", TXID))[0] == 4
+    assert f"minted: credited, waits for a proof of work; {doubt}" in capsys.readouterr().out
+
+
+async def test_nobody_waits_for_ever_for_a_node_whose_bitcoin_node_is_down(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peg_follow, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(peg_follow, "DOUBT_SECONDS", 0.0)
+    final = {**DEPOSIT, "state": "final", "confirmations": None, "lost": None, "doubt": "refused connection"}
+    code, requests = await run({"getpegoperation": [{**final, "state": "minted"}, final]}, "watch", TXID)
+    assert (code, len(requests)) == (4, 2)
+    said = capsys.readouterr().out.splitlines()
+    assert "not compared with Bitcoin yet" in said[1]
+    assert "refused connection" in said[1]
+    assert said[2] == "not compared with Bitcoin for 0 s: ask another node"
+
+
 async def test_a_payment_that_is_not_confirmed_has_not_paid(capsys: pytest.CaptureFixture[str]) -> None:
     payments = [{"txid": TXID, "fee": 300, "signed": None}, {"txid": "cd" * 32, "fee": 400, "signed": 9}]
     sent = {**PAID, "state": "broadcast", "over": False, "payments": payments, "txid": TXID, "paid": None}
