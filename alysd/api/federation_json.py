@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from alysd.consensus.federation import halted_at
 from alysd.types.chain import ChainState
 from alysd.types.federation import Federation, quorum_of
 from alysd.types.federation_update import FederationUpdate
@@ -29,22 +30,29 @@ def federation_json(state: ChainState, federation: Federation, address: str) -> 
     governance = state.governance
     pending = None if governance is None else governance.pending
     return {
-        "members": _members_json(federation),
+        **_federation_json(federation),
         "quorum": quorum_of(federation.members),
         "address": address,
-        "feeaddresses": [checksum_address(one) for one in federation.fee_addresses],
         "handover": [to_hex(federation.authorities[index]) for index in federation.former] or None,
         "sequence": 0 if governance is None else governance.sequence,
+        "halted": halted_at(state),
         "pending": None
         if pending is None
         else {
             "sequence": pending.sequence,
             "effectiveheight": pending.effective_height,
             "height": pending.included,
-            "members": _members_json(pending.federation),
-            "feeaddresses": [checksum_address(one) for one in pending.federation.fee_addresses],
+            "kind": pending.kind,
+            **({} if pending.federation is None else _federation_json(pending.federation)),
         },
         "height": state.height,
+    }
+
+
+def _federation_json(federation: Federation) -> dict[str, Any]:
+    return {
+        "members": _members_json(federation),
+        "feeaddresses": [checksum_address(one) for one in federation.fee_addresses],
     }
 
 

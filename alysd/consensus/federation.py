@@ -17,6 +17,7 @@ from alysd.types.block import Approvals, SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation, quorum_of
+from alysd.types.federation_update import Holders
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, sha256
 
 Verifier = Callable[[Sequence[BlsPublicKey], bytes, BlsSignature], bool]
@@ -39,6 +40,26 @@ def federation_at(state: ChainState, context: ChainContext) -> Federation:
     rules of changes; before the first change, the federation is that of the chain specification.
     """
     return context.first_federation if state.governance is None else state.governance.federation
+
+
+def holders_at(state: ChainState, context: ChainContext) -> tuple[tuple[bytes, ...], ...]:
+    """The x-only keys of each federation of the branch so far that can hold deposits, by the federation's number.
+
+    The first is that of the chain specification, and the last one is the newest: deposits and change go to it.
+    """
+    return tuple(one.keys for one in deposit_holders(state, context))
+
+
+def deposit_holders(state: ChainState, context: ChainContext) -> tuple[Holders, ...]:
+    """The federations of `holders_at`, each with the time from which on Bitcoin blocks can hold deposits to it."""
+    if state.governance is not None and state.governance.holders:
+        return state.governance.holders
+    return (Holders(context.first_federation.bitcoin_keys),)
+
+
+def halted_at(state: ChainState) -> bool:
+    """Whether governance has halted the peg for the children of the block with this `state`."""
+    return state.governance is not None and state.governance.halted
 
 
 def approval_message(genesis: BlockHash, block: BlockHash) -> bytes:

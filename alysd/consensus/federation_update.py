@@ -30,11 +30,13 @@ from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
 from alysd.types.federation_update import (
+    BEFORE_UPDATE,
     LEAST_NOTICE,
     MAX_UPDATE_MEMBERS,
     MOST_NOTICE,
     FederationUpdate,
     GovernanceState,
+    Holders,
     PendingUpdate,
 )
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, sha256
@@ -165,15 +167,35 @@ def after_block(block: Block, parent: ChainState, final: Height) -> GovernanceSt
     if before.former and commits(parent.slot, block.slot):
         state = attrs.evolve(state, federation=before.settled())
     if (update := block.federation_update) is not None:
-        included = PendingUpdate(update.sequence, update.effective_height, block.height, update.federation)
-        state = attrs.evolve(state, pending=included)
+        state = attrs.evolve(state, pending=_pending(update, block))
     elif pending is not None and block.height + 1 >= pending.effective_height:
         state = attrs.evolve(state, pending=None)
         if final >= pending.included:
-            joint = state.federation.successor(pending.federation)
-            state = GovernanceState(pending.sequence, joint, None)
+            state = _in_force(pending, state)
     former = None if state.federation == before else before
     return state if state.former == former else attrs.evolve(state, former=former)
+
+
+def _pending(update: FederationUpdate, block: Block) -> PendingUpdate:
+    return PendingUpdate(
+        update.sequence,
+        update.effective_height,
+        included=block.height,
+        federation=update.federation if update.kind == "members" else None,
+        halts=update.kind == "halt",
+        since=max(0, block.payload.timestamp - BEFORE_UPDATE),
+    )
+
+
+def _in_force(pending: PendingUpdate, state: GovernanceState) -> GovernanceState:
+    """The state with the update in force."""
+    federation, state = pending.federation, attrs.evolve(state, sequence=pending.sequence)
+    if federation is None:
+        return attrs.evolve(state, halted=pending.halts)
+    if state.holders and federation.bitcoin_keys != state.holders[-1].keys:
+        added = Holders(federation.bitcoin_keys, pending.since)
+        state = attrs.evolve(state, holders=(*state.holders, added))
+    return attrs.evolve(state, federation=state.federation.successor(federation))
 
 
 def next_federations(state: ChainState, context: ChainContext) -> tuple[Federation, ...]:
@@ -185,7 +207,7 @@ def next_federations(state: ChainState, context: ChainContext) -> tuple[Federati
     if governance is None:
         return (federation_at(state, context),)
     found = [governance.federation] if governance.former is None else [governance.former, governance.federation]
-    if governance.pending is not None:
+    if governance.pending is not None and governance.pending.federation is not None:
         found.append(governance.federation.successor(governance.pending.federation))
     if found[-1].former:
         found.append(found[-1].settled())

@@ -8,7 +8,7 @@ from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block, ExecutionPayload, SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext, ChainSpec
-from alysd.types.federation_update import GovernanceState
+from alysd.types.federation_update import GovernanceState, Holders
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsSignature, EvmAddress, sha256
 from alysd.types.peg import PegTotals
 from alysd.types.units import Slot, Wei
@@ -69,5 +69,11 @@ def genesis_state(context: ChainContext, payload: ExecutionPayload) -> ChainStat
         unpaid_fees=Wei(0),
         next_withdrawal=0,
         peg=PegTotals(),
-        governance=GovernanceState(0, context.first_federation, None) if context.spec.governance_keys else None,
+        governance=_governance(context) if context.spec.governance_keys else None,
     )
+
+
+def _governance(context: ChainContext) -> GovernanceState:
+    first = context.first_federation
+    holders = () if context.peg is None else (Holders(first.bitcoin_keys),)
+    return GovernanceState(0, first, None, holders=holders)

@@ -56,7 +56,7 @@ class Spending:
         return base * _BASE_UNITS_PER_BYTE + witness * _WITNESS_UNITS_PER_BYTE
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)  # twice the federations of a chain, and those of pending updates
 def spending_of(keys: tuple[bytes, ...]) -> Spending:
     """Derive the `Spending` of the federation with these keys. Takes about 10 ms at the first call for them."""
     script = spending_script(keys)

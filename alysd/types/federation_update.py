@@ -17,6 +17,18 @@ MAX_UPDATE_MEMBERS = 21
 LEAST_NOTICE = 100
 """The least number of blocks from the block with an update to the height at which the update takes effect."""
 
+MAX_HOLDERS = 64
+"""The maximum number of federations of a chain that can hold deposits, the first one included.
+
+The lists of their keys are a part of the chain's state and have up to 43 KB then. Bitcoin blocks are searched for
+the scripts of all of them."""
+
+BEFORE_UPDATE = 86_400
+"""The seconds before the slot of an update's block from which on Bitcoin blocks can hold deposits to new members.
+
+Times in Bitcoin's blocks can be wrong by some hours. A node that learns of a federation reads these Bitcoin blocks
+again, and a pruned Bitcoin node still has them."""
+
 MOST_NOTICE = 1_000_000
 """The greatest number of these blocks: more than three weeks of slots of 2 s.
 
@@ -75,16 +87,38 @@ class FederationUpdate:
 
 
 @attrs.frozen
+class Holders:
+    """The members of a federation as holders of deposits: their x-only keys (BIP-340, 32 bytes), in order.
+
+    Bitcoin blocks can hold deposits to them from the time `since` on, in seconds since 1970: more precisely those
+    above the newest block with an earlier time. For the first federation this is 0.
+    """
+
+    keys: tuple[bytes, ...]
+    since: int = 0
+
+
+@attrs.frozen
 class PendingUpdate:
     """An update in a block of this branch at the height `included`, which has not taken effect yet.
 
-    `federation` is the federation that the update names.
+    `federation` is the federation that an update of the kind "members" names, None for the other kinds. `since` is
+    the time from which on Bitcoin blocks can hold deposits to it (`Holders`). `halts` is set for the kind "halt".
     """
 
     sequence: int
     effective_height: Height
     included: Height
-    federation: Federation
+    federation: Federation | None
+    halts: bool = False
+    since: int = 0
+
+    @property
+    def kind(self) -> UpdateKind:
+        """The kind of the update."""
+        if self.federation is not None:
+            return "members"
+        return "halt" if self.halts else "resume"
 
 
 @attrs.frozen
@@ -94,9 +128,15 @@ class GovernanceState:
     `sequence` is that of the last update that took effect, or 0. In a hand-over, `federation` is that of the
     hand-over (`Federation.former`). `former` is the federation that has approved the block itself, if it is
     another one: the approvals of the block travel with proposals of its children.
+
+    `holders` are the federations of the branch so far that can hold deposits, by their number: first that of the
+    chain specification. They can hold deposits for ever, and so are known for ever. On a chain without a peg there
+    are none. `halted` says whether governance has halted the peg.
     """
 
     sequence: int
     federation: Federation
     pending: PendingUpdate | None
     former: Federation | None = None
+    holders: tuple[Holders, ...] = ()
+    halted: bool = False

@@ -103,6 +103,18 @@ class _Integer:
 
 
 @attrs.frozen
+class _Flag:
+    width: int = 1
+    layout: str = "flag"
+
+    def encode(self, value: bool) -> bytes:
+        return b"\x01" if value else b"\0"
+
+    def read(self, data: bytes, start: int) -> tuple[bool, int]:
+        return data[start : start + 1] == b"\x01", start + 1
+
+
+@attrs.frozen
 class _Text:
     width: None = None
     layout: str = "bytes"
@@ -192,6 +204,8 @@ def _part(kind: Any) -> _Part:
         return _Bytes(BYTES[kind])
     if kind in INTEGERS:
         return _Integer(INTEGERS[kind])
+    if kind is bool:
+        return _Flag()
     if kind is bytes:
         return _Text()
     origin, inner = get_origin(kind), get_args(kind)

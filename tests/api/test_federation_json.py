@@ -28,6 +28,14 @@ def test_a_change_that_waits_is_shown_with_its_height() -> None:
     assert len(shown["pending"]["members"]) == 4
 
 
+def test_a_halt_that_waits_names_no_members() -> None:
+    pending = PendingUpdate(1, Height(500), Height(7), None, halts=True)
+    state = attrs.evolve(HAND.genesis_state, governance=GovernanceState(0, FIRST, pending, halted=True))
+    shown = federation_json(state, FIRST, "bcrt1p")
+    assert shown["halted"] is True
+    assert shown["pending"] == {"sequence": 1, "effectiveheight": 500, "height": 7, "kind": "halt"}
+
+
 def test_a_hand_over_names_the_former_federation() -> None:
     joint = FIRST.successor(UPDATE.federation)
     state = attrs.evolve(HAND.genesis_state, governance=GovernanceState(1, joint, None, FIRST))

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.consensus.candidates import check_proposal, check_with_any
-from alysd.consensus.federation import approval_message, check_quorum, federation_at
+from alysd.consensus.federation import approval_message, check_quorum, federation_at, halted_at, holders_at
 from alysd.consensus.federation_update import NO_CHECKS, after_block, check_update, next_federations
+from alysd.consensus.peg_ledger import spendings_at
 from alysd.consensus.ranges import check_links, check_range, check_single
 from alysd.consensus.update_violations import (
     BadGovernanceSignatures,
@@ -51,7 +52,13 @@ from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState, ReceivedBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation, quorum_of
-from alysd.types.federation_update import FederationUpdate, GovernanceState, PendingUpdate
+from alysd.types.federation_update import (
+    BEFORE_UPDATE,
+    FederationUpdate,
+    GovernanceState,
+    Holders,
+    PendingUpdate,
+)
 from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature
 from alysd.types.proposal import Proposal
 from alysd.types.units import Height, Slot
@@ -203,9 +210,79 @@ def at(height: int, state: ChainState = GENESIS_STATE) -> ChainState:
     return attrs.evolve(state, height=Height(height), slot=Slot(FIRST_SLOT + height))
 
 
+PEGGED = ChainHand.of(peg_chain_spec(4, **GOVERNED))
+
+
+def in_force(waits: PendingUpdate, before: GovernanceState) -> GovernanceState:
+    """The governance state after the block below the effective height, with a final update."""
+    parent = attrs.evolve(PEGGED.genesis_state, height=Height(HEIGHT - 2))
+    state = after_block(
+        child(parent), attrs.evolve(parent, governance=attrs.evolve(before, pending=waits)), Height(8)
+    )
+    assert state is not None
+    return state
+
+
+def test_new_holders_come_after_those_before_and_only_with_other_keys() -> None:
+    """Old outputs can only be spent with the keys of their federation, so no list is ever forgotten."""
+    governance = PEGGED.genesis_state.governance
+    assert governance is not None
+    first = PEGGED.context.first_federation.bitcoin_keys
+    assert governance.holders == (Holders(first),)
+    new = members_update(PEGGED.context, 1, HEIGHT, (0, 1, 2, 4)).federation
+    state = in_force(PendingUpdate(1, Height(HEIGHT), Height(8), new, since=77), governance)
+    assert state.holders == (Holders(first), Holders(new.bitcoin_keys, 77))
+    settled = attrs.evolve(state, federation=state.federation.settled())
+    fees = attrs.evolve(new, fee_addresses=(EvmAddress(bytes(19) + b"\1"),))
+    again = in_force(PendingUpdate(2, Height(HEIGHT), Height(8), fees, since=99), settled)
+    assert again.holders == state.holders
+    parent = attrs.evolve(PEGGED.genesis_state, governance=state)
+    assert holders_at(parent, PEGGED.context) == (first, new.bitcoin_keys)
+    assert [one.keys for one in spendings_at(parent, PEGGED.context)] == [first, new.bitcoin_keys]
+
+
+def test_a_chain_without_a_peg_has_the_first_list_alone() -> None:
+    assert GENESIS_STATE.governance is not None
+    assert GENESIS_STATE.governance.holders == ()
+    assert holders_at(GENESIS_STATE, CONTEXT) == (FIRST.bitcoin_keys,)
+    after = attrs.evolve(pending(at(HEIGHT - 2)), height=Height(HEIGHT - 2))
+    state = after_block(child(after), after, Height(90))
+    assert state is not None
+    assert state.holders == ()
+
+
+def test_halt_and_resume_change_no_federation() -> None:
+    governance = PEGGED.genesis_state.governance
+    assert governance is not None
+    halt = PendingUpdate(1, Height(HEIGHT), Height(8), None, halts=True)
+    halted = in_force(halt, governance)
+    assert halted == attrs.evolve(governance, sequence=1, halted=True)
+    assert halted_at(attrs.evolve(PEGGED.genesis_state, governance=halted))
+    resume = PendingUpdate(2, Height(HEIGHT), Height(8), None)
+    assert in_force(resume, halted) == attrs.evolve(governance, sequence=2)
+    assert [one.kind for one in (halt, resume)] == ["halt", "resume"]
+    assert not halted_at(GENESIS_STATE)
+    waits = attrs.evolve(PEGGED.genesis_state, governance=attrs.evolve(governance, pending=halt))
+    assert next_federations(waits, PEGGED.context) == (PEGGED.context.first_federation,)
+
+
+@pytest.mark.parametrize(("timestamp", "since"), [(BEFORE_UPDATE + 5, 5), (5, 0)])
+def test_deposits_to_new_members_count_from_a_day_before_the_update(timestamp: int, since: int) -> None:
+    payload = make_payload(block_number=Height(1), timestamp=timestamp)
+    state = after_block(
+        attrs.evolve(child(GENESIS_STATE, given=update()), payload=payload), GENESIS_STATE, Height(0)
+    )
+    assert state is not None
+    assert state.pending is not None
+    assert (state.pending.since, state.pending.kind) == (since, "members")
+
+
 def test_the_block_with_an_update_changes_nothing_at_once() -> None:
     state = after_block(child(GENESIS_STATE, given=update()), GENESIS_STATE, Height(0))
-    assert state == GovernanceState(0, FIRST, PendingUpdate(1, Height(HEIGHT), Height(1), update().federation))
+    assert state is not None
+    assert state.pending is not None
+    waits = PendingUpdate(1, Height(HEIGHT), Height(1), update().federation, since=state.pending.since)
+    assert state == GovernanceState(0, FIRST, waits)
 
 
 @pytest.mark.parametrize(("final", "effective"), [(7, False), (8, True), (90, True)])
