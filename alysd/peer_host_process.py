@@ -25,6 +25,7 @@ from alysd.nurseries import (
     process,
 )
 from alysd.nurseries.processes.spec import ProcessSpec
+from alysd.types.latest import Latest
 from alysd.types.peers import PeerHostConfig
 from alysd.wire.sync import MAX_ANSWER_BYTES
 
@@ -57,17 +58,21 @@ keep one core busy at most, and the node, which computes little in a slot, gets 
 
 
 def peer_host_process(
-    config: PeerHostConfig, address: Address[PeerHost], network: Address[Network], requests: Address[PeerRequests]
+    config: Latest[PeerHostConfig],
+    address: Address[PeerHost],
+    network: Address[Network],
+    requests: Address[PeerRequests],
 ) -> ProcessSpec:
     """The spec of the peer host. It may send to the network actor and to the request server, nothing else.
 
+    Each process starts with the latest `config`.
     No other child waits until it is up. Two quick failures, such as an address in use, open its circuit for 5 s.
     """
     return process(
         address,
         f"{__name__}:start",
         codec="alysd.messages.codec:PAYLOADS",
-        config=config,
+        config=lambda: config.value,
         reaches=[
             Reach(network, [PeerConnected, PeerLost, GossipReceived]),
             Reach(requests, [RequestReceived]),

@@ -29,7 +29,7 @@ from alysd.types.hashes import (
     BlsSignature,
     PayloadHash,
 )
-from alysd.types.peers import GossipVerdict, StreamKind, Topic
+from alysd.types.peers import GossipVerdict, PeerAddress, StreamKind, Topic
 from alysd.types.signing import SignedSlot
 from alysd.types.tables import Entry, EntryKey, Table
 from alysd.types.units import Height, Slot
@@ -342,6 +342,10 @@ class Gossip(Protocol):
 
     async def disconnect(self, peer: str, seconds: float) -> None:
         """Close the connections to `peer`, and accept none from it for `seconds`."""
+        ...
+
+    async def change_peers(self, peers: Sequence[PeerAddress], max_inbound: int) -> None:
+        """Keep connections to exactly these peers from now on, and let at most `max_inbound` others connect."""
         ...
 
 

@@ -34,6 +34,7 @@ from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.types.checkpoint import Checkpoint
+from alysd.types.configured_peers import PeerChoice
 from alysd.types.development_accounts import DEVELOPMENT_KEYS
 from alysd.types.federation import Role
 from alysd.types.hashes import displayed
@@ -67,8 +68,9 @@ class NodeResources:
     `sync_engine` is the same execution client as `engine`, with longer deadlines for catching up. `second` is used
     while that one fails, None if there is none. `governance` is None for a node without one. A node without
     `signer` is a follower. A node without `peer_host` has no peers. `configured` has the ids of the peers that the
-    configuration names. A node without `bitcoin` has no Bitcoin node, or its chain has no peg. A node without
-    `payment_signer` signs no payments of the peg; `following_signer` is the same one if it is in another process.
+    configuration names; `peers` is what a reload can change of them, None for a node without peers. A node without
+    `bitcoin` has no Bitcoin node, or its chain has no peg. A node without `payment_signer` signs no payments of
+    the peg; `following_signer` is the same one if it is in another process.
     """
 
     context: ChainContext
@@ -82,6 +84,7 @@ class NodeResources:
     watch: ClockWatch
     peer_host: PeerHostFactory | None = None
     configured: Container[str] = ()
+    peers: PeerChoice | None = None
     bitcoin: BitcoinResources | None = None
     payment_signer: BitcoinSigner | None = None
     following_signer: FollowingSigner | None = None
@@ -126,6 +129,7 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
         if execution.second is not None:
             stack.push_async_callback(_close_engine, execution.second.engine, timing)
             await execution.check()
+        peers = await trio.to_thread.run_sync(peer_choice, valid)
         signers = await stack.enter_async_context(open_payment_signer(valid, clock))
         yield NodeResources(
             context=genesis.context,
@@ -137,8 +141,9 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
             embedded=execution.embedded,
             signer=data.signer,
             watch=watch,
-            peer_host=await trio.to_thread.run_sync(peer_host_factory, valid),
-            configured=frozenset(peer.peer for peer in config.network.peers),
+            peer_host=None if peers is None else partial(peer_host_process, peers.host),
+            configured=() if peers is None else peers.configured,
+            peers=peers,
             payment_signer=signers.signer,
             following_signer=signers.remote,
             bitcoin=await stack.enter_async_context(open_bitcoin(config, genesis.context, genesis.state)),
@@ -166,14 +171,8 @@ def clock_watch(clock: Clock, slot_seconds: int, memory: StepMemory, data: OpenD
     return ClockWatch(clock, slot_seconds, memory, float(slot_start(newest, slot_seconds)) if known else None)
 
 
-def peer_host_factory(valid: ValidNode) -> PeerHostFactory | None:
-    """The factory of the peer host, a child in a process of its own, or None for a node without peers."""
-    config = peer_host_config(valid)
-    return None if config is None else partial(peer_host_process, config)
-
-
-def peer_host_config(valid: ValidNode) -> PeerHostConfig | None:
-    """The configuration of the peer host, or None for a node without peers.
+def peer_choice(valid: ValidNode) -> PeerChoice | None:
+    """The configuration of the peer host, which runs in a process of its own; None for a node without peers.
 
     Makes the node's network key in the data folder if it has none. Call this after the folder has been locked.
     One list of peers can serve all members: a node's own entry is left out.
@@ -187,7 +186,8 @@ def peer_host_config(valid: ValidNode) -> PeerHostConfig | None:
         write_key_file(valid.config.storage.network_key, "network", secret, own)
     others = tuple(peer for peer in section.peers if peer.peer != own)
     chain = displayed(valid.genesis.context.genesis)[:8]
-    return PeerHostConfig(section.address.host, section.address.port, others, secret, chain, section.max_inbound)
+    host = PeerHostConfig(section.address.host, section.address.port, others, secret, chain, section.max_inbound)
+    return PeerChoice.of(host, own)
 
 
 def data_of(valid: ValidNode) -> NodeData:

@@ -15,7 +15,16 @@ from alysd.api.console_log import ProcessLog
 from alysd.api.event_logger import EventLogger
 from alysd.api.governance_rpc import GovernanceRpc
 from alysd.api.http.site import HostNames
-from alysd.api.live_parts import LiveAddress, LiveFlags, LiveHosts, LiveLimit, LiveLimits, LiveLog, LiveMiner
+from alysd.api.live_parts import (
+    LiveAddress,
+    LiveFlags,
+    LiveHosts,
+    LiveLimit,
+    LiveLimits,
+    LiveLog,
+    LiveMiner,
+    LivePeers,
+)
 from alysd.api.node_view import RunningNode
 from alysd.api.operator import OperatorPages
 from alysd.api.peg_rpc import PegRpc
@@ -118,6 +127,7 @@ def live_parts(
         LiveFlags(node.flags),
         LiveMiner(node.fee_recipient),
         LiveLimit(signer if isinstance(signer, RecordedSigner) else None),
+        LivePeers(node.resources.peers, node.to.peer_host, node.handle),
         LiveAddress("api.address", "alys server", addresses.alys, node.handle),
         LiveAddress("api.ethereum_address", "ethereum server", addresses.ethereum, node.handle),
     ]

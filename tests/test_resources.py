@@ -20,7 +20,7 @@ from alysd.integrations.new_key_file import write_key_file
 from alysd.integrations.signing_guard import write_guard
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.process import SignedBlockMissing
-from alysd.resources import open_resources, peer_host_config
+from alysd.resources import open_resources, peer_choice
 from alysd.testing.chain import authority_secret, chain_spec
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.checkpoint import Checkpoint
@@ -191,7 +191,8 @@ async def test_the_network_key_is_made_once(configured: tuple[AlysConfig, ChainS
     for _ in range(2):
         async with open_resources(validate_node(config, spec)) as parts:
             assert parts.peer_host is not None
-            found.append(peer_host_config(validate_node(config, spec)))
+            choice = peer_choice(validate_node(config, spec))
+            found.append(choice and choice.host.value)
     assert found[0] is not None
     assert found[0] == found[1]
     assert found[0].chain == "1d795b05"

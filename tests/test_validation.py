@@ -24,7 +24,7 @@ from alysd.integrations.bls import public_key
 from alysd.integrations.data_folder import claim
 from alysd.integrations.key_kinds import public_text
 from alysd.integrations.new_key_file import write_key_file
-from alysd.resources import peer_host_config
+from alysd.resources import peer_choice
 from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF, load
 from alysd.types.chain_spec import ChainSpec
@@ -313,9 +313,9 @@ def test_the_network_key_is_checked(tmp_path: Path) -> None:
     other = public_text("network", bytes([8] * 32))
     peers = ",".join(f"/ip4/192.0.2.7/tcp/9333/p2p/{peer}" for peer in (own, other))
     node = validate_node(networked(tmp_path, f"network.key_file={right}", f"network.peers={peers}"), SPEC)
-    found = peer_host_config(node)
+    found = peer_choice(node)
     assert found is not None
-    assert [peer.peer for peer in found.peers] == [other], "one list of peers serves all members"
+    assert [peer.peer for peer in found.host.value.peers] == [other], "one list of peers serves all members"
 
 
 @needs_libp2p

@@ -230,7 +230,7 @@ class NetworkActor(Actor[Network]):
     @handles(GetOtherChainPeers)
     async def other_chain_peers(self, message: GetOtherChainPeers) -> tuple[OtherChainPeer, ...]:
         """The configured peers that were on another chain when they were last connected."""
-        return self._memory.other_chains.peers()
+        return tuple(one for one in self._memory.other_chains.peers() if one.peer in self._configured)
 
     async def _read_federation(self) -> None:
         """Read the federations that may make and approve messages now: the next ones, and those of late messages.

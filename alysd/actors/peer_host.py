@@ -16,7 +16,15 @@ from alysd.messages.network import (
     PeerRequests,
     RequestReceived,
 )
-from alysd.messages.peer_host import DisconnectPeer, PeerHost, PublishGossip, ReportPeers, SendRequest
+from alysd.messages.peer_host import (
+    ChangePeers,
+    ConfirmChange,
+    DisconnectPeer,
+    PeerHost,
+    PublishGossip,
+    ReportPeers,
+    SendRequest,
+)
 from alysd.nurseries import Actor, Address, Deferred, NotAnswered, Refusal, handles
 from alysd.ports import Gossip
 from alysd.types.peers import GossipVerdict, StreamKind, Topic
@@ -87,6 +95,15 @@ class PeerHostActor(Actor[PeerHost]):
     async def disconnect(self, message: DisconnectPeer) -> None:
         """Close the connection to the peer, and accept none from it for some time."""
         await self._gossip.disconnect(message.peer, message.seconds)
+
+    @handles(ChangePeers)
+    async def change_peers(self, message: ChangePeers) -> None:
+        """Keep connections to other peers from now on."""
+        await self._gossip.change_peers(message.peers, message.max_inbound)
+
+    @handles(ConfirmChange)
+    async def confirm_change(self, _message: ConfirmChange) -> None:
+        """Answer: messages are handled one after the other."""
 
     async def _request(self, job: _Job) -> None:
         asked = job.message

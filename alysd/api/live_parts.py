@@ -17,14 +17,25 @@ from alysd.config.model import AlysConfig
 from alysd.config.operation_sections import FlagsConfig
 from alysd.errors import AddressInUse, ConfigRefused
 from alysd.integrations.payment_signing import RecordedSigner
-from alysd.nurseries import State
+from alysd.messages.peer_host import ChangePeers, ConfirmChange, PeerHost
+from alysd.nurseries import Address, State
+from alysd.types.configured_peers import PeerChoice
 from alysd.types.hashes import EvmAddress
 from alysd.types.latest import Latest
+from alysd.types.peers import PeerHostConfig
 
 READ_AT_USE = frozenset({"reload.watch", "reload.trial_seconds", "node.environment", "node.profile"})
 """The live options that have no part: the configuration actor looks them up, or other options follow from them."""
 
 _LOOK_SECONDS = 0.02
+
+_STARTED = (State.STARTING, State.RESTARTING, State.RUNNING)
+"""The states of a peer host that was started with earlier options, and handles its messages now or soon.
+
+Its start takes seconds. It need not confirm a change before it is up: nothing comes before the message."""
+
+_PEERS_SECONDS = 5.0
+"""The deadline of the peer host, above that of the whole reload (`Timing.config_apply`)."""
 
 
 @attrs.frozen
@@ -112,6 +123,41 @@ class LiveLimit:
         if self.signer is not None:
             self.signer.use_limit(config.peg.hourly_limit_sat)
         await trio.lowlevel.checkpoint()
+
+
+@attrs.define
+class LivePeers:
+    """The peers to which the node keeps connections; `peers` is None for a node without a network.
+
+    `host` is the address of the peer host. `_told` are the options that it has acknowledged last.
+    """
+
+    peers: PeerChoice | None
+    host: Address[PeerHost]
+    running: SystemHandle
+    keys: frozenset[str] = frozenset({"network.peers", "network.max_inbound"})
+    children: frozenset[str] = frozenset({"peer host"})
+    _told: PeerHostConfig | None = attrs.field(
+        init=False, default=attrs.Factory(lambda self: self.peers and self.peers.host.value, takes_self=True)
+    )
+
+    async def apply(self, config: AlysConfig) -> None:
+        """Connect to new peers and close the connections to removed ones. Raises `NotAnswered`."""
+        if self.peers is None:
+            await trio.lowlevel.checkpoint()
+            return
+        self.peers.use(config.network.peers, config.network.max_inbound)
+        used = self.peers.host.value
+        if used == self._told:
+            await trio.lowlevel.checkpoint()
+            return
+        self._told = None
+        child = next((one for one in self.running.snapshot().walk() if one.name == self.host.name), None)
+        if child is not None and child.state in _STARTED:  # else its next start uses the options
+            self.host.tell(ChangePeers(used.peers, used.max_inbound))
+            if child.state is State.RUNNING:
+                await self.host.ask(ConfirmChange(), seconds=_PEERS_SECONDS)
+        self._told = used
 
 
 @attrs.frozen

@@ -5,10 +5,8 @@ import attrs
 from alysd.api.operator import OperatorPages
 from alysd.errors import NotNow, Refused
 from alysd.messages.reads import ReadForkchoice
-from alysd.nurseries import NotAnswered, State
+from alysd.nurseries import NotAnswered
 from alysd.types.units import Height
-
-_WELL = (State.RUNNING, State.SUSPENDED, State.STOPPED)
 
 
 @attrs.frozen
@@ -18,13 +16,14 @@ class RunningNode:
     pages: OperatorPages
 
     def failure(self, children: frozenset[str], since: float) -> str:
-        """Return the first failure of one of `children` after `since` (trio's clock), or ""."""
+        """Return the first failure of one of `children` after `since` (trio's clock), or "".
+
+        A child that starts, or waits for its restart after an earlier failure, does not count: no change since
+        then is the cause.
+        """
         for child in self.pages.running.snapshot().walk():
-            if child.name in children:
-                if child.last_error_at is not None and child.last_error_at > since:
-                    return f"{child.name} failed: {child.last_error}"
-                if child.state not in _WELL:
-                    return f"{child.name} {child.state.predicate}"
+            if child.name in children and child.last_error_at is not None and child.last_error_at > since:
+                return f"{child.name} failed: {child.last_error}"
         return ""
 
     async def illness(self) -> str:

@@ -117,10 +117,17 @@ def _mining_problems(config: AlysConfig, blame: Blame) -> list[str]:
     return problems
 
 
+MOST_PEERS = 64
+"""The maximum number of peers that a node keeps connections to, for which the peer host has open files."""
+
+
 def _network_problems(network: NetworkConfig, blame: Blame) -> list[str]:
-    if network.address is not None:
-        return []
     problems: list[str] = []
+    if len(network.peers) > MOST_PEERS:
+        count = len(network.peers)
+        problems.append(f"{blame('network.peers')}: network.peers has {count} peers, at most {MOST_PEERS}")
+    if network.address is not None:
+        return problems
     if network.peers:
         problems.append(
             f"{blame('network.peers')}: network.peers needs network.address, where peers connect to this node"

@@ -83,8 +83,10 @@ class NetworkConfig:
             "the peers to which the node keeps a connection: multiaddresses such as "
             "`/ip4/192.0.2.7/tcp/9333/p2p/16Uiu2HA…`, with `ip4`, `ip6` or `dns`. `alysd keys show network.key` "
             "prints the id of a peer. Name all members of the federation here; a node leaves out its own entry. "
-            "These peers can always connect, at most 64",
+            "These peers can always connect, at most 64. A reload connects to new peers, and closes the "
+            "connections to those that are no longer named",
             unset="`bootnodes` of the chain",
+            applies=Applies.LIVE,
         ),
     )
     key_file: Path | None = attrs.field(
@@ -98,9 +100,11 @@ class NetworkConfig:
     max_inbound: int = attrs.field(
         default=32,
         metadata=option(
-            "the number of other peers that may connect. Each takes up to 6 MiB of memory",
+            "the number of other peers that may connect. Each takes up to 6 MiB of memory. With a smaller number, "
+            "those that are connected may stay",
             between(0, 64),
             unit="peers",
+            applies=Applies.LIVE,
         ),
     )
     checkpoint: Checkpoint | None = attrs.field(

@@ -3,7 +3,7 @@
 import attrs
 
 from alysd.nurseries import Ask, Tell
-from alysd.types.peers import StreamKind, Topic
+from alysd.types.peers import PeerAddress, StreamKind, Topic
 
 
 class PeerHost:
@@ -41,6 +41,22 @@ class DisconnectPeer(Tell[PeerHost]):
     peer: str
     reason: str
     seconds: float
+
+
+@attrs.frozen
+class ChangePeers(Tell[PeerHost]):
+    """Keep connections to exactly these `peers` from now on, and let at most `max_inbound` others connect.
+
+    Connections to peers that are no longer named are closed. Strangers above `max_inbound` stay until they leave.
+    """
+
+    peers: tuple[PeerAddress, ...]
+    max_inbound: int
+
+
+@attrs.frozen
+class ConfirmChange(Ask[PeerHost, None]):
+    """Answer, which says that every `ChangePeers` that was sent before has been handled."""
 
 
 @attrs.frozen

@@ -31,6 +31,7 @@ from alysd.testing.stand_in import RecordedAddress, StandIn
 from alysd.timing import Timing
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import Forkchoice
+from alysd.types.configured_peers import ConfiguredPeers
 from alysd.types.hashes import AuxHash, BlockHash
 from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, StreamKind, Topic
 from alysd.types.proposal import Proposal
@@ -82,7 +83,7 @@ class Bench:
     genesis: BlockHash = CONTEXT.genesis
     foreign: set[str] = attrs.field(factory=set[str])
     known: list[Proposal] = attrs.field(factory=list[Proposal])
-    configured: frozenset[str] = frozenset({"member"})
+    configured: ConfiguredPeers = attrs.field(factory=lambda: ConfiguredPeers({"member"}))
     updates: StandIn[FederationUpdates] | None = None
 
     @classmethod

@@ -489,6 +489,19 @@ async def test_a_configured_peer_of_another_chain_is_tried_again_and_shown_until
         assert (member.peer, member.score) == ("member", 0.0)
 
 
+async def test_a_peer_of_another_chain_that_is_no_longer_configured_is_not_shown(
+    autojump_clock: MockClock, bench: Bench
+) -> None:
+    """The node would be degraded for ever because of a peer that a reload has removed."""
+    bench.genesis, bench.ahead = OTHER, {"member": 0.0}
+    async with bench.running():
+        await bench.connect("member")
+        await trio.sleep(PARTING_SECONDS + 1)
+        assert await bench.network.ask(GetOtherChainPeers()) == (OtherChainPeer("member", OTHER),)
+        bench.configured.use(())
+        assert await bench.network.ask(GetOtherChainPeers()) == ()
+
+
 async def test_a_peer_that_refuses_the_request_for_its_status_is_no_node_of_this_chain(
     autojump_clock: MockClock, bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:

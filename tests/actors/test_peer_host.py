@@ -1,5 +1,7 @@
 """The peer host: it forwards between the peer-to-peer network and the node's actors, and waits for neither."""
 
+from collections.abc import Sequence
+
 import attrs
 import pytest
 import trio
@@ -16,13 +18,21 @@ from alysd.messages.network import (
     PeerRequests,
     RequestReceived,
 )
-from alysd.messages.peer_host import DisconnectPeer, PeerHost, PublishGossip, ReportPeers, SendRequest
+from alysd.messages.peer_host import (
+    ChangePeers,
+    ConfirmChange,
+    DisconnectPeer,
+    PeerHost,
+    PublishGossip,
+    ReportPeers,
+    SendRequest,
+)
 from alysd.node import REFUSALS
 from alysd.nurseries import Address, Immediate, actor
 from alysd.ports import GossipSink
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.stand_in import RecordedAddress, StandIn
-from alysd.types.peers import GossipVerdict, StreamKind, Topic
+from alysd.types.peers import GossipVerdict, PeerAddress, StreamKind, Topic
 
 
 @attrs.define
@@ -32,6 +42,9 @@ class ScriptedGossip:
     sink: GossipSink | None = None
     published: list[tuple[Topic, bytes]] = attrs.field(factory=list[tuple[Topic, bytes]])
     disconnected: list[tuple[str, float]] = attrs.field(factory=list[tuple[str, float]])
+    changes: list[tuple[tuple[PeerAddress, ...], int]] = attrs.field(
+        factory=list[tuple[tuple[PeerAddress, ...], int]]
+    )
     open: int = 0
     release: trio.Event = attrs.field(factory=trio.Event)
     failure: Exception | None = None
@@ -64,6 +77,9 @@ class ScriptedGossip:
 
     async def disconnect(self, peer: str, seconds: float) -> None:
         self.disconnected.append((peer, seconds))
+
+    async def change_peers(self, peers: Sequence[PeerAddress], max_inbound: int) -> None:
+        self.changes.append((tuple(peers), max_inbound))
 
 
 class Parts:
@@ -159,6 +175,16 @@ async def test_what_the_node_publishes_and_whom_it_disconnects(autojump_clock: M
         await trio.testing.wait_all_tasks_blocked()
     assert parts.gossip.published == [(Topic.PROPOSAL, b"block")]
     assert parts.gossip.disconnected == [("p1", 60.0)]
+
+
+async def test_changed_peers_reach_the_network_before_the_answer(autojump_clock: MockClock) -> None:
+    """A reload would be reported as applied before it is."""
+    parts = Parts()
+    member = PeerAddress("192.0.2.1", 9333, "p1")
+    async with parts.harness.running(parts.child):
+        parts.host.tell(ChangePeers((member,), 8))
+        await parts.host.ask(ConfirmChange())
+        assert parts.gossip.changes == [((member,), 8)]
 
 
 async def test_a_request_without_an_answer_does_not_delay_gossip(autojump_clock: MockClock) -> None:

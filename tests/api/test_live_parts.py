@@ -9,31 +9,51 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.api.console_log import console_log
 from alysd.api.http.connection_places import Port
 from alysd.api.http.limits import LIMITS
 from alysd.api.http.messages import HttpRefused
 from alysd.api.http.site import HostNames, Site
-from alysd.api.live_parts import READ_AT_USE, LiveAddress, LiveHosts, LiveLimits, LiveLog, LiveMiner
+from alysd.api.live_parts import READ_AT_USE, LiveAddress, LiveHosts, LiveLimits, LiveLog, LiveMiner, LivePeers
 from alysd.api.servers import ServerAddresses, limits_of
 from alysd.api.system_handle import SystemHandle
 from alysd.config.addresses import ListenAddress
 from alysd.config.chain_sections import ChainConfig, MiningConfig
-from alysd.config.connection_sections import ApiConfig
+from alysd.config.connection_sections import ApiConfig, NetworkConfig
 from alysd.config.flags import Flags
 from alysd.config.model import AlysConfig, all_options
 from alysd.config.operation_sections import LoggingConfig
 from alysd.errors import ConfigRefused
+from alysd.integrations.key_kinds import public_text
 from alysd.messages.log.base import log
 from alysd.messages.log.process import NodeReady, NotReady
 from alysd.messages.metrics import PortCounts
-from alysd.nurseries import ChildSpec, HealthMonitor, Immediate, OneForOne, open_system, supervisor, task
+from alysd.messages.peer_host import ChangePeers, ConfirmChange, PeerHost
+from alysd.node import Addresses
+from alysd.nurseries import (
+    Actor,
+    Address,
+    ChildSpec,
+    FixedDelay,
+    HealthMonitor,
+    Immediate,
+    OneForOne,
+    State,
+    actor,
+    handles,
+    open_system,
+    supervisor,
+    task,
+)
 from alysd.running import live_parts
 from alysd.testing.processes import free_ports
 from alysd.timing import Timing
+from alysd.types.configured_peers import PeerChoice
 from alysd.types.hashes import EvmAddress
 from alysd.types.latest import Latest
+from alysd.types.peers import PeerAddress, PeerHostConfig
 
 START = AlysConfig(chain=ChainConfig(Path("chain.toml")))
 
@@ -68,8 +88,9 @@ async def test_the_next_request_may_have_the_new_name() -> None:
 def test_every_live_option_has_its_part(tmp_path: Path) -> None:
     """A reload would say that an option is applied, and nothing would use it."""
     live = {one.key for one in all_options() if one.live}
-    resources = SimpleNamespace(payment_signer=None, timing=Timing(2))
-    node: Any = SimpleNamespace(resources=resources, fee_recipient=Latest(None), handle=None, flags=Flags())
+    resources = SimpleNamespace(payment_signer=None, timing=Timing(2), peers=None)
+    to = Addresses()
+    node: Any = SimpleNamespace(resources=resources, to=to, fee_recipient=Latest(None), handle=None, flags=Flags())
     with (tmp_path / "log").open("w") as stream, console_log(LoggingConfig(), stream) as process_log:
         parts = live_parts(node, process_log, HostNames(), ServerAddresses.of(ApiConfig()))
     keys = [key for part in parts for key in part.keys]
@@ -162,3 +183,115 @@ async def test_a_server_that_the_node_does_not_have_is_no_problem() -> None:
         part = LiveAddress("api.ethereum_address", "ethereum server", used, handle)
         await part.apply(attrs.evolve(START, api=ApiConfig(ethereum_address=ListenAddress("127.0.0.1", 2))))
     assert used.value.port == 2
+
+
+class RecordingHost(Actor[PeerHost], partial=True):
+    """Stands for the peer host, which fails to start while `broken`."""
+
+    def __init__(self, seen: list[ChangePeers], broken: Latest[bool]) -> None:
+        self._seen = seen
+        self._broken = broken
+
+    async def pre_start(self) -> None:
+        if self._broken.value:
+            raise OSError("the address is in use")
+
+    @handles(ChangePeers)
+    async def change(self, message: ChangePeers) -> None:
+        self._seen.append(message)
+
+    @handles(ConfirmChange)
+    async def confirm(self, _message: ConfirmChange) -> None:
+        pass
+
+
+OWN, FIRST, SECOND = (
+    PeerAddress("192.0.2.1", 9333 + number, public_text("network", bytes([number + 1] * 32)))
+    for number in range(3)
+)
+
+
+def naming(*peers: PeerAddress, max_inbound: int = 32) -> AlysConfig:
+    section = NetworkConfig(address=ListenAddress("127.0.0.1", 9333), peers=peers, max_inbound=max_inbound)
+    return attrs.evolve(START, network=section)
+
+
+async def test_the_peer_host_is_told_of_other_peers_and_its_next_start_has_them(autojump_clock: MockClock) -> None:
+    """A member that was added would be forgotten again when the peer host restarts."""
+    config = PeerHostConfig("127.0.0.1", 9333, (FIRST,), bytes(32), "6d3425cf", 32)
+    choice, seen, broken = PeerChoice.of(config, OWN.peer), list[ChangePeers](), Latest(False)
+    host: Address[PeerHost] = Address("peer host")
+    handle = SystemHandle(HealthMonitor())
+    part = LivePeers(choice, host, handle)
+    spec = actor(host, lambda: RecordingHost(seen, broken), restart=FixedDelay(5.0))
+    async with open_system(supervisor("Root", OneForOne(), [spec])) as system:
+        handle.system = system
+        await part.apply(naming(OWN, FIRST))
+        assert seen == [], "nothing has changed: the own entry is no peer"
+        await part.apply(naming(OWN, SECOND, max_inbound=4))
+        assert seen == [ChangePeers((SECOND,), 4)]
+        assert choice.host.value == attrs.evolve(config, peers=(SECOND,), max_inbound=4)
+        assert SECOND.peer in choice.configured
+        assert FIRST.peer not in choice.configured
+        broken.value = True
+        await system.restart("peer host")
+        await wait_all_tasks_blocked()
+        assert system.snapshot().children[0].state is State.BACKOFF
+        await part.apply(naming(FIRST))
+        assert len(seen) == 1, "there is nobody to tell"
+        assert choice.host.value.peers == (FIRST,)
+
+
+async def test_a_peer_host_that_starts_gets_the_change_when_it_is_up(autojump_clock: MockClock) -> None:
+    """Its start takes seconds: a reload in this time would be rolled back."""
+    config = PeerHostConfig("127.0.0.1", 9333, (FIRST,), bytes(32), "6d3425cf", 32)
+    seen, begin = list[ChangePeers](), trio.Event()
+
+    class Starting(RecordingHost):
+        async def pre_start(self) -> None:
+            await begin.wait()
+
+    host: Address[PeerHost] = Address("peer host")
+    handle = SystemHandle(HealthMonitor())
+    part = LivePeers(PeerChoice.of(config, OWN.peer), host, handle)
+    spec = attrs.evolve(actor(host, lambda: Starting(seen, Latest(False))), awaited=False)
+    async with open_system(supervisor("Root", OneForOne(), [spec])) as system:
+        handle.system = system
+        with trio.fail_after(1):
+            await part.apply(naming(SECOND))
+        assert seen == []
+        begin.set()
+        await wait_all_tasks_blocked()
+        assert seen == [ChangePeers((SECOND,), 32)]
+
+
+async def test_a_peer_host_that_does_not_answer_is_told_again(autojump_clock: MockClock) -> None:
+    """The roll-back would take the options for those in use, and the peer host would keep the new ones."""
+    config = PeerHostConfig("127.0.0.1", 9333, (FIRST,), bytes(32), "6d3425cf", 32)
+    seen, slow = list[ChangePeers](), Latest(True)
+
+    class Slow(RecordingHost):
+        @handles(ChangePeers)
+        async def change(self, message: ChangePeers) -> None:
+            if slow.value:
+                await trio.sleep(3)
+            await super().change(message)
+
+    host: Address[PeerHost] = Address("peer host")
+    handle = SystemHandle(HealthMonitor())
+    part = LivePeers(PeerChoice.of(config, OWN.peer), host, handle)
+    spec = actor(host, lambda: Slow(seen, Latest(False)))
+    async with open_system(supervisor("Root", OneForOne(), [spec])) as system:
+        handle.system = system
+        with trio.move_on_after(2) as scope:
+            await part.apply(naming(SECOND))
+        assert scope.cancelled_caught
+        slow.value = False
+        await part.apply(naming(FIRST))
+        assert seen[-1] == ChangePeers((FIRST,), 32)
+
+
+async def test_a_node_without_a_network_has_no_peers_to_change() -> None:
+    """The bootnodes of a chain do not count without a network; a reload must not wait for a peer host."""
+    part = LivePeers(None, Address("peer host"), SystemHandle(HealthMonitor()))
+    await part.apply(naming(FIRST))

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import attrs
 import trio
 from trio.testing import wait_all_tasks_blocked
 
@@ -21,6 +22,7 @@ from alysd.nurseries import (
     Immediate,
     Never,
     OneForOne,
+    State,
     actor,
     handles,
     open_system,
@@ -107,7 +109,24 @@ async def test_only_a_later_failure_of_a_named_child_counts() -> None:
         system.inject("slow", OSError("gone"))
         await wait_all_tasks_blocked()
         later = trio.current_time()
-        assert node.failure(frozenset({"slow"}), later) == "slow waits for its restart"
+        assert node.failure(frozenset({"slow"}), later) == "", "it waits for its restart because it failed before"
+
+
+async def test_a_child_that_is_starting_has_not_failed() -> None:
+    """A peer host starts for seconds: each change of its options in this time was rolled back."""
+    up = trio.Event()
+
+    class Starting(Actor[Metrics], partial=True):
+        async def pre_start(self) -> None:
+            await up.wait()
+
+    child = actor(Address[Metrics]("starting"), Starting)
+    root = supervisor("Root", OneForOne(), [attrs.evolve(child, awaited=False)])
+    async with running() as (node, handle), open_system(root) as handle.system:
+        await wait_all_tasks_blocked()
+        assert handle.system.snapshot().children[0].state is State.STARTING
+        assert node.failure(frozenset({"starting"}), 0.0) == ""
+        up.set()
 
 
 async def test_the_health_of_the_node_is_told_with_its_first_reason() -> None:

@@ -85,6 +85,14 @@ def test_peers_need_an_address_of_this_node(tmp_path: Path) -> None:
     assert config.listeners["network.address"].port == 9333
 
 
+def test_a_node_has_a_bounded_number_of_peers(tmp_path: Path) -> None:
+    """The peer host has open files for that many; it would fail again and again."""
+    path, address = folder_with(tmp_path), "network.address=127.0.0.1:9333"
+    assert len(load(path, address, f"network.peers={','.join([PEER] * 64)}").network.peers) == 64
+    (found,) = problems(path, address, f"network.peers={','.join([PEER] * 65)}")
+    assert "network.peers has 65 peers, at most 64" in found
+
+
 @pytest.mark.parametrize(
     ("setting", "needed"),
     [

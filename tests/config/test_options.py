@@ -102,7 +102,7 @@ def test_a_page_without_a_section_is_refused(lost: str) -> None:
 
 def test_a_row_has_default_bounds_unit_and_what_a_change_needs() -> None:
     row = option_table([OPTIONS["network.max_inbound"]]).splitlines()[-1]
-    assert row.startswith("| `network.max_inbound` | `32` | 0 to 64 peers | needs a restart | the number of ")
+    assert row.startswith("| `network.max_inbound` | `32` | 0 to 64 peers | live | the number of ")
 
 
 BOUNDED = [(one.key, one.bounds) for one in OPTIONS.values() if one.bounds is not None]

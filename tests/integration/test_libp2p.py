@@ -23,7 +23,7 @@ from alysd.messages.network import (
     PeerRequests,
     RequestReceived,
 )
-from alysd.messages.peer_host import DisconnectPeer, PeerHost, PublishGossip, SendRequest
+from alysd.messages.peer_host import ChangePeers, DisconnectPeer, PeerHost, PublishGossip, SendRequest
 from alysd.node import REFUSALS
 from alysd.nurseries import (
     Actor,
@@ -38,6 +38,7 @@ from alysd.nurseries import (
 )
 from alysd.peer_host_process import peer_host_process
 from alysd.testing.processes import free_ports
+from alysd.types.latest import Latest
 from alysd.types.peers import GossipVerdict, PeerAddress, PeerHostConfig, StreamKind, Topic
 from alysd.wire.sync import MAX_ANSWER_BYTES
 from tests.integration.libp2p_attacks import ATTACKS, Target
@@ -54,6 +55,7 @@ class Heard:
     """The messages that a node's actors got from its peer host."""
 
     peers: set[str] = attrs.field(factory=set[str])
+    lost: set[str] = attrs.field(factory=set[str])
     messages: dict[bytes, float] = attrs.field(factory=dict[bytes, float])
     verdict: Callable[[bytes], GossipVerdict] = lambda _: GossipVerdict.ACCEPT
     _changed: trio.Event = attrs.field(factory=trio.Event)
@@ -84,6 +86,7 @@ class RecordingNetwork(Actor[Network], partial=True):
     @handles(PeerLost)
     async def lost(self, message: PeerLost) -> None:
         self._heard.peers.discard(message.peer)
+        self._heard.lost.add(message.peer)
         self._heard.changed()
 
     @handles(GossipReceived)
@@ -115,13 +118,18 @@ class Node:
     process: int = 0
     """The process of its peer host, as it was started first."""
 
+    @property
+    def address(self) -> PeerAddress:
+        """The address at which the others dial it."""
+        return PeerAddress(self.config.host, self.config.port, self.peer)
+
     def children(self) -> list[ChildSpec]:
         network = Address[Network]("network")
         requests = Address[PeerRequests]("peer requests")
         return [
             actor(network, lambda: RecordingNetwork(self.heard)),
             actor(requests, Counted),
-            peer_host_process(self.config, self.host, network, requests),
+            peer_host_process(Latest(self.config), self.host, network, requests),
         ]
 
     async def hears(self, others: set[str], seconds: float = 60) -> None:
@@ -293,6 +301,35 @@ async def test_a_disconnected_peer_stays_away_for_its_time() -> None:
         await trio.sleep(3)
         assert made[0].heard.peers == set()
         await made[0].hears({made[1].peer}, 30)
+
+
+async def test_peers_are_added_and_removed_while_the_others_stay() -> None:
+    """A federation that replaces a member would restart every node, one connection after the other."""
+    async with nodes(3) as made:
+        one, two, three = made
+        for node, peers in ((one, (two,)), (two, (one,)), (three, ())):
+            await node.host.send(ChangePeers(tuple(other.address for other in peers), 0))
+        await one.hears({two.peer})
+        await two.hears({one.peer})
+        await three.hears(set())
+        one.heard.lost.clear()
+        await one.host.send(ChangePeers((two.address, three.address), 0))
+        await trio.sleep(3)
+        assert one.heard.peers == {two.peer}, "the other one does not know this node, and takes no strangers"
+        await three.host.send(ChangePeers((one.address,), 0))
+        await one.hears({two.peer, three.peer})
+        await trio.sleep(2)  # gossip finds its peers (a heartbeat of 1 s)
+        data = os.urandom(100)
+        await three.host.send(PublishGossip(Topic.APPROVAL, data))
+        await two.got(data[:16])
+        assert one.heard.lost == set(), "the connection that both still want was closed"
+        moved = attrs.evolve(two.address, host="localhost")
+        await one.host.send(ChangePeers((moved, three.address), 0))
+        await trio.sleep(3)
+        assert one.heard.lost == set(), "another address of a connected peer needs no new connection"
+        await one.host.send(ChangePeers((moved,), 1))
+        await one.heard.until(lambda: three.peer in one.heard.lost, 10)
+        await one.hears({two.peer, three.peer})  # which dials again, as the only stranger
 
 
 async def test_a_peer_whose_messages_are_rejected_is_disconnected() -> None:

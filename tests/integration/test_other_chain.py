@@ -34,6 +34,7 @@ from alysd.timing import Timing
 from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import BlockHash, displayed
+from alysd.types.latest import Latest
 from alysd.types.peers import PeerAddress, PeerHostConfig, PeerStatus
 from alysd.types.units import Height, Slot
 from alysd.wire.sync import encode_status
@@ -83,7 +84,7 @@ class Node:
                 ),
             ),
             actor(requests, lambda: Statuses(self.context)),
-            peer_host_process(config, host, self.network, requests),
+            peer_host_process(Latest(config), host, self.network, requests),
         ]  # fmt: skip
 
 

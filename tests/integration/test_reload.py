@@ -1,6 +1,5 @@
 """Changing the configuration of a daemon that makes blocks: by its operator's commands, and by systemd."""
 
-import json
 import random
 import shutil
 import signal
@@ -10,7 +9,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
@@ -18,12 +16,11 @@ import trio
 from alysd.testing.config_files import CONF
 from alysd.testing.daemon import Daemon, daemon
 from alysd.testing.processes import ComponentRefusal
+from tests.integration.reload_steps import DEADLINE, asked, two_more_blocks
 from tests.thorough import cases
 
 # httpx leaves its request's generator unfinished when the server dies in the middle of it.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")
-
-DEADLINE = 60.0
 
 
 def written(folder: Path, *lines: str, api: str = "") -> Path:
@@ -43,30 +40,10 @@ async def config(node: Daemon, path: Path, action: str, *more: str) -> subproces
     return await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
 
 
-async def asked(node: Daemon, command: str) -> dict[str, Any]:
-    """The answer of the control socket, without a process for the command."""
-    async with await trio.open_unix_socket(str(node.data / "control.sock")) as stream:
-        await stream.send_all(json.dumps({"command": command}).encode() + b"\n")
-        line = b""
-        with trio.fail_after(DEADLINE):
-            while not line.endswith(b"\n"):
-                line += await stream.receive_some()
-    return json.loads(line)
-
-
 async def until(condition: Callable[[], bool]) -> None:
     with trio.fail_after(DEADLINE):
         while True:
             if condition():
-                return
-            await trio.sleep(0.1)
-
-
-async def two_more_blocks(node: Daemon) -> None:
-    start = (await node.call("getheadblock"))["height"]
-    with trio.fail_after(DEADLINE):
-        while True:
-            if (await node.call("getheadblock"))["height"] >= start + 2:
                 return
             await trio.sleep(0.1)
 

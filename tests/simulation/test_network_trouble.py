@@ -1,7 +1,7 @@
 """The network never delays a slot: an authority alone in its quorum misses none, whatever its peers do."""
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from alysd.ports import GossipSink
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.node import MINING, SimulatedNode, open_simulated_node, peer_host_over
 from alysd.types.hashes import BlockHash
-from alysd.types.peers import PeerStatus, StreamKind, Topic
+from alysd.types.peers import PeerAddress, PeerStatus, StreamKind, Topic
 from alysd.types.units import Height, Slot
 from alysd.wire.sync import encode_status
 
@@ -76,6 +76,10 @@ class Trouble:
 
     async def disconnect(self, peer: str, seconds: float) -> None:
         """Keep the connection."""
+        await trio.lowlevel.checkpoint()
+
+    async def change_peers(self, peers: Sequence[PeerAddress], max_inbound: int) -> None:
+        """Keep the peers."""
         await trio.lowlevel.checkpoint()
 
 

@@ -4,9 +4,18 @@ import ipaddress
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 
+import attrs
 import trio
 
 from alysd.integrations.libp2p import limits
+
+
+@attrs.frozen
+class DoorPlace:
+    """The place of a peer that was admitted from `network`; one of a stranger, or of a configured peer."""
+
+    network: str
+    stranger: bool
 
 
 class Doors:
@@ -18,12 +27,19 @@ class Doors:
     """
 
     def __init__(self, configured: Mapping[str, str | None], max_inbound: int) -> None:
-        self._configured = configured
+        self._configured = dict(configured)
         self._last: dict[str, str] = {}
         self._max_inbound = max_inbound
         self._handshakes: Counter[str] = Counter()
         self._strangers: Counter[str] = Counter()
         self._banned: OrderedDict[str, float] = OrderedDict()
+
+    def change(self, configured: Mapping[str, str | None], max_inbound: int) -> None:
+        """Use other configured peers and another limit from now on. Peers that are new are no longer banned."""
+        for peer in configured.keys() - self._configured.keys():
+            self._banned.pop(peer, None)
+        self._configured, self._max_inbound = dict(configured), max_inbound
+        self._last = {peer: network for peer, network in self._last.items() if peer in configured}
 
     def enter(self, network: str) -> bool:
         """Take a place for a handshake from `network` (`network_of`). Returns whether there was one."""
@@ -41,25 +57,25 @@ class Doors:
         """Return the place for a handshake."""
         _decrement(self._handshakes, network)
 
-    def admit(self, peer: str, network: str) -> bool:
-        """Whether a peer that has proved its id may stay. A stranger takes a place, if there is one."""
+    def admit(self, peer: str, network: str) -> DoorPlace | None:
+        """Give a place to a peer that has proved its id; None if it may not stay. A configured peer always may."""
         if self.is_banned(peer):
-            return False
+            return None
         if peer in self._configured:
             self._last[peer] = network
-            return True
+            return DoorPlace(network, stranger=False)
         if (
             self._strangers.total() >= self._max_inbound
             or self._strangers[network] >= limits.STRANGERS_PER_ADDRESS
         ):
-            return False
+            return None
         self._strangers[network] += 1
-        return True
+        return DoorPlace(network, stranger=True)
 
-    def dismiss(self, peer: str, network: str) -> None:
-        """Return the place of a peer that was admitted."""
-        if peer not in self._configured:
-            _decrement(self._strangers, network)
+    def dismiss(self, place: DoorPlace) -> None:
+        """Return the place of a peer that was admitted. The peer may have become a configured one meanwhile."""
+        if place.stranger:
+            _decrement(self._strangers, place.network)
 
     def ban(self, peer: str, seconds: float) -> None:
         """Keep a peer away for some time."""

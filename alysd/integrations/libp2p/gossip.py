@@ -5,6 +5,7 @@ exchange nothing but their statuses, which tell them to part.
 """
 
 import random
+from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
@@ -25,6 +26,7 @@ from alysd.integrations.libp2p.notes import SUMMARY_SECONDS, Notes, say
 from alysd.integrations.libp2p.pubsub import GossipPubsub, Router
 from alysd.integrations.libp2p.rates import TokenBucket
 from alysd.ports import GossipSink
+from alysd.types.configured_peers import ConfiguredPeers
 from alysd.types.peers import PeerAddress, PeerHostConfig, StreamKind, Topic
 
 
@@ -37,8 +39,13 @@ class Libp2pGossip:
         self._host = Host(self._identity)
         self._names = {f"/alys/{config.chain}/{topic.value}": topic for topic in Topic}
         self._topics = {topic: name for name, topic in self._names.items()}
-        self._configured = {address.peer: network_in(address.host) for address in config.peers}
-        self._doors = Doors(self._configured, config.max_inbound)
+        self._peers = config.peers
+        self._changed = trio.Event()
+        # The tasks that dial, by the addresses of their peers; the ids of these peers, for gossip and answers.
+        self._dialled: dict[PeerAddress, trio.CancelScope] = {}
+        self._ids = {peer_id(address.peer) for address in config.peers}
+        self._members = ConfiguredPeers(address.peer for address in config.peers)
+        self._doors = Doors(_networks(config.peers), config.max_inbound)
         self._notes = Notes()
         self._rejections: dict[ID, TokenBucket] = {}
         self._gossip: GossipPubsub | None = None
@@ -49,9 +56,8 @@ class Libp2pGossip:
 
         Raises `OSError` if the address cannot be used.
         """
-        configured = frozenset(peer_id(peer) for peer in self._configured)
-        gossip = GossipPubsub(self._host, self._names, configured, sink.judge, self._blame, self._notes)
-        answers = requests.AnswerService(sink, self._configured)
+        gossip = GossipPubsub(self._host, self._names, self._ids, sink.judge, self._blame, self._notes)
+        answers = requests.AnswerService(sink, self._members)
         for kind in StreamKind:
             self._host.handlers[requests.protocol_of(self._config.chain, kind)] = partial(answers.serve, kind=kind)
         async with background_trio_service(gossip), background_trio_service(cast("Router", gossip.router)):
@@ -84,6 +90,24 @@ class Libp2pGossip:
         if connection is not None:
             connection.scope.cancel()
 
+    async def change_peers(self, peers: Sequence[PeerAddress], max_inbound: int) -> None:
+        """Keep connections to exactly these peers from now on, and let at most `max_inbound` others connect.
+
+        Connections to peers that are no longer named are closed; such a peer may come back as a stranger.
+        """
+        ids = {address.peer for address in peers}
+        removed = [address.peer for address in self._peers if address.peer not in ids]
+        self._peers = tuple(peers)
+        self._ids.clear()
+        self._ids.update(peer_id(peer) for peer in ids)
+        self._members.use(ids)
+        self._doors.change(_networks(peers), max_inbound)
+        self._changed.set()
+        self._changed = trio.Event()
+        for connection in [found for peer in removed if (found := self._connection_of(peer)) is not None]:
+            connection.scope.cancel()
+        await trio.lowlevel.checkpoint()
+
     def _connection_of(self, peer: str) -> PeerConnection | None:
         return next((each for each in self._host.connections.values() if each.peer == peer), None)
 
@@ -93,8 +117,7 @@ class Libp2pGossip:
         say(f"INFO peers reach this node at {config.host}:{config.port} as {peer_text(self._identity.id)}")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._notes.summarize)
-            for address in config.peers:
-                nursery.start_soon(self._keep_connected, address, sink)
+            nursery.start_soon(self._dial_all, sink)
             await trio.serve_listeners(partial(self._accept, sink=sink), listeners)
 
     # Connections
@@ -114,23 +137,45 @@ class Libp2pGossip:
             connection = await upgrade(stream, self._identity, None)
         finally:
             self._doors.leave(network)
-        peer = connection.peer
-        if not self._doors.admit(peer, network):
+        place = self._doors.admit(connection.peer, network)
+        if place is None:
             self._notes.count("inbound connection: banned, or no place for a stranger")
             await trio.aclose_forcefully(stream)
             return
         try:
             await self._run(connection, sink)
         finally:
-            self._doors.dismiss(peer, network)
+            self._doors.dismiss(place)
 
-    async def _keep_connected(self, address: PeerAddress, sink: GossipSink) -> None:
-        """Dial a configured peer whenever it is not connected.
+    async def _dial_all(self, sink: GossipSink) -> None:
+        """Run a task per address of a configured peer, which dials it.
+
+        If a peer has got another address, the task of the old one ends with its connection.
+        """
+        async with trio.open_nursery() as nursery:
+            while True:
+                changed = self._changed
+                for address in self._dialled.keys() - set(self._peers):
+                    scope = self._dialled.pop(address)
+                    if address.peer not in self._members:
+                        scope.cancel()
+                for address in self._peers:
+                    if address not in self._dialled:
+                        scope = self._dialled[address] = trio.CancelScope()
+                        nursery.start_soon(self._keep_connected, address, scope, sink)
+                await changed.wait()
+
+    async def _keep_connected(self, address: PeerAddress, scope: trio.CancelScope, sink: GossipSink) -> None:
+        with scope:
+            await self._redial(address, scope, sink)
+
+    async def _redial(self, address: PeerAddress, scope: trio.CancelScope, sink: GossipSink) -> None:
+        """Dial a configured peer whenever it is not connected, as long as this is its address.
 
         Says why it cannot be reached, and again at most once per minute if the reason changes.
         """
         pause, reason, said = limits.REDIAL_SECONDS, "", trio.current_time()
-        while True:
+        while self._dialled.get(address) is scope:
             connection = self._connection_of(address.peer)
             if connection is not None:
                 await connection.closed.wait()
@@ -221,6 +266,10 @@ class Libp2pGossip:
             connection = self._host.connections.get(peer)
             if connection is not None:
                 connection.scope.cancel()
+
+
+def _networks(peers: Sequence[PeerAddress]) -> dict[str, str | None]:
+    return {address.peer: network_in(address.host) for address in peers}
 
 
 async def _await_end(stream: Stream) -> None:

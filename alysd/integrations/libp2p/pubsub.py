@@ -2,6 +2,7 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Any, cast
 
@@ -101,7 +102,7 @@ class GossipPubsub(library.Pubsub):
         self,
         host: Host,
         topics: Mapping[str, Topic],
-        configured: frozenset[ID],
+        configured: AbstractSet[ID],
         judge: Judge,
         blame: Blame,
         notes: Notes,

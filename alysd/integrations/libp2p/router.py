@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from libp2p.pubsub.gossipsub import PROTOCOL_ID_V11, GossipSub
 from libp2p.pubsub.pb import rpc_pb2
@@ -21,9 +22,10 @@ class Router(GossipSub):
 
     A mesh takes up to `DEGREE` of the `configured` peers, even if it is full of strangers, and keeps `STRANGERS`
     places for strangers. So strangers cannot separate the members of a federation, however many they are.
+    The caller may change the set `configured`: the next heartbeat uses it.
     """
 
-    def __init__(self, configured: frozenset[ID]) -> None:
+    def __init__(self, configured: AbstractSet[ID]) -> None:
         super().__init__(
             protocols=[PROTOCOL_ID_V11], degree=DEGREE, degree_low=DEGREE_LOW, degree_high=DEGREE_HIGH,
             heartbeat_interval=1, heartbeat_initial_delay=0.1, adaptive_gossip_enabled=False,

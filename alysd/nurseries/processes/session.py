@@ -70,7 +70,7 @@ class Session:
         self._checks: dict[int, tuple[Pending, int]] = {}
         self._checked = 0
         self._asked_to_stop = False
-        config = self._codec.encode(spec.config)
+        config = self._codec.encode(spec.config() if callable(spec.config) else spec.config)
         self._process = launcher.launch(spec, nursery)
         limits = spec.limits
         self.wire = Wire(self._process.socket, limits.message_bytes + TRACE_BYTES)

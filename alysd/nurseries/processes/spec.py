@@ -106,6 +106,7 @@ class ProcessSpec(ActorSpec):
     source: str
     """`package.module:function` of the factory, which takes a `ProcessContext`."""
     config: Any
+    """The value for the factory, or a function that returns it, which is called at each start of a process."""
     codec: str
     """`package.module:name` of the `PayloadCodec`."""
     reaches: tuple[Reach, ...] = ()

@@ -22,7 +22,7 @@ from alysd.testing.federation.peg.adversary import PegLiar
 from alysd.testing.federation.signer import Signed
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.hashes import BlsSignature
-from alysd.types.peers import GossipVerdict, StreamKind, Topic
+from alysd.types.peers import GossipVerdict, PeerAddress, StreamKind, Topic
 from alysd.types.proposal import Proposal, SlotApproval
 from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import block_hash, slot_proof
@@ -148,6 +148,10 @@ class LyingGossip:
     async def disconnect(self, peer: str, seconds: float) -> None:
         """Disconnect."""
         await self.endpoint.disconnect(peer, seconds)
+
+    async def change_peers(self, peers: Sequence[PeerAddress], max_inbound: int) -> None:
+        """Change the peers."""
+        await self.endpoint.change_peers(peers, max_inbound)
 
     async def consider(self, data: bytes) -> None:
         """Approve the proposal of another member, whatever it is."""

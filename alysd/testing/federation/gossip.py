@@ -1,6 +1,6 @@
 """One endpoint of a simulated network, which implements the port of the real network."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from alysd.errors import AlysError, NotNow, PeerBusy, PeerUnavailable
 from alysd.nurseries import NotAnswered
 from alysd.ports import GossipSink
 from alysd.testing.federation.links import Link
-from alysd.types.peers import GossipVerdict, StreamKind, Topic
+from alysd.types.peers import GossipVerdict, PeerAddress, StreamKind, Topic
 
 if TYPE_CHECKING:
     from alysd.testing.federation.network import SimulatedNetwork
@@ -117,6 +117,18 @@ class SimulatedGossip:
             link.refused_until = trio.current_time() + seconds
             self.network.disconnect(link)
             self.network.dial(link)
+        await trio.lowlevel.checkpoint()
+
+    async def change_peers(self, peers: Sequence[PeerAddress], max_inbound: int) -> None:
+        """Keep the links to these peers only. A simulated network has no strangers."""
+        named = {address.peer for address in peers}
+        for name, link in self.links.items():
+            if name in named:
+                link.refused_by.discard(self.name)
+                self.network.dial(link)
+            else:
+                link.refused_by.add(self.name)
+                self.network.disconnect(link)
         await trio.lowlevel.checkpoint()
 
     # Called by the network and by other endpoints

@@ -26,7 +26,7 @@ class Link:
     """The link between the endpoints named `ends`, and the connection over it.
 
     While the link is `cut`, nothing arrives. `refused_until` is the time, in seconds of trio's clock, until which
-    an end accepts no connection from the other one.
+    an end accepts no connection from the other one. The ends in `refused_by` accept none at all.
     """
 
     ends: tuple[str, str]
@@ -34,6 +34,7 @@ class Link:
     connected: bool = False
     cut: bool = False
     refused_until: float = 0.0
+    refused_by: set[str] = attrs.field(factory=set[str])
     _free_at: dict[str, float] = attrs.field(factory=dict[str, float])
 
     def other(self, end: str) -> str:

@@ -120,7 +120,7 @@ class SimulatedNetwork:
 
     def _connect(self, link: Link) -> None:
         ends = [self.endpoints[end] for end in link.ends]
-        if link.connected or link.cut or not all(end.online for end in ends):
+        if link.connected or link.cut or link.refused_by or not all(end.online for end in ends):
             return
         if link.refused_until > trio.current_time():
             self.dial(link)

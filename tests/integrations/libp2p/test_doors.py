@@ -29,15 +29,47 @@ async def test_strangers_have_places_and_configured_peers_need_none(autojump_clo
     from alysd.integrations.libp2p.doors import Doors
 
     doors = Doors({"member": None}, 12)
-    assert [doors.admit(f"p{number}", "192.0.2.1") for number in range(20)].count(
-        True
-    ) == limits.STRANGERS_PER_ADDRESS
-    assert [doors.admit(f"q{number}", f"192.0.2.{number + 2}") for number in range(20)].count(True) == 4
-    assert doors.admit("member", "192.0.2.1")
-    doors.dismiss("member", "192.0.2.1")
+    near = [place for number in range(20) if (place := doors.admit(f"p{number}", "192.0.2.1"))]
+    assert len(near) == limits.STRANGERS_PER_ADDRESS
+    far = [place for number in range(20) if (place := doors.admit(f"q{number}", f"192.0.2.{number + 2}"))]
+    assert len(far) == 4
+    member = doors.admit("member", "192.0.2.1")
+    assert member is not None
+    doors.dismiss(member)
     assert not doors.admit("p99", "192.0.2.99")
-    doors.dismiss("p0", "192.0.2.1")
+    doors.dismiss(near[0])
     assert doors.admit("p99", "192.0.2.99")
+
+
+async def test_a_peer_keeps_the_kind_of_its_place_when_the_configuration_changes(
+    autojump_clock: MockClock,
+) -> None:
+    """Each member that was added while it was connected would take the place of a stranger for ever."""
+    from alysd.integrations.libp2p.doors import Doors
+
+    doors = Doors({"old": "192.0.2.1"}, 1)
+    stranger, old = doors.admit("new", "192.0.2.2"), doors.admit("old", "192.0.2.1")
+    assert stranger is not None
+    assert old is not None
+    doors.change({"new": "192.0.2.2"}, 1)
+    assert doors.admit("new", "192.0.2.2"), "a configured peer needs no place"
+    assert not doors.admit("old", "192.0.2.1"), "the only place is taken until the stranger's connection ends"
+    doors.dismiss(old)
+    assert not doors.admit("old", "192.0.2.1")
+    doors.dismiss(stranger)
+    assert doors.admit("old", "192.0.2.1")
+
+
+async def test_a_peer_that_is_added_is_not_banned_any_more(autojump_clock: MockClock) -> None:
+    """A member that had connected before the operator added it would stay out for an hour."""
+    from alysd.integrations.libp2p.doors import Doors
+
+    doors = Doors({"old": None}, 0)
+    doors.ban("new", 3600)
+    doors.ban("old", 3600)
+    doors.change({"old": None, "new": None}, 0)
+    assert doors.admit("new", "192.0.2.2")
+    assert not doors.admit("old", "192.0.2.1"), "a reload does not excuse what a configured peer has done"
 
 
 async def test_a_ban_ends_and_bans_are_bounded(autojump_clock: MockClock) -> None:
@@ -74,8 +106,9 @@ async def test_strangers_cannot_keep_a_configured_peer_from_its_handshake(autoju
     doors = Doors({"member": "203.0.113.5", "mobile": None}, 12)
     assert doors.enter("203.0.113.77")
     doors.leave("203.0.113.77")
-    assert doors.admit("mobile", "203.0.113.77")
-    doors.dismiss("mobile", "203.0.113.77")
+    place = doors.admit("mobile", "203.0.113.77")
+    assert place is not None
+    doors.dismiss(place)
     for number in range(1000):
         doors.enter(f"198.51.{number % 100}.{number // 100}")
     assert not doors.enter("192.0.2.1")

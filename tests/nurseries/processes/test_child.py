@@ -332,6 +332,17 @@ async def test_a_hang_is_found_by_the_handlers_deadline(autojump_clock: MockCloc
         assert await one.counter.ask(Total()) == 2, "the process had not begun the message"
 
 
+async def test_each_process_gets_the_latest_configuration(autojump_clock: MockClock) -> None:
+    """A process that failed would start again with options that have changed meanwhile."""
+    starts = [3, 40]
+    one = Fixture(config=lambda: starts.pop(0))
+    async with one.running():
+        assert await one.counter.ask(Total()) == 3
+        one.double.kill("counter")
+        await one.up_again(1)
+        assert await one.counter.ask(Total()) == 40
+
+
 async def test_a_slow_handler_is_found_in_the_process(autojump_clock: MockClock) -> None:
     one = Fixture(handle_seconds=3.0)
     async with one.running():

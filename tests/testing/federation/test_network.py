@@ -13,7 +13,7 @@ from alysd.testing.federation.gossip import SimulatedGossip
 from alysd.testing.federation.links import LinkQuality
 from alysd.testing.federation.network import SimulatedNetwork
 from alysd.testing.virtual_time import run_virtually, seeded
-from alysd.types.peers import GossipVerdict, StreamKind, Topic
+from alysd.types.peers import GossipVerdict, PeerAddress, StreamKind, Topic
 
 
 @attrs.define
@@ -192,3 +192,24 @@ def test_the_same_seed_gives_the_same_calls() -> None:
 
     runs = [run_virtually(lambda seed=seed: main(seed), seed=seed) for seed in (1, 1, 2)]
     assert runs[0] == runs[1] != runs[2]
+
+
+def test_an_endpoint_keeps_the_links_to_the_peers_that_it_names() -> None:
+    """A simulation of a reload would show nothing."""
+
+    async def main() -> None:
+        async with running("abc", LinkQuality()) as net:
+            one = net.ends["a"]
+            await one.change_peers([PeerAddress("simulated", 1, "b")], 0)
+            await trio.sleep(60)
+            assert net.sinks["a"].got("lost") == ["c"]
+            assert net.sinks["b"].got("lost") == []
+            await net.ends["c"].disconnect("a", 1.0)
+            await trio.sleep(60)
+            assert net.sinks["a"].got("connected").count("c") == 1, "one end alone decides"
+            await one.change_peers([PeerAddress("simulated", 1, name) for name in "bc"], 0)
+            await trio.sleep(60)
+            assert net.sinks["a"].got("connected").count("c") == 2
+            assert net.sinks["a"].got("lost") == ["c"]
+
+    run_virtually(main)
