@@ -8,7 +8,7 @@ from typing import Protocol
 
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
-from alysd.types.bitcoin_watch import Expected, ReadBlock, Seen, SeenDeposit, SeenUncredited
+from alysd.types.bitcoin_watch import Expected, ReadBlock, Seen, SeenDeposit, SeenPayment, SeenUncredited
 from alysd.types.following import FinalityStep
 from alysd.types.hashes import (
     AuxHash,
@@ -171,6 +171,10 @@ class BitcoinRecords(Protocol):
 
     def uncredited(self, after: int, limit: int) -> tuple[SeenUncredited, ...]:
         """At most `limit` payments that are not credited, with a number above `after`, in order."""
+        ...
+
+    def payments(self, after: int, limit: int) -> tuple[SeenPayment, ...]:
+        """At most `limit` spends of outputs of federations, with a number above `after`, in order."""
         ...
 
     def find(self, txids: Sequence[BitcoinHash]) -> tuple[Seen | None, ...]:

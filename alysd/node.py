@@ -333,6 +333,7 @@ def _bridge(node: Node) -> list[SupervisorSpec]:
                 ), restart=ExponentialBackoff()),
                 actor(to.bridge, lambda: BridgeActor(
                     BridgeReads(context, to.bitcoin_watch, to.chain, to.federation, timing), rules, memory,
+                    resources.clock,
                 ), restart=ExponentialBackoff()),
             ]),
             actor(to.federation, lambda: FederationActor(

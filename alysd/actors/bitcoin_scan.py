@@ -21,6 +21,9 @@ SEGWIT_HEIGHTS: Mapping[str, int] = MappingProxyType(
 )
 """The first block of each network to which BIP-141 applies. Older coinbases may seem to commit to witnesses."""
 
+_ANNEX = b"\x50"
+"""The first byte of an annex. No control block begins with it: those of a federation begin with 0xc0 or 0xc1."""
+
 _NO_BLOCK = BitcoinHash(bytes(32))
 
 
@@ -29,7 +32,8 @@ class Watched:
     """The federations of the chain's history, by number, and the minimum of a deposit.
 
     `scripts` maps the output script of each federation to the federation's number. `spends` has the last two items
-    of the witness of every input that spends an output of a federation: the script and the control block. No other
+    of the witness of every input that spends an output of a federation, without an annex: the script and the
+    control block. The payments of the protocol have no annex, but a quorum of the keys can make others. No other
     input of a kind that is in use has both, because the control block proves that the script belongs to the output
     (BIP-341). An input of a future kind, which anyone can spend, can have both as well: `read_finding`. A block
     without any of the `needles`, the output scripts and the spending scripts, has nothing of the peg. `segwit` is
@@ -117,7 +121,7 @@ def read_finding(
     spends = [
         one.spends
         for one, stack in zip(transaction.inputs, transaction.witness, strict=False)
-        if stack[-2:] in watched.spends
+        if _revealed(stack) in watched.spends
     ]
     try:
         deposit = read_deposit(transaction, watched.scripts, watched.minimum)
@@ -125,13 +129,18 @@ def read_finding(
         if spends:
             return ConfirmedPayment(transaction, block)
         return Uncredited(refusal.txid, block, refusal.amount, refusal.reason)
-    if spends and (deposit is None or any(_is_credited(one, finding_of, watched) for one in spends)):
+    if spends and (deposit is None or any(is_credited(one, finding_of, watched) for one in spends)):
         return ConfirmedPayment(transaction, block)
     return None if deposit is None else PegIn(deposit.txid, block, deposit.recipient, deposit.outputs)
 
 
-def _is_credited(spent: OutPoint, finding_of: FindingOf, watched: Watched) -> bool:
-    """Whether an output is a part of a deposit, or the change of a payment."""
+def _revealed(stack: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """The last two items before the annex, if there is one: script and control block (BIP-341)."""
+    return stack[-3:-1] if stack and stack[-1][:1] == _ANNEX else stack[-2:]
+
+
+def is_credited(spent: OutPoint, finding_of: FindingOf, watched: Watched) -> bool:
+    """Whether an output is a part of a deposit, or the change of a payment: only these can be in the ledger."""
     finding = finding_of(spent.txid)
     if isinstance(finding, PegIn):
         return any(output.index == spent.index for output in finding.outputs)

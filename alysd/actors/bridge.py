@@ -1,11 +1,12 @@
 """The bridge makes the peg contents of this node's blocks, and judges those of other blocks, by its Bitcoin node.
 
 The bridge compares the findings of the Bitcoin watch with the ledger. When Bitcoin has lost a minted deposit or a
-confirmed payment, the peg halts: until Bitcoin has confirmed this transaction again, this node makes no peg
-contents, approves no block with a peg-in or a proposal, and signs no payment (`bridge_audit`).
+confirmed payment, or a transaction outside of the protocol has spent an output of the ledger, the peg halts: until
+Bitcoin agrees again, this node makes no peg contents, approves no block with a peg-in or a proposal, and signs no
+payment (`bridge_audit`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import attrs
 import trio
@@ -15,6 +16,7 @@ from alysd.actors.bridge_contents import BridgeMemory, ContentsMaker, Versions
 from alysd.actors.bridge_proposals import Proposals
 from alysd.actors.bridge_reads import BridgeReads
 from alysd.actors.bridge_search import ProposalsBeside
+from alysd.actors.bridge_thefts import TheftWatch
 from alysd.consensus.peg_ledger import take_contents
 from alysd.errors import InvalidBlock, NotNow, NotSeenOnBitcoin, PaymentDeclined
 from alysd.messages.bitcoin_watch import CheckPegIns
@@ -28,8 +30,8 @@ from alysd.messages.bridge import (
 )
 from alysd.messages.log.base import LogEvent, log
 from alysd.nurseries import Actor, NotAnswered, handles
+from alysd.ports import Clock
 from alysd.types.auxpow import AuxPowHeader
-from alysd.types.bitcoin_watch import Expected
 from alysd.types.chain import ChainState, LedgerChange
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.peg import ConfirmedPegOut, Payment, PegContents, PegOutProposal, PegRules
@@ -44,6 +46,7 @@ class BridgeActor(Actor[Bridge]):
         reads: BridgeReads,
         rules: PegRules,
         memory: BridgeMemory,
+        clock: Clock,
         report: Callable[[LogEvent], None] = log,
     ) -> None:
         self._rules = rules
@@ -51,7 +54,7 @@ class BridgeActor(Actor[Bridge]):
         self._maker = ContentsMaker(reads, memory)
         self._proposals = Proposals(reads, memory, rules)
         self._beside = ProposalsBeside(self._proposals.make, self._fits, reads.timing.proposal_search)
-        self._audit = LedgerAudit(reads, report)
+        self._audit = LedgerAudit(reads, TheftWatch(reads, clock), report)
 
     async def background(self) -> None:
         """Compare the ledger with Bitcoin, read the deposits that are minted for good, and make proposals."""
@@ -67,7 +70,7 @@ class BridgeActor(Actor[Bridge]):
         The proposal is left out if making it takes too long.
         """
         parent = await self._reads.state(message.parent)
-        if await self._audit.lost_at(parent.hash):
+        if (await self._audit.health_at(parent.hash)).halted:
             return PegContents()
         versions = await self._versions(parent)
         made = await self._maker.make(parent, versions)
@@ -96,7 +99,7 @@ class BridgeActor(Actor[Bridge]):
 
     @handles(CheckNotHalted)
     async def check_not_halted(self, message: CheckNotHalted) -> None:
-        """Raise `NotSeenOnBitcoin` if Bitcoin has lost something on which the ledger of the head relies."""
+        """Raise `NotSeenOnBitcoin` if Bitcoin does not have all that the ledger of the head relies on."""
         await self._check_not_halted((await self._reads.head()).hash)
 
     @handles(GetPegHealth)
@@ -105,8 +108,9 @@ class BridgeActor(Actor[Bridge]):
         return self._audit.health
 
     async def _check_not_halted(self, at: BlockHash) -> None:
-        if lost := await self._audit.lost_at(at):
-            raise _halted(lost)
+        health = await self._audit.health_at(at)
+        if health.halted:
+            raise NotSeenOnBitcoin(f"the peg is halted: {health.reason}")
 
     async def _judge_confirmed(self, stated: ConfirmedPegOut, needed: int) -> None:
         found = (await self._reads.confirmations([stated.txid])).get(stated.txid)
@@ -165,12 +169,3 @@ class BridgeActor(Actor[Bridge]):
             take_contents, contents, header, parent, context, self._rules, entries
         )
         return step.change
-
-
-def _halted(lost: Sequence[Expected]) -> NotSeenOnBitcoin:
-    first = lost[0]
-    what = "confirmed payment" if first.is_payment else "minted deposit"
-    more = f", nor {len(lost) - 1} more" if len(lost) > 1 else ""
-    return NotSeenOnBitcoin(
-        f"the peg is halted: the {what} {displayed(first.txid)} is not on Bitcoin any more{more}"
-    )

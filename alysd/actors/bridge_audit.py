@@ -2,7 +2,8 @@
 
 A reorganisation of Bitcoin that is deeper than `peg_in_confirmations` can remove a minted deposit or a confirmed
 payment. The Bitcoin watch notices only the reorganisations that it follows. A node that has not followed one,
-because the node is new or has lost its database, finds the lost transactions here.
+because the node is new or has lost its database, finds the lost transactions here. `bridge_thefts` finds outputs
+of the ledger that others have spent.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,13 +13,14 @@ import attrs
 import trio
 
 from alysd.actors.bridge_reads import BridgeReads, answered
+from alysd.actors.bridge_thefts import TheftWatch
 from alysd.errors import NotNow
 from alysd.messages.bitcoin_watch import MAX_ITEMS, GetLost, GetMissing, NoteLost
 from alysd.messages.bridge import PegHealth
 from alysd.messages.chain import ListEntries
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.peg import PegHalted, PegResumed
-from alysd.types.bitcoin_watch import Expected
+from alysd.types.bitcoin_watch import Expected, Stolen
 from alysd.types.hashes import BitcoinHash, BlockHash, displayed
 from alysd.types.peg import Minted, PaidOut
 from alysd.types.tables import Table
@@ -49,33 +51,41 @@ class LedgerAudit:
     """Compares the ledger of the chain's head with Bitcoin, again and again.
 
     `doubt` is the reason why this node does not know yet whether Bitcoin has everything; None once it knows.
-    `lost` are the transactions on which the ledger relied at the last look and that Bitcoin had lost.
+    `lost` are the transactions on which the ledger relied at the last look and that Bitcoin had lost; `stolen` is
+    what others had spent of the ledger's outputs.
     """
 
     reads: BridgeReads
+    thefts: TheftWatch
     report: Callable[[LogEvent], None]
     doubt: str | None = NOT_COMPARED
     lost: tuple[Expected, ...] = ()
+    stolen: tuple[Stolen, ...] = ()
+    _spend_doubt: str | None = None
 
     @property
     def health(self) -> PegHealth:
-        """The lost transactions and the doubt, for operators."""
-        return PegHealth(self.lost, self.doubt)
+        """The result of the last look, for operators."""
+        return PegHealth(self.lost, self.doubt or self._spend_doubt, self.stolen)
 
-    async def lost_at(self, block: BlockHash) -> tuple[Expected, ...]:
-        """The transactions on which the ledger after `block` relies, and that Bitcoin has lost.
+    async def health_at(self, block: BlockHash) -> PegHealth:
+        """Compare the ledger after `block` with Bitcoin.
 
-        Logs when the peg halts, and when it goes on. Raises `NotNow` while there is a `doubt`.
+        Logs when the peg halts, and when it goes on. Raises `NotNow` while there is a doubt.
         """
         if self.doubt is not None:
             raise NotNow(self.doubt)
-        return await self._look(block)
+        await self._look(block)
+        if self._spend_doubt is not None:
+            raise NotNow(self._spend_doubt)
+        return self.health
 
     async def run(self) -> None:
         """Compare the whole ledger, and rest."""
         while True:
             began = trio.current_time()
             await self._note(await self._missing())
+            await answered(self._look_at_head)
             self.doubt = None
             rest_until = max(began + LEAST_REST, trio.current_time() + REST_FACTOR * (trio.current_time() - began))
             while True:  # also a node that makes no blocks logs that the peg halts
@@ -147,18 +157,19 @@ class LedgerAudit:
     async def _look_at_head(self) -> None:
         await self._look((await self.reads.head()).hash)
 
-    async def _look(self, block: BlockHash) -> tuple[Expected, ...]:
+    async def _look(self, block: BlockHash) -> None:
         lost: list[Expected] = []
         after = b""
         while page := await self.reads.watch_ask(GetLost(self._confirmations, after)):
             lost += await self._lost_of(await self.reads.relied_on(page, block))
             after = page[-1].key
-        if lost and not self.lost:
-            self.report(_halted(lost))
-        if self.lost and not lost:
+        thefts = await self.thefts.look(block)
+        was, self.lost, self.stolen = self.health, tuple(lost), thefts.stolen
+        self._spend_doubt = thefts.doubt
+        if (self.lost and not was.lost) or (self.stolen and not was.stolen):
+            self.report(_halted(self.health))
+        if was.halted and not self.health.halted:
             self.report(PegResumed())
-        self.lost = tuple(lost)
-        return self.lost
 
     @property
     def _confirmations(self) -> int:
@@ -169,6 +180,10 @@ def _expected(txid: BitcoinHash, entry: Minted | PaidOut) -> Expected:
     return Expected(txid, entry.amount if isinstance(entry, Minted) else None)
 
 
-def _halted(lost: Sequence[Expected]) -> PegHalted:
+def _halted(health: PegHealth) -> PegHalted:
+    lost, stolen = health.lost, health.stolen
     deposits = [one.amount for one in lost if one.amount is not None]
-    return PegHalted(len(deposits), Sat(sum(deposits)), len(lost) - len(deposits), lost[0].txid)
+    txid = stolen[0].txid if stolen else lost[0].txid
+    return PegHalted(
+        len(deposits), Sat(sum(deposits)), len(lost) - len(deposits), txid, len(stolen), health.stolen_sat
+    )

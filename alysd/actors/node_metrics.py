@@ -303,7 +303,14 @@ def _bitcoin_metrics(bitcoin: BitcoinStatus) -> Iterable[Metric]:
 
 def _halt_metrics(health: PegHealth) -> Iterable[Metric]:
     yield GaugeMetricFamily(
-        "alysd_peg_halted", "1 while Bitcoin has lost a minted deposit or a confirmed payment.", bool(health.lost)
+        "alysd_peg_halted",
+        "1 while Bitcoin has lost a minted deposit or a confirmed payment, or the federation's bitcoin is stolen.",
+        health.halted,
+    )
+    yield GaugeMetricFamily(
+        "alysd_peg_stolen_btc",
+        "Bitcoin that the ledger holds, and that transactions outside of the protocol have spent.",
+        health.stolen_sat / 1e8,
     )
     yield GaugeMetricFamily(
         "alysd_peg_compared",

@@ -184,14 +184,8 @@ class NodeReport:
     def _peg_reasons(self) -> list[str]:
         """The reasons for degraded health because of the peg. Blocks go on, so the node is not unhealthy."""
         reasons: list[str] = []
-        if self.peg is not None and self.peg.lost:
-            lost, count = self.peg.lost[0], len(self.peg.lost)
-            what = "payment" if lost.is_payment else "deposit"
-            more = f" and {count - 1} more" if count > 1 else ""
-            reasons.append(
-                f"the peg is halted: Bitcoin has lost the {what} {displayed(lost.txid)}{more}, on which the "
-                "ledger relies"
-            )
+        if self.peg is not None and self.peg.halted:
+            reasons.append(f"the peg is halted: {self.peg.reason}")
         if self.bitcoin is not None and self.bitcoin.problem is not None:
             reasons.append(f"this node takes no part in the peg: {self.bitcoin.problem}")
         elif self.peg is not None and self.peg.doubt is not None:
@@ -272,7 +266,15 @@ def _sync_json(progress: SyncProgress) -> dict[str, Any]:
 
 def _peg_json(health: PegHealth) -> dict[str, Any]:
     lost = [displayed(one.txid) for one in health.lost[:MAX_LOST_SHOWN]]
-    return {"halted": bool(health.lost), "lost": lost, "doubt": health.doubt}
+    stolen = [displayed(one.txid) for one in health.stolen[:MAX_LOST_SHOWN]]
+    return {
+        "halted": health.halted,
+        "reason": health.reason,
+        "lost": lost,
+        "stolen": stolen,
+        "stolen_sat": health.stolen_sat,
+        "doubt": health.doubt,
+    }
 
 
 def _scheduled_json(scheduled: ScheduledReload) -> dict[str, Any]:

@@ -82,6 +82,8 @@ def peg_json(
         "open": {state.value: count for state, count in summary.open},
         "oldest": None if summary.oldest is None else {"number": summary.oldest, "time": summary.since},
         "halted": halted_json(health),
+        "haltreason": None if health is None else health.reason,
+        "stolen": None if halted_json(health) is None or health is None else health.stolen_sat,
         "bitcoin": None if bitcoin is None else {"read": bitcoin.read, "tip": bitcoin.tip},
         "problem": doubt_json(bitcoin, health),
     }
@@ -89,7 +91,7 @@ def peg_json(
 
 def halted_json(health: PegHealth | None) -> bool | None:
     """Whether the peg is halted; None if this node does not know."""
-    return None if health is None or health.doubt is not None else bool(health.lost)
+    return None if health is None or health.doubt is not None else health.halted
 
 
 def lost_json(one: PegOperation, health: PegHealth | None) -> bool | None:

@@ -34,6 +34,7 @@ from alysd.types.bitcoin_watch import (
     ReadBlock,
     Seen,
     SeenDeposit,
+    SeenPayment,
     SeenUncredited,
     Uncredited,
     expected_of,
@@ -157,6 +158,15 @@ class LmdbBitcoinRecords:
 
         def read(txn: RecordTransaction) -> tuple[SeenUncredited, ...]:
             found = (cast("SeenUncredited", seen) for seen in _scan(txn, "uncredited", after))
+            return tuple(islice(found, limit))
+
+        return self._records.read(read)
+
+    def payments(self, after: int, limit: int) -> tuple[SeenPayment, ...]:
+        """At most `limit` spends of outputs of federations, with a number above `after`."""
+
+        def read(txn: RecordTransaction) -> tuple[SeenPayment, ...]:
+            found = (cast("SeenPayment", seen) for seen in _scan(txn, "payments", after))
             return tuple(islice(found, limit))
 
         return self._records.read(read)

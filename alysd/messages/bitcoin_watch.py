@@ -1,9 +1,9 @@
 """The messages to the Bitcoin watch, which follows the Bitcoin chain for the peg.
 
 Answers are as of the newest Bitcoin block that the watch has read. `GetDeposits`, `CheckPegIns`,
-`GetConfirmations`, `GetMissing`, `GetLost`, `NoteLost`, `NoteSigned` and `GetFeeRate` raise `NotNow` with the
-reason while the Bitcoin node does not answer, or has blocks that the watch has not read yet: a reorganisation may
-have undone the blocks from which the watch would answer.
+`GetConfirmations`, `GetMissing`, `GetLost`, `GetSpends`, `NoteLost`, `NoteSigned` and `GetFeeRate` raise `NotNow`
+with the reason while the Bitcoin node does not answer, or has blocks that the watch has not read yet: a
+reorganisation may have undone the blocks from which the watch would answer.
 """
 
 import attrs
@@ -16,6 +16,7 @@ from alysd.types.bitcoin_watch import (
     Expected,
     Seen,
     SeenUncredited,
+    SpendPage,
     Unconfirmed,
 )
 from alysd.types.hashes import BitcoinHash
@@ -87,6 +88,17 @@ class GetLost(Ask[BitcoinWatch, tuple[Expected, ...]]):
 
     confirmations: int
     after: bytes = b""
+
+
+@attrs.frozen
+class GetSpends(Ask[BitcoinWatch, SpendPage]):
+    """Get the next transactions that spend outputs of federations, after the number `after`.
+
+    A transaction that spends no output which the ledger can hold is left out: the operators return payments that
+    are not credited by hand.
+    """
+
+    after: int
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ reorganisation moves to another block gets a new, higher number.
 import attrs
 
 from alysd.types.hashes import BitcoinHash, EvmAddress
-from alysd.types.peg import PegIn, Transaction
+from alysd.types.peg import OutPoint, PegIn, Transaction
 from alysd.types.units import Sat
 
 
@@ -131,6 +131,37 @@ def expected_of(seen: Seen) -> Expected | None:
     if isinstance(seen, SeenDeposit):
         return Expected(seen.peg_in.txid, seen.peg_in.amount)
     return None if isinstance(seen, SeenUncredited) else Expected(txid_of(seen), None)
+
+
+@attrs.frozen
+class Spend:
+    """A transaction in the best chain of Bitcoin that spends outputs of federations.
+
+    `outputs` are those of them that are a part of a deposit or the change of a payment: the ledger can hold them.
+    """
+
+    txid: BitcoinHash
+    outputs: tuple[OutPoint, ...]
+
+
+@attrs.frozen
+class SpendPage:
+    """Some spends in the order in which the watch found them. `last` continues the list if there are `more`."""
+
+    spends: tuple[Spend, ...]
+    last: int
+    more: bool
+
+
+@attrs.frozen
+class Stolen:
+    """`amount` of the outputs that the ledger holds, which the Bitcoin transaction `txid` has spent.
+
+    No block has proposed this transaction: a quorum of the members' keys has signed it outside of the protocol.
+    """
+
+    txid: BitcoinHash
+    amount: Sat
 
 
 @attrs.frozen

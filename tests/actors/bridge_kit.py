@@ -35,6 +35,7 @@ from alysd.peg.payments import spent_outputs
 from alysd.peg.signing import Spending, assemble_witness, message_of
 from alysd.testing.bitcoin import FakeBitcoin, FakeBitcoinNode
 from alysd.testing.chain import ChainHand, bitcoin_secret, peg_chain_spec
+from alysd.testing.virtual_time import VirtualClock
 from alysd.timing import Timing
 from alysd.types.block import Block
 from alysd.types.chain import ChainState, Forkchoice
@@ -85,6 +86,7 @@ class Ledger:
             hash=BlockHash(sha256(parent.hash)),
             parent_hash=parent.hash,
             height=Height(parent.height + 1),
+            timestamp=int(VirtualClock().time()),
             peg=change.totals,
         )
         self.states[self.head.hash] = self.head
@@ -225,6 +227,22 @@ def burn(sat: int, address: bytes = PAYEE) -> Burn:
     return Burn(TransactionHash(sha256(b"%d" % sat + address)), USER, address, Sat(sat))
 
 
+async def with_confirmed_payment(rig: BridgeRig, deposit: int = 1_000_000) -> Transaction:
+    """Have a payment of 300,000 sat less the service fee confirmed."""
+    rig.deposit(deposit)
+    await rig.mine(CONFIRMATIONS + 1)
+    await rig.step([burn(300_000)])
+    proposal = (await rig.step()).proposal
+    assert proposal is not None
+    signed = rig.sign_only(proposal.transaction)
+    rig.signed.append(signed)
+    await rig.step()
+    rig.chain.mempool[signed.txid] = signed
+    await rig.mine(CONFIRMATIONS + 1)
+    assert [one.txid for one in (await rig.step()).confirmed] == [signed.txid]
+    return signed
+
+
 @asynccontextmanager
 async def bridge_rig(
     folder: Path,
@@ -264,7 +282,9 @@ async def bridge_rig(
         actor(rig.watch, lambda: BitcoinWatchActor(
             rig.node, records, watched, 0, CONFIRMATIONS, rig.logged.append
         )),
-        actor(rig.bridge, lambda: BridgeActor(reads, ledger.rules, rig.memory, rig.logged.append)),
+        actor(rig.bridge, lambda: BridgeActor(
+            reads, ledger.rules, rig.memory, VirtualClock(), rig.logged.append
+        )),
     ])  # fmt: skip
     try:
         async with open_system(tree, refusals=REFUSALS):

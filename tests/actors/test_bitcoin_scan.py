@@ -213,6 +213,16 @@ def test_an_input_of_a_future_kind_makes_no_payment_of_a_deposit() -> None:
     assert [type(one) for one in scan(block_of([spending([strange], OURS, RECIPIENT)]))] == [PegIn]
 
 
+@pytest.mark.parametrize("annex", [b"\x50", b"\x50" + LEAF])
+def test_a_spend_with_an_annex_is_found(annex: bytes) -> None:
+    """A quorum of the keys can sign one, although the protocol never does: nobody would notice the theft."""
+    plain = typical_transaction(seeded(10))
+    stacks = ((bytes(64), LEAF, CONTROL, annex), *((b"",) for _ in plain.inputs[1:]))
+    data = block_of([attrs.evolve(plain, witness=stacks)])
+    assert [type(one) for one in scan(data)] == [ConfirmedPayment]
+    assert scan(data) == whole(data)
+
+
 def test_a_deposit_that_spends_the_ledgers_outputs_is_none() -> None:
     """The ledger would count the same bitcoin twice."""
     deposit = typical_transaction(seeded(11), (OURS, RECIPIENT))

@@ -19,7 +19,7 @@ from alysd.types.hashes import BitcoinHash, sha256
 from alysd.types.peg import Minted, PegContents, Transaction
 from alysd.types.tables import Entry, EntryKey, Table
 from alysd.types.units import Height, Sat
-from tests.actors.bridge_kit import CONFIRMATIONS, BridgeRig, bridge_rig, burn
+from tests.actors.bridge_kit import CONFIRMATIONS, BridgeRig, bridge_rig, burn, with_confirmed_payment
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 
@@ -36,22 +36,6 @@ def mint(rig: BridgeRig, name: str, sat: int = 70_000) -> Expected:
     txid = BitcoinHash(sha256(name.encode()))
     rig.ledger.entries[Table.MINTED, txid] = Minted(Height(1), Sat(sat))
     return Expected(txid, Sat(sat))
-
-
-async def with_confirmed_payment(rig: BridgeRig, deposit: int = 1_000_000) -> Transaction:
-    """Have a payment of 300,000 sat less the service fee confirmed."""
-    rig.deposit(deposit)
-    await rig.mine(CONFIRMATIONS + 1)
-    await rig.step([burn(300_000)])
-    proposal = (await rig.step()).proposal
-    assert proposal is not None
-    signed = rig.sign_only(proposal.transaction)
-    rig.signed.append(signed)
-    await rig.step()
-    rig.chain.mempool[signed.txid] = signed
-    await rig.mine(CONFIRMATIONS + 1)
-    assert [one.txid for one in (await rig.step()).confirmed] == [signed.txid]
-    return signed
 
 
 async def test_a_new_node_learns_that_the_peg_is_halted(tmp_path: Path, autojump_clock: MockClock) -> None:
@@ -248,7 +232,7 @@ async def test_a_payment_in_flight_may_be_reorganised(tmp_path: Path, autojump_c
         rig.chain.reorganise(1, keep=False)
         await rig.settled()
         await rig.bridge.ask(CheckNotHalted())
-        assert attrs.asdict(await rig.bridge.ask(GetPegHealth())) == {"lost": (), "doubt": None}
+        assert attrs.asdict(await rig.bridge.ask(GetPegHealth())) == {"lost": (), "doubt": None, "stolen": ()}
 
 
 class Counting(dict[EntryKey, Entry]):

@@ -32,7 +32,7 @@ from alysd.testing.blocks import CHAIN_ID, MINER
 from alysd.testing.chain import EASY_BITS
 from alysd.testing.config_files import CONF
 from alysd.types.auxpow import AuxPowHeader
-from alysd.types.bitcoin_watch import BitcoinStatus, Expected
+from alysd.types.bitcoin_watch import BitcoinStatus, Expected, Stolen
 from alysd.types.chain import Forkchoice
 from alysd.types.configuration import OptionChange, Reload
 from alysd.types.execution import DualPathStatus, ExecutionClientStatus
@@ -283,6 +283,10 @@ def test_the_peg_is_shown_on_a_chain_that_has_one() -> None:
     for health, numbers in ((PegHealth(lost, None), (1, 1)), (PegHealth((), "not compared"), (0, 0))):
         shown = scraped(child("AlysSystem"), tip, health=health)
         assert (shown["alysd_peg_halted{}"], shown["alysd_peg_compared{}"]) == numbers
+        assert shown["alysd_peg_stolen_btc{}"] == 0
+    stolen = (Stolen(BitcoinHash(bytes(32)), Sat(70_000)), Stolen(BitcoinHash(bytes(32)), Sat(30_000)))
+    shown = scraped(child("AlysSystem"), tip, health=PegHealth((), None, stolen))
+    assert (shown["alysd_peg_halted{}"], shown["alysd_peg_stolen_btc{}"]) == (1, 0.001)
     assert (found["alysd_peg_held_btc{}"], found["alysd_peg_owed_btc{}"]) == (2.5, 1e-8)
     assert (found["alysd_peg_payments_in_flight{}"], found["alysd_peg_requests_waiting{}"]) == (2, 5)
     assert (found["alysd_peg_refunds_waiting{}"], found["alysd_peg_operations{}"]) == (3, 12)

@@ -34,6 +34,7 @@ from alysd.types.bitcoin_watch import (
     SeenDeposit,
     SeenPayment,
     SeenUncredited,
+    Stolen,
     Unconfirmed,
     UnconfirmedDeposit,
     Uncredited,
@@ -225,7 +226,13 @@ async def test_a_burn_is_followed_to_its_payment(
         assert peg["chainid"] == world.spec.chain_id
         lost = Expected(DEPOSIT.txid, Sat(700_000))
         rpc.bridge.on(GetPegHealth).answers(PegHealth((lost,), None))
-        assert (await rpc.call("getpeg"))["halted"] is True
+        found = await rpc.call("getpeg")
+        assert (found["halted"], found["stolen"]) == (True, 0)
+        assert found["haltreason"] == f"the minted deposit {displayed(DEPOSIT.txid)} is not on Bitcoin any more"
+        rpc.bridge.on(GetPegHealth).answers(PegHealth((), None, (Stolen(DEPOSIT.txid, Sat(9_000)),)))
+        found = await rpc.call("getpeg")
+        assert (found["halted"], found["stolen"], found["held"]) == (True, 9_000, peg["held"])
+        assert displayed(DEPOSIT.txid) in found["haltreason"]
         other = await world.take(await world.make(before, skip=20))
         assert await world.head() == other
         assert [await rpc.state(name), await rpc.state(1)] == [None, None], "a reorganisation undoes the history"

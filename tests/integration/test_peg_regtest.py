@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from btclib_secp256k1 import ssa
 from eth_abi.abi import encode as abi_encode
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
@@ -19,11 +20,13 @@ from alysd.config.chain_spec import load_chain_spec
 from alysd.integrations.new_key_file import write_key_file
 from alysd.integrations.possession import prove_bitcoin_key, x_only_key
 from alysd.peg.federation import output_script
+from alysd.peg.signing import assemble_witness, message_of, spending_of
 from alysd.testing.components import RPC_PASSWORD, RPC_USER
 from alysd.testing.daemon import Daemon, daemon
-from alysd.types.hashes import displayed
-from alysd.types.peg import BRIDGE_ADDRESS
-from alysd.wire.bitcoin_transaction import decode_transaction
+from alysd.types.hashes import BitcoinHash, SchnorrSignature, XOnlyKey, displayed
+from alysd.types.peg import BRIDGE_ADDRESS, OutPoint, TransactionInput, TransactionOutput
+from alysd.types.units import Sat
+from alysd.wire.bitcoin_transaction import decode_transaction, encode_transaction, make_transaction
 from alysd.wire.keccak import keccak256
 from tests.integration.bitcoin_wallet import OutputTo, Wallet, data, wallet
 from tests.integration.peg_chain import init_peg_chain
@@ -32,6 +35,7 @@ pytestmark = pytest.mark.component
 
 SECONDS = 90.0
 CONFIRMATIONS = 2
+ELSEWHERE = b"\x00\x14" + b"\x07" * 20
 WEI_PER_SAT = 10**10
 CHAIN_ID = 121212
 SECRET = sha256(b"the only member's Bitcoin key").digest()
@@ -231,6 +235,50 @@ async def test_the_peg_halts_when_bitcoin_loses_a_minted_deposit(tmp_path: Path)
         await run.credited(other, 300_000)
         assert await run.balance(user) == 250_000
         assert len(run.node.events("peg_resumed")) == 1
+
+
+async def test_the_peg_halts_when_a_quorum_steals_a_deposit(tmp_path: Path) -> None:
+    """The key signs outside of the protocol. Nothing more is minted, also by a node that restarts."""
+    async with rig(tmp_path) as run:
+        user, other = account("user"), account("other")
+        await run.wallet.send(*run.deposit_of(250_000, user))
+        await run.wallet.mine(CONFIRMATIONS + 1)
+        await run.credited(user, 250_000)
+        deposit = (await run.node.call("listpegoperations"))["operations"][0]["txid"]
+        stolen = await run.wallet.bitcoin.call("sendrawtransaction", theft(run, deposit, Sat(250_000)))
+        await run.blocks(3)
+        assert run.node.events("peg_halted") == [], "nobody can know before Bitcoin confirms it"
+        await run.wallet.send(*run.deposit_of(300_000, other))
+        await run.wallet.mine()
+        await until(lambda: logged(run.node, "peg_halted"))
+        (halted,) = run.node.events("peg_halted")
+        assert (halted["thefts"], halted["stolen"], halted["txid"]) == (1, 250_000, stolen)
+        await run.wallet.mine(CONFIRMATIONS + 1)
+        await run.blocks(3)
+        assert await run.balance(other) == 0
+        peg = await run.node.call("getpeg")
+        assert (peg["halted"], peg["stolen"], peg["held"]) == (True, 250_000, 250_000)
+        assert stolen in peg["haltreason"]
+        await run.node.kill()
+        await run.node.start()
+
+        async def halted_again() -> bool:
+            return (await run.node.call("getpeg"))["halted"] is True
+
+        await until(halted_again)
+        assert (await run.balance(other), len(run.node.events("peg_halted"))) == (0, 2)
+
+
+def theft(run: Rig, deposit: str, amount: Sat) -> str:
+    """A transaction in hex that the only member signs outside of the protocol, and that spends a deposit."""
+    spending = spending_of((XOnlyKey(x_only_key(SECRET)),))
+    spent = [TransactionOutput(amount, run.script)]
+    source = OutPoint(BitcoinHash(bytes.fromhex(deposit)[::-1]), 0)
+    made = make_transaction(
+        2, [TransactionInput(source, b"", 0)], [TransactionOutput(Sat(amount - 1_000), ELSEWHERE)], 0
+    )
+    signature = SchnorrSignature(ssa.sign(message_of(made, spent, 0, spending.leaf_hash), SECRET))
+    return encode_transaction(attrs.evolve(made, witness=(assemble_witness(spending, {0: signature}),))).hex()
 
 
 async def test_a_burn_is_paid(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from alysd.wire.evm_address import checksum_address
 from alysd.wire.hex import to_hex
 from alysd.wire.plain_text import plain
 
+_NONE = Sat(0)
+
 
 @attrs.frozen
 class PegContentsLeftOut(LogEvent):
@@ -30,10 +32,11 @@ class PegContentsLeftOut(LogEvent):
 
 @attrs.frozen
 class PegHalted(LogEvent):
-    """Bitcoin has lost minted deposits, or payments by the federation that blocks have confirmed.
+    """Bitcoin has lost minted deposits, or payments that blocks have confirmed; or bitcoin is stolen.
 
-    `deposits` and `payments` are the numbers of lost transactions, `amount` is the sum of the deposits, and `txid`
-    is one of the transactions.
+    `deposits` and `payments` are the numbers of lost transactions, and `amount` is the sum of the deposits.
+    `thefts` is the number of transactions outside of the protocol that have spent `stolen` sat of the federation.
+    `txid` is one of the transactions.
     """
 
     name = "peg_halted"
@@ -43,8 +46,16 @@ class PegHalted(LogEvent):
     amount: Sat
     payments: int
     txid: BitcoinHash
+    thefts: int = 0
+    stolen: Sat = _NONE
 
     def _line(self) -> tuple[str, str]:
+        if self.thefts:
+            spends = counted(self.thefts, "Bitcoin transaction")
+            return "peg", (
+                f"halted: {spends} outside of the protocol, such as {short_hash(self.txid)}, spent "
+                f"{self.stolen} sat of the federation"
+            )
         deposits = f"{counted(self.deposits, 'minted deposit')} of {self.amount} sat" if self.deposits else ""
         payments = counted(self.payments, "confirmed payment") if self.payments else ""
         what = " and ".join(filter(None, (deposits, payments)))
@@ -53,7 +64,7 @@ class PegHalted(LogEvent):
 
 @attrs.frozen
 class PegResumed(LogEvent):
-    """All minted deposits and confirmed payments are on Bitcoin again."""
+    """All minted deposits and confirmed payments are on Bitcoin again, and no spend outside of the protocol."""
 
     name = "peg_resumed"
     level = logging.WARNING

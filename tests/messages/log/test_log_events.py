@@ -270,6 +270,10 @@ EXAMPLES: dict[LogEvent, str] = {
         "peg|halted: 1 minted deposit of 70000 sat and 2 confirmed payments, such as 1f1e1d…, "
         "not on Bitcoin any more"
     ),
+    peg.PegHalted(0, Sat(0), 0, PARENT, 2, Sat(70_000)): (
+        "peg|halted: 2 Bitcoin transactions outside of the protocol, such as 1f1e1d…, spent 70000 sat of the "
+        "federation"
+    ),
     peg.PegResumed(): "peg|goes on: all minted deposits and confirmed payments are on Bitcoin again",
     peg.PegOperationMoved.of(MINTED, Height(9)): "peg|peg-in 4, 1f1e1d1c…, 70000 sat, minted",
     peg.PegOperationMoved.of(REFUSED, Height(9)): (

@@ -13,6 +13,7 @@ from alysd.types.bitcoin_watch import (
     ReadBlock,
     Seen,
     SeenDeposit,
+    SeenPayment,
     SeenUncredited,
     expected_of,
     seen_of,
@@ -88,6 +89,11 @@ class MemoryBitcoinRecords:
     def uncredited(self, after: int, limit: int) -> tuple[SeenUncredited, ...]:
         """At most `limit` payments that are not credited, with a number above `after`."""
         found = (one for one in self._seen() if isinstance(one, SeenUncredited))
+        return tuple(one for one in found if one.number > after)[:limit]
+
+    def payments(self, after: int, limit: int) -> tuple[SeenPayment, ...]:
+        """At most `limit` spends of outputs of federations, with a number above `after`."""
+        found = (one for one in self._seen() if isinstance(one, SeenPayment))
         return tuple(one for one in found if one.number > after)[:limit]
 
     def find(self, txids: Sequence[BitcoinHash]) -> tuple[Seen | None, ...]:

@@ -1,0 +1,146 @@
+"""Finds outputs of the ledger that a transaction outside of the protocol has spent on Bitcoin.
+
+Only a quorum of the members' keys can spend an output of the federation. A payment of the protocol is sent only
+when the block that proposes it is final, so it is in the ledger of every node that has this block. A spend of a
+held output that the ledger does not know is a theft as soon as a Bitcoin block has it: only a quorum can cause
+this, and a reorganisation of Bitcoin that removes the spend ends the halt.
+
+A node whose chain is behind does not have the proposal yet. So a spend counts as a theft only after a block whose
+slot began after this node has found the spend.
+"""
+
+from collections.abc import Mapping
+
+import attrs
+
+from alysd.actors.bridge_reads import BridgeReads
+from alysd.messages.bitcoin_watch import GetSpends
+from alysd.messages.chain import GetEntries
+from alysd.ports import Clock
+from alysd.types.bitcoin_watch import Spend, Stolen
+from alysd.types.hashes import BitcoinHash, BlockHash, displayed
+from alysd.types.peg import FederationOutput
+from alysd.types.tables import Entry, EntryKey, Table
+from alysd.types.units import Sat
+
+MAX_UNKNOWN = 256
+"""The number of spends that the ledger does not know and that are judged again at each look.
+
+A node whose chain is far behind reads further spends only when the ledger knows some of these."""
+
+KEYS = 1_000
+"""The number of entries that are read in one step: some milliseconds of the chain actor."""
+
+_BEHIND = "the chain of this node is behind Bitcoin: many spends of the federation are not in its blocks yet"
+
+
+@attrs.frozen
+class _Unknown:
+    """A spend that the ledger did not know at the last look, and the Unix time at which this node found it."""
+
+    spend: Spend
+    since: float
+
+
+@attrs.frozen
+class Thefts:
+    """The thefts after a block. `doubt` is the reason why this node does not know yet whether there are others."""
+
+    stolen: tuple[Stolen, ...]
+    doubt: str | None
+
+
+@attrs.define
+class TheftWatch:
+    """Compares the spends that the Bitcoin watch has found with the ledger, each until the ledger knows it."""
+
+    reads: BridgeReads
+    clock: Clock
+    _read: int = 0
+    _unknown: dict[BitcoinHash, _Unknown] = attrs.field(factory=dict[BitcoinHash, _Unknown])
+
+    async def look(self, block: BlockHash) -> Thefts:
+        """Judge all spends by the ledger after `block`. Raises as `BridgeReads` does."""
+        await self._forget_removed()
+        while True:
+            page = await self.reads.watch_ask(GetSpends(self._read))
+            now = self.clock.time()
+            for one in page.spends:
+                self._unknown.setdefault(one.txid, _Unknown(one, now))
+            self._read = max(self._read, page.last)
+            stolen = await self._judge(block)
+            if not page.more:
+                return await self._thefts(stolen, block, None)
+            if len(self._unknown) >= MAX_UNKNOWN:
+                return await self._thefts(stolen, block, _BEHIND)
+
+    async def _forget_removed(self) -> None:
+        """Forget the spends that a reorganisation of Bitcoin has removed. Back in a block, they are new."""
+        txids = tuple(self._unknown)
+        there = await self.reads.confirmations(txids)
+        for txid in txids:
+            if txid not in there:
+                self._unknown.pop(txid, None)
+
+    async def _judge(self, block: BlockHash) -> dict[BitcoinHash, Sat]:
+        """Forget the spends that the ledger knows. Returns those of outputs that it holds, with their amounts."""
+        spends = [one.spend for one in self._unknown.values()]
+        keys = [key for one in spends for key in _keys(one)]
+        found: dict[EntryKey, Entry | None] = {}
+        for start in range(0, len(keys), KEYS):
+            some = tuple(keys[start : start + KEYS])
+            entries = await self.reads.chain.ask(GetEntries(some, block), seconds=self.reads.timing.chain_lookup)
+            found |= dict(zip(some, entries, strict=True))
+        held: dict[BitcoinHash, Sat] = {}
+        for one in spends:
+            amount = _held(one, found)
+            if amount:
+                held[one.txid] = amount
+            elif amount is None:
+                self._unknown.pop(one.txid, None)
+        return held
+
+    async def _thefts(self, held: Mapping[BitcoinHash, Sat], block: BlockHash, doubt: str | None) -> Thefts:
+        """Tell thefts from spends whose proposal may be in a block that this node does not have yet."""
+        if not held:
+            return Thefts((), doubt)
+        began = (await self.reads.state(block)).timestamp
+        since = {txid: one.since for txid, one in self._unknown.items()}
+        stolen = tuple(Stolen(txid, held[txid]) for txid in held if since.get(txid, began) <= began)
+        if stolen:
+            return Thefts(stolen, None)
+        found = displayed(next(iter(held)))
+        waits = (
+            f"the Bitcoin transaction {found} has spent bitcoin of the federation, and no block that this node "
+            "has proposes it: this node waits for a newer block"
+        )
+        return Thefts((), waits)
+
+
+def _keys(spend: Spend) -> tuple[EntryKey, ...]:
+    """The entries of the ledger that tell whether it knows a spend."""
+    return (
+        (Table.CONFIRMED, spend.txid),
+        (Table.SPENDS, spend.txid),
+        *((Table.OUTPUTS, output.key) for output in spend.outputs),
+        *((Table.MINTED, output.txid) for output in spend.outputs),
+        *((Table.CONFIRMED, output.txid) for output in spend.outputs),
+    )
+
+
+def _held(spend: Spend, entries: Mapping[EntryKey, Entry | None]) -> Sat | None:
+    """The amount of the outputs that the ledger holds and `spend` has spent.
+
+    0 if the ledger may hold some of them after a later block; None if a block knows the spend, or another payment
+    that has spent the outputs.
+    """
+    if entries[Table.CONFIRMED, spend.txid] or entries[Table.SPENDS, spend.txid]:
+        return None
+    found = (entries[Table.OUTPUTS, output.key] for output in spend.outputs)
+    amount = sum(one.amount for one in found if isinstance(one, FederationOutput))
+    if amount:
+        return Sat(amount)
+    known = all(
+        entries[Table.MINTED, output.txid] or entries[Table.CONFIRMED, output.txid] for output in spend.outputs
+    )
+    return None if known else Sat(0)

@@ -1,0 +1,219 @@
+"""A transaction outside of the protocol that spends the federation's bitcoin halts the peg."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+from btclib_secp256k1 import ssa
+from trio.testing import MockClock
+
+from alysd.actors import bitcoin_watch, bridge_thefts
+from alysd.actors.bridge_audit import LEAST_REST
+from alysd.errors import NotNow, NotSeenOnBitcoin
+from alysd.messages.bridge import CheckNotHalted, GetPegHealth, PegHealth
+from alysd.messages.log.peg import PegHalted, PegResumed
+from alysd.peg.signing import assemble_witness, message_of
+from alysd.testing.chain import bitcoin_secret
+from alysd.types.bitcoin_watch import Stolen
+from alysd.types.hashes import SchnorrSignature
+from alysd.types.peg import OutPoint, PegContents, Transaction, TransactionInput, TransactionOutput
+from alysd.types.units import Sat
+from alysd.wire.bitcoin_transaction import make_transaction
+from tests.actors.bridge_kit import CONFIRMATIONS, BridgeRig, Ledger, bridge_rig, burn, with_confirmed_payment
+
+pytestmark = pytest.mark.usefixtures("no_threads")
+
+NO_ONE = b"\x51"
+
+
+def theft(
+    rig: BridgeRig,
+    victim: Transaction,
+    index: int = 0,
+    outputs: Sequence[tuple[int, bytes]] = (),
+    annex: bytes = b"",
+) -> Transaction:
+    """A transaction, signed with the keys of a quorum, that spends an output of the federation."""
+    spent, spending = victim.outputs[index], rig.spendings[0]
+    to = [TransactionOutput(Sat(sat), script) for sat, script in outputs or [(spent.amount - 500, NO_ONE)]]
+    made = make_transaction(2, [TransactionInput(OutPoint(victim.txid, index), b"", 0)], to, 0)
+    message = message_of(made, [spent], 0, spending.leaf_hash)
+    stack = assemble_witness(spending, {0: SchnorrSignature(ssa.sign(message, bitcoin_secret(0)))})
+    made = attrs.evolve(made, witness=((*stack, annex) if annex else stack,))
+    rig.chain.mempool[made.txid] = made
+    return made
+
+
+async def with_deposit(rig: BridgeRig, sat: int = 1_000_000) -> Transaction:
+    """Have a deposit credited."""
+    made = rig.deposit(sat)
+    await rig.mine(CONFIRMATIONS + 1)
+    await rig.step()
+    return made
+
+
+async def mine_theft(rig: BridgeRig) -> None:
+    """Confirm the theft, and add a block to the ledger after the node has found it."""
+    rig.chain.mine()
+    await trio.sleep(LEAST_REST + 1)
+    rig.ledger.advance(PegContents())
+    await rig.settled()
+
+
+def halts(rig: BridgeRig) -> list[PegHalted | PegResumed]:
+    return [event for event in rig.logged if isinstance(event, PegHalted | PegResumed)]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "annex"),
+    [((), b""), ((), b"\x50 an annex"), (((900_000, b"our own"), (0, b"\x6a\x14" + b"\x31" * 20)), b"")],
+    ids=["to a stranger", "with an annex", "as a deposit"],
+)
+async def test_a_theft_halts_the_peg(
+    tmp_path: Path, autojump_clock: MockClock, outputs: tuple[tuple[int, bytes], ...], annex: bytes
+) -> None:
+    """The ledger holds bitcoin that the federation has no more: every further deposit would pay for it."""
+    async with bridge_rig(tmp_path) as rig:
+        victim = await with_deposit(rig)
+        rig.deposit(300_000)
+        await rig.mine(CONFIRMATIONS + 1)
+        waiting = await rig.contents()
+        ours = rig.spendings[0].output_script
+        paid = [(sat, ours if script == b"our own" else script) for sat, script in outputs]
+        stolen = theft(rig, victim, outputs=paid, annex=annex)
+        rig.chain.mine()
+        await trio.sleep(5)
+        with pytest.raises(NotNow, match="waits for a newer block"):
+            await rig.judge(waiting)
+        await trio.sleep(1)
+        rig.ledger.advance(PegContents())
+        assert await rig.contents() == PegContents()
+        reason = "the peg is halted: the Bitcoin transaction .* which no block has proposed, has spent 1000000 sat"
+        with pytest.raises(NotSeenOnBitcoin, match=reason):
+            await rig.judge(waiting)
+        with pytest.raises(NotSeenOnBitcoin, match=reason):
+            await rig.bridge.ask(CheckNotHalted())
+        found = Stolen(stolen.txid, Sat(1_000_000))
+        assert await rig.bridge.ask(GetPegHealth()) == PegHealth((), None, (found,))
+        assert halts(rig) == [PegHalted(0, Sat(0), 0, stolen.txid, 1, Sat(1_000_000))]
+        # Only a reorganisation that removes the theft ends the halt.
+        await rig.mine(10)
+        with pytest.raises(NotSeenOnBitcoin):
+            await rig.bridge.ask(CheckNotHalted())
+        rig.chain.reorganise(11, keep=False)
+        await rig.settled()
+        await rig.bridge.ask(CheckNotHalted())
+        assert len((await rig.contents()).peg_ins) == 1
+        assert halts(rig)[1:] == [PegResumed()]
+
+
+async def test_a_node_that_makes_no_blocks_reports_a_theft(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        victim = await with_deposit(rig)
+        stolen = theft(rig, victim)
+        await mine_theft(rig)
+        await trio.sleep(LEAST_REST)
+        assert halts(rig) == [PegHalted(0, Sat(0), 0, stolen.txid, 1, Sat(1_000_000))]
+
+
+async def test_a_new_node_and_one_that_restarts_learn_of_a_theft(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        theft(rig, await with_deposit(rig))
+        await mine_theft(rig)
+        ledger, chain = rig.ledger, rig.chain
+    for folder in (tmp_path, tmp_path / "new"):
+        async with bridge_rig(folder, ledger, chain, settled=False) as rig:
+            await trio.sleep(10)
+            with pytest.raises(NotNow):
+                await rig.bridge.ask(CheckNotHalted())
+            assert halts(rig) == []
+            rig.ledger.advance(PegContents())
+            with pytest.raises(NotSeenOnBitcoin, match="the peg is halted"):
+                await rig.bridge.ask(CheckNotHalted())
+
+
+async def test_the_output_of_a_payment_in_flight_is_stolen(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """So is the change of a payment that a block has confirmed."""
+    async with bridge_rig(tmp_path) as rig:
+        paid = await with_confirmed_payment(rig)
+        change = next(n for n, one in enumerate(paid.outputs) if one.script == rig.spendings[0].output_script)
+        await rig.step([burn(200_000)])
+        assert (await rig.step()).proposal is not None
+        stolen = theft(rig, paid, change)
+        await mine_theft(rig)
+        amount = paid.outputs[change].amount
+        assert (await rig.bridge.ask(GetPegHealth())).stolen == (Stolen(stolen.txid, amount),)
+
+
+async def test_a_deposit_that_is_spent_before_it_is_credited_halts_the_peg(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The member that credits it may have an older Bitcoin block than this node."""
+    async with bridge_rig(tmp_path) as rig:
+        victim = rig.deposit(1_000_000)
+        await rig.mine(CONFIRMATIONS + 1)
+        credited = await rig.contents()
+        theft(rig, victim)
+        await mine_theft(rig)
+        await rig.bridge.ask(CheckNotHalted())
+        assert (await rig.bridge.ask(GetPegHealth())).stolen == ()
+        rig.ledger.advance(credited)
+        with pytest.raises(NotSeenOnBitcoin, match="has spent 1000000 sat"):
+            await rig.bridge.ask(CheckNotHalted())
+
+
+async def test_the_operators_return_a_payment_that_is_not_credited(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """They use the keys of a quorum for it, as docs/peg.md says; the ledger holds nothing of it."""
+    async with bridge_rig(tmp_path) as rig:
+        await with_deposit(rig)
+        wrong = rig.chain.pay([(200_000, rig.spendings[0].output_script)])
+        await rig.mine(CONFIRMATIONS + 1)
+        theft(rig, wrong)
+        await mine_theft(rig)
+        await rig.bridge.ask(CheckNotHalted())
+        assert await rig.bridge.ask(GetPegHealth()) == PegHealth((), None)
+        assert halts(rig) == []
+
+
+@pytest.mark.parametrize("most", [1, 256], ids=["more than it keeps", "few"])
+async def test_a_node_that_is_behind_sees_no_thefts(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """It does not have the blocks that propose the payments, while Bitcoin has confirmed them long ago."""
+    monkeypatch.setattr(bridge_thefts, "MAX_UNKNOWN", most)
+    monkeypatch.setattr(bitcoin_watch, "MAX_SPENDS", 1)
+    async with bridge_rig(tmp_path) as rig:
+        stages = [copy(rig.ledger)]
+        for _ in range(3):
+            rig.deposit(400_000)
+            await rig.mine(CONFIRMATIONS + 1)
+            await rig.step([burn(300_000)])
+            stages.append(copy(rig.ledger))
+            proposal = (await rig.step()).proposal
+            assert proposal is not None
+            stages.append(copy(rig.ledger))
+            signed = rig.sign_only(proposal.transaction)
+            rig.chain.mempool[signed.txid] = signed
+            await rig.mine(CONFIRMATIONS + 1)
+            assert (await rig.step()).confirmed
+            stages.append(copy(rig.ledger))
+        chain = rig.chain
+    behind = copy(stages[0])
+    async with bridge_rig(tmp_path / "new", behind, chain, settled=False) as rig:
+        for stage in stages[1:]:
+            await trio.sleep(LEAST_REST + 5)
+            behind.head, behind.entries, behind.states = stage.head, stage.entries, behind.states | stage.states
+        await rig.settled()
+        await rig.bridge.ask(CheckNotHalted())
+        assert halts(rig) == []
+
+
+def copy(ledger: Ledger) -> Ledger:
+    """The ledger as it is now."""
+    return attrs.evolve(ledger, states=dict(ledger.states), entries=dict(ledger.entries))
