@@ -42,10 +42,12 @@ def load_configuration(args: argparse.Namespace) -> "ValidNode":
     """
     from alysd.config.chain_spec import load_chain_files
     from alysd.config.checks import check_bootnodes
-    from alysd.config.load import load_config
+    from alysd.config.load import check_credentials, load_layers
     from alysd.validation import validate_node
 
-    config = load_config(args.config, environment=os.environ, overrides=args.overrides)
+    loaded = load_layers(args.config, environment=os.environ, overrides=args.overrides)
+    check_credentials(loaded)
+    config = loaded.config
     chain = load_chain_files(config.chain.spec)
     check_bootnodes(config, chain.bootnodes, chain.spec)
     return validate_node(config.with_bootnodes(chain.bootnodes), chain.spec)

@@ -1,6 +1,7 @@
 """`alysd signer`: signs the federation's payments in a process of its own, on this or another machine."""
 
 import argparse
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from alysd.nurseries import SystemFailed
     from alysd.signer_process import ready_signer
 
-    config = read_signer_config(args.config)
+    config = read_signer_config(args.config, os.environ)
     with (
         ready_signer(config, partial(passphrase_of, config.passphrase_file)) as ready,
         console_log(LoggingConfig(), sys.stdout),

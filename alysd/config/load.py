@@ -8,9 +8,10 @@ from typing import Any
 import attrs
 
 from alysd.config.checks import cross_check
+from alysd.config.credentials import NO_FOLDER, credentials_folder, names_credential
 from alysd.config.model import SECTIONS, AlysConfig
 from alysd.config.presets import preset_settings
-from alysd.config.problems import InvalidConfig, Setting, Source, Text
+from alysd.config.problems import InvalidConfig, Setting, Source, Text, problem
 from alysd.config.structure import structure_fields, unknown_key
 from alysd.config.toml_file import read_settings
 
@@ -35,8 +36,9 @@ def load_layers(
 ) -> LoadedConfig:
     """Merge the layers and validate the result: first each value by itself, then across sections.
 
-    Variables of `environment` named `ALYS_SECTION__KEY` set options; others are ignored. `overrides` are
-    `key=value` texts. Raises `InvalidConfig` with all problems, or `ConfigError` for a file that cannot be read.
+    Variables of `environment` named `ALYS_SECTION__KEY` set options, and one names the folder of credentials;
+    others are ignored. `overrides` are `key=value` texts. Raises `InvalidConfig` with all problems, or
+    `ConfigError` for a file that cannot be read.
     """
     problems: list[str] = []
     settings = {} if path is None else read_settings(path, what="the configuration file")
@@ -44,11 +46,14 @@ def load_layers(
     settings |= _override_settings(overrides, problems)
     settings = preset_settings(settings) | settings
     _refuse_unknown(settings, problems)
+    credentials = credentials_folder(environment)
     blamed = Source(str(path) if path else "configuration (no --config given)")
     sections: dict[str, Any] = {}
     for name, cls in SECTIONS.items():
         before = len(problems)
-        values = structure_fields(cls, settings, prefix=f"{name}.", source=blamed, problems=problems)
+        values = structure_fields(
+            cls, settings, prefix=f"{name}.", source=blamed, problems=problems, credentials=credentials
+        )
         if len(problems) == before:
             sections[name] = cls(**values)
     if problems:
@@ -57,6 +62,22 @@ def load_layers(
     if problems := cross_check(config, settings, blamed):
         raise InvalidConfig(problems)
     return LoadedConfig(config, settings)
+
+
+def check_credentials(loaded: LoadedConfig) -> None:
+    """Raise `InvalidConfig` for each option that names a credential, if this command has no folder of them."""
+    problems = [
+        problem(setting.source, key, setting.value, NO_FOLDER)
+        for key, setting in loaded.settings.items()
+        if names_credential(setting.value) and names_credential(_value(loaded.config, key))
+    ]
+    if problems:
+        raise InvalidConfig(problems)
+
+
+def _value(config: AlysConfig, key: str) -> object:
+    section, _, name = key.partition(".")
+    return getattr(getattr(config, section), name, None)
 
 
 def known_keys() -> list[str]:

@@ -18,6 +18,9 @@ INPUT_FILE: Mapping[str, Any] = MappingProxyType({"input_file": True})
 LATER_FILE: Mapping[str, Any] = MappingProxyType({"later_file": True})
 """Metadata of an option that names a file which another program may write later."""
 
+OWN_FILE: Mapping[str, Any] = MappingProxyType({"later_file": True, "own_file": True})
+"""Metadata of an option that names a file which this program writes. It cannot be a credential."""
+
 NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
 
 

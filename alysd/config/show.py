@@ -6,6 +6,7 @@ from typing import Any, cast
 import attrs
 
 from alysd.config.addresses import HttpUrl, ListenAddress, SignerAddress
+from alysd.config.credentials import names_credential
 from alysd.config.model import AlysConfig
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.flags import Rollout
@@ -29,7 +30,7 @@ def show_config(config: AlysConfig) -> str:
 def plain_value(value: object) -> object:
     """Convert a value to a TOML type. Paths become absolute, so that they are valid in any folder."""
     if isinstance(value, Path):
-        return str(value.absolute())
+        return str(value if names_credential(value) else value.absolute())
     if isinstance(value, Checkpoint | HttpUrl | ListenAddress | PeerAddress | Rollout | SignerAddress):
         return str(value)
     if isinstance(value, tuple):

@@ -1,12 +1,15 @@
 """The configuration of a signer in a process of its own: one TOML file without sections (docs/peg.md)."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import attrs
 
 from alysd.config.addresses import SignerAddress
-from alysd.config.options import INPUT_FILE, LATER_FILE
-from alysd.config.problems import InvalidConfig, Source
+from alysd.config.credentials import NO_FOLDER, credentials_folder, names_credential
+from alysd.config.options import INPUT_FILE, OWN_FILE
+from alysd.config.problems import InvalidConfig, Source, problem
 from alysd.config.structure import structure_fields, unknown_key
 from alysd.config.toml_file import read_settings
 from alysd.types.units import MAX_SAT, Sat
@@ -27,8 +30,8 @@ class SignerConfig:
 
     chain: Path = attrs.field(metadata=INPUT_FILE)
     key_file: Path = attrs.field(metadata=INPUT_FILE)
-    record: Path = attrs.field(metadata=LATER_FILE)
-    followed: Path = attrs.field(metadata=LATER_FILE)
+    record: Path = attrs.field(metadata=OWN_FILE)
+    followed: Path = attrs.field(metadata=OWN_FILE)
     listen: SignerAddress
     passphrase_file: Path | None = attrs.field(default=None, metadata=INPUT_FILE)
     hourly_limit_sat: Sat | None = attrs.field(default=None, metadata={"between": (1, MAX_SAT)})
@@ -41,12 +44,23 @@ TLS_OPTIONS = ("certificate", "key", "authority")
 """The options that a TLS address needs, and that a Unix socket must not have."""
 
 
-def read_signer_config(path: Path) -> SignerConfig:
-    """Read the file. Raises `InvalidConfig` with all problems, or `ConfigError` if it cannot be read."""
+def read_signer_config(path: Path, environment: Mapping[str, str] = MappingProxyType({})) -> SignerConfig:
+    """Read the file. `environment` names the folder of credentials.
+
+    Raises `InvalidConfig` with all problems, or `ConfigError` if the file cannot be read.
+    """
     settings = read_settings(path, what="the configuration of a signer")
     known = [field.name for field in attrs.fields(SignerConfig)]
     problems = [unknown_key(setting, key, known) for key, setting in settings.items() if key not in known]
-    values = structure_fields(SignerConfig, settings, prefix="", source=Source(str(path)), problems=problems)
+    folder = credentials_folder(environment)
+    values = structure_fields(
+        SignerConfig, settings, prefix="", source=Source(str(path)), problems=problems, credentials=folder
+    )
+    problems += [
+        problem(settings[key].source, key, str(value), NO_FOLDER)
+        for key, value in values.items()
+        if names_credential(value)
+    ]
     if problems:
         raise InvalidConfig(problems)
     config = SignerConfig(**values)

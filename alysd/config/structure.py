@@ -10,16 +10,24 @@ from typing import Any, cast
 
 import attrs
 
+from alysd.config.credentials import credential_path, names_credential
 from alysd.config.problems import Setting, Source, problem
 from alysd.config.values import CONVERTER
 
 
 def structure_fields(
-    cls: type[Any], settings: Mapping[str, Setting], *, prefix: str, source: Source, problems: list[str]
+    cls: type[Any],
+    settings: Mapping[str, Setting],
+    *,
+    prefix: str,
+    source: Source,
+    problems: list[str],
+    credentials: Path | None = None,
 ) -> dict[str, Any]:
     """Convert the settings under `prefix` to values of the fields of `cls`; append problems to `problems`.
 
-    `source` is named in the problem of a required option that is missing.
+    `source` is named in the problem of a required option that is missing. `credentials` is the folder of the
+    service's credentials.
     """
     values: dict[str, Any] = {}
     for field in attrs.fields(cls):
@@ -30,7 +38,7 @@ def structure_fields(
                 problems.append(f"{source.words}: {key} is missing: it has no default and must be set")
             continue
         try:
-            values[field.name] = _structure(field, setting)
+            values[field.name] = _structure(field, setting, credentials)
         except ValueError as error:
             problems.append(problem(setting.source, key, setting.value, str(error)))
     return values
@@ -43,8 +51,10 @@ def unknown_key(setting: Setting, key: str, known: Iterable[str]) -> str:
     return f"{setting.source.words}: {key} is not a known key: {hint}"
 
 
-def _structure(field: "attrs.Attribute[Any]", setting: Setting) -> Any:
+def _structure(field: "attrs.Attribute[Any]", setting: Setting, credentials: Path | None) -> Any:
     """Convert and check the value of one field. Raises `ValueError` with what is allowed."""
+    if field.metadata.get("later_file", field.metadata.get("input_file")) and names_credential(setting.value):
+        return _credential(field, str(setting.value), credentials)
     value: Any = CONVERTER.structure(setting.value, cast("type[Any]", field.type))
     if (bounds := field.metadata.get("between")) and value is not None:
         low, high = bounds
@@ -55,6 +65,15 @@ def _structure(field: "attrs.Attribute[Any]", setting: Setting) -> Any:
     if field.metadata.get("input_file") and value is not None:
         check_readable(value)
     return value
+
+
+def _credential(field: "attrs.Attribute[Any]", value: str, folder: Path | None) -> Path:
+    if field.metadata.get("own_file"):
+        raise ValueError("this program writes the file, and cannot write a credential: name a path")
+    path = credential_path(value, folder)
+    if folder is not None:
+        check_readable(path)
+    return path
 
 
 def check_readable(path: Path) -> None:
