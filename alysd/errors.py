@@ -163,6 +163,7 @@ class NotFinal(NotNow):
 class NoQuorum(NotNow):
     """A block of `slot` has `found` approvals, fewer than `quorum`.
 
+    In a hand-over to another federation, they are those of its `of` members: "new" or "former".
     `silent` has the authorities that have not approved: the index, and the slot of the last message from it, None
     if this node has heard nothing from it since its start.
     """
@@ -171,9 +172,17 @@ class NoQuorum(NotNow):
     quorum: int
     found: int
     silent: tuple[tuple[int, int | None], ...]
+    of: str = ""
 
     def __str__(self) -> str:
-        return f"{self.found} of the {self.quorum} approvals needed; no approval from {named_silent(self.silent)}"
+        return (
+            f"{approvals_needed(self.found, self.quorum, self.of)}; no approval from {named_silent(self.silent)}"
+        )
+
+
+def approvals_needed(found: int, quorum: int, of: str) -> str:
+    """The text about missing approvals; `of` is "new" or "former" members in a hand-over, else empty."""
+    return f"{found} of the {quorum} approvals{f' of {of} members' if of else ''} needed"
 
 
 def named_silent(silent: Iterable[tuple[int, int | None]]) -> str:

@@ -232,17 +232,17 @@ class GossipChecks:
         return GossipVerdict.ACCEPT
 
     def _consider(self, judged: JudgedProposal, peer: str, data: bytes | None = None) -> bool:
-        """Tell the approval workflow of a checked proposal, if it is new and one of the first two of its slot.
+        """Tell the approval workflow of a checked proposal, if it is one of its author's first two of the slot.
 
         `data` is its encoding as it came in gossip.
         """
         signed, gossip = judged.proposal.signed, self._memory
-        added = gossip.add_proposal(signed.block.slot, signed.hash)
+        added = gossip.add_proposal(signed.block.slot, signed.hash, judged.author)
         if data is not None and gossip.knows_proposal(signed.block.slot, signed.hash):
             gossip.add_digest(signed.block.slot, digest_of(data))
         if not added:
             return False
-        offer(self._to.approval, ConsiderProposal(judged.proposal, peer, judged.federation))
+        offer(self._to.approval, ConsiderProposal(judged.proposal, peer, judged.federation, judged.parents))
         return True
 
     async def _fetch_proposal(self, approval: SlotApproval, peer: str) -> None:
@@ -253,7 +253,7 @@ class GossipChecks:
         found = await self._client.proposals_of(peer, approval.slot)
         for data in found[:MOST_PROPOSALS]:
             slot = approval.slot
-            if self._judge.by_time(slot) is not None or not self._memory.wants_proposal(slot):
+            if self._judge.by_time(slot) is not None or not self._judge.wants_proposal(slot):
                 return
             try:
                 judged = await self._judge.check_fetched(data)

@@ -8,8 +8,9 @@ strangers together have one budget, because an attacker can have many identities
 verdict, so the copy of another peer is judged.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from hashlib import sha256
+from typing import TypeVar
 
 import attrs
 import trio
@@ -24,10 +25,11 @@ from alysd.ports import Bls, Clock
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
+from alysd.types.hashes import BlsPublicKey
 from alysd.types.peers import GossipVerdict, PeerOffence, Topic
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 from alysd.types.units import Slot
-from alysd.wire.gossip import decode_proposal, proposal_block, proposal_slot
+from alysd.wire.gossip import decode_proposal, proposal_signed, proposal_slot
 from alysd.wire.sync import MAX_ANSWER_BYTES
 
 PROPOSALS_PER_SLOT = 2
@@ -86,6 +88,8 @@ A check takes up to 5 ms."""
 UPDATES_WAITING = 3
 """The number of changes of the federation that wait for their check, which takes up to 70 ms."""
 
+Indexed = TypeVar("Indexed", SlotApproval, RecoveryStatement)
+
 _ALL, _ALL_LARGE = "all strangers", "large proofs of all strangers"
 
 
@@ -116,21 +120,29 @@ class GossipRates:
 
 @attrs.frozen
 class JudgedProposal:
-    """A proposal, and the federation for which it was accepted."""
+    """A proposal, and the federations for which it was accepted: that of the block, and that of its parent."""
 
     proposal: Proposal
     federation: Federation
+    parents: Federation
+
+    @property
+    def author(self) -> BlsPublicKey:
+        """The key of the block's author."""
+        return self.federation.author_key(self.proposal.signed.block.slot)
 
 
 class GossipJudge:
     """Judges gossip.
 
     The owner sets `federations` to those that may have made a message, in their order in time, and `known_until`
-    to the last slot for which it knows them: a node that is far behind knows no later change.
+    to the last slot for which it knows them: a node that is far behind knows no later change. Until the time
+    `lenient_until`, other nodes may still judge by a former federation that this node does not know any more.
     """
 
     federations: tuple[Federation, ...]
     known_until: Slot | None = None
+    lenient_until: float = 0.0
 
     def __init__(
         self,
@@ -182,7 +194,7 @@ class GossipJudge:
             Topic.PROPOSAL,
             1 / PROPOSALS_PER_SLOT,
             slot,
-            lambda: memory.wants_proposal(slot) and not memory.knows_digest(slot, digest_of(data)),
+            lambda: self.wants_proposal(slot) and not memory.knows_digest(slot, digest_of(data)),
         )
         if verdict is None and not self._queue(peer).take():
             return GossipVerdict.UNJUDGED
@@ -193,43 +205,34 @@ class GossipJudge:
 
         Raises the `Refused` of the rule that the proposal breaks.
         """
-        federations, now, verify = self.federations, self._clock.time(), self._bls.verify
-
-        def decode_and_check(data: bytes) -> JudgedProposal:
-            proposal = decode_proposal(data)
-            return JudgedProposal(
-                proposal,
-                check_with_any(
-                    federations,
-                    lambda federation, former: check_proposal(
-                        proposal, federation, self._context, now, verify, former=former
-                    ),
-                ),
-            )
-
         async with self._queue(peer).turn():
-            return await trio.to_thread.run_sync(decode_and_check, data)
+            return await self._decode_and_check(data, None, author_alone=True)
 
     async def check_fetched(self, data: bytes) -> JudgedProposal:
         """Decode and check a proposal that a peer has given on request: it may have more approvals, and be larger.
 
         Raises the `Refused` of the rule that the proposal breaks.
         """
+        return await self._decode_and_check(data, MAX_ANSWER_BYTES, author_alone=False)
+
+    async def _decode_and_check(self, data: bytes, limit: int | None, *, author_alone: bool) -> JudgedProposal:
         federations, now, verify = self.federations, self._clock.time(), self._bls.verify
 
         def decode_and_check(data: bytes) -> JudgedProposal:
-            proposal = decode_proposal(data, MAX_ANSWER_BYTES)
-            return JudgedProposal(
-                proposal,
-                check_with_any(
-                    federations,
-                    lambda federation, former: check_proposal(
-                        proposal, federation, self._context, now, verify, author_alone=False, former=former
-                    ),
+            proposal = decode_proposal(data) if limit is None else decode_proposal(data, limit)
+            found = check_with_any(
+                federations,
+                lambda federation, former: check_proposal(
+                    proposal, federation, self._context, now, verify, author_alone=author_alone, former=former
                 ),
             )
+            return JudgedProposal(proposal, *found)
 
         return await trio.to_thread.run_sync(decode_and_check, data)
+
+    def wants_proposal(self, slot: Slot) -> bool:
+        """Whether one more proposal of `slot` would be passed on if it differs from those before."""
+        return self._memory.wants_proposal(slot, {one.author_key(slot) for one in self.federations})
 
     # Approvals
 
@@ -240,7 +243,7 @@ class GossipJudge:
         """
         units = 1 / (APPROVALS_PER_SLOT * self._authorities)
         verdict = self._before_signature(
-            peer, Topic.APPROVAL, units, approval.slot, lambda: self._memory.wants_approval(approval)
+            peer, Topic.APPROVAL, units, approval.slot, lambda: self._wants(approval, self._memory.wants_approval)
         )
         if verdict is not None:
             return verdict
@@ -249,8 +252,8 @@ class GossipJudge:
                 approval, federation, self._context, self._clock.time(), self._bls.verify
             )
         )
-        self._memory.add_approval(approval)
-        return found
+        new = self._memory.add_approval(approval, found.authorities[approval.authority])
+        return found if new else GossipVerdict.IGNORE
 
     async def recovery(self, peer: str, statement: RecoveryStatement) -> Federation | GossipVerdict:
         """The federation for which a recovery statement is valid, after 3 ms for the signature, or the verdict.
@@ -259,7 +262,11 @@ class GossipJudge:
         """
         units = 1 / self._authorities
         verdict = self._before_signature(
-            peer, Topic.RECOVERY, units, statement.slot, lambda: self._memory.wants_recovery(statement)
+            peer,
+            Topic.RECOVERY,
+            units,
+            statement.slot,
+            lambda: self._wants(statement, self._memory.wants_recovery),
         )
         if verdict is not None:
             return verdict
@@ -268,8 +275,14 @@ class GossipJudge:
                 statement, federation, self._context, self._clock.time(), self._bls.verify
             )
         )
-        self._memory.add_recovery(statement)
-        return found
+        new = self._memory.add_recovery(statement, found.authorities[statement.authority])
+        return found if new else GossipVerdict.IGNORE
+
+    def _wants(self, message: Indexed, wants: Callable[[Indexed, Collection[BlsPublicKey]], bool]) -> bool:
+        """Whether the message is wanted from any authority whose index it has. If there is none, it is refused."""
+        index = message.authority
+        keys = {one.authorities[index] for one in self.federations if index < len(one.authorities)}
+        return not keys or wants(message, keys)
 
     @property
     def _authorities(self) -> int:
@@ -281,13 +294,14 @@ class GossipJudge:
         federations = self.federations
 
         def check_all() -> Federation:
-            return check_with_any(federations, lambda federation, _former: check(federation))
+            return check_with_any(federations, lambda federation, _former: check(federation))[0]
 
         return await trio.to_thread.run_sync(check_all)
 
     def may_be_unknown(self, slot: Slot) -> bool:
-        """Whether a federation may have signed messages of `slot` that this node does not know yet."""
-        return self.known_until is not None and slot > self.known_until
+        """Whether messages of `slot` may be of a federation that this node does not know yet, or not any more."""
+        late = self.known_until is not None and slot > self.known_until
+        return late or trio.current_time() < self.lenient_until
 
     def _before_signature(
         self, peer: str, topic: Topic, units: float, slot: Slot, wanted: Callable[[], bool]
@@ -357,8 +371,10 @@ class GossipJudge:
 
 
 def digest_of(data: bytes) -> bytes:
-    """The digest by which a proposal is known: that of its encoded block. Raises `Malformed`.
+    """The digest by which a proposal is known: that of its encoded block and its author's approval.
 
-    The approvals of the parent are left out, because one block can be proposed with many sets of them.
+    The approvals of the parent are left out, because one block can be proposed with many sets of them. That of the
+    author is not: if the author of another federation signs an honest block, the honest proposal still counts.
+    Raises `Malformed`.
     """
-    return sha256(proposal_block(data)).digest()
+    return sha256(proposal_signed(data)).digest()

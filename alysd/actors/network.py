@@ -86,13 +86,15 @@ class NetworkMemory:
     """The state of the actor that survives its restarts: what it knows of peers, and the memory of gossip.
 
     Without it, a crash would delete the scores of hostile peers. The connected peers are not part of it, because
-    the peer host reports them again.
+    the peer host reports them again. `federations` are those whose messages are judged, each with the time until
+    which it counts.
     """
 
     scores: PeerScores
     gossip: GossipMemory
     rates: GossipRates
     other_chains: OtherChains = attrs.field(factory=OtherChains)
+    federations: dict[Federation, float] = attrs.field(factory=dict[Federation, float])
 
     @classmethod
     def of(cls, timing: Timing) -> "NetworkMemory":
@@ -150,8 +152,6 @@ class NetworkActor(Actor[Network]):
         self._configured = configured
         self._peers: dict[str, _Peer] = {}
         self._clocks_differ = False
-        # The federations whose messages are judged, each with the time until which it counts.
-        self._federations: dict[Federation, float] = {}
         self._judge = GossipJudge(context, clock, bls, memory.gossip, memory.rates, configured, client.blame)
         readers = GossipReaders(approval, auxpow, federation, updates)
         self._checks = GossipChecks(
@@ -236,14 +236,21 @@ class NetworkActor(Actor[Network]):
         """Read the federations that may make and approve messages now: the next ones, and those of late messages.
 
         A change is included at least `LEAST_NOTICE` blocks before it takes effect, so a head that is fewer slots
-        behind shows it.
+        behind shows it. Other nodes may judge by a former federation for longer than this one: it blames nobody
+        for messages that it cannot verify for as long again, and after its start if the federation has changed.
         """
         tip = await self._reader.ask(ReadForkchoice(), seconds=self._timing.local_answer)
+        known, governance = self._memory.federations, tip.head.governance
         now, following = trio.current_time(), next_federations(tip.head, self._context)
-        late = {one: until for one, until in self._federations.items() if until > now and one not in following}
-        self._federations = late | dict.fromkeys(following, now + FORMER_SLOTS * self._timing.slot_seconds)
-        self._judge.federations = tuple(self._federations)
-        if tip.head.governance is not None:
+        until = now + FORMER_SLOTS * self._timing.slot_seconds
+        over = [one for one, end in known.items() if end <= now and one not in following]
+        if over or (not known and governance is not None and governance.sequence > 0):
+            self._judge.lenient_until = until
+        for one in (*over, *following):
+            known.pop(one, None)
+        known.update(dict.fromkeys(following, until))
+        self._judge.federations = tuple(known)
+        if governance is not None:
             self._judge.known_until = Slot(tip.head.slot + LEAST_NOTICE)
 
     async def _renew_federation(self) -> None:
@@ -342,7 +349,7 @@ class NetworkActor(Actor[Network]):
     async def publish_proposal(self, message: PublishProposal) -> None:
         """Send the proposal to all peers. If it is too large, send its author's approval, and peers fetch it."""
         signed = message.proposal.signed
-        self._memory.gossip.add_proposal(signed.block.slot, signed.hash)
+        self._memory.gossip.add_proposal(signed.block.slot, signed.hash, message.author)
         data = await trio.to_thread.run_sync(encode_proposal, message.proposal)
         if len(data) <= MAX_PROPOSAL_BYTES:
             self._memory.gossip.add_digest(signed.block.slot, digest_of(data))
@@ -366,7 +373,7 @@ class NetworkActor(Actor[Network]):
     @handles(PublishRecovery)
     async def publish_recovery(self, message: PublishRecovery) -> None:
         """Send the statement to all peers."""
-        self._memory.gossip.add_recovery(message.statement)
+        self._memory.gossip.add_own(message.statement)
         offer(self._host, PublishGossip(Topic.RECOVERY, encode_recovery(message.statement)))
 
     @handles(PublishPegSignature)
@@ -380,7 +387,7 @@ class NetworkActor(Actor[Network]):
         offer(self._host, PublishGossip(Topic.FEDERATION_UPDATE, encode_update(message.update)))
 
     def _publish(self, approval: SlotApproval) -> None:
-        self._memory.gossip.add_approval(approval)
+        self._memory.gossip.add_own(approval)
         offer(self._host, PublishGossip(Topic.APPROVAL, encode_approval(approval)))
 
     def visible_state(self) -> Mapping[str, object]:

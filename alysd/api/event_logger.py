@@ -92,8 +92,8 @@ class EventLogger:
                 for authority, key in offenders:
                     slot, words = evidence.second.block.slot, evidence.offence.value
                     log(EvidenceAgainst(authority, to_hex(key), slot, words))
-            case QuorumChanged(slot, quorum, found, silent) if event.lost:
-                log(QuorumLost(slot, found, quorum, named_silent(silent)))
+            case QuorumChanged(slot, quorum, found, silent, _, of) if event.lost:
+                log(QuorumLost(slot, found, quorum, named_silent(silent), of))
             case QuorumChanged():
                 log(QuorumBack(event.slot, event.slots))
             case HeadMoved(_, new, removed) if removed:

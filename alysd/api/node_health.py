@@ -6,7 +6,7 @@ import attrs
 import trio
 
 from alysd import __version__
-from alysd.errors import named_silent
+from alysd.errors import approvals_needed, named_silent
 from alysd.messages.bridge import PegHealth
 from alysd.messages.metrics import FederationCounts, NodeCounts
 from alysd.messages.network import OtherChainPeer, PeerInfo
@@ -121,7 +121,7 @@ class NodeReport:
         light += [_other_chain(one, self.context) for one in self.other_chain_peers]
         if self.federation is not None and self.federation.lost is not None:
             lost = self.federation.lost
-            words = f"since slot {lost.slot} only {lost.found} of the {lost.quorum} approvals needed"
+            words = f"since slot {lost.slot} only {approvals_needed(lost.found, lost.quorum, lost.of)}"
             grave.append(f"{words}; no approval from {named_silent(lost.silent)}")
         late, old = self._head_reasons()
         grave += late

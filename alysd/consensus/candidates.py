@@ -99,8 +99,8 @@ def check_slot_approval(
 
 def check_with_any(
     federations: Sequence[Federation], check: Callable[[Federation, Federation | None], None]
-) -> Federation:
-    """The one of the `federations`, in their order in time, for which `check` accepts a message.
+) -> tuple[Federation, Federation]:
+    """The one of the `federations`, in their order in time, for which `check` accepts a message, and its parent's.
 
     `check` gets a federation, and the one before it if it is to assume that the parent has that one. Raises the
     error for the first federation if none accepts the message.
@@ -113,7 +113,7 @@ def check_with_any(
             except Refused as error:
                 errors.append(error)
             else:
-                return federation
+                return federation, former or federation
     raise errors[0]
 
 

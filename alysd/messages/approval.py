@@ -32,12 +32,13 @@ class ConsiderProposal(Tell[ApprovalGathering]):
     """Consider the proposal of another authority, which `consensus.candidates.check_proposal` has accepted.
 
     `source` is the peer that has sent it: it probably has the block's ancestors too. `federation` is the one for
-    which it was accepted; None is that at the head.
+    which it was accepted, and `parents` that of the parent's approvals; None is that at the head.
     """
 
     proposal: Proposal
     source: str
     federation: Federation | None = None
+    parents: Federation | None = None
 
 
 @attrs.frozen

@@ -106,7 +106,8 @@ class QuorumChanged(ChainEvent):
 
     `found` authorities have approved a block of `slot`; `quorum` are needed. `silent` has the others, but not
     this node: their index, and the last slot in which they were heard, None if they were not heard since the start
-    of this node. When a quorum is back, `silent` is empty and `slots` is the number of slots without a quorum.
+    of this node. When a quorum is back, `silent` is empty and `slots` is the number of slots without a quorum. In
+    a hand-over to another federation, the approvals are those of its `of` members: "new" or "former".
     """
 
     slot: Slot
@@ -114,6 +115,7 @@ class QuorumChanged(ChainEvent):
     found: int
     silent: tuple[tuple[int, Slot | None], ...]
     slots: int
+    of: str = ""
 
     @property
     def lost(self) -> bool:

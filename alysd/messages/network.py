@@ -5,7 +5,7 @@ import attrs
 from alysd.nurseries import Ask, Tell
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.federation_update import FederationUpdate
-from alysd.types.hashes import BlockHash
+from alysd.types.hashes import BlockHash, BlsPublicKey
 from alysd.types.peers import GossipVerdict, PeerOffence, PeerStatus, StreamKind, Topic
 from alysd.types.peg import PegSignature
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
@@ -64,9 +64,13 @@ class RequestReceived(Ask[PeerRequests, bytes]):
 
 @attrs.frozen
 class PublishProposal(Tell[Network]):
-    """Send a proposal to all peers, or only its author's approval if the proposal is too large for gossip."""
+    """Send a proposal to all peers, or only its author's approval if the proposal is too large for gossip.
+
+    `author` is the key of its author.
+    """
 
     proposal: Proposal
+    author: BlsPublicKey
 
 
 @attrs.frozen

@@ -60,6 +60,19 @@ class Federation:
             return False
         return not self.former or self.former_approvals(signers) >= quorum_of(len(self.former))
 
+    def lacking(self, signers: Sequence[bool]) -> tuple[int, int, str]:
+        """The approvals that a quorum needs, those that `signers` has, and the members whose approvals these are.
+
+        In a hand-over they are those of the federation that lacks approvals: the "new" members or the "former"
+        ones. Otherwise the text is empty.
+        """
+        if not self.former:
+            return self.quorum, sum(signers), ""
+        new = quorum_of(self.members), sum(signers[: self.members])
+        if new[1] < new[0]:
+            return *new, "new"
+        return quorum_of(len(self.former)), self.former_approvals(signers), "former"
+
     def former_approvals(self, signers: Sequence[bool]) -> int:
         """The number of approvals by members of the former federation, in a hand-over."""
         return sum(signers[index] for index in self.former)
@@ -79,20 +92,27 @@ class Federation:
         """The same federation after the hand-over."""
         return attrs.evolve(self, authorities=self.authorities[: self.members], former=(), leaving=0)
 
-    def moved(self, values: Mapping[int, Value], former: "Federation") -> dict[int, Value]:
-        """The `values` of authorities of `former`, which have its indices, by the indices of this federation.
+    def by_index(self, values: Mapping[BlsPublicKey, Value]) -> dict[int, Value]:
+        """The `values` of authorities by their indices. Those of other keys are left out."""
+        return {index: values[key] for index, key in enumerate(self.authorities) if key in values}
 
-        The values of authorities that this federation lacks are left out.
+    def signed_by(self, signers: Sequence[bool]) -> frozenset[BlsPublicKey]:
+        """The keys of the authorities whose bits are set. There is one bit per authority."""
+        return frozenset(key for key, given in zip(self.authorities, signers, strict=True) if given)
+
+    def renumbered(self, signers: Sequence[bool], other: "Federation") -> tuple[bool, ...] | None:
+        """The bits here of the authorities whose bits are set in `signers`, which has the numbers of `other`.
+
+        None if one of them is no authority here, or `signers` does not have one bit per authority of `other`.
         """
-        places = ((self.index_of(former.authorities[index]), value) for index, value in values.items())
-        return {place: value for place, value in places if place is not None}
+        if len(signers) != len(other.authorities):
+            return None
+        keys = other.signed_by(signers)
+        return tuple(key in keys for key in self.authorities) if keys <= set(self.authorities) else None
 
-    def agrees(self, signers: Sequence[bool], other: "Federation") -> bool:
-        """Whether `signers` names the same keys here as in `other`, and has one bit per authority of both."""
-        if not len(signers) == len(self.authorities) == len(other.authorities):
-            return False
-        pairs = zip(signers, self.authorities, other.authorities, strict=True)
-        return all(here == there for approved, here, there in pairs if approved)
+    def author_key(self, slot: Slot) -> BlsPublicKey:
+        """The key of the authority that may make the block of `slot`."""
+        return self.authorities[self.author(slot)]
 
     def index_of(self, key: BlsPublicKey) -> int | None:
         """The index of the authority with this key; None if no authority has it."""

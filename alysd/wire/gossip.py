@@ -105,6 +105,17 @@ def proposal_block(data: bytes) -> memoryview:
     return memoryview(data)[_BLOCK_AT:end]
 
 
+def proposal_signed(data: bytes) -> memoryview:
+    """The encoded block with its approvals in an encoded proposal, without decoding anything. Raises `Malformed`.
+
+    The rest of `data` may be malformed. If `decode_proposal` accepts `data`, this is exactly its signed block.
+    """
+    end = int.from_bytes(data[4:_SIGNED_AT], "little")
+    if not _BLOCK_AT < end <= len(data):
+        raise Malformed(f"the signed block of a proposal of {len(data)} bytes cannot end at byte {end}")
+    return memoryview(data)[_SIGNED_AT:end]
+
+
 def encode_approval(approval: SlotApproval) -> bytes:
     """Encode the approval of one authority. Raises `Malformed` for a field out of bounds."""
     return _APPROVAL.encode(approval)

@@ -17,13 +17,12 @@ come back as the parents of later proposals.
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
 
 import attrs
 
 from alysd.consensus.aura import slot_at, slot_start
 from alysd.consensus.federation import federation_at
-from alysd.consensus.violations import BadApprovalSignature, UnknownParent, WrongApprovalLength
+from alysd.consensus.violations import AuthorMissing, UnknownParent
 from alysd.errors import InvalidBlock, NoQuorum, NotNow, Refused
 from alysd.messages.approval import (
     AdvanceCandidate,
@@ -55,8 +54,8 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation, SlotSteps
-from alysd.types.hashes import BlockHash
-from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
+from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature
+from alysd.types.proposal import Proposal
 from alysd.types.units import Slot
 from alysd.workflows.approval_peers import ApprovalPeers, offer
 from alysd.workflows.candidate_book import (
@@ -76,8 +75,6 @@ from alysd.workflows.own_key import OwnKey
 from alysd.workflows.proposal_sharing import ProposalSharing
 from alysd.workflows.recovery import RecoveringMembers
 from alysd.workflows.roll_call import RollCall
-
-Indexed = TypeVar("Indexed", SlotApproval, RecoveryStatement)
 
 
 class ApprovalWorkflow(Actor[ApprovalGathering]):
@@ -125,11 +122,11 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         signed = message.signed
         candidate = self._book.get(signed.hash)
         if candidate is None:
-            candidate = await self._add(Proposal(signed, None), None, await self._federation_of(signed))
+            candidate = await self._add(Proposal(signed, None), None, await self._federation_of(signed), None)
             candidate.machine.move(OwnApproval())
             candidate.steps = SlotSteps(approved=candidate.seconds)
             self.timers.after(0, AnnounceProposal(signed.hash))
-        if self._has_quorum(candidate):
+        if candidate.has_quorum:
             return await self._import(candidate)
         left = slot_start(candidate.slot, self._context.spec.slot_seconds) + self._timing.quorum_wait
         left -= self._clock.time()
@@ -156,44 +153,58 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
 
     @handles(ConsiderProposal)
     async def consider(self, message: ConsiderProposal) -> None:
-        """Add a candidate, unless it is known, too old, or above the limit of its slot.
+        """Add a candidate, unless it is too old or above the limit of its author.
 
-        Its approvals were checked under `message.federation`. Under that of the block they may name other keys.
+        Its approvals were checked under `message.federation`. They are numbered anew as in that of the block. If
+        the candidate is known, it may have come with the approval of another federation's author, so this one's
+        is counted.
         """
-        proposal = message.proposal
-        slot = proposal.signed.block.slot
-        if self._book.get(proposal.signed.hash) is None and self._book.has_room(slot, self._present_slot()):
-            federation = await self._federation_of(proposal.signed, message.federation)
-            if federation.agrees(proposal.signed.approvals.signers, message.federation or self._federation):
-                self._queue(await self._add(proposal, message.source, federation))
+        signed, found = message.proposal.signed, message.federation or self._federation
+        slot, given = signed.block.slot, found.signed_by(signed.approvals.signers)
+        known = self._book.get(signed.hash)
+        if known is not None:
+            if len(given) == 1:
+                await self._count(next(iter(given)), signed.approvals.signature, slot, signed.hash, found)
+            return
+        federation = await self._federation_of(signed, message.federation)
+        signers = federation.renumbered(signed.approvals.signers, found)
+        if signers is None or not signers[federation.author(slot)]:
+            return
+        signed = attrs.evolve(signed, approvals=attrs.evolve(signed.approvals, signers=signers))
+        if self._book.has_room(slot, self._present_slot(), federation.author_key(slot)):
+            proposal = attrs.evolve(message.proposal, signed=signed)
+            self._queue(await self._add(proposal, message.source, federation, message.parents))
 
     @handles(CountApproval)
     async def count(self, message: CountApproval) -> None:
         """Count an approval. The block with its quorum is imported; more approvals of it change nothing."""
-        candidate = self._book.get(message.approval.block)
-        federation = self._federation if candidate is None else candidate.federation or self._federation
-        approval = _as_in(federation, message.approval, message.federation)
-        if approval is None:
-            return
-        await self._own_key.approved((approval.authority,), approval.slot, approval.block, federation)
+        approval, found = message.approval, message.federation or self._federation
+        key = found.authorities[approval.authority]
+        await self._count(key, approval.signature, approval.slot, approval.block, found)
+
+    async def _count(
+        self, key: BlsPublicKey, signature: BlsSignature, slot: Slot, block: BlockHash, found: Federation
+    ) -> None:
+        """Count the approval of a block by `key`, an authority of the federation `found`."""
+        await self._own_key.approved((key,), slot, block, found)
+        candidate = self._book.get(block)
         if candidate is None:
-            self._book.keep_early(approval, self._present_slot())
-        elif not candidate.signers[approval.authority]:
-            had_quorum = self._has_quorum(candidate)
-            candidate.approvals[approval.authority] = approval.signature
-            self._roll_call.heard(approval.authority, candidate.slot)
-            self._recovery.approved(approval.authority, candidate.slot)
-            self._report_doubles(candidate, approval.authority)
-            if self._recovery.own or (not had_quorum and self._has_quorum(candidate)):
+            self._book.keep_early(key, block, signature, self._present_slot())
+        elif not candidate.has_approval(key):
+            had_quorum = candidate.has_quorum
+            candidate.approvals[key] = signature
+            self._roll_call.heard(key, slot)
+            self._recovery.approved(key, slot, self._federation)
+            self._report_doubles(candidate, key)
+            if self._recovery.own or (not had_quorum and candidate.has_quorum):
                 self._queue(candidate)
 
     @handles(NoteRecovery)
     async def note_recovery(self, message: NoteRecovery) -> None:
         """Record that an authority has lost its guard. A recovering member may then approve further candidates."""
-        statement = _as_in(self._federation, message.statement, message.federation)
-        if statement is None:
-            return
-        self._recovery.note(statement, self._federation)
+        found = message.federation or self._federation
+        key = found.authorities[message.statement.authority]
+        self._recovery.note(key, message.statement.slot, self._federation)
         if self._recovery.own:
             self._queue_waiting()
 
@@ -259,30 +270,34 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         if parent is None:
             await self._get_parent(candidate)
         elif not candidate.belongs_to(federation := federation_at(parent, self._context)):
-            needed, found = len(federation.authorities), candidate.signed.approvals
-            fits = len(found.signers) == needed
-            wrong = BadApprovalSignature(found.count) if fits else WrongApprovalLength(needed, len(found.signers))
-            self._refuse(candidate, wrong)
+            self._refuse(candidate, AuthorMissing(candidate.slot, federation.author(candidate.slot)))
             self._book.remove(candidate)
-        elif self._has_quorum(candidate):
+        elif candidate.has_quorum:
             await self._import(candidate)
         elif self._judge is not None:
             approval = await self._judge.judge(candidate, parent)
             if approval is not None:
-                candidate.approvals[approval.authority] = approval.signature
+                key = federation.authorities[approval.authority]
+                candidate.approvals[key] = approval.signature
                 candidate.steps = attrs.evolve(candidate.steps, approved=self._since_start(candidate.slot))
-                self._recovery.approved(approval.authority, candidate.slot)
+                self._recovery.approved(key, candidate.slot, self._federation)
                 offer(self._to.network, PublishApproval(approval))
-                if self._has_quorum(candidate):
+                if candidate.has_quorum:
                     self._queue(candidate)
 
     async def _get_parent(self, candidate: Candidate) -> None:
-        """Import the parent if it is a candidate too, or let sync get it. A parent that is stored is too old."""
+        """Import the parent if it is a candidate too, or let sync get it. A parent that is stored is too old.
+
+        A peer can replace the parent's approvals by others that are a quorum of another federation only. Then sync
+        gets the parent with its own.
+        """
         parent_hash = candidate.signed.block.parent_hash
         parent = self._book.get(parent_hash)
         if parent is not None:
-            parent.prove(candidate.parents)
+            parent.prove(candidate.parents, candidate.parents_in)
             self._queue(parent)
+            if not parent.has_quorum:
+                offer(self._to.sync, BlockMissing(parent_hash, candidate.source or ""))
         elif await self._to.storage.ask(GetBlockByHash(parent_hash), seconds=self._timing.chain_lookup) is None:
             offer(self._to.sync, BlockMissing(parent_hash, candidate.source or ""))
         else:
@@ -318,29 +333,29 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         if not candidate.settled:
             candidate.machine.move(BlockStored())
             candidate.steps = attrs.evolve(candidate.steps, imported=self._since_start(candidate.slot))
-        self._use(federation_at(tip.head, self._context))
+        self._federation = federation_at(tip.head, self._context)
         candidate.asks.imported(tip)
         for child in self._book.children(candidate.signed.hash):
             self._queue(child)
 
     # Small parts
 
-    async def _add(self, proposal: Proposal, source: str | None, federation: Federation) -> Candidate:
+    async def _add(
+        self, proposal: Proposal, source: str | None, federation: Federation, parents_in: Federation | None
+    ) -> Candidate:
         slot = proposal.signed.block.slot
-        candidate = Candidate(proposal, source, self._since_start(slot), self._publish)
-        candidate.federation = self._federation  # as the approvals of unknown blocks are numbered
+        candidate = Candidate(proposal, federation, source, self._since_start(slot), self._publish, parents_in)
         self._book.add(candidate)
-        candidate.belongs_to(federation)
-        signers = [authority for authority, given in enumerate(candidate.signers) if given]
-        await self._own_key.approved(signers, slot, proposal.signed.hash, federation)
-        self._roll_call.heard(federation.author(slot), slot)
-        self._report_doubles(candidate, *range(len(candidate.signers)))
+        keys = federation.signed_by(candidate.signers)
+        await self._own_key.approved(keys, slot, proposal.signed.hash, federation)
+        self._roll_call.heard(federation.author_key(slot), slot)
+        self._report_doubles(candidate, *keys)
         return candidate
 
-    def _report_doubles(self, candidate: Candidate, *authorities: int) -> None:
+    def _report_doubles(self, candidate: Candidate, *keys: BlsPublicKey) -> None:
         """Report each of the authorities that has also approved another candidate of the slot."""
-        for authority in authorities:
-            for one, other in self._book.doubles(candidate, authority):
+        for key in keys:
+            for one, other in self._book.doubles(candidate, key):
                 offer(self._to.evidence, ReportConflict(one, other))
 
     def _queue(self, candidate: Candidate) -> None:
@@ -356,12 +371,9 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
             if isinstance(candidate.state, (*WAITING, QuorumCandidate)):
                 self._queue(candidate)
 
-    def _has_quorum(self, candidate: Candidate) -> bool:
-        return (candidate.federation or self._federation).has_quorum(candidate.signers)
-
     def _note_quorum(self, candidate: Candidate) -> None:
         """Record the time at which the node first knew the approvals of a quorum for a candidate."""
-        if candidate.steps.quorum is None and self._has_quorum(candidate):
+        if candidate.steps.quorum is None and candidate.has_quorum:
             candidate.steps = attrs.evolve(candidate.steps, quorum=self._since_start(candidate.slot))
 
     def _since_start(self, slot: Slot) -> float:
@@ -369,15 +381,14 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         return self._clock.time() - slot_start(slot, self._context.spec.slot_seconds)
 
     def _no_quorum(self, candidate: Candidate) -> NoQuorum:
-        signers = candidate.signers
-        federation = candidate.federation or self._federation
+        signers, federation = candidate.signers, candidate.federation
         silent = self._roll_call.silent(signers, federation)
-        return NoQuorum(candidate.slot, federation.quorum, sum(signers), silent)
+        quorum, found, of = federation.lacking(signers)
+        return NoQuorum(candidate.slot, quorum, found, silent, of)
 
     def _named(self, candidate: Candidate) -> tuple[Slot, int, BlockHash]:
         """The first fields of the log lines about a candidate."""
-        federation = candidate.federation or self._federation
-        return candidate.slot, federation.author(candidate.slot), candidate.signed.hash
+        return candidate.slot, candidate.federation.author(candidate.slot), candidate.signed.hash
 
     def _present_slot(self) -> Slot:
         return slot_at(self._clock.time(), self._context.spec.slot_seconds)
@@ -386,14 +397,7 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         """Update the federation: it is that of the newest head that this node has seen."""
         with suppress(NotAnswered):  # the next slot asks again
             tip = await self._to.chain.ask(GetForkchoice(), seconds=self._timing.chain_lookup)
-            self._use(federation_at(tip.head, self._context))
-
-    def _use(self, federation: Federation) -> None:
-        """Number the authorities as in the federation at the head, which may be a new one."""
-        former, self._federation = self._federation, federation
-        if former != federation:
-            for part in (self._book, self._recovery, self._roll_call):
-                part.renumber(former, federation)
+            self._federation = federation_at(tip.head, self._context)
 
     async def _federation_of(self, signed: SignedBlock, assumed: Federation | None = None) -> Federation:
         """The federation of a block; while its parent is unknown, the `assumed` one, or that of the head."""
@@ -406,11 +410,3 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
         following = Slot(self._present_slot() + 1)
         seconds = slot_start(following, self._context.spec.slot_seconds) - self._clock.time()
         self.timers.after(max(0.0, seconds), SlotBegan())
-
-
-def _as_in(federation: Federation, message: Indexed, found: Federation | None) -> Indexed | None:
-    """A message with the index of its authority in `federation` instead of `found`; None if it is not there."""
-    if found is None or found == federation:
-        return message
-    index = federation.index_of(found.authorities[message.authority])
-    return None if index is None else attrs.evolve(message, authority=index)

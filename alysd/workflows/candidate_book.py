@@ -18,8 +18,8 @@ import attrs
 from alysd.messages.events import WorkflowMoved
 from alysd.types.block import Approvals, SignedBlock
 from alysd.types.federation import Federation, SlotSteps
-from alysd.types.hashes import BlockHash, BlsSignature
-from alysd.types.proposal import Proposal, SlotApproval
+from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature
+from alysd.types.proposal import Proposal
 from alysd.types.units import Slot
 from alysd.workflows.candidate_asks import CandidateAsks
 from alysd.workflows.machine import Machine, Transitions
@@ -31,7 +31,9 @@ The candidates of the other slots are kept because they may be the parents of la
 """
 
 PER_SLOT = 2
-"""The number of candidates of other authorities that are kept per slot. Two are evidence against their author."""
+"""The number of candidates that are kept per slot and author. Two are evidence against their author.
+
+A slot has several authors only while the federation changes: each of the federations has one."""
 
 EARLY_PER_AUTHORITY = KEPT_SLOTS
 """The number of approvals of unknown blocks that are kept per authority. An honest one approves one per slot."""
@@ -167,52 +169,55 @@ TRANSITIONS: Transitions = {
 class Candidate:
     """A candidate with its approvals.
 
-    `signed` has the approvals with which the block arrived, and `approvals` those of single authorities that came
-    later. `proved` are the approvals of a quorum that came with a child of the block. `approved` is the block with
+    `federation` is that of the block, which is assumed as long as the parent is unknown. `signed` has the
+    approvals with which the block arrived, and `approvals` those of single authorities that came later, by their
+    keys. `proved` are the approvals of a quorum that came with a child of the block. `approved` is the block with
     a quorum's approvals, once it has them. `parents` are the approvals of the parent, None if they are unknown or
-    the parent is the genesis block. `source` is the peer that sent the proposal, None for this node's own block.
-    `seconds` is the time of arrival, from the start of the slot, and `steps` has the times of later steps. `asks`
-    are answered when the block is imported or given up. `queued` says whether an `AdvanceCandidate` waits.
-    `federation` is that of the block, which is assumed as long as the parent is unknown. `judged` is the one whose
-    keys have signed the approvals in `signed`.
+    the parent is the genesis block; `parents_in` is the federation by which they are numbered, None for that of
+    the parent. `source` is the peer that sent the proposal, None for this node's own block. `seconds` is the time
+    of arrival, from the start of the slot, and `steps` has the times of later steps. `asks` are answered when the
+    block is imported or given up. `queued` says whether an `AdvanceCandidate` waits.
     """
 
     def __init__(
-        self, proposal: Proposal, source: str | None, seconds: float, publish: Callable[[WorkflowMoved], object]
+        self,
+        proposal: Proposal,
+        federation: Federation,
+        source: str | None,
+        seconds: float,
+        publish: Callable[[WorkflowMoved], object],
+        parents_in: Federation | None = None,
     ) -> None:
         self.machine = Machine[CandidateState, CandidateEvent]("approval", TRANSITIONS, CandidateBlock(), publish)
         self.signed = proposal.signed
+        self.federation: Federation = federation
         self.parents = proposal.parent_approvals
+        self.parents_in = parents_in
         self.source = source
         self.seconds = seconds
         self.steps = SlotSteps()
-        self.approvals: dict[int, BlsSignature] = {}
+        self.approvals: dict[BlsPublicKey, BlsSignature] = {}
         self.proved: Approvals | None = None
         self.approved: SignedBlock | None = None
         self.asks = CandidateAsks()
         self.queued = False
-        self.federation: Federation | None = None
-        self.judged: Federation | None = None
 
     def belongs_to(self, federation: Federation) -> bool:
-        """Number the later approvals as in `federation`, that of the block.
+        """Number the approvals as in `federation`, that of the block. Returns whether its author is among them.
 
-        Returns whether the approvals with which the block arrived are of the same keys in it. Otherwise the block
-        came with the bits of another federation: anyone can change them so.
+        Until the parent was known, another federation was assumed, whose author may have been another authority.
         """
-        if self.federation is not None and self.federation != federation:
-            self.approvals = federation.moved(self.approvals, self.federation)
-            if self.proved is not None and not federation.agrees(self.proved.signers, self.federation):
-                self.proved = None
-        self.federation = federation
-        self.judged = self.judged or federation
-        return federation.agrees(self.signed.approvals.signers, self.judged)
-
-    def place_of(self, authority: int, other: "Candidate") -> int | None:
-        """The index in `other` of an authority of this candidate; None if it has no such authority."""
-        if self.federation is None or other.federation is None or self.federation == other.federation:
-            return authority
-        return other.federation.index_of(self.federation.authorities[authority])
+        if federation != self.federation:
+            before, self.federation = self.federation, federation
+            self.proved = None if self.proved is None else _renumbered(self.proved, before, federation)
+            author, single = federation.author_key(self.slot), self.approvals.get(federation.author_key(self.slot))
+            own = _renumbered(self.signed.approvals, before, federation)
+            if own is None and single is not None:
+                own = Approvals(tuple(key == author for key in federation.authorities), single)
+            if own is None:
+                return False
+            self.signed = attrs.evolve(self.signed, approvals=own)
+        return self.signers[federation.author(self.slot)]
 
     @property
     def state(self) -> CandidateState:
@@ -225,34 +230,56 @@ class Candidate:
         return self.signed.block.slot
 
     @property
+    def author(self) -> BlsPublicKey:
+        """The key of the block's author."""
+        return self.federation.author_key(self.slot)
+
+    @property
     def signers(self) -> tuple[bool, ...]:
         """One bit per authority: whether it has approved, as far as this node knows."""
         known = (self.proved or self.signed.approvals).signers
-        return tuple(approved or index in self.approvals for index, approved in enumerate(known))
+        pairs = zip(known, self.federation.authorities, strict=True)
+        return tuple(approved or key in self.approvals for approved, key in pairs)
 
-    def approved_by(self, authority: int) -> SignedBlock | None:
+    @property
+    def has_quorum(self) -> bool:
+        """Whether a quorum has approved the block, as far as this node knows."""
+        return self.federation.has_quorum(self.signers)
+
+    def has_approval(self, key: BlsPublicKey) -> bool:
+        """Whether the approval of the authority with this key is known. It may be one of another federation."""
+        index = self.federation.index_of(key)
+        return key in self.approvals or (index is not None and self.signers[index])
+
+    def approved_by(self, key: BlsPublicKey) -> SignedBlock | None:
         """The block with approvals that include this authority's, or None if it has not approved the block."""
-        signature, known = self.approvals.get(authority), self.proved or self.signed.approvals
-        if signature is not None:
-            bits = tuple(index == authority for index in range(len(known.signers)))
+        index, known = self.federation.index_of(key), self.proved or self.signed.approvals
+        if index is None:
+            return None
+        if (signature := self.approvals.get(key)) is not None:
+            bits = tuple(place == index for place in range(len(known.signers)))
             return attrs.evolve(self.signed, approvals=Approvals(bits, signature))
-        return attrs.evolve(self.signed, approvals=known) if known.signers[authority] else None
+        return attrs.evolve(self.signed, approvals=known) if known.signers[index] else None
 
-    def prove(self, approvals: Approvals | None) -> None:
+    def prove(self, approvals: Approvals | None, numbered: Federation | None = None) -> None:
         """Use the approvals of a quorum that came with a child, unless such approvals are known already.
 
-        The child's author has chosen whose approvals these are, but a block is invalid without its author's. So
-        the author's approval, which came with the proposal, is added. If the proposal came with a sum of several
-        approvals, the author's cannot be taken from it; `approvals` are then used only if they include all of it.
+        `numbered` is the federation by which they are numbered, None for that of the block. The child's author has
+        chosen whose approvals these are, but a block is invalid without its author's. So the author's approval,
+        which came with the proposal, is added. If the proposal came with a sum of several approvals, the author's
+        cannot be taken from it; `approvals` are then used only if they include all of it.
         """
         own = self.signed.approvals
-        if self.proved is not None or approvals is None or len(approvals.signers) != len(own.signers):
+        if self.proved is not None or approvals is None:
+            return
+        found = _renumbered(approvals, numbered or self.federation, self.federation)
+        if found is None or not self.federation.has_quorum(found.signers):
             return
         if own.count == 1:
-            self.proved = approvals
-            self.approvals[own.signers.index(True)] = own.signature
-        elif all(given for given, known in zip(approvals.signers, own.signers, strict=True) if known):
-            self.proved = approvals
+            self.proved = found
+            self.approvals[self.federation.authorities[own.signers.index(True)]] = own.signature
+        elif all(given for given, known in zip(found.signers, own.signers, strict=True) if known):
+            self.proved = found
 
     @property
     def settled(self) -> bool:
@@ -265,8 +292,8 @@ class CandidateBook:
 
     def __init__(self) -> None:
         self._candidates: dict[BlockHash, Candidate] = {}
-        # Per authority: block, signature, and the slot at the time of arrival.
-        self._early: dict[int, deque[tuple[BlockHash, BlsSignature, Slot]]] = {}
+        # By the key of the authority: block, signature, and the slot at the time of arrival.
+        self._early: dict[BlsPublicKey, deque[tuple[BlockHash, BlsSignature, Slot]]] = {}
 
     def __iter__(self) -> Iterator[Candidate]:
         """The candidates, oldest slot first."""
@@ -289,49 +316,53 @@ class CandidateBook:
         """The candidates that build on `block`."""
         return [candidate for candidate in self if candidate.signed.block.parent_hash == block]
 
-    def doubles(self, candidate: Candidate, authority: int) -> Iterator[tuple[SignedBlock, SignedBlock]]:
-        """Pairs of the candidate and another candidate of its slot, if the authority has approved both."""
-        one = candidate.approved_by(authority)
+    def doubles(self, candidate: Candidate, key: BlsPublicKey) -> Iterator[tuple[SignedBlock, SignedBlock]]:
+        """Pairs of the candidate and another candidate of its slot, if this authority has approved both."""
+        one = candidate.approved_by(key)
         for other in self.of_slot(candidate.slot):
-            place = None if other is candidate else candidate.place_of(authority, other)
-            double = None if place is None else other.approved_by(place)
+            double = None if other is candidate else other.approved_by(key)
             if one is not None and double is not None:
                 yield one, double
 
-    def has_room(self, slot: Slot, present: Slot) -> bool:
-        """Whether one more candidate of another authority's `slot` may be added at the slot `present`."""
-        return present - KEPT_SLOTS < slot <= present + 1 and len(self.of_slot(slot)) < PER_SLOT
+    def has_room(self, slot: Slot, present: Slot, author: BlsPublicKey) -> bool:
+        """Whether one more candidate of `slot` by the authority `author` may be added at the slot `present`."""
+        found = [one for one in self.of_slot(slot) if one.author == author]
+        return present - KEPT_SLOTS < slot <= present + 1 and len(found) < PER_SLOT
 
     def add(self, candidate: Candidate) -> None:
         """Add a candidate, and give it the approvals that arrived before it."""
         block = candidate.signed.hash
         self._candidates[block] = candidate
-        for authority, kept in self._early.items():
+        for key, kept in self._early.items():
             found = next((entry for entry in kept if entry[0] == block), None)
             if found is not None:
-                candidate.approvals[authority] = found[1]
+                candidate.approvals[key] = found[1]
                 kept.remove(found)
 
     def remove(self, candidate: Candidate) -> None:
         """Remove a candidate, so that its block can come again."""
         del self._candidates[candidate.signed.hash]
 
-    def renumber(self, former: Federation, federation: Federation) -> None:
-        """Number the approvals of unknown blocks as in `federation` instead of `former`."""
-        self._early = federation.moved(self._early, former)
-
-    def keep_early(self, approval: SlotApproval, present: Slot) -> None:
+    def keep_early(self, key: BlsPublicKey, block: BlockHash, signature: BlsSignature, present: Slot) -> None:
         """Keep the approval of an unknown block. It replaces the authority's oldest one if there are too many."""
-        kept = self._early.setdefault(approval.authority, deque(maxlen=EARLY_PER_AUTHORITY))
-        if all(entry[0] != approval.block for entry in kept):
-            kept.append((approval.block, approval.signature, present))
+        kept = self._early.setdefault(key, deque(maxlen=EARLY_PER_AUTHORITY))
+        if all(entry[0] != block for entry in kept):
+            kept.append((block, signature, present))
 
     def prune(self, present: Slot) -> Sequence[Candidate]:
         """Remove the candidates that are too old at the slot `present`, and return the removed candidates."""
         removed = [one for one in self if not present - KEPT_SLOTS < one.slot <= present + 1]
         for candidate in removed:
             del self._candidates[candidate.signed.hash]
-        for authority, kept in tuple(self._early.items()):
+        for key, kept in tuple(self._early.items()):
             recent = [entry for entry in kept if present - KEPT_SLOTS < entry[2] <= present]
-            self._early[authority] = deque(recent, maxlen=EARLY_PER_AUTHORITY)
+            self._early[key] = deque(recent, maxlen=EARLY_PER_AUTHORITY)
+            if not recent:
+                del self._early[key]
         return removed
+
+
+def _renumbered(approvals: Approvals, former: Federation, federation: Federation) -> Approvals | None:
+    """Approvals with the bits of `federation` instead of `former`; None if they have another authority."""
+    signers = federation.renumbered(approvals.signers, former)
+    return None if signers is None else attrs.evolve(approvals, signers=signers)

@@ -84,7 +84,7 @@ class CandidateJudge:
         if not isinstance(candidate.state, ExecutedCandidate) or not self._in_time(candidate.slot):
             return None
         # In a hand-over two federations approve, to which the argument for this exception does not apply.
-        supported = not federation.former and self._recovery.supports(candidate.signers, own)
+        supported = not federation.former and self._recovery.supports(candidate.signers, own, federation)
         if self._signer.last.recovering and parent.slot < self._signer.last.lock and not supported:
             return None  # the candidate is judged again with each approval of another authority
         try:

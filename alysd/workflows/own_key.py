@@ -15,7 +15,7 @@ from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
-from alysd.types.hashes import BlockHash
+from alysd.types.hashes import BlockHash, BlsPublicKey
 from alysd.types.units import Slot
 
 
@@ -28,15 +28,19 @@ class OwnKey:
 
     async def imported(self, signed: SignedBlock, parent: ChainState) -> None:
         """Compare the valid approvals of a child of `parent` with the guard."""
-        authorities = [index for index, given in enumerate(signed.approvals.signers) if given]
-        await self.approved(authorities, signed.block.slot, signed.hash, federation_at(parent, self._context))
+        federation = federation_at(parent, self._context)
+        keys = federation.signed_by(signed.approvals.signers)
+        await self.approved(keys, signed.block.slot, signed.hash, federation)
 
     async def approved(
-        self, authorities: Container[int], slot: Slot, block: BlockHash, federation: Federation
+        self, keys: Container[BlsPublicKey], slot: Slot, block: BlockHash, federation: Federation
     ) -> None:
-        """Compare the approvals of a block by `authorities` with the guard. Logs the first unknown one."""
-        if self._signer is None:
+        """Compare the approvals of a block by the authorities with these keys with the guard.
+
+        They are authorities of `federation`. Logs the first unknown approval.
+        """
+        if self._signer is None or self._signer.public_key not in keys:
             return
         own = federation.index_of(self._signer.public_key)
-        if own is not None and own in authorities and await self._signer.saw(slot, block):
+        if own is not None and await self._signer.saw(slot, block):
             log(KeySeenElsewhere(slot, own, self._signer.last.slot, block))

@@ -41,7 +41,7 @@ class ProposalSharing:
             if stored is None:
                 return  # no node would accept a proposal without them; the parent's block was dropped meanwhile
             candidate.parents = stored.approvals
-        offer(self._to.network, PublishProposal(Proposal(candidate.signed, candidate.parents)))
+        offer(self._to.network, PublishProposal(Proposal(candidate.signed, candidate.parents), candidate.author))
 
     async def since(self, slot: Slot) -> tuple[Proposal, ...]:
         """The known proposals from `slot` on. One whose parent's approvals this node does not know is left out."""
@@ -55,7 +55,7 @@ class ProposalSharing:
 
     async def with_approvals(self, candidate: Candidate) -> SignedBlock:
         """The block with all approvals that this node knows."""
-        signed, further = candidate.signed, dict(candidate.approvals)
+        signed, further = candidate.signed, candidate.federation.by_index(candidate.approvals)
         known = candidate.proved or signed.approvals
         # In a thread, because each signature takes about 0.3 ms.
         approvals = await trio.to_thread.run_sync(add_approvals, known, further, self._bls.aggregate)

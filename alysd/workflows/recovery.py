@@ -12,6 +12,7 @@ from alysd.messages.log.base import log
 from alysd.messages.log.chain import MemberRecovered, MemberRecovering, TooManyRecovering
 from alysd.ports import Signer
 from alysd.types.federation import Federation, quorum_of
+from alysd.types.hashes import BlsPublicKey
 from alysd.types.proposal import RecoveryStatement
 from alysd.types.units import Slot
 from alysd.workflows.clock_watch import ClockWatch
@@ -27,43 +28,50 @@ class RecoveringMembers:
     def __init__(self, signer: Signer | None, watch: ClockWatch) -> None:
         self._signer = signer
         self._watch = watch
-        # For each recovering authority, the slot of its newest statement.
-        self._stated: dict[int, Slot] = {}
+        # By the key of each recovering authority, the slot of its newest statement.
+        self._stated: dict[BlsPublicKey, Slot] = {}
 
     @property
     def own(self) -> bool:
         """Whether this member's guard is lost."""
         return self._signer is not None and self._signer.last.recovering
 
-    def note(self, statement: RecoveryStatement, federation: Federation) -> None:
-        """Record a statement that an authority recovers. Logs the first one, and when the others are no quorum."""
-        new = statement.authority not in self._stated
-        if new:
-            log(MemberRecovering(statement.slot, statement.authority))
-        newest = self._stated.get(statement.authority, statement.slot)
-        self._stated[statement.authority] = max(newest, statement.slot)
-        if new and len(federation.authorities) - len(self._stated) < federation.quorum:
-            log(TooManyRecovering(statement.slot, len(self._stated)))
+    def note(self, key: BlsPublicKey, slot: Slot, federation: Federation) -> None:
+        """Record the statement of `slot` that an authority recovers. `federation` is that at the head.
 
-    def approved(self, authority: int, slot: Slot) -> None:
-        """Record that an authority has approved a block of `slot`.
+        The statement of another key is of no use. Logs the first one of an authority, and when the others are no
+        quorum.
+        """
+        index = federation.index_of(key)
+        if index is None:
+            return
+        new = key not in self._stated
+        if new:
+            log(MemberRecovering(slot, index))
+        self._stated[key] = max(self._stated.get(key, slot), slot)
+        recovering = federation.by_index(self._stated)
+        if new and len(federation.authorities) - len(recovering) < federation.quorum:
+            log(TooManyRecovering(slot, len(recovering)))
+
+    def approved(self, key: BlsPublicKey, slot: Slot, federation: Federation) -> None:
+        """Record that an authority has approved a block of `slot`; `federation` is that at the head.
 
         If the slot is after its last statement, the authority has recovered, which is logged.
         """
-        if slot > self._stated.get(authority, slot):
-            del self._stated[authority]
-            log(MemberRecovered(slot, authority))
+        if slot > self._stated.get(key, slot):
+            del self._stated[key]
+            if (index := federation.index_of(key)) is not None:
+                log(MemberRecovered(slot, index))
 
-    def renumber(self, former: Federation, federation: Federation) -> None:
-        """Number the authorities as in `federation` instead of `former`."""
-        self._stated = federation.moved(self._stated, former)
+    def supports(self, signers: Sequence[bool], own: int, federation: Federation) -> bool:
+        """Whether the approvals of a block, `signers`, allow this recovering authority `own` to approve it too.
 
-    def supports(self, signers: Sequence[bool], own: int) -> bool:
-        """Whether the approvals of a block, `signers`, allow this recovering authority `own` to approve it too."""
+        All are numbered as in `federation`, that of the block.
+        """
         if self._signer is None or not self._signer.last.joins:
             return False
         lost = self._signer.last.slot
-        recovering = [authority for authority, slot in self._stated.items() if slot > lost]
+        recovering = [index for index, slot in federation.by_index(self._stated).items() if slot > lost]
         return is_supported(own, signers, recovering, quorum_of(len(signers)))
 
     async def state(self, slot: Slot, federation: Federation) -> RecoveryStatement | None:
@@ -78,5 +86,5 @@ class RecoveringMembers:
         if own is None:
             return None
         statement = RecoveryStatement(slot, own, await self._signer.state_recovery(slot))
-        self.note(statement, federation)
+        self.note(self._signer.public_key, slot, federation)
         return statement

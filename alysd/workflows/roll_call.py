@@ -42,26 +42,25 @@ class RollCall:
         self._slot_seconds = slot_seconds
         self._publish = publish
         self._own = own
-        self._heard: dict[int, Slot] = {}
+        self._heard: dict[BlsPublicKey, Slot] = {}
         # The first slot without a quorum, and the last one with a quorum.
         self._lost: Slot | None = None
         self._reached: Slot | None = None
         # The last slot of which a record was published.
         self._recorded: Slot | None = None
 
-    def heard(self, authority: int, slot: Slot) -> None:
-        """An authority has proposed or approved a block of `slot`."""
+    def heard(self, authority: BlsPublicKey, slot: Slot) -> None:
+        """The authority with this key has proposed or approved a block of `slot`."""
         self._heard[authority] = max(self._heard.get(authority, slot), slot)
-
-    def renumber(self, former: Federation, federation: Federation) -> None:
-        """Number the authorities as in `federation` instead of `former`."""
-        self._heard = federation.moved(self._heard, former)
 
     def silent(self, signers: Sequence[bool], federation: Federation) -> tuple[tuple[int, Slot | None], ...]:
         """The other authorities that have not signed, each with the last slot in which it was heard, or None."""
         own = None if self._own is None else federation.index_of(self._own)
+        keys = federation.authorities
         return tuple(
-            (index, self._heard.get(index)) for index, signed in enumerate(signers) if not signed and index != own
+            (index, self._heard.get(keys[index]))
+            for index, signed in enumerate(signers)
+            if not signed and index != own
         )
 
     def slot_began(self, present: Slot, federation: Federation, book: CandidateBook) -> None:
@@ -77,12 +76,12 @@ class RollCall:
             self._look_for_quorum(Slot(present - 1), federation, book)
 
     def _record(self, slot: Slot, federation: Federation, book: CandidateBook) -> SlotRecord:
-        author, best = federation.author(slot), _best(book.of_slot(slot))
+        best = _best(book.of_slot(slot))
         if best is None:
-            return SlotRecord(slot, author, None, (), quorum=False)
+            return SlotRecord(slot, federation.author(slot), None, (), quorum=False)
         approved = tuple(index for index, signed in enumerate(best.signers) if signed)
-        quorum = len(approved) >= (best.federation or federation).quorum
-        return SlotRecord(slot, author, best.seconds, approved, quorum, best.steps)
+        author = best.federation.author(slot)
+        return SlotRecord(slot, author, best.seconds, approved, best.has_quorum, best.steps)
 
     def _look_for_quorum(self, slot: Slot, federation: Federation, book: CandidateBook) -> None:
         """Compare the approvals in the slot that has just ended with the quorum.
@@ -90,26 +89,28 @@ class RollCall:
         A block that came in the second half of its slot says nothing about the others. Without any block, the
         quorum counts as lost after a round of all authors.
         """
-        best, needed = _best(book.of_slot(slot)), federation.quorum
-        found = 0 if best is None else sum(best.signers)
-        if found >= needed:
+        best = _best(book.of_slot(slot))
+        federation = federation if best is None else best.federation
+        if best is not None and best.has_quorum:
             self._reached = slot
             if self._lost is not None:
-                self._publish(QuorumChanged(slot, needed, found, (), slot - self._lost))
+                found = sum(best.signers)
+                self._publish(QuorumChanged(slot, federation.quorum, found, (), slot - self._lost))
                 self._lost = None
         elif self._lost is not None:
             return
         elif (
             best is not None and best.seconds <= self._slot_seconds / 2 and not isinstance(best.state, NOT_WANTED)
         ):
-            self._lose(slot, federation, found, best.signers)
+            self._lose(slot, federation, best.signers)
         elif self._reached is None or slot - self._reached >= len(federation.authorities):
             nobody = (False,) * len(federation.authorities)
-            self._lose(slot, federation, found, nobody if best is None else best.signers)
+            self._lose(slot, federation, nobody if best is None else best.signers)
 
-    def _lose(self, slot: Slot, federation: Federation, found: int, signers: Sequence[bool]) -> None:
+    def _lose(self, slot: Slot, federation: Federation, signers: Sequence[bool]) -> None:
         self._lost = slot
-        self._publish(QuorumChanged(slot, federation.quorum, found, self.silent(signers, federation), 0))
+        quorum, found, of = federation.lacking(signers)
+        self._publish(QuorumChanged(slot, quorum, found, self.silent(signers, federation), 0, of))
 
 
 def _best(candidates: Sequence[Candidate]) -> Candidate | None:

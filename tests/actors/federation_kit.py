@@ -21,6 +21,9 @@ START = 1_700_000_000.0
 
 FIRST = Slot(int(START) // SPEC.slot_seconds)
 
+AUTHOR = CONTEXT.first_federation.author_key(FIRST)
+"""The key of the author of `FIRST`."""
+
 
 def signature(authority: int, block: BlockHash) -> BlsSignature:
     """The approval of `block` by an authority."""

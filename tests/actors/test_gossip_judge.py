@@ -38,7 +38,7 @@ from alysd.types.proposal import Proposal
 from alysd.types.units import Height, Slot
 from alysd.wire.federation_update import encode_update
 from alysd.wire.gossip import encode_approval, encode_peg_signature, encode_proof
-from tests.actors.federation_kit import CONTEXT, FIRST, PARENT, approval, approvals, proposal
+from tests.actors.federation_kit import AUTHOR, CONTEXT, FIRST, PARENT, approval, approvals, proposal
 from tests.actors.network_bench import ACCEPT, IGNORE, PROOF, REJECT, UNJUDGED, Bench, slow_thread
 
 pytestmark = pytest.mark.usefixtures("no_threads")
@@ -85,7 +85,7 @@ async def test_an_own_proposal_is_not_decoded_when_it_comes_back(
     autojump_clock: MockClock, bench: Bench, checks: list[Proposal]
 ) -> None:
     async with bench.running():
-        bench.network.tell(PublishProposal(proposal()))
+        bench.network.tell(PublishProposal(proposal(), AUTHOR))
         assert await bench.propose(proposal()) is IGNORE
     assert checks == []
 

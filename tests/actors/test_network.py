@@ -43,6 +43,7 @@ from alysd.wire.gossip import (
     encode_recovery,
 )
 from tests.actors.federation_kit import (
+    AUTHOR,
     BLS,
     CONTEXT,
     FIRST,
@@ -83,7 +84,7 @@ async def test_a_valid_proposal_is_passed_on_and_told_once(autojump_clock: MockC
         assert await bench.propose(proposed) is ACCEPT
         assert await bench.propose(proposed) is IGNORE
         assert bench.told(bench.approval, ConsiderProposal) == [
-            ConsiderProposal(proposed, "peer", CONTEXT.first_federation)
+            ConsiderProposal(proposed, "peer", CONTEXT.first_federation, CONTEXT.first_federation)
         ]
     assert bench.blamed() == []
 
@@ -223,7 +224,7 @@ async def test_an_old_approval_with_the_slot_of_today_is_refused(autojump_clock:
         assert await bench.judge(Topic.APPROVAL, encode_approval(approval(proposed, author)), "honest") is ACCEPT
         await trio.sleep(1)
     assert bench.told(bench.approval, ConsiderProposal) == [
-        ConsiderProposal(proposed, "honest", CONTEXT.first_federation)
+        ConsiderProposal(proposed, "honest", CONTEXT.first_federation, CONTEXT.first_federation)
     ]
     assert {peer for peer, _ in bench.blamed()} == {"liar"}
 
@@ -258,7 +259,7 @@ async def test_the_proposal_that_an_approval_announces_is_fetched(autojump_clock
         assert await bench.judge(Topic.APPROVAL, encode_approval(approval(proposed, 2))) is ACCEPT
         await trio.sleep(1)
         assert bench.told(bench.approval, ConsiderProposal) == [
-            ConsiderProposal(with_more, "peer", CONTEXT.first_federation)
+            ConsiderProposal(with_more, "peer", CONTEXT.first_federation, CONTEXT.first_federation)
         ]
         assert await bench.propose(proposed) is IGNORE
     assert bench.blamed() == []
@@ -386,7 +387,7 @@ async def test_own_messages_are_published_and_not_handled_when_they_come_back(
 ) -> None:
     proposed = proposal()
     async with bench.running():
-        bench.network.tell(PublishProposal(proposed))
+        bench.network.tell(PublishProposal(proposed, AUTHOR))
         bench.network.tell(PublishApproval(approval(proposed, 0)))
         assert await bench.propose(proposed) is IGNORE
         assert await bench.judge(Topic.APPROVAL, encode_approval(approval(proposed, 0))) is IGNORE
@@ -405,7 +406,7 @@ async def test_a_large_proposal_is_announced_by_its_authors_approval(
     block = attrs.evolve(block, payload=attrs.evolve(block.payload, transactions=(bytes(MAX_PROPOSAL_BYTES),)))
     large = Proposal(sign(block), approvals(PARENT.hash, 0, 1, 2))
     async with bench.running():
-        bench.network.tell(PublishProposal(large))
+        bench.network.tell(PublishProposal(large, AUTHOR))
         await bench.harness.settle()
     (published,) = bench.told(bench.host, PublishGossip)
     assert published.topic is Topic.APPROVAL
@@ -416,7 +417,7 @@ async def test_a_busy_or_dead_host_delays_nothing(autojump_clock: MockClock, ben
     bench.host.on(PublishGossip).fails(MailboxFull("peer host", 1))
     bench.approval.on(ConsiderProposal).fails(MailboxFull("approval", 1))
     async with bench.running():
-        bench.network.tell(PublishProposal(proposal()))
+        bench.network.tell(PublishProposal(proposal(), AUTHOR))
         assert await bench.propose(proposal(gas_limit=5)) is ACCEPT
         assert bench.harness.child("network").restarts == 0
 

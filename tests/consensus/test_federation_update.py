@@ -424,7 +424,7 @@ def test_a_proposal_is_judged_by_the_federations_of_the_block_and_of_its_parent(
     blocks, federations = across_the_change()
     first, joint, new = federations
 
-    def judged(place: int, known: Sequence[Federation]) -> Federation:
+    def judged(place: int, known: Sequence[Federation]) -> tuple[Federation, Federation]:
         proposal = Proposal(blocks[place], blocks[place - 1].approvals)
         now = blocks[place].block.slot * CONTEXT.spec.slot_seconds
 
@@ -433,8 +433,8 @@ def test_a_proposal_is_judged_by_the_federations_of_the_block_and_of_its_parent(
 
         return check_with_any(known, check_one)
 
-    assert [judged(place, federations) for place in (1, 2, 3)] == [joint, new, new]
-    assert judged(3, (new,)) == new
+    assert [judged(place, federations) for place in (1, 2, 3)] == [(joint, first), (new, joint), (new, new)]
+    assert judged(3, (new,)) == (new, new)
     with pytest.raises(WrongApprovalLength):
         judged(1, (first,))
     with pytest.raises(WrongApprovalLength):

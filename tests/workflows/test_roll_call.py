@@ -1,9 +1,11 @@
 """The roll call: a federation below its quorum is noticed at once, and each slot leaves its record."""
 
+import attrs
 import pytest
 
 from alysd.messages.events import QuorumChanged, SlotOver
 from alysd.testing.blocks import FIRST_SLOT, SIGNATURE, approve, context_of, extend, genesis, make_block, make_spec
+from alysd.types.block import Approvals
 from alysd.types.federation import SlotRecord
 from alysd.types.proposal import Proposal
 from alysd.types.units import Slot
@@ -36,11 +38,13 @@ class Federation:
         present = Slot(FIRST_SLOT + slot)
         parent = extend(genesis(self.spec), [-50 - mark], self.spec)[0]
         signed = approve(make_block(parent, present, self.spec), self.spec, [present % self.members])
-        candidate = Candidate(Proposal(signed, None), "peer", seconds, lambda _: None)
-        candidate.approvals.update(dict.fromkeys(approved, SIGNATURE))
+        candidate = Candidate(Proposal(signed, None), self.federation, "peer", seconds, lambda _: None)
+        candidate.approvals.update(
+            dict.fromkeys((self.federation.authorities[one] for one in approved), SIGNATURE)
+        )
         self.book.add(candidate)
         for authority in (present % self.members, *approved):
-            self.roll_call.heard(authority, present)
+            self.roll_call.heard(self.federation.authorities[authority], present)
         return candidate
 
     def round(self, first: int, end: int) -> None:
@@ -181,3 +185,16 @@ def test_slots_in_which_the_node_was_busy_are_recorded_as_far_as_they_are_known(
     world.round(0, 1)
     world.began(6)
     assert [record.slot - FIRST_SLOT for record in world.records] == [-1, 3, 4]
+
+
+def test_the_approvals_of_the_block_decide_whether_a_quorum_is_lost() -> None:
+    """In a hand-over the number of approvals is not enough: the head has another federation than the block."""
+    world = Federation(own=0)
+    world.round(0, 4)
+    former = world.federation
+    handing = former.successor(context_of(make_spec(7)).first_federation)
+    late = world.block(4)
+    late.federation = handing
+    late.signed = attrs.evolve(late.signed, approvals=Approvals((True,) * 3 + (False,) * 4, SIGNATURE))
+    world.began(5)
+    assert [(one.quorum, one.found, one.of, one.lost) for one in world.quorums] == [(5, 3, "new", True)]

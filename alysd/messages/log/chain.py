@@ -4,6 +4,7 @@ import logging
 
 import attrs
 
+from alysd.errors import approvals_needed
 from alysd.messages.log.base import Bits, LogEvent, counted, short_address, short_hash
 from alysd.types.hashes import BlockHash, EvmAddress
 from alysd.types.units import Height, Slot
@@ -170,7 +171,8 @@ class MemberRecovered(LogEvent):
 class QuorumLost(LogEvent):
     """Only `found` authorities approve blocks, fewer than `quorum`: the chain stands still until more of them do.
 
-    `silent` names the others, and when this node last heard them.
+    `silent` names the others, and when this node last heard them. In a hand-over to another federation, the
+    approvals are those of its `of` members: "new" or "former".
     """
 
     name = "quorum_lost"
@@ -180,9 +182,11 @@ class QuorumLost(LogEvent):
     found: int
     quorum: int
     silent: str
+    of: str = ""
 
     def _line(self) -> tuple[str, str]:
-        return "quorum", f"only {self.found} of the {self.quorum} approvals needed; no approval from {self.silent}"
+        needed = approvals_needed(self.found, self.quorum, self.of)
+        return "quorum", f"only {needed}; no approval from {self.silent}"
 
 
 @attrs.frozen
