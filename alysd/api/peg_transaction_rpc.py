@@ -15,6 +15,7 @@ from alysd.nurseries import Address, NotAnswered
 from alysd.peg.operations import LedgerView
 from alysd.peg.transactions import TransactionRecord, transaction_record
 from alysd.timing import Timing
+from alysd.types.bitcoin import CLI_OPTIONS
 from alysd.types.bitcoin_watch import SeenPayment
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import BitcoinHash, displayed
@@ -59,10 +60,10 @@ class PegTransactionRpc:
         found: TransactionRecord | None = await self._reader.ask(ReadLedger(_read(txid)))
         record = found or TransactionRecord(is_payment=True)
         if not record.is_payment:
-            raise RpcError(RpcCode.REFUSED, f"this is a deposit; {_elsewhere(txid, record)}")
+            raise RpcError(RpcCode.REFUSED, f"this is a deposit; {self._elsewhere(txid, record)}")
         complete = record.complete or await self._on_bitcoin(txid) or await self._gathered(txid)
         if complete is None:
-            raise _missing(txid, found)
+            raise self._missing(txid, found)
         return {
             "txid": displayed(txid),
             "hex": encode_transaction(complete).hex(),
@@ -83,31 +84,31 @@ class PegTransactionRpc:
             return None
         return next((one for one in complete if one.txid == txid), None)
 
+    def _missing(self, txid: BitcoinHash, found: TransactionRecord | None) -> RpcError:
+        name = displayed(txid)
+        if found is None:
+            return RpcError(
+                RpcCode.REFUSED, f"no payment of the federation has the txid {name}, as far as the node knows"
+            )
+        if found.bitcoin_block is not None:
+            return RpcError(RpcCode.REFUSED, f"no block has its witnesses; {self._elsewhere(txid, found)}")
+        return RpcError(
+            RpcCode.NOT_NOW,
+            f"the payment {name} is not signed yet: the members sign it once its proposal is final",
+        )
+
+    def _elsewhere(self, txid: BitcoinHash, record: TransactionRecord) -> str:
+        """Where to find a transaction that Alys does not have: Bitcoin nodes keep blocks of abandoned branches.
+
+        A terminal shows 300 characters of an error, and the command must not be shortened.
+        """
+        block = "" if record.bitcoin_block is None else displayed(record.bitcoin_block)
+        client = f"bitcoin-cli{CLI_OPTIONS[self._context.spec.bitcoin_network]}"
+        return f"ask a Bitcoin node that has its block: {client} getrawtransaction {displayed(txid)} false {block}"
+
 
 def _read(txid: BitcoinHash) -> Callable[[LedgerView], TransactionRecord | None]:
     return partial(transaction_record, txid=txid)
-
-
-def _missing(txid: BitcoinHash, found: TransactionRecord | None) -> RpcError:
-    name = displayed(txid)
-    if found is None:
-        return RpcError(
-            RpcCode.REFUSED, f"no payment of the federation has the txid {name}, as far as the node knows"
-        )
-    if found.bitcoin_block is not None:
-        return RpcError(RpcCode.REFUSED, f"no block has its witnesses; {_elsewhere(txid, found)}")
-    return RpcError(
-        RpcCode.NOT_NOW, f"the payment {name} is not signed yet: the members sign it once its proposal is final"
-    )
-
-
-def _elsewhere(txid: BitcoinHash, record: TransactionRecord) -> str:
-    """Where to find a transaction that Alys does not have: Bitcoin nodes keep the blocks of abandoned branches.
-
-    A terminal shows 300 characters of an error, and the command must not be shortened.
-    """
-    block = "" if record.bitcoin_block is None else displayed(record.bitcoin_block)
-    return f"ask a Bitcoin node that has its block: bitcoin-cli getrawtransaction {displayed(txid)} false {block}"
 
 
 def _txid(value: Any) -> bytes:

@@ -27,13 +27,32 @@ _PLACE = (2 * _WORD).to_bytes(_WORD, "big")
 _MAX_DATA = 1024
 
 
-async def check_chain(call: Call, chain_id: int) -> None:
-    """Raise `UserError` unless the execution client has the chain with this id."""
+async def check_chain(call: Call, chain_id: int, execution_genesis: bytes, genesis: bytes) -> None:
+    """Raise `UserError` unless the execution client has the chain with this id and these genesis blocks.
+
+    Many chains can have one id. Block 0 has the hash `execution_genesis`. The header of block 1, if there is one,
+    names the genesis block of Alys, whose hash covers the whole specification.
+    """
     found = quantity_field({"eth_chainId": await call("eth_chainId")}, "eth_chainId")
     if found != chain_id:
         raise UserError(
             f"the execution client has the chain {found}, but the chain specification names {chain_id}: give the "
             "URL of a client of that chain"
+        )
+    first = object_of(await call("eth_getBlockByNumber", "0x0", False), "block 0")
+    if (stated := data_field(first, "hash", _WORD)) != execution_genesis:
+        raise UserError(
+            f"block 0 of the execution client is 0x{stated.hex()}, but that of the chain specification is "
+            f"0x{execution_genesis.hex()}: they are of different chains with the id {chain_id}"
+        )
+    second: Any = await call("eth_getBlockByNumber", "0x1", False)
+    if second is None:
+        return
+    stated = data_field(object_of(second, "block 1"), "parentBeaconBlockRoot", _WORD)
+    if stated != genesis:
+        raise UserError(
+            f"the execution client has a chain with the genesis block {stated[::-1].hex()}, but that of the chain "
+            f"specification is {genesis[::-1].hex()}: its parameters or its members differ"
         )
 
 

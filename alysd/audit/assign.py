@@ -67,7 +67,8 @@ class Assignment:
 
     `settled` are the positions of the payments whose charges must be those of confirmed consolidations. Of two
     ways to explain the payments, the one with smaller charges wins, or with `reserve_first` the one that takes
-    less from the reserve. Then no such payment may have a charge above `most`.
+    less from the reserve. Then no such payment may have a charge above `most`, and no other one a charge above the
+    sum of `most` and `in_flight`.
     """
 
     requests: Sequence[OwedRequest]
@@ -75,6 +76,7 @@ class Assignment:
     least: int
     settled: frozenset[int]
     most: int = 0
+    in_flight: int = 0
     reserve_first: bool = False
     _by_script: dict[bytes, list[int]] = attrs.field(init=False)
     _sums: dict[int, tuple[Range, ...]] = attrs.field(init=False, factory=dict[int, tuple[Range, ...]])
@@ -116,7 +118,7 @@ class Assignment:
 
     def _may_bear(self, payment: int, request: OwedRequest, charge: int) -> bool:
         """Whether consolidations for the request are possible: it is owed more than each of them joins."""
-        if self.reserve_first and charge > self.most and payment in self.settled:
+        if self.reserve_first and charge > self.most + (0 if payment in self.settled else self.in_flight):
             return False
         return request.owed > MIN_CONSOLIDATED * SMALLEST_CHANGE and request.owed - charge >= self.least
 

@@ -95,7 +95,9 @@ class BitcoinSide:
     _tip: str = attrs.field(init=False, default="")
     _coins: dict[OutPoint, tuple[Sat, bool]] = attrs.field(init=False, factory=dict[OutPoint, tuple[Sat, bool]])
     _deposits: list[Deposited] = attrs.field(init=False, factory=list[Deposited])
-    _uncredited: list[NotCreditedPayment] = attrs.field(init=False, factory=list[NotCreditedPayment])
+    _uncredited: dict[BitcoinHash, NotCreditedPayment] = attrs.field(
+        init=False, factory=dict[BitcoinHash, NotCreditedPayment]
+    )
     _payments: list[Paid] = attrs.field(init=False, factory=list[Paid])
     _problems: list[str] = attrs.field(init=False, factory=list[str])
 
@@ -119,7 +121,7 @@ class BitcoinSide:
         return BitcoinFindings(
             height=self.next_height - 1,
             deposits=tuple(self._deposits),
-            uncredited=tuple(self._uncredited),
+            uncredited=tuple(self._uncredited.values()),
             payments=tuple(self._payments),
             coins={at: amount for at, (amount, credited) in self._coins.items() if credited},
             problems=tuple(self._problems),
@@ -140,7 +142,7 @@ class BitcoinSide:
                 self._spend(fields, spends, known, outputs)
             return
         for at in known:  # the operators have moved what was not credited
-            del self._coins[at]
+            self._return(at)
         if any(script in self.scripts for script, _ in outputs):
             self._receive(txid, outputs, coinbase=not spends)
 
@@ -151,7 +153,12 @@ class BitcoinSide:
         known: list[OutPoint],
         outputs: list[tuple[bytes, Sat]],
     ) -> None:
-        taken = [self._coins.pop(at) for at in known]
+        taken = [self._coins[at] for at in known]
+        for at, (_, credited) in zip(known, taken, strict=True):
+            if credited:
+                del self._coins[at]
+            else:
+                self._return(at)
         txid = BitcoinHash(displayed_hash(fields, "txid"))
         name = f"Bitcoin transaction {txid[::-1].hex()}"
         if len(known) < len(spends) or not all(credited for _, credited in taken):
@@ -174,6 +181,16 @@ class BitcoinSide:
                 integer_field(fields, "weight", 1, _MAX_WEIGHT + 1),
             )
         )
+
+    def _return(self, at: OutPoint) -> None:
+        """Take note that an output that was not credited is spent: it is not held any more."""
+        amount, _ = self._coins.pop(at)
+        one = self._uncredited.get(at.txid)
+        if one is not None:
+            left = attrs.evolve(one, amount=Sat(one.amount - amount))
+            self._uncredited[at.txid] = left
+            if not left.amount:
+                del self._uncredited[at.txid]
 
     def _receive(self, txid: BitcoinHash, outputs: list[tuple[bytes, Sat]], *, coinbase: bool) -> None:
         own = {
@@ -205,7 +222,7 @@ class BitcoinSide:
             reason = f"{len(own) - len(large)} of its outputs have less than the minimum of {self.minimum} sat"
         if len(credited) < len(own) and not self.deposits_only:
             rest = Sat(sum(value for index, value in own.items() if index not in credited))
-            self._uncredited.append(NotCreditedPayment(txid, rest, reason))
+            self._uncredited[txid] = NotCreditedPayment(txid, rest, reason)
 
 
 def _input_weights(fields: dict[str, Any]) -> list[int]:

@@ -65,7 +65,12 @@ def largest_fee(payment: Paid, max_fee_rate: int) -> int:
 
     One percent more is allowed, since the weight of a payment is known exactly only when it is signed.
     """
-    return (max_fee_rate + 1) * payment.weight * 101 // (100 * _RATE_PER_WEIGHT) + MOST_REST
+    return largest_fee_of(payment.weight, max_fee_rate)
+
+
+def largest_fee_of(weight: int, max_fee_rate: int) -> int:
+    """The largest fee of a payment with this weight that a member approves."""
+    return (max_fee_rate + 1) * weight * 101 // (100 * _RATE_PER_WEIGHT) + MOST_REST
 
 
 def contains(ranges: Sequence[Range], number: int) -> bool:

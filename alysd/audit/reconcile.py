@@ -13,7 +13,7 @@ import attrs
 from alysd.audit.assign import MIN_CONSOLIDATED, Assignment, OwedRequest
 from alysd.audit.explain import Explained, Got, explain
 from alysd.audit.fees import readings
-from alysd.audit.payments import MOST_REST, largest_fee
+from alysd.audit.payments import MOST_REST, largest_fee, largest_fee_of
 from alysd.audit.records import RESERVE, AlysFindings, AlysRecords, BitcoinFindings, Burned, PegTerms
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Height, Sat
@@ -29,6 +29,12 @@ MAX_CONSOLIDATION_BLOCKS = 2_016
 
 It is the time after which Bitcoin Core drops a transaction that waits: two weeks.
 """
+
+MAX_IN_FLIGHT, MAX_JOINED = 4, 100
+"""The maximum number of payments in flight, and of the coins that one spends (docs/protocol.md, "Proposal")."""
+
+_WEIGHT_OF_REST = 300
+"""More than the weight of a consolidation without its inputs: 14 bytes and an output of 43 bytes."""
 
 
 @attrs.frozen
@@ -160,8 +166,8 @@ def _explain_payments(
 
     The blocks say which request bears the fee of a consolidation, and the two chains do not: the first payee of a
     later payment gets so much less than it is owed. This payment can also be confirmed before the consolidation.
-    The two chains do not show a consolidation in flight, so one explains only a recent payment, and only while the
-    federation has enough coins for one.
+    The two chains do not show a consolidation in flight, so one explains only a recent payment, and only up to the
+    largest fees for joining the coins that the federation has.
     """
     payments = bitcoin.payments
     joins = len(bitcoin.coins) >= MIN_CONSOLIDATED
@@ -172,7 +178,8 @@ def _explain_payments(
     )
     fees = sum(one.fee for one in payments if not one.payees)
     least = terms.peg_out_minimum - terms.service_fee
-    places = Assignment(requests, payments, least, settled, fees, reserve_first).run()
+    in_flight = _largest_in_flight(bitcoin, terms) if joins else 0
+    places = Assignment(requests, payments, least, settled, fees, in_flight, reserve_first).run()
     problems: list[str] = []
     charged = reserve = charges = 0
     for number, payment in enumerate(payments):
@@ -190,10 +197,18 @@ def _explain_payments(
             reserve += place.charge - place.reserve_fee
             charges += place.charge
             charged += place.charge if number in settled else 0
-            if number in settled and place.charge and charged > fees:
+            if place.charge and (charged > fees if number in settled else charges > fees + in_flight):
                 problems.append(f"the payees of {name} bear more than its fee and the fees of consolidations")
     paid = frozenset(number for place in places.values() for number in place.numbers)
     return _Payments(paid, reserve, max(0, fees - charges), int(charges > fees), tuple(problems))
+
+
+def _largest_in_flight(bitcoin: BitcoinFindings, terms: PegTerms) -> int:
+    """The largest sum of the fees of consolidations in flight, whose inputs are among the federation's coins."""
+    inputs = min(len(bitcoin.coins), MAX_IN_FLIGHT * MAX_JOINED)
+    weight = max((one.weight for payment in bitcoin.payments for one in payment.inputs), default=0)
+    whole = inputs * weight + MAX_IN_FLIGHT * _WEIGHT_OF_REST
+    return largest_fee_of(whole, terms.max_fee_rate) + (MAX_IN_FLIGHT - 1) * MOST_REST
 
 
 @attrs.frozen

@@ -22,7 +22,7 @@ class Deposited:
 
 @attrs.frozen
 class NotCreditedPayment:
-    """A Bitcoin transaction that pays the federation and is no deposit."""
+    """A Bitcoin transaction that pays the federation and is no deposit: `amount` has not been spent yet."""
 
     txid: BitcoinHash
     amount: Sat

@@ -84,9 +84,12 @@ async def _read(
     from alysd.audit.bitcoin_side import BitcoinSide, check_network, federation_script, payout_script
     from alysd.audit.reconcile import reconcile_all
     from alysd.types.federation import quorum_of
+    from alysd.validation import genesis_of
 
     await check_network(bitcoin, spec.bitcoin_network)
-    await check_chain(ethereum, spec.chain_id)
+    genesis = genesis_of(spec)
+    execution_genesis = genesis.state.payload_hash
+    await check_chain(ethereum, spec.chain_id, execution_genesis, genesis.context.genesis)
     keys = spec.federation_bitcoin_keys
     script = await federation_script(bitcoin, keys, quorum_of(len(keys)))
     reader = BitcoinSide(bitcoin, frozenset({script}), spec.peg_in_minimum, spec.bitcoin_start_height)

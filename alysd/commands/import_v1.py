@@ -57,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the description and the key files, and say what is not taken over. Raises `ConfigError`."""
     from alysd.commands.genesis import write_new
+    from alysd.config.chain_spec import MAX_PEG_MEMBERS
     from alysd.config.v1_chain import description, read_v1_chain, usual_minimum
     from alysd.errors import ConfigError
     from alysd.integrations.new_key_file import write_key_file
@@ -70,6 +71,12 @@ def run(args: argparse.Namespace) -> int:
     if (args.bls is None and args.bitcoin is None) != (keys is None):
         raise ConfigError("--keys DIR, and --bls FILE or --bitcoin FILE, are needed together")
     chain = read_v1_chain(args.chain)
+    _check_keys(chain)
+    if args.peg and len(chain.members) > MAX_PEG_MEMBERS:
+        raise ConfigError(
+            f"--peg: {args.chain} has {len(chain.members)} members, and a chain with a peg has at most "
+            f"{MAX_PEG_MEMBERS}: remove members from its three lists, or leave out --peg"
+        )
     _check_members(chain, args.member)
     owned = [*_owned(chain, "bls", args.bls), *_owned(chain, "bitcoin", args.bitcoin)]
     places = {one.place for one in owned}
@@ -89,6 +96,19 @@ def run(args: argparse.Namespace) -> int:
     notes = [*chain.notes, *NOT_TAKEN_OVER]
     say("not taken over, or changed:\n" + "".join(f"  {note}\n" for note in notes))
     return 0
+
+
+def _check_keys(chain: "V1Chain") -> None:
+    """Raise `ConfigError` unless the authority keys can be keys: no member could prove to have another one."""
+    from alysd.errors import ConfigError
+    from alysd.integrations.bls import is_public_key
+
+    for place, member in enumerate(chain.members):
+        if not is_public_key(member.authority):
+            raise ConfigError(
+                f"{chain.path}: the authority key 0x{member.authority.hex()[:16]}… of member {place} is no "
+                "point of BLS12-381, so that nobody has its secret key"
+            )
 
 
 def _check_members(chain: "V1Chain", paths: list[Path]) -> None:

@@ -15,6 +15,7 @@ from alysd.config.chain_spec import load_chain_spec
 from alysd.errors import ConfigError, Malformed, NodeUnavailable, UserError
 from alysd.peg.addresses import NotPayable, payout_script
 from alysd.peg.federation import deposit_address
+from alysd.types.bitcoin import CLI_OPTIONS
 from alysd.types.chain_spec import has_peg
 from alysd.types.units import MAX_SAT, Sat
 from alysd.wire.evm_address import parse_address
@@ -22,9 +23,6 @@ from alysd.wire.json_input import integer_field, text_field
 from alysd.wire.plain_text import plain
 
 _MOST_CONFIRMATIONS = 10_000
-
-_NETWORK_OPTION = {"mainnet": "", "testnet": " -testnet", "signet": " -signet", "regtest": " -regtest"}
-"""The option with which `bitcoin-cli` calls a node of a network."""
 
 
 @attrs.frozen
@@ -49,6 +47,8 @@ def peg_in(args: argparse.Namespace) -> int:
         recipient = parse_address(args.to)
     except ValueError as error:
         raise ConfigError(f"--to {args.to}: {error}") from None
+    if not any(recipient):
+        raise ConfigError(f"--to {args.to}: a deposit to the zero address is not credited: name your own account")
     chain: Path | None = args.chain
     expected = None if chain is None else _terms_of_chain(chain)
     answer = ask_once(args.url, "getdepositaddress", f"0x{recipient.hex()}")
@@ -120,7 +120,7 @@ def _instructions(to: str, amount: str, data: str, terms: DepositTerms, *, check
         if checked
         else "The address is the node's own word: ask your own node, or check it with --chain."
     )
-    client = f"bitcoin-cli{_NETWORK_OPTION[terms.network]}"
+    client = f"bitcoin-cli{CLI_OPTIONS[terms.network]}"
     return (
         f"Send one Bitcoin transaction on {terms.network} with both outputs:\n\n"
         f"  {amount} BTC to  {terms.address}\n"

@@ -4,6 +4,7 @@ V1's file is JSON with the names below. Its keys have no proofs of possession, s
 specification: the members add their proofs (docs/federation.md, "From a chain of V1").
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ USUAL_CONFIRMATIONS = 4
 """The value of a missing `requiredBtcTxnConfirmations` in V1 (app/src/spec.rs, `DEV`)."""
 
 _BLS_BYTES, _COMPRESSED_BYTES, _MILLISECONDS = 48, 33, 1_000
+_FIELD = 2**256 - 2**32 - 977
+"""The order of the field of secp256k1."""
+
 _MOST = 2**64
 """V1's integers have at most 64 bits."""
 
@@ -68,13 +72,25 @@ def read_v1_chain(path: Path) -> V1Chain:
     """Read a chain file of V1. Raises `ConfigError` with the field that is wrong."""
     data = read_bounded(path, what="the chain file of V1")
     try:
-        document = parse_json(data)
+        document = parse_json(data, _DECODER)
     except ValueError as error:
         raise ConfigError(f"{path}: not valid JSON: {error}") from None
     try:
         return _chain(path, object_of(document, "the file"))
     except Malformed as error:
         raise ConfigError(f"{path}: not a chain file of V1: {error}") from None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON. Raises `ValueError` if it has a key twice, of which parsers take different ones."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, _ in pairs if [one for one, _ in pairs].count(key) > 1)
+        raise ValueError(f"the key {twice[:60]!r} is in one object twice")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 def _chain(path: Path, fields: dict[str, Any]) -> V1Chain:
@@ -127,7 +143,13 @@ def _members(fields: dict[str, Any]) -> tuple[V1Member, ...]:
     if len(set(counts)) != 1 or not counts[0]:
         found = ", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=True))
         raise Malformed(f"each member needs an item in each of three lists, found {found}")
-    return tuple(_member(place, items) for place, items in enumerate(zip(*lists, strict=True)))
+    members = tuple(_member(place, items) for place, items in enumerate(zip(*lists, strict=True)))
+    for name in ("authority", "bitcoin_key", "fee_address"):
+        places: dict[bytes, int] = {}
+        for place, member in enumerate(members):
+            if (first := places.setdefault(getattr(member, name), place)) != place:
+                raise Malformed(f"the members {first} and {place} have the same {name}")
+    return members
 
 
 def _member(place: int, items: Sequence[object]) -> V1Member:
@@ -136,10 +158,18 @@ def _member(place: int, items: Sequence[object]) -> V1Member:
         compressed = from_hex(bitcoin, _COMPRESSED_BYTES)
         if compressed[0] not in (2, 3):
             raise Malformed("a compressed public key begins with 02 or 03")
+        if not _is_on_curve(compressed[1:]):
+            raise Malformed(f"{bitcoin[:80]} is no point of secp256k1, so that nobody has its secret key")
         key = BlsPublicKey(from_hex(authority, _BLS_BYTES))
         return V1Member(key, XOnlyKey(compressed[1:]), parse_address(account))
     except (ValueError, Malformed) as error:
         raise Malformed(f"member {place} of the three lists: {error}") from None
+
+
+def _is_on_curve(key: bytes) -> bool:
+    """Whether an x-only key is the coordinate of a point of secp256k1 (BIP-340, `lift_x`)."""
+    x = int.from_bytes(key, "big")
+    return x < _FIELD and pow(x**3 + 7, (_FIELD - 1) // 2, _FIELD) == 1
 
 
 def usual_minimum(members: int) -> int:

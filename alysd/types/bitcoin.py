@@ -3,12 +3,19 @@
 Hashes are in internal byte order (`alysd.types.hashes`); amounts are in satoshi.
 """
 
+from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 
 import attrs
 
 from alysd.types.hashes import BitcoinHash
 from alysd.types.units import Sat
+
+CLI_OPTIONS: Mapping[str, str] = MappingProxyType(
+    {"mainnet": "", "testnet": " -testnet", "signet": " -signet", "regtest": " -regtest"}
+)
+"""The option with which `bitcoin-cli` calls a node of a network, with a space before it."""
 
 
 class CommitmentPlace(Enum):

@@ -107,7 +107,10 @@ async def test_a_payment_without_witnesses_in_a_block_is_found_on_bitcoin(
             code, message = await one.refusal(bare.txid)
             assert code == -32605
             assert len(message) < 300 - len("alysd: Alys node refused getpegtransaction:  (code -32605)")
-            assert f"bitcoin-cli getrawtransaction {displayed(bare.txid)} false {displayed(BLOCK)}" in message
+            assert (
+                f"bitcoin-cli -regtest getrawtransaction {displayed(bare.txid)} false {displayed(BLOCK)}"
+                in message
+            )
         rpc.watch.on(FindOnBitcoin).answers(SeenPayment(1, 101, ConfirmedPayment(complete, BLOCK)))
         found = await rpc.result(bare.txid)
         assert decode_transaction(bytes.fromhex(found["hex"])) == complete
@@ -120,7 +123,8 @@ async def test_other_transactions_are_refused_with_the_reason(
         rpc = Rpc(world)
         await world.block(PegContents(peg_ins=(DEPOSIT,)))
         code, message = await rpc.refusal(DEPOSIT.txid)
-        where = f"bitcoin-cli getrawtransaction {displayed(DEPOSIT.txid)} false {displayed(DEPOSIT.bitcoin_block)}"
+        arguments = f"{displayed(DEPOSIT.txid)} false {displayed(DEPOSIT.bitcoin_block)}"
+        where = f"bitcoin-cli -regtest getrawtransaction {arguments}"
         assert len(message) < 300 - len("alysd: Alys node refused getpegtransaction:  (code -32605)")
         assert (code, "this is a deposit" in message, where in message) == (-32605, True, True)
         assert "no payment of the federation has the txid" in (await rpc.refusal(BLOCK))[1]

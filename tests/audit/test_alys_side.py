@@ -104,12 +104,24 @@ async def test_a_request_that_cannot_be_read_is_refused(change: str) -> None:
 
 
 async def test_a_client_of_another_chain_is_refused() -> None:
-    async def call(method: str, *params: Any) -> Any:
-        return "0x7"
+    """Many chains have one id, such as the chains that a team makes for tests."""
+    first: dict[str, Any] = {"hash": "0x" + "01" * 32}
+    blocks: dict[str, Any] = {"0x0": first, "0x1": None}
 
-    await check_chain(call, 7)
+    async def call(method: str, *params: Any) -> Any:
+        return blocks[params[0]] if params else "0x7"
+
+    await check_chain(call, 7, b"\x01" * 32, b"\x02" * 32)
     with pytest.raises(UserError, match="has the chain 7, but the chain specification names 8"):
-        await check_chain(call, 8)
+        await check_chain(call, 8, b"\x01" * 32, b"\x02" * 32)
+    with pytest.raises(
+        UserError, match="block 0 of the execution client is 0x0101.*different chains with the id 7"
+    ):
+        await check_chain(call, 7, b"\x03" * 32, b"\x02" * 32)
+    blocks["0x1"] = {"parentBeaconBlockRoot": "0x" + "02" * 32}
+    await check_chain(call, 7, b"\x01" * 32, b"\x02" * 32)
+    with pytest.raises(UserError, match="genesis block 0202.*that of the chain specification is 0303"):
+        await check_chain(call, 7, b"\x01" * 32, b"\x03" * 32)
 
 
 async def test_a_reorganisation_during_the_audit_ends_it() -> None:

@@ -155,6 +155,20 @@ async def test_operators_may_move_what_was_not_credited() -> None:
     assert not records.payments
     assert not records.problems
     assert not records.coins
+    assert not records.uncredited, "it was listed for ever"
+
+
+async def test_an_uncredited_payment_is_listed_with_what_is_left_of_it() -> None:
+    node = Node()
+    coin = node.transaction((FEDERATION, 0.5), (FEDERATION, 0.25))
+    node.transaction((PAYEE, 0.4), spends=((coin, 0),))
+    (left,) = (await read(node.reader())).records().uncredited
+    assert left.amount == 25_000_000
+    small = node.transaction((FEDERATION, 0.5), (FEDERATION, 0.00000999), named(ALICE))
+    node.transaction((PAYEE, 0.4), spends=((small, 0), (small, 1)))
+    records = (await read(node.reader())).records()
+    assert [one.amount for one in records.uncredited] == [25_000_000]
+    assert "together with others" in records.problems[0], "the operators may not mix the two"
 
 
 async def test_operators_may_make_a_deposit_of_what_was_not_credited() -> None:

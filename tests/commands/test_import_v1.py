@@ -37,6 +37,9 @@ class V1:
                 path.write_text(secret.hex())  # as V1 has it: without an end of line
                 path.chmod(0o600)
 
+    def change(self, **changed: object) -> None:
+        self.chain.write_text(json.dumps({**self.document, **changed}))
+
     def run(self, output: str, *options: str | Path) -> int:
         words = [self.chain, "--output", self.folder / output, "--bitcoin-network", "regtest", *options]
         return main(["import-v1", *map(str, words)])
@@ -154,3 +157,25 @@ def test_a_chain_that_no_node_would_load_is_not_made(tmp_path: Path, capsys: pyt
     assert main(words) == 2
     assert "peg_in_minimum 1,000" in capsys.readouterr().err
     assert not (tmp_path / "chains").exists()
+
+
+def test_keys_that_nobody_can_have_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    v1 = V1(tmp_path)
+    v1.change(authorities=["0x" + "ab" * 48, public_text("bls", SECRETS[1][0])])
+    assert v1.run("chain.toml") == 2
+    assert "of member 0 is no point of BLS12-381" in capsys.readouterr().err
+    assert not (tmp_path / "chain.toml").exists()
+
+
+def test_a_chain_with_a_peg_has_no_more_members_than_bitcoin_can_relay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    v1, secrets = V1(tmp_path), [bytes([2, place]) * 16 for place in range(21)]
+    v1.change(
+        authorities=[public_text("bls", one) for one in secrets],
+        federationBitcoinPubkeys=["02" + public_text("bitcoin", one)[2:] for one in secrets],
+        federation=[f"0x{place + 1:040x}" for place in range(21)],
+    )
+    assert v1.run("chain.toml", "--peg") == 2
+    assert "has 21 members, and a chain with a peg has at most 20" in capsys.readouterr().err
+    assert v1.run("chain.toml") == 0

@@ -134,6 +134,13 @@ async def test_an_address_that_cannot_be_paid_is_refused_by_name(
     assert "\x1b" not in said.err
 
 
+async def test_the_zero_address_is_refused_before_the_node_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing would be credited, and only the operators could return the bitcoin."""
+    code, requests = await run(ANSWER, "--to", "0x" + "00" * 20)
+    assert (code, requests) == (2, [])
+    assert "a deposit to the zero address is not credited" in capsys.readouterr().err
+
+
 async def test_a_chain_without_a_peg_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     words = "the chain test has no peg: do not send bitcoin to its federation"
     assert (await run(refusal(-32605, words, 200), "--to", TO))[0] == 1

@@ -101,6 +101,15 @@ def test_a_missing_number_of_confirmations_is_v1s_own(tmp_path: Path) -> None:
         ({"authorities": [5, MEMBERS[1][0]]}, "member 0 of the three lists"),
         ({"federationBitcoinPubkeys": ["04" + "11" * 32, MEMBERS[1][1]]}, "begins with 02 or 03"),
         ({"federation": [MEMBERS[0][2], "0x12"]}, "member 1 of the three lists: must be an EVM address"),
+        ({"authorities": [MEMBERS[0][0]] * 2}, "the members 0 and 1 have the same authority"),
+        ({"federationBitcoinPubkeys": [MEMBERS[0][1]] * 2}, "the members 0 and 1 have the same bitcoin_key"),
+        (
+            {"federationBitcoinPubkeys": [MEMBERS[0][1], "03" + MEMBERS[0][1][2:]]},
+            "the members 0 and 1 have the same bitcoin_key",
+        ),
+        ({"federation": [MEMBERS[0][2]] * 2}, "the members 0 and 1 have the same fee_address"),
+        ({"federationBitcoinPubkeys": ["02" + "ff" * 32, MEMBERS[1][1]]}, "is no point of secp256k1"),
+        ({"federationBitcoinPubkeys": [f"02{5:064x}", MEMBERS[1][1]]}, "is no point of secp256k1"),
         ({"chainId": 2**32}, "chainId: not an integer from 1 to 4294967295"),
         ({"bits": -1}, "bits: not an integer"),
         ({"retargetParams": None}, "retargetParams: not a JSON object"),
@@ -115,7 +124,15 @@ def test_a_wrong_field_is_named(changed: dict[str, Any], words: str, tmp_path: P
     assert "chain.json: not a chain file of V1" in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "not valid JSON"), ("[]", "not a JSON object"), ("5", "not a")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "not a JSON object"),
+        ("5", "not a"),
+        ('{"bits": 1, "x": {"bits": 2, "bits": 3}}', "the key 'bits' is in one object twice"),
+    ],
+)
 def test_other_files_are_refused(text: str, words: str, tmp_path: Path) -> None:
     path = tmp_path / "chain.json"
     path.write_text(text)
