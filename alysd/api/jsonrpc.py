@@ -42,9 +42,9 @@ DEADLINE_SECONDS = 30.0
 """Deadline of a request, or of a whole batch. web3.py waits 30 s, and geth's write timeout is 30 s."""
 
 IN_PLACE = 64 * 1024
-"""The maximum size, in bytes, of a body that is parsed in the event loop, in about 1 ms.
+"""The maximum size, in bytes, of a body that is parsed in the event loop, and of a text that is encoded there.
 
-Larger bodies are parsed in a thread, so that they do not delay a block.
+It takes about 1 ms. Larger ones are left to a thread, so that they do not delay a block.
 """
 
 
@@ -106,7 +106,7 @@ class Method:
     """One RPC method. `call` takes the parameters, at most `parameters` of them.
 
     It returns a JSON value, or an `Encoded` one. With `large`, the value may have megabytes, so a thread encodes
-    it.
+    it, unless it is a short text.
     """
 
     call: Handler
@@ -207,7 +207,8 @@ class Dispatcher:
         if isinstance(result, Encoded):
             shown = result.json
         else:
-            shown = await trio.to_thread.run_sync(_encode, result) if method.large else _encode(result)
+            in_thread = method.large and not (isinstance(result, str) and len(result) <= IN_PLACE)
+            shown = await trio.to_thread.run_sync(_encode, result) if in_thread else _encode(result)
         encoded = _success(request.id, request.version, shown)
         if len(encoded) > most:
             raise RpcError(RESPONSE_TOO_LARGE, "response too large")

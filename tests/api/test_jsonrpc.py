@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from alysd.api import jsonrpc
-from alysd.api.jsonrpc import Dispatcher, InvalidParams, Method, Params, RpcError
+from alysd.api.jsonrpc import IN_PLACE, Dispatcher, InvalidParams, Method, Params, RpcError
 from alysd.errors import Malformed, NotNow, Refused
 
 
@@ -82,6 +82,26 @@ async def test_a_request_is_answered_with_its_id() -> None:
 
 async def test_a_large_answer_is_the_same_from_a_thread() -> None:
     assert (await ask(request("long", 1)))["result"] == [1]
+
+
+async def test_only_a_long_text_of_a_large_method_goes_through_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread takes longer than the encoding, and sixteen clients of eth_call would wait for each other's."""
+    in_threads: list[int] = []
+    real = trio.to_thread.run_sync
+
+    async def run_sync(work: Any, result: Any) -> Any:
+        in_threads.append(len(str(result)))
+        return await real(work, result)
+
+    async def text(params: Params) -> str:
+        return "x" * params.values[0]
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
+    answered = Dispatcher({"text": Method(text, 1, large=True)}, {})
+    for size in (IN_PLACE, IN_PLACE + 1):
+        body = json.dumps(request("text", size)).encode()
+        assert json.loads(await answered.answer(body) or b"")["result"] == "x" * size
+    assert in_threads == [IN_PLACE + 1]
 
 
 async def test_version_1_has_both_fields_and_answers_without_an_id() -> None:
