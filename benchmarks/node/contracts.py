@@ -19,8 +19,8 @@ from benchmarks.node.requests import Client
 CALLERS = 2
 """The number of executions that the Ethereum RPC runs at the same time (`RpcLimits.callers`)."""
 
-LOOP = {"data": "0x5b600056", "gas": "0x30d40"}
-"""A call of 200,000 gas whose code jumps to its beginning. The engine computes about a million gas per second."""
+LOOP = {"data": "0x5b4a50600056", "gas": "0x30d40"}
+"""A call of 200,000 gas whose code repeats BLOBBASEFEE, which the engine executes slowly."""
 
 BLOCKS = 20
 PAUSE_SECONDS = 0.05

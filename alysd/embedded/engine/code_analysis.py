@@ -2,10 +2,10 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 import attrs
-
-from alysd.embedded.engine.specification import U256
 
 JUMPDEST, PUSH0, PUSH1, PUSH32 = 0x5B, 0x5F, 0x60, 0x7F
 
@@ -13,19 +13,49 @@ KEPT_BYTES = 768 * 1024
 """The total size of the codes that are kept: some hundred contracts.
 
 An analysis can be 125 times as large as its code, if that consists of pushes that were all executed: 94 MB in all.
+A compiled run counts as `RUN_BYTES`, so that this factor is not exceeded.
 """
 
+RUN_BYTES = 64
+"""The size, as of a code, that a compiled run counts as: it has at most 8 kB."""
 
-@attrs.define
+
+@attrs.frozen
+class CompiledRun:
+    """Instructions that are executed one after the other, as a function.
+
+    `execute` takes the frame, its stack, its memory and its gas, and returns the position of the next instruction
+    and the gas left. The complement of a position stands for an instruction that the interpreter has to execute
+    itself. It may be called with at least `gas`, and if the stack has `least` to `most` numbers. `steps` measures
+    its time, in instructions of the interpreter. `instructions` is its length.
+    """
+
+    execute: Callable[[Any, list[int], bytearray, int], tuple[int, int]]
+    gas: int
+    least: int
+    most: int
+    steps: int
+    instructions: int
+
+
+@attrs.define(eq=False)
 class CodeAnalysis:
-    """The valid destinations of jumps in a code, and the numbers that it pushes.
+    """The valid destinations of jumps in a code, the numbers that it pushes, and what is compiled of it.
 
     `destinations` has a one for each valid destination and a zero for each other byte. `pushes` has, for each
-    position of a push that was executed, the number and the position after it.
+    position of a push that was executed, the number and the position after it. `runs` has the compiled run that
+    begins at a position. `entered` counts how often the loop came to a position at which a run may begin, and
+    `executed` the instructions that it has executed and that no compilation has used up.
     """
 
     destinations: bytes
-    pushes: dict[int, tuple[U256, int]] = attrs.Factory(dict[int, tuple[U256, int]])
+    pushes: dict[int, tuple[int, int]] = attrs.Factory(dict[int, tuple[int, int]])
+    runs: dict[int, CompiledRun] = attrs.Factory(dict[int, CompiledRun])
+    entered: bytearray = attrs.field(
+        default=attrs.Factory(lambda self: bytearray(len(self.destinations)), takes_self=True)
+    )
+    executed: int = 0
+    size: int = 0
 
 
 def analyse(code: bytes) -> CodeAnalysis:
@@ -39,14 +69,14 @@ def analyse(code: bytes) -> CodeAnalysis:
         elif PUSH1 <= byte <= PUSH32:
             position += byte - PUSH0
         position += 1
-    return CodeAnalysis(bytes(destinations))
+    return CodeAnalysis(bytes(destinations), size=len(code))
 
 
-def pushed(code: bytes, position: int) -> tuple[U256, int]:
+def pushed(code: bytes, position: int) -> tuple[int, int]:
     """The number that the push at `position` pushes, and the position after it; the code ends with zeros."""
     after = position + 1 + code[position] - PUSH0
     data = code[position + 1 : after]
-    return U256(int.from_bytes(data.ljust(after - position - 1, b"\0"), "big")), after
+    return int.from_bytes(data.ljust(after - position - 1, b"\0"), "big"), after
 
 
 class AnalysedCodes:
@@ -69,8 +99,21 @@ class AnalysedCodes:
         with self._lock:
             if code not in self._kept:
                 self._kept[code] = made
-                self._bytes += len(code)
-            while self._bytes > self._most:
-                gone, _ = self._kept.popitem(last=False)
-                self._bytes -= len(gone)
+                self._bytes += made.size
+            self._forget()
         return made
+
+    def keep_run(self, code: bytes, analysis: CodeAnalysis, position: int, run: CompiledRun) -> None:
+        """Keep a compiled run with the analysis of its code. Analyses of other codes may be forgotten for it."""
+        with self._lock:
+            if position not in analysis.runs:
+                analysis.size += RUN_BYTES
+                if self._kept.get(code) is analysis:
+                    self._bytes += RUN_BYTES
+            analysis.runs[position] = run
+            self._forget()
+
+    def _forget(self) -> None:
+        while self._bytes > self._most:
+            _, gone = self._kept.popitem(last=False)
+            self._bytes -= gone.size

@@ -1,18 +1,20 @@
 # pyright: reportPrivateUsage=false
 """The specification's interpreter with a faster loop: the same steps, the same gas, the same errors.
 
-The specification creates two objects for the program counter and the gas at each instruction, and analyses the
-code at each call. This loop keeps both as integers, and executes the instructions that contracts use most by
-itself. For each other instruction it calls the specification's function. Tests compare the two loops.
+The specification creates two objects for the program counter and the gas at each instruction, an object for each
+number on the stack, and analyses the code at each call. This loop keeps all of them as integers, and executes the
+instructions that contracts use most by itself. For each other instruction it calls the specification's function,
+with its operands as the specification has them. It compiles the instructions that it has
+executed often (`run_compiler`). Tests compare the two loops.
 """
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from alysd.embedded.engine.code_analysis import AnalysedCodes, pushed
+from alysd.embedded.engine.code_analysis import AnalysedCodes, CodeAnalysis, CompiledRun, pushed
+from alysd.embedded.engine.run_compiler import MOST_INSTRUCTIONS, compile_run
 from alysd.embedded.engine.specification import (
     PRECOMPILED,
-    U256,
     Ops,
     Uint,
     exceptions,
@@ -22,27 +24,40 @@ from alysd.embedded.engine.specification import (
     state,
     vm,
 )
+from alysd.embedded.engine.tracing.opcodes import OPCODES
+from alysd.embedded.engine.word_operations import MASK, load_slot, store_slot, u256
 
 F = TypeVar("F")
 
 _CHECK_EVERY = 256
 """The number of instructions between two checks of the clock. This many instructions take half a millisecond."""
 
-_MASK = 2**256 - 1
+_HOT = 50
+"""How often the loop comes to a position until the run that begins there is compiled."""
+
+_EXECUTED_BEFORE = 50
+"""The number of instructions that the loop executes in a code for each one that is compiled.
+
+They take as long as the compilation. So no code can use more than about twice the time of the loop, even if it has
+thousands of positions that are each executed only `_HOT` times.
+"""
+
+_NEVER = CompiledRun(lambda _frame, _stack, _memory, _gas: (0, 0), 2**256, 0, 0, 0, MOST_INSTRUCTIONS)
+"""It stands for a run that is too short: no frame has so much gas."""
 
 _BINARY: dict[int, tuple[int, Callable[[int, int], int]]] = {
-    0x01: (3, lambda a, b: a + b & _MASK),
-    0x02: (5, lambda a, b: a * b & _MASK),
-    0x03: (3, lambda a, b: a - b & _MASK),
+    0x01: (3, lambda a, b: a + b & MASK),
+    0x02: (5, lambda a, b: a * b & MASK),
+    0x03: (3, lambda a, b: a - b & MASK),
     0x04: (5, lambda a, b: a // b if b else 0),
     0x06: (5, lambda a, b: a % b if b else 0),
-    0x10: (3, lambda a, b: a < b),
-    0x11: (3, lambda a, b: a > b),
-    0x14: (3, lambda a, b: a == b),
+    0x10: (3, lambda a, b: 1 if a < b else 0),
+    0x11: (3, lambda a, b: 1 if a > b else 0),
+    0x14: (3, lambda a, b: 1 if a == b else 0),
     0x16: (3, lambda a, b: a & b),
     0x17: (3, lambda a, b: a | b),
     0x18: (3, lambda a, b: a ^ b),
-    0x1B: (3, lambda a, b: b << a & _MASK if a < 256 else 0),
+    0x1B: (3, lambda a, b: b << a & MASK if a < 256 else 0),
     0x1C: (3, lambda a, b: b >> a if a < 256 else 0),
 }
 """Gas and result of the instructions with two operands, of which the first is on top of the stack.
@@ -64,15 +79,11 @@ _SPECIFIED: list[Callable[[Any], None] | None] = [None] * 256
 for _op, _function in op_implementation.items():
     _SPECIFIED[_op.value] = _function
 
+_OPERANDS = [opcode.pops for opcode in OPCODES]
+_WITH_RESULT = frozenset(op for op, opcode in enumerate(OPCODES) if opcode.pushes)
+
 _new = object.__new__
 _codes = AnalysedCodes()
-
-
-def _u256(value: int) -> U256:
-    """A number of 256 bits, without the check of its size."""
-    made = _new(U256)
-    made._number = value  # type: ignore[misc]
-    return made
 
 
 def _uint(value: int) -> Uint:
@@ -148,17 +159,36 @@ def _run(evm: Any) -> None:
     """
     code: bytes = evm.code
     analysis = _codes.of(code)
-    destinations, pushes = analysis.destinations, analysis.pushes
-    stack: list[U256] = evm.stack
+    destinations, pushes, runs, entered = analysis.destinations, analysis.pushes, analysis.runs, analysis.entered
+    stack: Any = evm.stack  # integers, except while a function of the specification is executed
     memory: bytearray = evm.memory
     budget = evm.message.block_env.budget
     gas: int = evm.gas_left._number
-    pc, end, count = 0, len(code), 0
+    pc, end, count, compiled_steps, entry = 0, len(code), 0, 0, True
     binary, specified = _BINARY, _SPECIFIED
     while pc < end:
+        if entry:  # a run may begin here
+            run = runs.get(pc)
+            if run is not None:
+                if gas >= run.gas and run.least <= len(stack) <= run.most:
+                    compiled_steps += run.steps
+                    if compiled_steps >= _CHECK_EVERY:
+                        budget.check()
+                        compiled_steps = 0
+                    pc, gas = run.execute(evm, stack, memory, gas - run.gas)
+                    if pc >= 0:
+                        continue
+                    pc = ~pc  # here the run could not pay an instruction and all that follow it
+            elif entered[pc] < _HOT:
+                entered[pc] += 1
+            elif analysis.executed >= _EXECUTED_BEFORE * MOST_INSTRUCTIONS:
+                _compile(analysis, code, pc)
+                continue
+            entry = False
         count += 1
         if count % _CHECK_EVERY == 0:
             budget.check()
+            analysis.executed += _CHECK_EVERY
         op = code[pc]
         if 0x5F <= op <= 0x7F:  # PUSH0 to PUSH32
             gas -= 3 if op > 0x5F else 2
@@ -197,8 +227,8 @@ def _run(evm: Any) -> None:
             gas -= cost
             if gas < 0:
                 raise exceptions.OutOfGasError
-            first = stack.pop()._number
-            stack[-1] = _u256(int(apply(first, stack[-1]._number)))
+            first = stack.pop()
+            stack[-1] = apply(first, stack[-1])
             pc += 1
         elif op == 0x5B:  # JUMPDEST
             gas -= 1
@@ -208,8 +238,8 @@ def _run(evm: Any) -> None:
         elif op == 0x56 or op == 0x57:  # JUMP, JUMPI
             if len(stack) < op - 0x55:
                 raise exceptions.StackUnderflowError
-            target = stack.pop()._number
-            taken = op == 0x56 or stack.pop()._number
+            target = stack.pop()
+            taken = op == 0x56 or stack.pop()
             gas -= 8 if op == 0x56 else 10
             if gas < 0:
                 raise exceptions.OutOfGasError
@@ -219,14 +249,14 @@ def _run(evm: Any) -> None:
                 raise exceptions.InvalidJumpDestError
             else:
                 pc = target
+            entry = True
         elif op == 0x15 or op == 0x19:  # ISZERO, NOT
             if not stack:
                 raise exceptions.StackUnderflowError
             gas -= 3
             if gas < 0:
                 raise exceptions.OutOfGasError
-            value = stack[-1]._number
-            stack[-1] = _u256(int(not value) if op == 0x15 else value ^ _MASK)
+            stack[-1] = int(not stack[-1]) if op == 0x15 else stack[-1] ^ MASK
             pc += 1
         elif op == 0x50:  # POP
             if not stack:
@@ -236,19 +266,27 @@ def _run(evm: Any) -> None:
             if gas < 0:
                 raise exceptions.OutOfGasError
             pc += 1
-        elif op == 0x52 and len(stack) > 1 and stack[-1]._number + 32 <= len(memory):  # MSTORE in present memory
-            start = stack.pop()._number
+        elif op == 0x52 and len(stack) > 1 and stack[-1] + 32 <= len(memory):  # MSTORE in present memory
+            start = stack.pop()
             gas -= 3
             if gas < 0:
                 raise exceptions.OutOfGasError
-            memory[start : start + 32] = stack.pop()._number.to_bytes(32, "big")
+            memory[start : start + 32] = stack.pop().to_bytes(32, "big")
             pc += 1
-        elif op == 0x51 and stack and stack[-1]._number + 32 <= len(memory):  # MLOAD from present memory
-            start = stack[-1]._number
+        elif op == 0x51 and stack and stack[-1] + 32 <= len(memory):  # MLOAD from present memory
+            start = stack[-1]
             gas -= 3
             if gas < 0:
                 raise exceptions.OutOfGasError
-            stack[-1] = _u256(int.from_bytes(memory[start : start + 32], "big"))
+            stack[-1] = int.from_bytes(memory[start : start + 32], "big")
+            pc += 1
+        elif op == 0x54 and stack:  # SLOAD
+            gas, stack[-1] = load_slot(evm, stack[-1], gas)
+            if gas < 0:
+                raise exceptions.OutOfGasError
+            pc += 1
+        elif op == 0x55 and len(stack) > 1:  # SSTORE
+            gas = store_slot(evm, stack.pop(), stack.pop(), gas)
             pc += 1
         else:
             function = specified[op]
@@ -257,8 +295,23 @@ def _run(evm: Any) -> None:
             if op in _LONG:
                 budget.check()
             evm.pc, evm.gas_left = _uint(pc), _uint(gas)
+            operands = _OPERANDS[op]
+            if operands:
+                stack[-operands:] = map(u256, stack[-operands:])
             function(evm)
             if not evm.running:
-                return
+                break
+            if op in _WITH_RESULT:
+                stack[-1] = stack[-1]._number
             pc, gas = evm.pc._number, evm.gas_left._number
-    evm.pc, evm.gas_left = _uint(pc), _uint(gas)
+            entry = True
+    else:
+        evm.pc, evm.gas_left = _uint(pc), _uint(gas)
+    analysis.executed += count % _CHECK_EVERY
+
+
+def _compile(analysis: CodeAnalysis, code: bytes, position: int) -> None:
+    """Compile the run that begins at a position, and keep it."""
+    run = compile_run(code, analysis.destinations, position) or _NEVER
+    analysis.executed -= _EXECUTED_BEFORE * run.instructions
+    _codes.keep_run(code, analysis, position, run)

@@ -35,8 +35,8 @@ COUNTER = EvmAddress(b"\xc0" * 20)
 COUNTER_CODE = "0x60005460010180600055600052336020" + "6000a100"
 
 LOOP = EvmAddress(b"\xc1" * 20)
-"""Burns all gas it gets, slowly."""
-LOOP_CODE = "0x5b600056"
+"""Burns all gas it gets, slowly: BLOBBASEFEE is not compiled."""
+LOOP_CODE = "0x5b4a50600056"
 
 REVERTER = EvmAddress(b"\xc2" * 20)
 """Sets slot 0, then reverts with 32 bytes that end in 0x2a."""

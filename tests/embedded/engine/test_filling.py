@@ -6,8 +6,10 @@ from pathlib import Path
 import attrs
 import pytest
 
+from alysd.embedded.engine import fast_interpreter
 from alysd.embedded.engine.build_time import Clocks
 from alysd.embedded.engine.building import Builder
+from alysd.embedded.engine.code_analysis import AnalysedCodes
 from alysd.embedded.engine.transaction import SignedTransaction
 from alysd.embedded.engine.values import AccountState
 from alysd.embedded.pool.refusals import Dropped
@@ -100,7 +102,10 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A chain whose engine compiles nothing, so that a `Ticking` clock counts instructions."""
+    monkeypatch.setattr(fast_interpreter, "_EXECUTED_BEFORE", 10**9)
+    monkeypatch.setattr(fast_interpreter, "_codes", AnalysedCodes())
     alloc = {f"0x{signer.address.hex()}": {"balance": hex(1000 * ETHER)} for signer in CROWD}
     alloc[f"0x{SPIN.hex()}"] = {"nonce": "0x1", "code": SPIN_CODE, "balance": "0x0"}
     sandbox = Sandbox.open(tmp_path / "chain", genesis(**alloc))
