@@ -16,10 +16,11 @@ import trio_asyncio
 from grpclib.client import Channel
 from grpclib.config import Configuration
 from grpclib.const import Cardinality
-from grpclib.exceptions import GRPCError
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 from multidict import MultiDict
 
 from alysd.errors import ConfigError, GovernanceUnavailable
+from alysd.integrations.governance.guarded_channel import GuardedChannel
 from alysd.integrations.governance.raw_codec import CAPABILITIES, STREAM, BoundedStream, RawCodec
 from alysd.integrations.payment_link import TlsFiles
 from alysd.nurseries import isolated
@@ -131,7 +132,7 @@ class GrpcConnection:
 
     async def _talk(self, context: ssl.SSLContext) -> None:
         """Run the stream in asyncio. trio's cancellation arrives as that of this task."""
-        channel = Channel(
+        channel = GuardedChannel(
             self._endpoint.host,
             self._endpoint.port,
             codec=RawCodec(),
@@ -155,6 +156,8 @@ class GrpcConnection:
         try:
             done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             for way in done:
+                if way.cancelled():  # grpclib does so when the connection ends, which is no cancellation of ours
+                    raise StreamTerminatedError("the connection has ended")
                 way.result()
             await stream.cancel()
         finally:
@@ -218,5 +221,7 @@ def _words(error: BaseException) -> str:
             return plain(f"no connection: {error.strerror or error}")
         case GovernanceRefused():
             return str(error)
+        case StreamTerminatedError():
+            return plain(f"the stream broke: {error}")
         case _:
             return plain(f"the stream broke: {type(error).__name__}: {error}")

@@ -1,0 +1,59 @@
+"""The governance host in a process of its own, with a governance that abuses HTTP/2, over TLS."""
+
+from pathlib import Path
+
+import pytest
+
+from alysd.messages.governance import SendPegIn
+from alysd.testing.certificates import CertificateAuthority
+from alysd.testing.processes import free_ports
+from tests.integrations.governance import needs_governance
+
+pytestmark = needs_governance
+
+pytest.importorskip("grpclib")
+
+from tests.integration.raw_governance import RawGovernance, raw_governance  # noqa: E402  it needs the extra
+from tests.integration.test_governance import (  # noqa: E402  the same
+    host_config,
+    host_process,
+    notice,
+    running_host,
+)
+
+MB = 1 << 20
+
+PING = b"\0\0\x08\x06\0\0\0\0\0" + bytes(8)
+SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
+EMPTY_DATA = b"\0\0\0\0\0STRM"
+UNKNOWN = b"\0\0\0\x77\0\0\0\0\0"
+
+
+def private_bytes(process: int) -> int:
+    """The private memory of a process."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("Private_"))
+
+
+@pytest.mark.parametrize(
+    "frame", [PING, SETTINGS, EMPTY_DATA, UNKNOWN], ids=["ping", "settings", "data", "unknown"]
+)
+async def test_a_flood_of_frames_that_carry_no_message_ends_the_stream(tmp_path: Path, frame: bytes) -> None:
+    """Flow control does not count such frames: their answers, or they themselves, would fill the memory."""
+    (port,) = free_ports(1)
+    authority = CertificateAuthority(tmp_path)
+    flood = RawGovernance(authority.member("server"), flood=frame)
+    async with (
+        raw_governance(flood, port),
+        running_host(host_config(tmp_path, authority.member("node"), port)) as host,
+    ):
+        await host.told.until(lambda: host.told.connected)
+        process = host_process()
+        before = private_bytes(process)
+        await host.told.until(lambda: not host.told.connected)
+        assert "frames without messages" in host.told.reason or frame is EMPTY_DATA  # grpclib ends that itself
+        assert host_process() == process
+        assert private_bytes(process) < before + 20 * MB
+        flood.flood = b""
+        await host.address.ask(SendPegIn(notice(1)))
+        await host.told.until(lambda: host.told.connected and host.told.states[-1].waiting == 0)
