@@ -4,10 +4,35 @@ from collections import Counter
 from collections.abc import Iterable
 
 import attrs
+import trio
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from alysd.actors.rate_limits import AllowedRate, RateLimits
+from alysd.messages.log.base import LogEvent, log
+from alysd.messages.log.governance import GovernanceRefusalsNotLogged
 from alysd.types.governance import GovernanceLinkState, GovernanceReport
+
+LINES = AllowedRate(per_second=1 / 10, burst=20)
+"""The log lines about single refusals. A governance that floods decides how many refusals there are."""
+
+
+class RefusalLog:
+    """Logs refusals, at most at the rate of `LINES`, and then how many others there were."""
+
+    def __init__(self) -> None:
+        self._limits = RateLimits(LINES)
+        self._left_out = 0
+
+    def add(self, event: LogEvent) -> None:
+        """Log the refusal, or only count it."""
+        if not self._limits.take("lines", trio.current_time()):
+            self._left_out += 1
+            return
+        if self._left_out:
+            log(GovernanceRefusalsNotLogged(self._left_out))
+            self._left_out = 0
+        log(event)
 
 
 @attrs.define

@@ -2,6 +2,7 @@
 
 import trio
 
+from alysd.errors import NotNow, StoreError
 from alysd.ports import KeptRecords
 from alysd.wire.governance import REQUEST_SECONDS
 from alysd.wire.governance_values import EncodedRequest
@@ -29,8 +30,11 @@ class GovernanceOutbox:
         return len(self._records.all())
 
     async def add(self, request: EncodedRequest) -> None:
-        """Keep a request until it is acknowledged. Raises `NotNow` if the outbox is full, and `StoreError`."""
-        await trio.to_thread.run_sync(self._records.put, request.id, request.data, limiter=self._one_at_a_time)
+        """Keep a request until it is acknowledged. Raises `NotNow` if the outbox is full, or the disk fails."""
+        try:
+            await trio.to_thread.run_sync(self._records.put, request.id, request.data, limiter=self._one_at_a_time)
+        except StoreError as error:
+            raise NotNow(str(error)) from None
         self.wake()
 
     async def remove(self, request: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import attrs
 import trio
 
+from alysd.actors.rate_limits import AllowedRate, RateLimits
 from alysd.errors import KeyUsedElsewhere, NotNow
 from alysd.ports import KeptRecords, ProposalSigner
 from alysd.types.governance import MAX_PROPOSAL_BYTES, GovernanceProposal, KeptProposal, ProposalKind
@@ -18,8 +19,14 @@ MOST_PROPOSALS = 256
 MOST_RECORD_BYTES = MAX_PROPOSAL_BYTES + 4096
 """The bound of a record: the data of a proposal, and its other fields."""
 
+LONGEST_VOTE = 366 * 86_400
+"""The longest time, in seconds, to the end of a vote. Otherwise 256 proposals could keep their places for ever."""
+
 RESEND_SECONDS = 60.0
 """The time after which a proposal that is announced again is attested again."""
+
+NEW = AllowedRate(per_second=1 / 60, burst=MOST_PROPOSALS)
+"""The new proposals that a node takes. Each is signed and synced to disk, and gives way after its vote."""
 
 _LENGTH = 4
 
@@ -44,6 +51,7 @@ class ProposalBook:
         self._signer = signer
         self._now = now
         self._entries = {key: _decoded(data) for key, data in records.all()}
+        self._limits = RateLimits(NEW)
         self.refused: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -73,6 +81,10 @@ class ProposalBook:
             return known.kept
         if proposal.deadline <= self._now():
             return self._refuse("its vote has ended")
+        if proposal.deadline > self._now() + LONGEST_VOTE:
+            return self._refuse("its vote ends in more than a year")
+        if not self._limits.take("governance", trio.current_time()):
+            return self._refuse("there are too many new proposals")
         if not await self._make_room():
             return self._refuse(f"{MOST_PROPOSALS} proposals are kept, and no vote has ended")
         kept = KeptProposal(proposal, int(self._now()))
@@ -84,8 +96,8 @@ class ProposalBook:
             kept = attrs.evolve(kept, key=self._signer.public_key, signature=signature)
         try:
             await self._write(Entry(kept, sent=False))
-        except NotNow as error:
-            return self._refuse(str(error))
+        except NotNow:  # as after the bound of the records was lowered
+            return self._refuse("there is no room for it")
         return kept
 
     def knows(self, proposal: GovernanceProposal) -> bool:
@@ -94,8 +106,13 @@ class ProposalBook:
         return known is not None and known.kept.proposal == proposal
 
     async def sent(self, kept: KeptProposal) -> None:
-        """Remember that the attestation is in the outbox. Raises `StoreError`."""
-        await self._write(Entry(kept, sent=True, sent_at=self._now()))
+        """Remember that the attestation is in the outbox, unless another proposal has taken the place meanwhile.
+
+        Raises `StoreError`.
+        """
+        known = self._entries.get(kept.proposal.id)
+        if known is not None and known.kept == kept:
+            await self._write(Entry(kept, sent=True, sent_at=self._now()))
 
     async def _make_room(self) -> bool:
         if len(self._entries) < MOST_PROPOSALS:

@@ -8,7 +8,7 @@ import trio
 from alysd.actors.governance_counts import LinkCounts
 from alysd.actors.governance_outbox import GovernanceOutbox
 from alysd.actors.rate_limits import AllowedRate, RateLimits
-from alysd.errors import GovernanceUnavailable, NotNow
+from alysd.errors import GovernanceUnavailable, NotNow, StoreError
 from alysd.messages.governance import GovernanceStream, ProposalReceived, RequestRefused, UpdateReceived
 from alysd.nurseries import Address, NotAnswered
 from alysd.nurseries.errors import leaf_of
@@ -156,7 +156,11 @@ class GovernanceSession:
 
     async def _answer(self, request: str, reason: str) -> None:
         """Take a request out of the outbox; with a `reason`, the governance has refused it for good."""
-        if await self.outbox.remove(request):
+        try:
+            known = await self.outbox.remove(request)
+        except StoreError as error:
+            raise self._unavailable(f"this node cannot write its outbox now: {error}") from None
+        if known:
             if reason:
                 self.stream.tell(RequestRefused(request, reason))
         elif not request.startswith(("status-", "heartbeat-", "registration-")):

@@ -8,9 +8,10 @@ from collections import Counter, deque
 import attrs
 import trio
 
+from alysd.actors.governance_counts import RefusalLog
 from alysd.actors.governance_proposals import ProposalBook
 from alysd.consensus.update_violations import NoGovernance
-from alysd.errors import NotNow, Refused
+from alysd.errors import NotNow, Refused, StoreError
 from alysd.messages.events import OperationsMoved
 from alysd.messages.federation_update import FederationUpdates, SubmitFederationUpdate
 from alysd.messages.governance import (
@@ -32,6 +33,7 @@ from alysd.messages.log.governance import (
     GovernanceConnected,
     GovernanceLost,
     GovernanceMessagesRefused,
+    GovernanceNotStored,
     GovernanceRefusesRequest,
     PegInsNotReported,
     ProposalKept,
@@ -119,6 +121,8 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
         self._clock = clock
         self._memory = memory
         self._updates = updates
+        self._refusals = RefusalLog()
+        self._not_stored = ""
         self._wake = trio.Event()
 
     async def background(self) -> None:
@@ -151,12 +155,16 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
 
     @handles(ProposalReceived)
     async def proposal_received(self, message: ProposalReceived) -> None:
-        """Keep and attest the proposal, or log why not."""
+        """Keep and attest the proposal, or log why not. Raises `NotNow` if the disk fails."""
         proposal = message.proposal
         known = self._book.knows(proposal)
-        kept = await self._book.keep(proposal)
+        try:
+            kept = await self._book.keep(proposal)
+        except StoreError as error:
+            self._note(str(error))
+            raise NotNow(f"this node cannot keep a proposal now: {error}") from None
         if isinstance(kept, str):
-            log(ProposalRefused(proposal.id, kept))
+            self._refusals.add(ProposalRefused(proposal.id, kept))
             return
         if not known:
             attested = kept.signature is not None
@@ -181,12 +189,18 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
         """Count a refused change by the rule that it breaks, and log it."""
         rule = type(error).__name__
         self._memory.declined[f"federation update: {rule}"] += 1
-        log(FederationUpdateRefused(sequence, rule, str(error)))
+        self._refusals.add(FederationUpdateRefused(sequence, rule, str(error)))
+
+    def _note(self, reason: str) -> None:
+        """Log that something was not stored, once until the reason changes."""
+        if reason and reason != self._not_stored:
+            log(GovernanceNotStored(reason))
+        self._not_stored = reason
 
     @handles(RequestRefused)
     async def request_refused(self, message: RequestRefused) -> None:
         """Log the refusal, because a person has to find out its cause."""
-        log(GovernanceRefusesRequest(message.request, message.reason))
+        self._refusals.add(GovernanceRefusesRequest(message.request, message.reason))
 
     @handles(GetProposals)
     async def get_proposals(self, message: GetProposals) -> tuple[KeptProposal, ...]:
@@ -231,7 +245,11 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
                 continue
             if not await self._sent(SendAttestation(proposal.id, proposal.hash, kept.key, kept.signature)):
                 return
-            await self._book.sent(kept)
+            try:
+                await self._book.sent(kept)
+            except StoreError as error:  # the next attempt sends the same request once more
+                self._note(str(error))
+                return
         notices = self._memory.notices
         while notices and await self._sent(SendPegIn(notices[0])):
             notices.popleft()
@@ -239,8 +257,12 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
     async def _sent(self, message: Ask[GovernanceHost, None]) -> bool:
         try:
             await self._host.ask(message, seconds=ASK_SECONDS)
+        except NotNow as error:
+            self._note(str(error))
+            return False
         except (NotAnswered, Refusal, Refused):
             return False
+        self._note("")
         return True
 
     async def _send_status(self) -> None:

@@ -39,6 +39,10 @@ def _list(args: argparse.Namespace) -> int:
         say(f"connected to {_text(state, 'endpoint')}, {_text(state, 'waiting')} requests unanswered\n")
     else:
         say(f"not connected to the governance: {_text(state, 'reason')}\n")
+    for words in ("refused", "declined"):
+        counts = state.get(words)
+        for name, count in cast("dict[str, Any]", counts if isinstance(counts, dict) else {}).items():
+            say(f"{words}: {_plain(name)}, {_plain(count)} times\n")
     if not found:
         say("no proposals\n")
     for one in found:
@@ -73,10 +77,14 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _text(answer: dict[str, Any], key: str) -> str:
+    value = answer.get(key)
+    return value if key == "data" and isinstance(value, str) and value.isalnum() else _plain(value)
+
+
+def _plain(value: object) -> str:
     from alysd.wire.plain_text import plain
 
-    value = answer.get(key)
-    return value if key == "data" and isinstance(value, str) and value.isalnum() else plain(str(value))
+    return plain(str(value))
 
 
 def _time(answer: dict[str, Any]) -> str:

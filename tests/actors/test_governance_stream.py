@@ -1,6 +1,6 @@
 """The stream actor: proposals are kept and attested, deposits reported, and all of it survives a silent host."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from trio.testing import MockClock
 from alysd.actors import governance_proposals
 from alysd.actors.governance_proposals import MOST_RECORD_BYTES, ProposalBook
 from alysd.actors.governance_stream import GovernanceMemory, GovernancePeers, GovernanceStreamActor
+from alysd.actors.rate_limits import AllowedRate
 from alysd.consensus.update_violations import WrongSequence
-from alysd.errors import KeyUsedElsewhere, NotNow
+from alysd.errors import KeyUsedElsewhere, NotNow, StoreError
 from alysd.integrations.bls import BLS, public_key
 from alysd.integrations.governance.records import RecordFolder
 from alysd.messages.events import OperationsMoved
@@ -34,6 +35,7 @@ from alysd.messages.log.base import LogEvent
 from alysd.messages.reads import Reads
 from alysd.node import REFUSALS
 from alysd.nurseries import Actor, Address, Bus, Immediate, OneForOne, actor, handles, open_system, supervisor
+from alysd.ports import KeptRecords
 from alysd.testing.chain import ChainHand, authority_secret, chain_spec
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.stand_in import StandIn
@@ -116,9 +118,13 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    folder: Path, key: Key | None, most: int = 256, updates: Address[FederationUpdates] | None = None
+    folder: Path,
+    key: Key | None,
+    most: int = 256,
+    updates: Address[FederationUpdates] | None = None,
+    records: KeptRecords | None = None,
 ) -> AsyncGenerator[Running]:
-    records = RecordFolder.open(folder / "proposals", most, MOST_RECORD_BYTES)
+    kept = RecordFolder.open(folder / "proposals", most, MOST_RECORD_BYTES) if records is None else records
     stream: Address[GovernanceStream] = Address("governance stream")
     host_address: Address[GovernanceHost] = Address("governance host")
     reader: Address[Reads] = Address("reader")  # nobody answers there
@@ -128,7 +134,7 @@ async def running(
         actor(host_address, lambda: host),
         actor(stream, lambda: GovernanceStreamActor(
             context, host_address, GovernancePeers(reader, None, None),
-            ProposalBook(records, key, clock.time), bus, clock, memory, updates,
+            ProposalBook(kept, key, clock.time), bus, clock, memory, updates,
         ), restart=Immediate()),
     ])  # fmt: skip
     async with open_system(tree, refusals=REFUSALS):
@@ -190,6 +196,79 @@ async def test_contradictory_late_and_surplus_proposals_are_refused(
         assert [one.proposal.id for one in await node.stream.ask(GetProposals())] == ["p-2", "p-4"]
     names = [event.name for event in logged]
     assert names.count("proposal_kept") == names.count("proposal_refused") == 3
+
+
+async def test_far_and_too_many_proposals_are_refused(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lying governance could keep all places for ever, or have the node sign and write without a pause."""
+    monkeypatch.setattr(governance_proposals, "NEW", AllowedRate(per_second=1 / 60, burst=2))
+    async with running(tmp_path, None) as node:
+        await node.proposed(proposal("far", node.clock, seconds=367 * 86_400))
+        await node.proposed(*(proposal(f"p-{number}", node.clock) for number in range(3)))
+        reasons = dict((await node.stream.ask(GetGovernance())).declined)
+        assert reasons == {"its vote ends in more than a year": 1, "there are too many new proposals": 1}
+        await trio.sleep(60)
+        await node.proposed(proposal("p-2", node.clock))
+        assert [one.proposal.id for one in await node.stream.ask(GetProposals())] == ["p-0", "p-1", "p-2"]
+
+
+async def test_a_flood_of_refusals_does_not_fill_the_log(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    """A governance would decide how much this node logs."""
+    async with running(tmp_path, None) as node:
+        for _ in range(100):
+            await node.stream.ask(ProposalReceived(proposal("late", node.clock, seconds=0)))
+        assert [event.name for event in logged].count("proposal_refused") <= 25
+        await trio.sleep(60)
+        await node.stream.ask(ProposalReceived(proposal("late", node.clock, seconds=0)))
+        (left_out,) = [event for event in logged if event.name == "governance_refusals_not_logged"]
+        assert left_out.fields()["count"] == 101 - [event.name for event in logged].count("proposal_refused")
+        assert dict((await node.stream.ask(GetGovernance())).declined) == {"its vote has ended": 101}
+
+
+@attrs.define
+class FullDisk:
+    """Records whose disk is full while `full`."""
+
+    kept: RecordFolder
+    full: bool = True
+
+    def all(self) -> Sequence[tuple[str, bytes]]:
+        """The records."""
+        return self.kept.all()
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write, or fail."""
+        if self.full:
+            raise StoreError("no space left")
+        self.kept.put(key, data)
+
+    def remove(self, key: str) -> None:
+        """Remove a record."""
+        self.kept.remove(key)
+
+
+async def test_a_full_disk_ends_nothing_and_loses_no_proposal(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    """Each proposal would crash the actor, and its supervisor in the end, which has the peers too."""
+    disk = FullDisk(RecordFolder.open(tmp_path / "proposals", 8, MOST_RECORD_BYTES))
+    async with running(tmp_path, Key(), records=disk) as node:
+        given = proposal("p-1", node.clock)
+        for _ in range(20):
+            with pytest.raises(NotNow, match="cannot keep a proposal now: no space left"):
+                await node.proposed(given)
+        disk.full = False
+        await node.proposed(given)
+        assert node.attested() == ["p-1"]
+        disk.full = True
+        await trio.sleep(70)
+        with pytest.raises(NotNow):
+            await node.proposed(given)
+        assert [one.proposal.id for one in await node.stream.ask(GetProposals())] == ["p-1"]
+    assert [event.name for event in logged].count("governance_not_stored") == 2
 
 
 async def test_a_follower_keeps_and_attests_nothing(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -39,9 +39,12 @@ def test_proposals_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         "p-1  upgrade  until 2033-05-18 03:33 UTC  2 bytes  attested\n"
         "\\x1b[2J  upgrade  until an unknown time  2 bytes  not attested\n"
     )
-    node(monkeypatch, getgovernance={"connected": False, "reason": "gone"}, listgovernanceproposals={})
+    node(monkeypatch, getgovernance=DOWN, listgovernanceproposals={})
     assert main(["governance", "list"]) == 0
-    assert capsys.readouterr().out == "not connected to the governance: gone\nno proposals\n"
+    assert capsys.readouterr().out == (
+        "not connected to the governance: gone\nrefused: unreadable message, 2 times\n"
+        "declined: federation update: WrongSequence, 3 times\nno proposals\n"
+    )
 
 
 def test_one_proposal_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,6 +56,14 @@ def test_one_proposal_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     node(monkeypatch, getgovernanceproposal={})
     assert main(["governance", "show", "p-2"]) == 2
     assert "keeps no proposal p-2" in capsys.readouterr().err
+
+
+DOWN = {
+    "connected": False,
+    "reason": "gone",
+    "refused": {"unreadable message": 2},
+    "declined": {"federation update: WrongSequence": 3},
+}
 
 
 @needs_governance

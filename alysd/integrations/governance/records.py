@@ -11,6 +11,8 @@ import attrs
 
 from alysd.errors import NotNow, StoreError
 from alysd.integrations.durable import replace_file, sync_folder
+from alysd.messages.log.base import log
+from alysd.messages.log.governance import GovernanceRecordDamaged
 from alysd.types.hashes import sha256
 
 _CHECKSUM = 32
@@ -34,6 +36,7 @@ class RecordFolder:
         self._folder = folder
         self._most = most
         self._most_bytes = most_bytes
+        # Each change makes another dict, because `all` runs in another thread than `put` and `remove`.
         self._records: dict[str, _Record] = {}
         self._next = 0
         self.damaged = 0
@@ -70,7 +73,7 @@ class RecordFolder:
             replace_file(self._path(number), sha256(body) + body)
         except OSError as error:
             raise StoreError(f"{self._folder}: {error.strerror}") from None
-        self._records[key] = _Record(number, data)
+        self._records = {**self._records, key: _Record(number, data)}
         self._next = max(self._next, number + 1)
 
     def remove(self, key: str) -> None:
@@ -83,20 +86,23 @@ class RecordFolder:
             sync_folder(self._folder)
         except OSError as error:
             raise StoreError(f"{self._folder}: {error.strerror}") from None
-        del self._records[key]
+        self._records = {name: record for name, record in self._records.items() if name != key}
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:016d}{_SUFFIX}"
 
     def _read(self, path: Path) -> None:
         """Read one file. Files beyond the bounds are left alone, as after a bound was lowered."""
-        with path.open("rb") as file:
-            content = file.read(_CHECKSUM + _LENGTH + (1 << 16) + self._most_bytes + 1)
+        content = b""
+        if path.is_file():  # a folder cannot be read, and a pipe would be read for ever
+            with path.open("rb") as file:
+                content = file.read(_CHECKSUM + _LENGTH + (1 << 16) + self._most_bytes + 1)
         body = content[_CHECKSUM:]
         length = int.from_bytes(body[:_LENGTH], "little")
         whole = len(body) >= _LENGTH + length and sha256(body) == content[:_CHECKSUM]
         if not whole or not path.stem.isdecimal():
             self.damaged += 1
+            log(GovernanceRecordDamaged(str(path.with_suffix(".damaged"))))
             path.rename(path.with_suffix(".damaged"))
             return
         number, key = int(path.stem), body[_LENGTH : _LENGTH + length].decode()

@@ -109,6 +109,45 @@ class GovernanceRefusesRequest(LogEvent):
 
 
 @attrs.frozen
+class GovernanceRefusalsNotLogged(LogEvent):
+    """`count` refusals have no log line, because there were too many. `getgovernance` has their numbers."""
+
+    name = "governance_refusals_not_logged"
+    level = logging.WARNING
+
+    count: int
+
+    def _line(self) -> tuple[str, str]:
+        return "governance", f"{counted(self.count, 'further refusal')} without a line: see alysd governance list"
+
+
+@attrs.frozen
+class GovernanceNotStored(LogEvent):
+    """Something of the governance, or for it, could not be stored. The node tries it again."""
+
+    name = "governance_not_stored"
+    level = logging.WARNING
+
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "governance", f"not stored: {self.reason}; it is tried again"
+
+
+@attrs.frozen
+class GovernanceRecordDamaged(LogEvent):
+    """A record could not be read, and is renamed to `file`. The request or proposal in it is lost."""
+
+    name = "governance_record_damaged"
+    level = logging.ERROR
+
+    file: str
+
+    def _line(self) -> tuple[str, str]:
+        return "governance", f"a record was damaged, and is set aside as {self.file}"
+
+
+@attrs.frozen
 class PegInsNotReported(LogEvent):
     """`count` notifications of deposits are lost, because the outbox is full or its process does not answer."""
 

@@ -1,11 +1,14 @@
 """Records on disk: in order, bounded, and whole after a crash or damage."""
 
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from alysd.errors import NotNow, StoreError
 from alysd.integrations.governance.records import RecordFolder
+from alysd.types.hashes import sha256
 
 
 def opened(folder: Path, most: int = 4) -> RecordFolder:
@@ -65,6 +68,47 @@ def test_a_file_that_a_crash_has_left_half_written_is_removed(tmp_path: Path) ->
     half.write_bytes(b"ab")
     assert list(opened(tmp_path).all()) == [("a", b"first")]
     assert not half.exists()
+
+
+def test_a_folder_in_place_of_a_record_is_set_aside(tmp_path: Path) -> None:
+    """The process of the stream would not start any more."""
+    records = opened(tmp_path)
+    records.put("a", b"first")
+    (tmp_path / "outbox" / "0000000000000000.record").rename(tmp_path / "outbox" / "0000000000000003.record")
+    (tmp_path / "outbox" / "0000000000000002.record").mkdir()
+    again = opened(tmp_path)
+    assert (list(again.all()), again.damaged) == ([("a", b"first")], 1)
+
+
+def test_records_can_be_listed_while_another_thread_changes_them(tmp_path: Path) -> None:
+    """The host would end when a notification arrives while it looks for requests to send."""
+    folder = tmp_path / "outbox"
+    folder.mkdir()
+    for number in range(2000):
+        body = (4).to_bytes(2, "little") + b"%04d" % number
+        (folder / f"{number:016d}.record").write_bytes(sha256(body) + body)
+    records, errors = opened(tmp_path, most=3000), list[RuntimeError]()
+    assert len(records.all()) == 2000
+    interval, done = sys.getswitchinterval(), threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            try:
+                records.all()
+            except RuntimeError as error:
+                errors.append(error)
+
+    looking = threading.Thread(target=look)
+    sys.setswitchinterval(1e-6)
+    try:
+        looking.start()
+        for number in range(50):
+            records.put(f"new-{number}", b"")
+    finally:
+        done.set()
+        looking.join()
+        sys.setswitchinterval(interval)
+    assert errors == []
 
 
 def test_a_disk_that_fails_is_named(tmp_path: Path) -> None:

@@ -296,6 +296,11 @@ EXAMPLES: dict[LogEvent, str] = {
         "governance|change 3 of the federation is refused: too high"
     ),
     governance.GovernanceRefusesRequest("peg-in-1", "no"): "governance|it refuses the request peg-in-1: no",
+    governance.GovernanceRefusalsNotLogged(2): (
+        "governance|2 further refusals without a line: see alysd governance list"
+    ),
+    governance.GovernanceNotStored("full"): "governance|not stored: full; it is tried again",
+    governance.GovernanceRecordDamaged("/a"): "governance|a record was damaged, and is set aside as /a",
     governance.PegInsNotReported(3): (
         "governance|3 notifications of deposits lost: too many are unacknowledged"
     ),
