@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import trio
@@ -23,8 +24,8 @@ from alysd.types.peers import PeerAddress
 CHAIN_ID = 121212
 
 
-def write_chain(folder: Path, members: int) -> Path:
-    """The development chain with this many members; returns the specification's path."""
+def write_chain(folder: Path, members: int, parameters: Mapping[str, object] | None = None) -> Path:
+    """The development chain with this many members and other `parameters`; returns the specification's path."""
     keys = [member_keys(authority_secret(n), bitcoin_secret(n), CHAIN_ID) for n in range(members)]
     lists: Mapping[str, Sequence[bytes]] = {
         "authorities": [each.authority for each in keys],
@@ -33,9 +34,11 @@ def write_chain(folder: Path, members: int) -> Path:
         "federation_bitcoin_proofs": [each.bitcoin_proof for each in keys],
     }
     text = (CONF / "chains" / "dev.toml").read_text()
-    for name, values in lists.items():
-        written = json.dumps(["0x" + value.hex() for value in values])
-        text = re.sub(rf"^{name} = \[.*?\]$", f"{name} = {written}", text, flags=re.DOTALL | re.MULTILINE)
+    changed = {name: ["0x" + value.hex() for value in values] for name, values in lists.items()}
+    for name, value in (changed | dict(parameters or {})).items():
+        line = f"{name} = {json.dumps(value)}"
+        text, count = re.subn(rf"^{name} = (\[.*?\]|[^\[].*?)$", line, text, flags=re.DOTALL | re.MULTILINE)
+        assert count == 1, f"the development chain has no parameter {name}"
     path = folder / "dev.toml"
     path.write_text(text)
     (folder / "dev.genesis.json").write_text((CONF / "chains" / "dev.genesis.json").read_text())
@@ -43,12 +46,23 @@ def write_chain(folder: Path, members: int) -> Path:
 
 
 @asynccontextmanager
-async def federation(folder: Path, members: int, *, followers: int = 0) -> AsyncGenerator[list[Daemon]]:
-    """Run a daemon per member, each of which knows all other members. Then follow the `followers`.
+async def federation(
+    folder: Path,
+    members: int,
+    *,
+    followers: int = 0,
+    newcomers: int = 0,
+    parameters: Mapping[str, object] | None = None,
+    settings: Mapping[int, Sequence[str]] = MappingProxyType({}),
+) -> AsyncGenerator[list[Daemon]]:
+    """Run a daemon per member, each of which knows all other members. Then follow the `newcomers` and `followers`.
 
-    Followers know the members as the bootnodes of the chain, and nobody knows them.
+    Newcomers have keys of authorities that are not in the federation of the chain's start; the others know them.
+    Followers know the members as the bootnodes of the chain, and nobody knows them. `parameters` are those of the
+    chain, and `settings` are options of the daemon with this number.
     """
-    chain = write_chain(folder, members)
+    chain = write_chain(folder, members, parameters)
+    members += newcomers
     following = folder / "follower.toml"
     following.write_text(f"[chain]\nspec = '{chain}'\n")
     ports = free_ports(members + followers)
@@ -58,7 +72,7 @@ async def federation(folder: Path, members: int, *, followers: int = 0) -> Async
         for port, secret in zip(ports, secrets, strict=True)
     ]
     with chain.open("a") as file:
-        file.write(f"bootnodes = {json.dumps([str(peer) for peer in peers[:members]])}\n")
+        file.write(f"bootnodes = {json.dumps([str(peer) for peer in peers[: members - newcomers]])}\n")
     async with AsyncExitStack() as stack:
         daemons: list[Daemon] = []
         for n in range(members + followers):
@@ -78,6 +92,7 @@ async def federation(folder: Path, members: int, *, followers: int = 0) -> Async
                         "mining.internal=false",
                         f"network.address=127.0.0.1:{ports[n]}",
                         f"network.key_file={folder / f'{n}.network.key'}",
+                        *settings.get(n, ()),
                         config=DEVELOPMENT if n < members else following,
                         name=f"member{n}",
                         start=False,

@@ -7,6 +7,7 @@ import pytest
 from alysd.messages.governance import SendPegIn
 from alysd.testing.certificates import CertificateAuthority
 from alysd.testing.processes import free_ports
+from tests.integration.governance_host import host_config, host_process, notice, running_host
 from tests.integrations.governance import needs_governance
 
 pytestmark = needs_governance
@@ -14,12 +15,6 @@ pytestmark = needs_governance
 pytest.importorskip("grpclib")
 
 from tests.integration.raw_governance import RawGovernance, raw_governance  # noqa: E402  it needs the extra
-from tests.integration.test_governance import (  # noqa: E402  the same
-    host_config,
-    host_process,
-    notice,
-    running_host,
-)
 
 MB = 1 << 20
 
