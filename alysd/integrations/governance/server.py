@@ -13,8 +13,8 @@ import attrs
 from google.protobuf.message import DecodeError
 from grpclib.const import Cardinality, Handler
 from grpclib.exceptions import GRPCError, StreamTerminatedError
-from grpclib.server import Server
 
+from alysd.integrations.governance.closing_server import ClosingServer
 from alysd.integrations.governance.raw_codec import CAPABILITIES, HEALTH, STREAM, RawCodec
 from alysd.integrations.payment_link import TlsFiles
 from alysd.types.federation_update import FederationUpdate
@@ -27,8 +27,6 @@ from alysd.wire.plain_text import plain
 
 MOST_WAITING = 1024
 """The messages that wait for a node that does not read. A test of a flood sends more: `send` then fails."""
-
-CLOSE_SECONDS = 2.0
 
 NAME = "dev-governance"
 """The name of the server in its messages."""
@@ -87,17 +85,14 @@ class DevGovernance:
         """Serve until `stop` is set. Raises `ConfigError` for wrong files, and `OSError` for a used address."""
         context = self._files.context(ssl.Purpose.CLIENT_AUTH)
         context.set_alpn_protocols(["h2"])
-        server = Server([self], codec=RawCodec())
+        server = ClosingServer([self], codec=RawCodec())
         await server.start(host, port, ssl=context)
         started()
         try:
             await stop.wait()
         finally:
             self.drop()
-            server.close()
-            try:
-                await asyncio.wait_for(server.wait_closed(), CLOSE_SECONDS)
-            except TimeoutError:
+            if not await server.end():
                 self._heard("some connections did not close in order")
 
     def propose(self, proposal: GovernanceProposal) -> None:
