@@ -21,6 +21,8 @@ UV = "uv>=0.9,<1"
 INTEGRATION = "tests/integration"
 UNITS_ONLY = f"--ignore={INTEGRATION}"
 PARALLEL = ["-n", "auto", "--maxprocesses", "8", "--dist", "worksteal"]
+PAIRED = ["-n", "2", "--dist", "worksteal"]
+"""For the integration tests: they start real programs, and mostly wait for these."""
 NO_TESTS = 5
 """The exit status of pytest when its arguments select no test."""
 
@@ -81,11 +83,12 @@ def leave_to_pytest(*_: object) -> None:
 def test(arguments: list[str]) -> int:
     """Run pytest; return its exit status. A path among the arguments means one call with just these arguments.
 
-    Otherwise the unit tests run on all processors, and then, if none failed, the integration tests one at a time:
-    these start real programs and measure times. `--ignore=tests/integration` leaves out the second part.
+    Otherwise the unit tests run on all processors, and then, if none failed, the integration tests two at a time.
+    `--ignore=tests/integration` leaves out the second part.
     """
     pytest = [str(PYTHON), "-m", "pytest"]
-    calls = [[*pytest, *PARALLEL, UNITS_ONLY, *arguments], [*pytest, INTEGRATION, *arguments]]
+    units, integration = [*pytest, *PARALLEL, UNITS_ONLY, *arguments], [*pytest, *PAIRED, INTEGRATION, *arguments]
+    calls = [units, integration]
     if any((ROOT / argument.partition("::")[0]).exists() for argument in arguments):
         calls = [[*pytest, *arguments]]
     elif UNITS_ONLY in arguments:

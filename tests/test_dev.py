@@ -32,7 +32,7 @@ PATH = "tests/test_dev.py"
 def test_calls_of_pytest(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], statuses: list[int], calls: list[str], ends: int
 ) -> None:
-    """Tests are left out, a failure is hidden, or integration tests run beside others."""
+    """Tests are left out, a failure is hidden, or integration tests run beside unit tests."""
     made: list[str] = []
     left = iter(statuses)
 
@@ -43,7 +43,7 @@ def test_calls_of_pytest(
         parallel = given[: len(dev.PARALLEL)] == dev.PARALLEL
         if given == arguments:
             made.append("as given")
-        elif given == [dev.INTEGRATION, *arguments]:
+        elif given == [*dev.PAIRED, dev.INTEGRATION, *arguments]:
             made.append("integration")
         else:
             assert parallel, given

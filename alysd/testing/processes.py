@@ -4,12 +4,13 @@ All waits are for conditions and in real time, so tests with a mock clock cannot
 """
 
 import os
+import random
 import signal
 import socket
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +31,12 @@ _POLL_SECONDS = 0.05
 """Seconds between two checks whether a program answers. The fastest program starts in half a second."""
 
 
+_FIRST_PORT, _END_PORT = 20_000, 32_768
+"""The ports for tests. Linux takes those of connections, and those for port 0, from 32,768 on."""
+
+_MAX_WORKERS = 8
+
+
 class ComponentFailed(Exception):
     """A program did not start: it ended at once, or did not answer in time."""
 
@@ -48,10 +55,31 @@ class ComponentRefusal(Exception):
 
 
 def free_ports(count: int) -> list[int]:
-    """Return `count` different loopback TCP ports that are free at this moment."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
+    """Return `count` different loopback TCP ports that are free at this moment.
+
+    Nobody else takes them soon: they are below those that Linux chooses for connections, they are given again only
+    after hundreds of others, and workers of pytest-xdist, which run tests side by side, share none.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = next(_ports)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue  # somebody uses it
+        found.append(port)
+    return found
+
+
+def _worker_ports() -> Iterator[int]:
+    """The ports of this process, for ever, from a random one on."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _MAX_WORKERS
+    own = range(_FIRST_PORT + worker, _END_PORT, _MAX_WORKERS)
+    start = random.randrange(len(own))  # noqa: S311  no secret
+    return cycle((*own[start:], *own[:start]))
+
+
+_ports = _worker_ports()
 
 
 async def call_json_rpc(

@@ -22,9 +22,10 @@ SECONDS = 240.0
 
 @attrs.define
 class Terminal:
-    """The terminal of the command, and all that it has shown."""
+    """The terminal of the command, which is `process`, and all that it has shown."""
 
     descriptor: int
+    process: "subprocess.Popen[bytes]"
     shown: str = ""
 
     @property
@@ -37,6 +38,7 @@ class Terminal:
         deadline = time.monotonic() + SECONDS
         while not condition(self.table):
             assert time.monotonic() < deadline, self.shown[-2000:]
+            assert self.process.poll() is None, self.shown[-2000:]
             if select.select([self.descriptor], [], [], 1.0)[0]:
                 self.shown += os.read(self.descriptor, 65536).decode()
 
@@ -58,14 +60,17 @@ def processes_of(folder: Path) -> list[str]:
     return [line.decode(errors="replace") for line in lines if str(folder).encode() in line]
 
 
-def test_two_members_make_one_chain_and_obey_the_keyboard(tmp_path: Path) -> None:
-    """The command would show a federation that stands still, or leave daemons behind."""
+def test_two_members(tmp_path: Path) -> None:
+    """The command would show a federation that stands still, or leave daemons behind.
+
+    The names are short because the path of a member's control socket has at most 107 bytes.
+    """
     ours, theirs = pty.openpty()
-    folder = tmp_path / "federation"
+    folder = tmp_path / "two"
     command = [sys.executable, "-m", "alysd", "federation", "--members", "2", "--folder", str(folder)]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         try:
-            terminal = Terminal(ours)
+            terminal = Terminal(ours, process)
             terminal.until(lambda table: len(found := committed(table)) == 2 and min(found) >= 2)
             terminal.press("p2")
             terminal.until(lambda table: re.search(r"^2 +paused ", table, re.MULTILINE) is not None)

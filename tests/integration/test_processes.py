@@ -57,8 +57,10 @@ def ping_server(folder: Path, client: httpx.AsyncClient, *arguments: str, source
 
 
 def test_free_ports_are_different() -> None:
-    """Two servers of one test would be given one port."""
-    assert len(set(free_ports(20))) == 20
+    """Two servers of one test, or of tests that run side by side, would be given one port."""
+    ports = [*free_ports(10), *free_ports(10)]
+    assert len(set(ports)) == 20
+    assert len({port % 8 for port in ports}) == 1, "the other workers have the other remainders"
 
 
 async def test_started_means_that_it_answers(tmp_path: Path) -> None:
