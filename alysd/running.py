@@ -36,7 +36,7 @@ from alysd.api.stop_signals import StopSignals
 from alysd.api.stuck_exit import StuckExit
 from alysd.api.sync_bar import sync_bar_tasks
 from alysd.api.system_handle import Stop
-from alysd.config.config_source import ConfigSource
+from alysd.config.config_source import ConfigSource, FileState, FileWatch
 from alysd.config.flags import Flags
 from alysd.config.model import AlysConfig
 from alysd.integrations.payment_signing import RecordedSigner
@@ -57,12 +57,18 @@ from alysd.workflows.config_reload import ConfigMemory, LivePart
 
 
 async def run_node(
-    valid: ValidNode, begun: float, process_log: ProcessLog, early: StopSignals, source: ConfigSource
+    valid: ValidNode,
+    begun: float,
+    process_log: ProcessLog,
+    early: StopSignals,
+    source: ConfigSource,
+    read: FileState | None,
 ) -> None:
     """Run the node until a stop signal arrives. If `early` has recorded a signal before this call, stop at once.
 
     `begun` is the `time.perf_counter()` at the start of the command. `source` reads and validates the
-    configuration again, for a reload; it raises the same errors as at the start.
+    configuration again, for a reload; it raises the same errors as at the start. `read` is the state of its file
+    before the start has read it.
 
     Raises `UserError` if a mistake of the operator prevents the start, and `SystemFailed` if the running tree
     fails.
@@ -77,7 +83,7 @@ async def run_node(
             for event in (*accounts_open(config), *options_exposed(config)):
                 log(event)
             node = Node(config.mining, resources, to, lost_lines=lambda: output.lost, flags=Flags(config))
-            memory = ConfigMemory(config)
+            memory = ConfigMemory(config, watched=FileWatch(read))
             pages = _pages(node, memory)
             names, addresses = HostNames(config.api.allowed_hosts), ServerAddresses.of(config.api)
             parts = live_parts(node, process_log, names, addresses)

@@ -1,6 +1,6 @@
 """The configuration actor: compares, reloads and watches the configuration, and reports the end of each reload."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import attrs
@@ -81,7 +81,6 @@ class ConfigurationActor(Actor[Configuration]):
         self._head = head
         self._reports = reports
         self._timing = timing
-        self._file: FileWatch | None = None
         self._looking = trio.CapacityLimiter(1)  # a thread that hangs with its disk keeps its place
         self._writing = trio.CapacityLimiter(1)
 
@@ -144,18 +143,19 @@ class ConfigurationActor(Actor[Configuration]):
             head = None if scheduled.when.height is None else await self._head()
             if self._reload.is_due(head):
                 self._memory.scheduled = None
-                await self._run(scheduled.origin, scheduled.changes)
+                await self._run(scheduled.origin, scheduled=True)
         await self._watch_file()
 
     async def _watch_file(self) -> None:
         """Reload if the file has changed. Changes while `reload.watch` is off do not count later."""
-        if not self._memory.in_force.reload.watch:
-            self._file = None
+        memory = self._memory
+        if not memory.in_force.reload.watch:
+            memory.watched = None
             return
         state = await self._state()
-        if self._file is None:
-            self._file = FileWatch(state)
-        elif self._file.changed(state):
+        if memory.watched is None:
+            memory.watched = FileWatch(state)
+        elif memory.watched.changed(state):
             await self._run(WATCH)
 
     async def _state(self) -> FileState | None:
@@ -163,10 +163,10 @@ class ConfigurationActor(Actor[Configuration]):
             return await trio.to_thread.run_sync(self._source.state, abandon_on_cancel=True, limiter=self._looking)
         return None
 
-    async def _run(self, origin: str, expected: Sequence[OptionChange] | None = None) -> Reload:
+    async def _run(self, origin: str, *, scheduled: bool = False) -> Reload:
         self._reports.announce(True)
         try:
-            done = await self._reload.run(origin, expected)
+            done = await self._reload.run(origin, scheduled=scheduled)
         finally:
             self._reports.announce(False)
         if done.reason:

@@ -9,12 +9,13 @@ from alysd.api.console_log import ProcessLog
 from alysd.api.http.limits import ServerLimits
 from alysd.api.http.server import listen
 from alysd.api.http.site import HostNames
-from alysd.api.servers import limits_of
+from alysd.api.servers import ServerPlace, limits_of
 from alysd.api.system_handle import SystemHandle
 from alysd.config.addresses import ListenAddress
 from alysd.config.flags import Flags
 from alysd.config.model import AlysConfig
 from alysd.config.operation_sections import FlagsConfig
+from alysd.config.places import collide
 from alysd.errors import AddressInUse, ConfigRefused
 from alysd.integrations.payment_signing import RecordedSigner
 from alysd.messages.peer_host import ChangePeers, ConfirmChange, PeerHost
@@ -162,11 +163,11 @@ class LivePeers:
 
 @attrs.frozen
 class LiveAddress:
-    """The address of one server, which a restart of its child `server` changes. `used` is the one in use."""
+    """The address of one server, which a restart of its child `server` changes."""
 
     key: str
     server: str
-    used: Latest[ListenAddress]
+    place: ServerPlace
     running: SystemHandle
 
     @property
@@ -183,23 +184,31 @@ class LiveAddress:
         """Let the server listen at the new address. Raises `ConfigRefused` if that address cannot be used."""
         section, _, name = self.key.partition(".")
         address: Any = getattr(getattr(config, section), name)
-        if address == self.used.value:
+        if address == self.place.wanted:
             await trio.lowlevel.checkpoint()
             return
         system = self.running.up()
         child = next((one for one in system.snapshot().walk() if one.name == self.server), None)
         if child is None:  # the execution client has another server than the embedded engine
-            self.used.value = address
+            self.place.wanted = address
             return
-        try:
-            for listener in await listen(address.host, address.port):
-                await listener.aclose()
-        except (AddressInUse, OSError) as error:
-            raise ConfigRefused(f"{address} cannot be used: {error}") from None
-        self.used.value = address
+        if not collide(address, self.place.wanted):  # else the server itself is in the way until its restart
+            await _check_free(address)
+        begun, self.place.wanted, self.place.bound = trio.current_time(), address, self.place.wanted
         await system.restart(self.server)
         while True:
             child = next(one for one in system.snapshot().walk() if one.name == self.server)
-            if child.state is State.RUNNING:
+            if self.place.bound == address:
                 return
+            if child.last_error_at is not None and child.last_error_at >= begun:
+                raise ConfigRefused(f"{address} cannot be used: {child.last_error}")
             await trio.sleep(_LOOK_SECONDS)
+
+
+async def _check_free(address: ListenAddress) -> None:
+    """Raise `ConfigRefused` unless a server can listen at the address now."""
+    try:
+        for listener in await listen(address.host, address.port):
+            await listener.aclose()
+    except (AddressInUse, OSError) as error:
+        raise ConfigRefused(f"{address} cannot be used: {error}") from None

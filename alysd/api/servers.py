@@ -27,21 +27,26 @@ ServeEthereum = Callable[[Sequence[trio.SocketListener], Container[str], PortCou
 """The server of an embedded engine. Its arguments are listeners, the allowed host names, and the port's counts."""
 
 
+@attrs.define
+class ServerPlace:
+    """The address of a server: the `wanted` one, which it reads at each start, and the one it `bound` last."""
+
+    wanted: ListenAddress
+    bound: ListenAddress | None = None
+
+
 @attrs.frozen
 class ServerAddresses:
-    """The addresses of the servers that a reload can move, and the limits of the first.
+    """The addresses of the servers that a reload can move, and the limits of the first."""
 
-    A server reads its address whenever it starts.
-    """
-
-    alys: Latest[ListenAddress]
+    alys: ServerPlace
     limits: Latest[ServerLimits]
-    ethereum: Latest[ListenAddress]
+    ethereum: ServerPlace
 
     @classmethod
     def of(cls, config: ApiConfig) -> "ServerAddresses":
         """The addresses at the start of a node."""
-        return cls(Latest(config.address), Latest(limits_of(config)), Latest(config.ethereum_address))
+        return cls(ServerPlace(config.address), Latest(limits_of(config)), ServerPlace(config.ethereum_address))
 
 
 def limits_of(config: ApiConfig) -> ServerLimits:
@@ -71,7 +76,7 @@ def server_tasks(
         routes |= pages.routes()
     else:
         serve_pages = partial(serve, Site(pages.routes(), names=names), counts=pages.port("operator"))
-        tasks.append(_server("operator server", Latest(config.operator_address), serve_pages, timing))
+        tasks.append(_server("operator server", ServerPlace(config.operator_address), serve_pages, timing))
     serve_methods = partial(serve, Site(routes, names=names), limits=addresses.limits, counts=pages.port("alys"))
     tasks.append(_server("alys server", addresses.alys, serve_methods, timing))
     if ethereum is not None:
@@ -82,22 +87,23 @@ def server_tasks(
     return tasks
 
 
-def _server(name: str, address: Latest[ListenAddress], serve_on: Serve, timing: Timing) -> ChildSpec:
-    run = partial(_on, address, address.value, serve_on)
+def _server(name: str, place: ServerPlace, serve_on: Serve, timing: Timing) -> ChildSpec:
+    run = partial(_on, place, serve_on)
     return task(name, run, priority=Priority.NORMAL, stop_seconds=timing.server_stop)
 
 
-async def _on(address: Latest[ListenAddress], first: ListenAddress, serve_on: Serve) -> None:
-    """Bind `address` and serve on it. `first` is the address at the node's start.
+async def _on(place: ServerPlace, serve_on: Serve) -> None:
+    """Bind the wanted address and serve on it.
 
-    Raises `AddressInUse`, which the operator has to resolve and which stops the node. Another address than the
-    first comes from a reload. Its failure then concerns only this server, and ends the trial of the reload.
+    Raises `AddressInUse` at the start of the node, which stops it, because the operator has to resolve this. Later
+    the same failure concerns only this server: the node goes on, and the server tries again.
     """
-    now = address.value
+    now = place.wanted
     try:
         listeners = await listen(now.host, now.port)
     except AddressInUse as error:
-        if now == first:
+        if place.bound is None:
             raise
         raise OSError(str(error)) from error
+    place.bound = now
     await serve_on(listeners)

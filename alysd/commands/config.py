@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from alysd.commands.actors import ask
 from alysd.commands.configuration import add_configuration_arguments
 from alysd.commands.output import say
+from alysd.wire.plain_text import escaped, plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 help="the time, such as 2026-11-23T06:00Z; without an offset, it is local time",
             )
             when.add_argument(
-                "--height", type=int, metavar="N", help="the height of the first head to apply them at"
+                "--height", type=_height, metavar="N", help="the height of the first head to apply them at"
             )
             when.add_argument("--cancel", action="store_true", help="cancel the scheduled reload")
     words = "print the JSON Schema of a configuration file, for editors"
@@ -82,8 +83,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _time(text: str) -> int:
-    """Convert a time in ISO 8601 to Unix seconds. Raises `ValueError`."""
-    return int(datetime.fromisoformat(text).timestamp())
+    """Convert a time in ISO 8601 to Unix seconds. Raises `argparse.ArgumentTypeError`."""
+    try:
+        return int(datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError, OSError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 2026-11-23T06:00Z") from None
+
+
+def _height(text: str) -> int:
+    """Convert a height. Raises `argparse.ArgumentTypeError`."""
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise argparse.ArgumentTypeError(f"{text!r} is no height of a block")
+    return int(text)
 
 
 def _changes_text(changes: list[dict[str, Any]], action: str) -> str:
@@ -101,7 +112,7 @@ def _changes_text(changes: list[dict[str, Any]], action: str) -> str:
         text += f"{words}:\n" if found else ""
         for one in found:
             restarts = f" (restarts {one['restarts']})" if one["restarts"] else ""
-            text += f"  {one['key']} = {one['old']} → {one['new']}{restarts}\n"
+            text += escaped(f"  {one['key']} = {one['old']} → {one['new']}{restarts}") + "\n"
     return text
 
 
@@ -115,8 +126,6 @@ def _print_history(folder: "Path") -> int:
 
 def _history_text(reload: "Reload") -> str:
     """Format a reload: its time, end and origin, and below them the reason and the changes."""
-    from alysd.wire.plain_text import plain
-
     when = f"{datetime.fromtimestamp(reload.at, UTC):%Y-%m-%d %H:%M:%S} UTC"
     lines = [f"{when}  {reload.outcome.replace('_', ' ')}  ({reload.origin})"]
     lines += [f"  {line}" for line in reload.reason.splitlines()]

@@ -40,6 +40,8 @@ def run(args: argparse.Namespace) -> int:
         from alysd.messages.log.process import NodeFailed
         from alysd.nurseries import SystemFailed
 
+        source = ConfigSource(lambda: load_configuration(args).config, args.config)
+        read = source.state()  # before the file is read, so that a change during the start counts
         valid = load_configuration(args)
         _import_node(on_demand=args.dev_clock, embedded=valid.config.engine.mode == "embedded")
     config = valid.config
@@ -55,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
                 use_backup(config.storage.path, valid.genesis.context.genesis)
                 from alysd.running import run_node
 
-                source = ConfigSource(lambda: load_configuration(args).config, args.config)
-                trio.run(run_node, valid, begun, process_log, early, source)
+                trio.run(run_node, valid, begun, process_log, early, source, read)
         except (SystemFailed, AlysError) as failure:
             if user_error := user_error_in(failure):
                 raise user_error from None

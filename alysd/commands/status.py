@@ -40,6 +40,9 @@ CLIENT_REQUEST: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "web3_cli
 
 OK = 200
 
+ON_DEMAND = "dev-clock"
+"""The mode of a node that makes blocks on demand, in its page /health/status (`alysd.clock_mode.MODE`)."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `alysd status`."""
@@ -68,11 +71,28 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_NOT_RUNNING
     except ValueError as error:
         raise ConfigError(f"{shown if args.url is None else f'--url {shown}'}: {error}") from None
+    if report.get("mode") == ON_DEMAND:
+        return _show_on_demand(report, as_json=args.json)
     if args.json:
         say(json.dumps(report, indent=2) + "\n")
     else:
         say(draw_status(report, now=time.time()))
     return 0 if report["health"]["status"] == "healthy" else EXIT_NOT_HEALTHY
+
+
+def _show_on_demand(report: dict[str, Any], *, as_json: bool) -> int:
+    """Print the status of a chain on demand, which has no supervision tree, slots or peers."""
+    from datetime import UTC, datetime
+
+    if as_json:
+        say(json.dumps(report, indent=2) + "\n")
+        return 0
+    try:
+        when = f"{datetime.fromtimestamp(report['time'], UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        when = "an unknown time"
+    say(plain(f"a chain on demand (--dev-clock)   head {report.get('height')} of {when}   healthy") + "\n")
+    return 0
 
 
 def _url(args: argparse.Namespace) -> str:
@@ -91,7 +111,10 @@ def _url(args: argparse.Namespace) -> str:
 
 
 def fetch_report(url: str, transport: "httpx.BaseTransport | None" = None) -> dict[str, Any]:
-    """Fetch the status. Raises `ConnectionError` without an answer, `ValueError` if the answer is not a status."""
+    """Fetch the status; that of a chain on demand has a `mode`.
+
+    Raises `ConnectionError` without an answer, `ValueError` if the answer is not a status.
+    """
     import httpx
 
     from alysd.errors import without_credentials
@@ -102,6 +125,9 @@ def fetch_report(url: str, transport: "httpx.BaseTransport | None" = None) -> di
             report = _answer(client, httpx.Request("GET", f"{url.rstrip('/')}/status"))
             if {"health", "tree", "chain", "time"} <= report.keys():
                 return report
+            page = _answer(client, httpx.Request("GET", f"{url.rstrip('/')}/health/status"))
+            if page.get("mode") == ON_DEMAND:
+                return page
             found = _other_server(client, url)
     except httpx.TimeoutException:
         raise ConnectionError(f"no answer from {shown} within {DEADLINE_SECONDS:.0f} s") from None

@@ -11,6 +11,9 @@ from alysd.config.problems import shown
 from alysd.config.show import plain_value
 from alysd.types.configuration import OptionChange
 
+MOST_CHARACTERS = 400
+"""The number of characters of a value, or of an item of a list. The address of a peer has up to 340."""
+
 
 def changed_options(old: AlysConfig, new: AlysConfig) -> tuple[OptionChange, ...]:
     """Return the options whose values differ, in the order of the documentation."""
@@ -46,6 +49,6 @@ def value_text(one: ConfigOption, value: object) -> str:
     if value is None:
         return one.unset
     if isinstance(value, tuple):
-        items = [shown(plain_value(item)) for item in cast("tuple[object, ...]", value)]
+        items = [shown(plain_value(item), MOST_CHARACTERS) for item in cast("tuple[object, ...]", value)]
         return f"[{', '.join(items)}]"
-    return shown(str(value) if isinstance(value, Path) else plain_value(value))
+    return shown(str(value) if isinstance(value, Path) else plain_value(value), MOST_CHARACTERS)

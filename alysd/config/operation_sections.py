@@ -94,7 +94,7 @@ class ReloadingConfig:
         default=30,
         metadata=option(
             "the length of the trial period after a reload: if a part of the node with changed options fails in "
-            "this period, or the node becomes unhealthy, the reload is undone. 0: no trial",
+            "this period, or the node becomes unhealthy for 5 s, the reload is undone. 0: no trial",
             between(0, 3600),
             unit="seconds",
             applies=Applies.LIVE,

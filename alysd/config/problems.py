@@ -43,21 +43,25 @@ def problem(source: Source, key: str, value: object, reason: str) -> str:
     return f"{source.words}: {key} = {shown(value)}: {reason}"
 
 
-def shown(value: object) -> str:
-    """Format a value as in TOML, without user and password of a URL, and with at most 80 characters."""
+MOST_SHOWN = 80
+"""The number of characters of a value in a message."""
+
+
+def shown(value: object, most: int = MOST_SHOWN) -> str:
+    """Format a value as in TOML, without user and password of a URL, and with at most `most` characters."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str):
         try:
-            return _cut(repr(value))
+            return _cut(repr(value), most)
         except ValueError:  # Python cannot convert a number of more than 4,300 digits to text
             return "a number that is too long"
     head, at, tail = value.rpartition("@")
     if at and "://" in head:
         value = f"{head.partition('://')[0]}://***@{tail}"
-    return f'"{_cut(value)}"'
+    return f'"{_cut(value, most)}"'
 
 
-def _cut(text: str) -> str:
-    """Shorten a text to 80 characters."""
-    return text if len(text) <= 80 else f"{text[:77]}…"
+def _cut(text: str, most: int) -> str:
+    """Shorten a text."""
+    return text if len(text) <= most else f"{text[: most - 3]}…"

@@ -9,7 +9,7 @@ _TAIL = 140
 
 def plain(text: str) -> str:
     """Return `text` with control characters escaped, cut to `LONGEST_LINE`."""
-    text = _escaped(text)
+    text = escaped(text)
     return text if len(text) <= LONGEST_LINE else text[: LONGEST_LINE - 1] + "…"
 
 
@@ -18,11 +18,12 @@ def sentence(text: str) -> str:
 
     A text longer than `LONGEST_LINE` is shortened in the middle.
     """
-    text = "\n".join(map(_escaped, text.split("\n")))
+    text = "\n".join(map(escaped, text.split("\n")))
     return text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 1 - _TAIL]}…{text[-_TAIL:]}"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return `text` with control characters escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

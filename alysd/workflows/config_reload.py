@@ -12,6 +12,7 @@ import attrs
 import trio
 
 from alysd.config.checks import cross_check
+from alysd.config.config_source import FileWatch
 from alysd.config.difference import changed_options, with_live_options
 from alysd.config.model import AlysConfig
 from alysd.config.problems import InvalidConfig, Source
@@ -54,7 +55,9 @@ class ConfigMemory:
     """The configuration in force, its trial, the last reload and the next scheduled one.
 
     It outlives restarts of the configuration actor. While `unsettled`, some parts may have options other than
-    those of `in_force`: a reload is being applied, or could not be rolled back.
+    those of `in_force`: a reload is being applied, or could not be rolled back. `scheduled_from` are the
+    configurations in force and of the files when the last reload was scheduled. `watched` is the file while it is
+    watched.
     """
 
     in_force: AlysConfig
@@ -62,6 +65,8 @@ class ConfigMemory:
     unsettled: bool = False
     trial: Trial | None = None
     scheduled: ScheduledReload | None = None
+    scheduled_from: tuple[AlysConfig, AlysConfig] | None = None
+    watched: FileWatch | None = None
 
     @property
     def trial_left(self) -> float | None:
@@ -105,9 +110,11 @@ class ConfigReload:
         if when.reached(self._clock.time(), head):
             now = f"the height is {head}" if when.at is None else f"it is {self._clock.time():.0f} (Unix time)"
             raise ConfigRefused(f"{now} already: use `alysd config reload`")
-        changes = await self.compare()
+        in_force, new = self._memory.in_force, await self._read()
+        changes = changed_options(in_force, new)
         if not any(one.live for one in changes):
             raise ConfigRefused("the files have no change that a reload applies: nothing is scheduled")
+        self._memory.scheduled_from = in_force, new
         self._memory.scheduled = ScheduledReload(when, changes, origin)
         return self._memory.scheduled
 
@@ -116,10 +123,10 @@ class ConfigReload:
         scheduled = self._memory.scheduled
         return scheduled is not None and scheduled.when.reached(self._clock.time(), head)
 
-    async def run(self, origin: str, expected: Sequence[OptionChange] | None = None) -> Reload:
+    async def run(self, origin: str, *, scheduled: bool = False) -> Reload:
         """Reload, and keep the outcome in the memory, also that of a refused reload.
 
-        If `expected` is given, any other changes are refused.
+        With `scheduled`, any other changes than those of the last schedule are refused.
         """
         changes: tuple[OptionChange, ...] = ()
         outcome, reason = await self._settle()
@@ -127,7 +134,7 @@ class ConfigReload:
             try:
                 new = await self._read()
                 changes = changed_options(self._memory.in_force, new)
-                if expected is not None and changes != tuple(expected):
+                if scheduled and self._memory.scheduled_from != (self._memory.in_force, new):
                     words = "files or options in force have changed since the reload was scheduled"
                     raise ConfigRefused(f"{words}: schedule it again")
                 outcome, reason = await self._apply(new, changes, origin)
@@ -137,20 +144,24 @@ class ConfigReload:
         return self._memory.last
 
     async def judge(self) -> Reload | None:
-        """Judge the trial of the configuration in force. A failure rolls it back; the roll-back is returned."""
+        """Judge the trial of the configuration in force. A failure rolls it back; the roll-back is returned.
+
+        The trial of a node that is unhealthy at its end goes on until the node is well or the trial has failed.
+        """
         memory, trial = self._memory, self._memory.trial
         if trial is None:
             return None
         reason = ""
         with trio.move_on_after(self._timing.config_apply):  # no answer is no judgement
-            reason = await trial.problem(self._view)
+            trial, reason = await trial.looked(self._view)
+            memory.trial = trial
         if reason:
             memory.in_force, memory.trial, memory.unsettled = trial.base, None, True
             undone = await self.restore()
             reason += f"; the roll-back failed, and is tried again: {undone}" if undone else ""
             memory.last = Reload("rolled_back", trial.changes, reason, trial.origin, self._clock.time())
             return memory.last
-        if trio.current_time() >= trial.until:
+        if trio.current_time() >= trial.until and not trial.ill:
             memory.trial = None
         return None
 
@@ -183,6 +194,7 @@ class ConfigReload:
             return "unchanged", ""
         joined = with_live_options(memory.in_force, new)
         if problems := cross_check(joined, {}, Source("without a restart")):
+            problems.append("if the files change that too, restart the node: only a restart applies it")
             raise ConfigRefused(str(InvalidConfig(problems)))
         parts = [part for part in self._parts if part.keys & live]
         unhealthy = memory.trial is None and await self._is_unhealthy()

@@ -8,6 +8,11 @@ import trio
 from alysd.config.model import AlysConfig
 from alysd.types.configuration import OptionChange
 
+ILL_LOOKS = 5
+"""The number of looks in a row, one each second, at which the node is unhealthy before a trial fails.
+
+A part that restarts, or one slow answer, makes the node unhealthy for a look, without any change."""
+
 
 class NodeView(Protocol):
     """The view of the running node by which a trial is judged."""
@@ -26,8 +31,9 @@ class Trial:
     """The trial of the configuration in force, from `begun` to `until` on trio's clock.
 
     `base` is the last configuration without a trial; a failure restores it. `children` are those that use
-    the changed options. A node that was `unhealthy` before is not judged by its health. `changes` and `origin` are
-    those of the last reload.
+    the changed options. A node that was `unhealthy` before is not judged by its health; otherwise `ill` is the
+    number of the last looks in a row at which it was unhealthy. `changes` and `origin` are those of the last
+    reload.
     """
 
     base: AlysConfig
@@ -37,15 +43,20 @@ class Trial:
     unhealthy: bool
     changes: tuple[OptionChange, ...]
     origin: str
+    ill: int = 0
 
-    async def problem(self, view: NodeView) -> str:
-        """Return the failure that ends this trial, or ""."""
+    async def looked(self, view: NodeView) -> tuple[Self, str]:
+        """Return the trial after one more look at the node, and the failure that ends the trial, or ""."""
         failure = view.failure(self.children, self.begun)
         if not failure and not self.unhealthy:
-            failure = await view.illness()
+            illness = await view.illness()
+            ill = self.ill + 1 if illness else 0
+            if ill < ILL_LOOKS:
+                return attrs.evolve(self, ill=ill), ""
+            failure = illness
         if not failure:
-            return ""
-        return f"{failure}, {trio.current_time() - self.begun:.0f} s after the change"
+            return self, ""
+        return self, f"{failure}, {trio.current_time() - self.begun:.0f} s after the change"
 
     def extended(
         self, children: frozenset[str], until: float, changes: tuple[OptionChange, ...], origin: str

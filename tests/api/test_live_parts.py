@@ -17,7 +17,7 @@ from alysd.api.http.limits import LIMITS
 from alysd.api.http.messages import HttpRefused
 from alysd.api.http.site import HostNames, Site
 from alysd.api.live_parts import READ_AT_USE, LiveAddress, LiveHosts, LiveLimits, LiveLog, LiveMiner, LivePeers
-from alysd.api.servers import ServerAddresses, limits_of
+from alysd.api.servers import ServerAddresses, ServerPlace, limits_of
 from alysd.api.system_handle import SystemHandle
 from alysd.config.addresses import ListenAddress
 from alysd.config.chain_sections import ChainConfig, MiningConfig
@@ -36,9 +36,9 @@ from alysd.nurseries import (
     Actor,
     Address,
     ChildSpec,
+    ExponentialBackoff,
     FixedDelay,
     HealthMonitor,
-    Immediate,
     OneForOne,
     State,
     actor,
@@ -123,7 +123,7 @@ async def test_the_next_work_is_for_the_new_address() -> None:
     assert recipient.value == address
 
 
-def served(used: Latest[ListenAddress]) -> ChildSpec:
+def served(used: ServerPlace) -> ChildSpec:
     """A server that greets."""
 
     async def greet(stream: trio.SocketStream) -> None:
@@ -131,10 +131,12 @@ def served(used: Latest[ListenAddress]) -> ChildSpec:
         await stream.aclose()
 
     async def run() -> None:
-        listeners = await trio.open_tcp_listeners(used.value.port, host=used.value.host)
+        now = used.wanted
+        listeners = await trio.open_tcp_listeners(now.port, host=now.host)
+        used.bound = now
         await trio.serve_listeners(greet, listeners)
 
-    return task("alys server", run, restart=Immediate())
+    return task("alys server", run, restart=ExponentialBackoff())
 
 
 async def greeting(port: int) -> bytes:
@@ -150,7 +152,7 @@ async def greeting(port: int) -> bytes:
 
 async def test_a_server_moves_to_another_address_and_back() -> None:
     first, second, third = (ListenAddress("127.0.0.1", port) for port in free_ports(3))
-    used, handle = Latest(first), SystemHandle(HealthMonitor())
+    used, handle = ServerPlace(first), SystemHandle(HealthMonitor())
     part = LiveAddress("api.address", "alys server", used, handle)
 
     def at(address: ListenAddress) -> AlysConfig:
@@ -175,14 +177,34 @@ async def test_a_server_moves_to_another_address_and_back() -> None:
         assert await greeting(first.port) == b"hello"
 
 
+async def test_a_server_moves_to_another_host_with_the_same_port() -> None:
+    """From 127.0.0.1 to all addresses: the server itself was in the way of the check."""
+    (port,) = free_ports(1)
+    one, every = ListenAddress("127.0.0.1", port), ListenAddress("0.0.0.0", port)  # noqa: S104
+    used, handle = ServerPlace(one), SystemHandle(HealthMonitor())
+    part = LiveAddress("api.address", "alys server", used, handle)
+    async with open_system(supervisor("Root", OneForOne(), [served(used)])) as system:
+        handle.system = system
+        for address in (every, one):
+            await part.apply(attrs.evolve(START, api=ApiConfig(address=address)))
+            assert used.wanted == address
+            assert await greeting(port) == b"hello"
+        await part.apply(attrs.evolve(START, api=ApiConfig(address=every)))
+        elsewhere = ListenAddress("192.0.2.1", port)
+        with pytest.raises(ConfigRefused, match=r"192\.0\.2\.1:\d+ cannot be used: OSError"):
+            await part.apply(attrs.evolve(START, api=ApiConfig(address=elsewhere)))
+        await part.apply(attrs.evolve(START, api=ApiConfig(address=every)))
+        assert await greeting(port) == b"hello"
+
+
 async def test_a_server_that_the_node_does_not_have_is_no_problem() -> None:
     """A node with geth has no Ethereum server of its own; the option may change all the same."""
-    used, handle = Latest(ListenAddress("127.0.0.1", 1)), SystemHandle(HealthMonitor())
+    used, handle = ServerPlace(ListenAddress("127.0.0.1", 1)), SystemHandle(HealthMonitor())
     async with open_system(supervisor("Root", OneForOne(), [])) as system:
         handle.system = system
         part = LiveAddress("api.ethereum_address", "ethereum server", used, handle)
         await part.apply(attrs.evolve(START, api=ApiConfig(ethereum_address=ListenAddress("127.0.0.1", 2))))
-    assert used.value.port == 2
+    assert used.wanted.port == 2
 
 
 class RecordingHost(Actor[PeerHost], partial=True):

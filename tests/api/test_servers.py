@@ -13,7 +13,7 @@ from alysd.config.connection_sections import ApiConfig
 from alysd.errors import AddressInUse
 from alysd.integrations.clock import SystemClock
 from alysd.node import FATAL, Addresses
-from alysd.nurseries import ChildSpec, HealthMonitor, OneForOne, SystemFailed, open_system, supervisor
+from alysd.nurseries import ChildSpec, HealthMonitor, OneForOne, State, SystemFailed, open_system, supervisor
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.processes import free_ports
 from alysd.timing import Timing
@@ -26,7 +26,7 @@ TIMING = Timing(2)
 SPEC = chain_spec()
 
 
-def tasks(config: ApiConfig) -> list[ChildSpec]:
+def tasks(config: ApiConfig, addresses: ServerAddresses | None = None) -> list[ChildSpec]:
     """The servers of a node whose actors do not run."""
     to = Addresses()
     context = ChainHand.of(SPEC).context
@@ -35,7 +35,7 @@ def tasks(config: ApiConfig) -> list[ChildSpec]:
     pages = OperatorPages(
         context, SystemClock(), ClockWatch(SystemClock(), 2), to.reader, to.metrics, handle, TIMING, "authority"
     )
-    return server_tasks(config, rpc.methods(), pages, None, TIMING, (), ServerAddresses.of(config))
+    return server_tasks(config, rpc.methods(), pages, None, TIMING, (), addresses or ServerAddresses.of(config))
 
 
 async def status_of(url: str, body: str | None = None) -> int:
@@ -87,6 +87,26 @@ async def test_the_operators_pages_may_have_a_port_of_their_own() -> None:
     async with open_system(supervisor("Root", OneForOne(), tasks(config))):
         assert await status_of(f"http://127.0.0.1:{operator}/health/status") == 503
         assert await status_of(f"http://127.0.0.1:{api}/health/status") == 404
+
+
+async def test_a_port_that_is_taken_while_the_server_restarts_does_not_stop_the_node() -> None:
+    """A node that makes blocks would stop because another program was quicker."""
+    first, second = (ListenAddress("127.0.0.1", port) for port in free_ports(2))
+    config = ApiConfig(address=first)
+    addresses = ServerAddresses.of(config)
+    async with open_system(supervisor("Root", OneForOne(), tasks(config, addresses)), fatal=FATAL) as system:
+        addresses.alys.wanted = second
+        await system.restart("alys server")
+        (taken,) = await trio.open_tcp_listeners(first.port, host=first.host)
+        async with taken:
+            addresses.alys.wanted = first
+            await system.restart("alys server")
+            with trio.fail_after(30):
+                while system.snapshot().children[0].state is not State.BACKOFF:  # noqa: ASYNC110
+                    await trio.sleep(0.01)
+        with trio.fail_after(30):
+            while system.snapshot().children[0].state is not State.RUNNING:  # noqa: ASYNC110  it tries again
+                await trio.sleep(0.01)
 
 
 async def test_a_used_port_stops_the_node_with_its_number() -> None:

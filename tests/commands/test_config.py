@@ -112,6 +112,38 @@ def test_a_reload_is_scheduled_and_cancelled(
     assert capsys.readouterr().out == words
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--at", "soon"], "argument --at: 'soon' is no time such as 2026-11-23T06:00Z"),
+        (["--at", "0001-01-01"], "argument --at: '0001-01-01' is no time"),
+        (["--height", "-5"], "argument --height: '-5' is no height of a block"),
+        (["--height", "9" * 30], "is no height of a block"),
+    ],
+)
+def test_a_moment_that_is_none_is_refused(
+    options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message named a function of the program, and a height below 0 was sent to the node."""
+    with pytest.raises(SystemExit) as ended:
+        main(["config", "schedule", "=".join(options), "--dev"])
+    assert ended.value.code == 2
+    assert words[:60] in capsys.readouterr().err
+
+
+def test_a_value_cannot_write_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def answer(_path: Path, _request: dict[str, str], _seconds: float) -> dict[str, Any]:
+        return {"changes": [{**LIVE, "new": "\x1b[2J" + "x" * 1000}]}
+
+    monkeypatch.setattr(config, "ask", answer)
+    assert main(["config", "diff", "--config", str(CONF / "dev.toml"), "--set", f"storage.path={tmp_path}"]) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "x" * 1000 in shown, "the end of a list of peers would be cut"
+
+
 def test_the_history_is_shown_without_a_running_node(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     files = ["--config", str(CONF / "dev.toml"), "--set", f"storage.path={tmp_path}"]
     assert main(["config", "history", *files]) == 0

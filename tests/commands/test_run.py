@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from alysd.cli import main
+from alysd.config.config_source import FileState
 from alysd.errors import AddressInUse, StoreError
 from alysd.integrations.data_folder import DataFolder
 from alysd.nurseries import SystemFailed
@@ -69,7 +70,8 @@ def test_a_node_that_was_asked_to_stop_ends_with_0(run: Any, tmp_path: Path) -> 
     """systemd would call every stop a failure; and the folder would stay locked."""
     node, before = FakeNode(), time.perf_counter()
     assert run(node) == 0
-    valid, begun, _log, _early, source = node.given
+    valid, begun, _log, _early, source, read = node.given
+    assert read == FileState.of(CONF / "dev.toml")
     config, spec = valid.config, valid.genesis.context.spec
     assert before <= begun <= time.perf_counter(), "what is said of the start counts from its beginning"
     assert (config.storage.path, spec.name) == (tmp_path / "data", "alys-dev")

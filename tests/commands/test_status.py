@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from alysd.cli import main
+from alysd.clock_mode import MODE
 from alysd.commands import status
 from alysd.commands.status import MAX_ANSWER_BYTES, fetch_report
 from alysd.errors import RpcCode
@@ -68,6 +69,31 @@ def test_a_server_without_a_status_page_is_named_by_its_own_answers(
 
     with pytest.raises(ValueError, match=words):
         answering(node)
+
+
+def test_a_chain_on_demand_has_a_short_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`alysd status` said that this is not an alysd node."""
+    page: dict[str, Any] = {"status": "healthy", "mode": MODE, "reasons": [], "height": 7}
+
+    def node(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=page) if request.url.path == "/health/status" else httpx.Response(404)
+
+    def fetched(_url: str) -> dict[str, Any]:
+        return page
+
+    assert answering(node) == page
+    monkeypatch.setattr(status, "fetch_report", fetched)
+    for time, words in (
+        (1_795_406_400, "7 of 2026-11-23 04:00:00 UTC"),
+        (10**30, "7 of an unknown time"),
+    ):
+        page["time"] = time
+        assert main(["status", "--dev"]) == 0
+        assert words in capsys.readouterr().out
+    assert main(["status", "--dev", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mode"] == MODE
 
 
 @pytest.mark.parametrize(

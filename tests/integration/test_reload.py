@@ -61,23 +61,23 @@ async def test_an_operator_changes_a_running_node(tmp_path: Path) -> None:
         assert await status_for(node, "node.example") == 421
         assert (await config(node, path, "diff")).stdout == b"the node runs with the configuration of its files\n"
 
-        written(folder, '[logging]\nlevel = "warning"', "[network]\nmax_inbound = 5")
+        written(folder, '[logging]\nlevel = "warning"', api="operator_address = '127.0.0.1:1'")
         shown = await config(node, path, "diff")
         assert shown.stdout.decode() == (
             '`alysd config reload` applies:\n  logging.level = "info" → "warning"\n'
-            "needs a restart:\n  network.max_inbound = 32 → 5\n"
+            'needs a restart:\n  api.operator_address = not set → "127.0.0.1:1"\n'
         )
         assert (await node.status())["reload"] is None, "a comparison changes nothing"
         done = await config(node, path, "reload")
         assert (done.returncode, done.stderr) == (0, b"")
         assert done.stdout.decode() == (
             'applied:\n  logging.level = "info" → "warning"\n'
-            "not applied, needs a restart:\n  network.max_inbound = 32 → 5\n"
+            'not applied, needs a restart:\n  api.operator_address = not set → "127.0.0.1:1"\n'
         )
         lines = len(node.events("block"))
         await two_more_blocks(node)
         assert len(node.events("block")) == lines, "blocks are made, and not logged at this level"
-        assert (await node.status())["reload"]["needs_restart"] == ["network.max_inbound"]
+        assert (await node.status())["reload"]["needs_restart"] == ["api.operator_address"]
 
         written(folder, '[logging]\nlevel = "loud"')
         assert b'must be one of "debug"' in (await config(node, path, "reload")).stderr

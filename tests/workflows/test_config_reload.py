@@ -11,18 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
+from alysd.config.addresses import HostName
 from alysd.config.chain_sections import ChainConfig, MiningConfig
 from alysd.config.connection_sections import ApiConfig
 from alysd.config.model import AlysConfig
-from alysd.config.operation_sections import LoggingConfig, ReloadingConfig
+from alysd.config.operation_sections import FlagsConfig, LoggingConfig, ReloadingConfig
 from alysd.config.problems import InvalidConfig
 from alysd.errors import ConfigRefused, NotNow
 from alysd.testing.virtual_time import VirtualClock, run_virtually, threads_inline
 from alysd.timing import Timing
 from alysd.types.configuration import OptionChange, Reload, ReloadTime
+from alysd.types.flags import Rollout
 from alysd.types.units import Height
 from alysd.workflows import config_reload
 from alysd.workflows.config_reload import ConfigMemory, ConfigReload
+from alysd.workflows.config_trial import ILL_LOOKS
 from tests.thorough import cases
 
 TIMING = Timing(2)
@@ -213,7 +216,9 @@ async def test_a_mixture_that_is_invalid_is_refused(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(config_reload, "cross_check", refuse)
     world = World()
-    assert (await world.reload.run("test")).reason == "without a restart: a needs b"
+    assert (await world.reload.run("test")).reason == (
+        "without a restart: a needs b\nif the files change that too, restart the node: only a restart applies it"
+    )
     assert world.as_at_start()
 
 
@@ -256,10 +261,46 @@ async def test_a_node_that_becomes_unhealthy_in_the_trial_rolls_back(autojump_cl
     world.view.silent = True
     assert await world.reload.judge() is None, "no answer is no judgement"
     world.view.silent, world.view.unhealthy = False, "no block for 12 slots"
+    for _ in range(ILL_LOOKS - 1):
+        assert await world.reload.judge() is None
+        await trio.sleep(1)
     failed = await world.reload.judge()
     assert failed is not None
-    assert failed.reason == "no block for 12 slots, 2 s after the change"
+    assert failed.reason == f"no block for 12 slots, {2 + ILL_LOOKS - 1} s after the change"
     assert world.as_at_start()
+
+
+@pytest.mark.usefixtures("inline")
+async def test_a_node_that_is_unhealthy_for_a_moment_keeps_its_options(autojump_clock: MockClock) -> None:
+    """A part that restarts, or a slow answer of the database, undid a change that had not caused it."""
+    world = World()
+    await world.reload.run("test")
+    for _ in range(5):
+        world.view.unhealthy = "chain waits for its restart"
+        for _ in range(ILL_LOOKS - 1):
+            assert await world.reload.judge() is None
+        world.view.unhealthy = ""
+        assert await world.reload.judge() is None
+    assert world.memory.in_force == BOTH
+
+
+@pytest.mark.parametrize("recovers", [True, False])
+@pytest.mark.usefixtures("inline")
+async def test_a_trial_does_not_end_while_the_node_is_unhealthy(recovers: bool, autojump_clock: MockClock) -> None:
+    """A change that takes effect at the end of the trial would be kept."""
+    world = World()
+    await world.reload.run("test")
+    await trio.sleep(29)
+    world.view.unhealthy = "no block for 12 slots"
+    assert await world.reload.judge() is None
+    await trio.sleep(2)
+    for _ in range(ILL_LOOKS - 2):
+        assert await world.reload.judge() is None
+    assert world.memory.trial is not None
+    if recovers:
+        world.view.unhealthy = ""
+    failed = await world.reload.judge()
+    assert ((failed is None), world.memory.trial, world.as_at_start()) == (recovers, None, not recovers)
 
 
 @pytest.mark.parametrize("silent", [True, False])
@@ -324,7 +365,7 @@ async def test_a_reload_that_undoes_another_needs_no_trial(autojump_clock: MockC
 async def test_a_roll_back_of_a_trial_that_fails_is_tried_again(autojump_clock: MockClock) -> None:
     world = World()
     await world.reload.run("test")
-    world.view.unhealthy, world.hosts.ways = "no block", ["refuse", "accept"]
+    world.view.failures["logging"], world.hosts.ways = trio.current_time() + 1, ["refuse", "accept"]
     failed = await world.reload.judge()
     assert failed is not None
     assert "; the roll-back failed, and is tried again: api.allowed_hosts: not in the" in failed.reason
@@ -345,10 +386,24 @@ async def test_exactly_what_was_scheduled_is_applied(autojump_clock: MockClock) 
     await trio.sleep(60)
     assert world.reload.is_due(None)
     world.load = lambda: DEBUG
-    refused = await world.reload.run("test", scheduled.changes)
+    refused = await world.reload.run("test", scheduled=True)
     assert (refused.outcome, "schedule it again" in refused.reason) == ("refused", True)
     world.load = lambda: BOTH
-    assert (await world.reload.run("test", scheduled.changes)).outcome == "applied"
+    assert (await world.reload.run("test", scheduled=True)).outcome == "applied"
+
+
+@pytest.mark.usefixtures("inline")
+async def test_values_that_look_the_same_are_not_what_was_scheduled(autojump_clock: MockClock) -> None:
+    """Two long values differ only where their text is cut; the reload applied what nobody had seen."""
+    first, second = (
+        attrs.evolve(START, flags=FlagsConfig(Rollout(nodes=(*[HostName("x" * 60)] * 10, HostName(end)))))
+        for end in ("one", "two")
+    )
+    world = World(lambda: first)
+    world.hosts.keys = frozenset({"flags.engine_compare"})
+    await world.reload.schedule(ReloadTime(at=VirtualClock().time() + 60), None, "test")
+    world.load = lambda: second
+    assert (await world.reload.run("test", scheduled=True)).outcome == "refused"
 
 
 @pytest.mark.usefixtures("inline")
@@ -410,7 +465,9 @@ def test_every_settled_state_is_one_that_was_wholly_accepted(steps: list[tuple[s
             elif failure == "crash":
                 world.view.failures = {"logging": trio.current_time(), "api": trio.current_time()}
             trial = world.memory.trial
-            failed = await world.reload.judge()
+            failed = None
+            for _ in range(ILL_LOOKS):
+                failed = failed or await world.reload.judge()
             world.view.unhealthy = ""
             if failed is not None:
                 assert (trial is not None, world.memory.trial) == (True, None)
