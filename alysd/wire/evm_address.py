@@ -1,11 +1,14 @@
 """The text form of EVM addresses, in which the case of the letters is a checksum (EIP-55)."""
 
+from functools import lru_cache
+
 from btclib_secp256k1.keys import pubkey_from_prvkey
 
 from alysd.types.hashes import EvmAddress
 from alysd.wire.keccak import keccak256
 
 
+@lru_cache(maxsize=1024)  # tools use the same few addresses all the time; some 200 kB
 def checksum_address(address: EvmAddress) -> str:
     """The address with the mixed case of EIP-55."""
     digits = address.hex()

@@ -5,6 +5,7 @@ texts are those of geth, because tools search for them (go-ethereum 1.17, core/e
 eth/gasestimator).
 """
 
+import time
 from collections.abc import Sequence
 
 import attrs
@@ -17,15 +18,14 @@ from alysd.embedded.engine.message_checks import MessageRefused, Mistake, check_
 from alysd.embedded.engine.overrides import NO_OVERRIDES, HashesAt, Overrides, override_state
 from alysd.embedded.engine.precompiled.fault_words import OUT_OF_GAS
 from alysd.embedded.engine.reader import Reader
-from alysd.embedded.engine.specification import Address, Bytes32
+from alysd.embedded.engine.specification import Address, Bytes32, Uint
 from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 from alysd.embedded.engine.tracing.tracer import EvmTracer
 from alysd.embedded.engine.tracing.words_tracer import WordsTracer
-from alysd.embedded.engine.trie_state import EMPTY_STATE, TrieSource
+from alysd.embedded.engine.trie_state import KeptSlots, TrieSource
 from alysd.embedded.engine.values import AccountState, CallRequest, CallResult
 from alysd.errors import Refused
 from alysd.types.execution import ExecutionHeader
-from alysd.types.units import Wei
 
 GAS_CAP = 50_000_000
 """The maximum gas of a call, as in geth."""
@@ -81,17 +81,23 @@ class Calls:
         overrides: Overrides = NO_OVERRIDES,
         gas_cap: int = GAS_CAP,
         seconds: float = CALL_SECONDS,
+        in_loop: bool = False,
     ) -> CallResult:
         """Execute the message on the state after `header`'s block, in that block's environment.
 
+        With `in_loop`, `seconds` are processor time, because the event loop has to wait for a busy machine anyway,
+        and the words of an error are not searched, which takes up to `EXPLAIN_SECONDS`: it is a `CallTimeout`.
         Raises `CallTimeout` and `StatePruned`, and `CallRefused` for a message that no block could have.
         """
         gas = gas_cap if request.gas is None else min(request.gas, gas_cap)
-        budget = TimeBudget(seconds)
+        budget = TimeBudget(seconds, clock=time.thread_time if in_loop else time.monotonic)
         try:
             with self._reader.state_of(header):
                 execution = Execution(self._world, header, overrides, request, budget)
-                return execution.explained(execution.run(gas), gas).result
+                outcome = execution.run(gas)
+                if in_loop and outcome.unclear:
+                    raise CallTimeout(seconds)
+                return execution.explained(outcome, gas).result
         except MessageRefused as error:
             raise CallRefused(f"err: {error} (supplied gas {gas})") from error
         except OutOfTime as error:
@@ -126,6 +132,7 @@ class CallSource:
     store: TrieSource
     reader: Reader
     chain_id: int
+    slots: KeptSlots = attrs.Factory(KeptSlots)
 
 
 class Execution:
@@ -240,24 +247,23 @@ class Execution:
         return min(most, gas_cap)
 
     def _state(self, before: EelsState | None = None) -> EelsState:
-        state = before or EelsState(self._world.store, self._original.state_root, self._known())
+        state = before
+        if state is None:
+            state = EelsState(self._world.store, self._original.state_root, self._known(), self._world.slots)
         override_state(state, self._overrides.accounts)
         return state
 
-    def _known(self) -> dict[bytes, AccountState]:
+    def _known(self) -> dict[bytes, AccountState | None]:
         """The accounts of the message, which were often read for a call before this one."""
-        found: dict[bytes, AccountState] = {}
-        for address in (self._request.sender, self._request.to):
-            if address is not None:
-                account = self._world.reader.account_at(self._original.state_root, address)
-                if account != EMPTY_STATE:
-                    found[address] = account
-        return found
+        root, record_at = self._original.state_root, self._world.reader.record_at
+        addresses = (self._request.sender, self._request.to)
+        return {address: record_at(root, address) for address in addresses if address is not None}
 
     def _environment(self, state: EelsState) -> Environment:
-        # Without a price the base fee is zero, as in geth, so that a message without a price is not refused.
-        frame = self._header if self._request.max_fee else attrs.evolve(self._header, base_fee=Wei(0))
-        return environment_of(frame, state, self._ancestors(), self._world.chain_id, self._budget)
+        made = environment_of(self._header, state, self._ancestors(), self._world.chain_id, self._budget)
+        if not self._request.max_fee:
+            made.base_fee_per_gas = Uint(0)  # as in geth, so that a message without a price is not refused
+        return made
 
     def _ancestors(self) -> Sequence[Bytes32]:
         header, needed = self._original, self._world.reader.needed_header

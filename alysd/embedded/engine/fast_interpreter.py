@@ -25,7 +25,7 @@ from alysd.embedded.engine.specification import (
     vm,
 )
 from alysd.embedded.engine.tracing.opcodes import OPCODES
-from alysd.embedded.engine.word_operations import MASK, load_slot, store_slot, u256
+from alysd.embedded.engine.word_operations import MASK, load_slot, return_memory, store_slot, u256
 
 F = TypeVar("F")
 
@@ -132,7 +132,7 @@ def execute(evm: Any, run: Callable[[Any], object]) -> None:
     message = evm.message
     world, transient = message.block_env.state, message.tx_env.transient_storage
     state.begin_transaction(world, transient)
-    if message.should_transfer_value and message.value != 0:
+    if message.should_transfer_value and message.value._number:
         state.move_ether(world, message.caller, message.current_target, message.value)
     try:
         if message.code_address in PRECOMPILED:
@@ -288,6 +288,12 @@ def _run(evm: Any) -> None:
         elif op == 0x55 and len(stack) > 1:  # SSTORE
             gas = store_slot(evm, stack.pop(), stack.pop(), gas)
             pc += 1
+        elif (op == 0xF3 or op == 0xFD) and len(stack) > 1:  # RETURN, REVERT
+            gas = return_memory(evm, memory, stack.pop(), stack.pop(), gas)
+            evm.pc, evm.gas_left, evm.running = _uint(pc), _uint(gas), op == 0xFD
+            if op == 0xFD:
+                raise exceptions.Revert
+            break
         else:
             function = specified[op]
             if function is None:

@@ -12,7 +12,6 @@ from alysd.embedded.engine.intrinsic_gas import gas_before_code
 from alysd.embedded.engine.precompiled.fault_words import OUT_OF_GAS, contract_fault
 from alysd.embedded.engine.specification import (
     PRECOMPILED,
-    U64,
     U256,
     Address,
     Bytes,
@@ -25,7 +24,6 @@ from alysd.embedded.engine.specification import (
     interpreter,
     prepare_message,
     state,
-    transactions,
     vm,
 )
 from alysd.embedded.engine.tracing.tracer import EvmTracer, TraceStart
@@ -92,23 +90,23 @@ def run_message(environment: Environment, request: CallRequest, gas: int) -> Mes
     world, sender = environment.state, Address(request.sender)
     price = _price(environment, request)
     account = state.get_account(world, sender)
-    transaction = _transaction(request, gas, int(account.nonce), int(environment.chain_id))
+    listed = [(Address(address), [Bytes32(slot) for slot in slots]) for address, slots in request.access_list]
     state.increment_nonce(world, sender)
     state.set_account_balance(world, sender, account.balance - U256(gas * price))
     transaction_environment = vm.TransactionEnvironment(
         origin=sender,
         gas_price=Uint(price),
-        gas=Uint(gas) - transactions.calculate_intrinsic_cost(transaction),
-        access_list_addresses={environment.coinbase, *(entry.account for entry in transaction.access_list)},
-        access_list_storage_keys={
-            (entry.account, slot) for entry in transaction.access_list for slot in entry.slots
-        },
+        gas=Uint(gas) - Uint(intrinsic_gas(request)),
+        access_list_addresses={environment.coinbase, *(address for address, _ in listed)},
+        access_list_storage_keys={(address, slot) for address, slots in listed for slot in slots},
         transient_storage=state.TransientStorage(),
         blob_versioned_hashes=(),
         index_in_block=None,
         tx_hash=None,
     )
-    message = prepare_message(environment, transaction_environment, transaction)
+    to = Bytes0(b"") if request.to is None else Address(request.to)
+    given: Any = _Given(to, U256(request.value), Bytes(request.data))
+    message = prepare_message(environment, transaction_environment, given)
     creates = isinstance(message.target, Bytes0)
     if creates and _collides(world, message.current_target):
         return MessageOutcome(CallResult(False, gas, b"", COLLISION), 0, out_of_gas=False)
@@ -177,25 +175,13 @@ def _price(environment: Environment, request: CallRequest) -> int:
     return min(request.max_fee, int(environment.base_fee_per_gas) + request.max_priority_fee)
 
 
-def _transaction(request: CallRequest, gas: int, nonce: int, chain_id: int) -> transactions.FeeMarketTransaction:
-    """The message as a transaction without a signature."""
-    return transactions.FeeMarketTransaction(
-        chain_id=U64(chain_id),
-        nonce=U256(nonce),
-        max_priority_fee_per_gas=Uint(request.max_priority_fee),
-        max_fee_per_gas=Uint(request.max_fee),
-        gas=Uint(gas),
-        to=Bytes0(b"") if request.to is None else Address(request.to),
-        value=U256(request.value),
-        data=Bytes(request.data),
-        access_list=tuple(
-            transactions.Access(Address(address), tuple(Bytes32(slot) for slot in slots))
-            for address, slots in request.access_list
-        ),
-        y_parity=U256(0),
-        r=U256(0),
-        s=U256(0),
-    )
+@attrs.frozen
+class _Given:
+    """The fields of a transaction that the specification's `prepare_message` reads."""
+
+    to: Bytes0 | Address
+    value: U256
+    data: Bytes
 
 
 def _collides(world: state.State, address: Address) -> bool:

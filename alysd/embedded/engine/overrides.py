@@ -39,8 +39,13 @@ class BlockOverride:
 
     def applied(self, header: ExecutionHeader) -> ExecutionHeader:
         """The header with the new values. Its `hash` remains that of the old values."""
+        if self == NO_BLOCK_OVERRIDE:
+            return header
         given: dict[str, Any] = {name: value for name, value in attrs.asdict(self).items() if value is not None}
         return attrs.evolve(header, **given)
+
+
+NO_BLOCK_OVERRIDE = BlockOverride()
 
 
 @attrs.frozen
@@ -48,7 +53,7 @@ class Overrides:
     """The changes to accounts and to the block that a caller asks for, made before its call is executed."""
 
     accounts: Mapping[EvmAddress, AccountOverride] = attrs.Factory(dict[EvmAddress, AccountOverride])
-    block: BlockOverride = BlockOverride()
+    block: BlockOverride = NO_BLOCK_OVERRIDE
 
 
 NO_OVERRIDES = Overrides()

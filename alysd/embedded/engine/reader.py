@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import lru_cache
+from typing import Any
 
 import attrs
 
@@ -56,6 +57,7 @@ _ACCOUNTS_CACHED = 4_096
 """The number of accounts in memory, some 2 MB, by state. At this number all are forgotten."""
 
 
+_UNREAD: Any = object()
 _HEADERS_CACHED = 512
 """The number of decoded headers in memory, some 1 MB. At this number all are forgotten."""
 
@@ -95,7 +97,7 @@ class Reader:
         self._chain_id = chain_id
         self.floor = store.floor()
         self._headers: dict[bytes, ExecutionHeader] = {}
-        self._accounts: dict[tuple[bytes, bytes], AccountState] = {}  # by state root and address
+        self._accounts: dict[tuple[bytes, bytes], AccountState | None] = {}  # by state root and address
         self.changed: dict[bytes, bytes] = {}
         self.decode: Callable[[bytes, int], SignedTransaction] = read_transaction
         self.tip = Tip(*(self._tip(name) for name in ("head", "safe", "final")))
@@ -252,10 +254,14 @@ class Reader:
 
     def account_at(self, root: bytes, address: EvmAddress) -> AccountState:
         """An account of the state with this root. Raises `Corrupt` if it is not kept; `state_of` checks that."""
-        known = self._accounts.get((root, address))
-        if known is not None:
+        return self.record_at(root, address) or EMPTY_STATE
+
+    def record_at(self, root: bytes, address: EvmAddress) -> AccountState | None:
+        """Like `account_at`, but None for an account that does not exist."""
+        known = self._accounts.get((root, address), _UNREAD)
+        if known is not _UNREAD:
             return known
-        found = read_account(self._states, root, address) or EMPTY_STATE
+        found = read_account(self._states, root, address)
         if len(self._accounts) >= _ACCOUNTS_CACHED:
             self._accounts.clear()
         self._accounts[root, address] = found
@@ -266,7 +272,8 @@ class Reader:
 
         It takes less than a microsecond and reads nothing from the disk, so the event loop may call it.
         """
-        return self._accounts.get((self.tip.head.state_root, address))
+        found = self._accounts.get((self.tip.head.state_root, address), _UNREAD)
+        return None if found is _UNREAD else found or EMPTY_STATE
 
     def code(self, header: ExecutionHeader, address: EvmAddress) -> bytes:
         """A contract's code after a stored block, empty for any other account."""

@@ -109,13 +109,43 @@ def read_slot(source: TrieSource, storage_root: bytes, key: bytes) -> int:
         raise damage(f"storage slot {key.hex()} cannot be decoded: {error}") from error
 
 
+class KeptSlots:
+    """Storage slots that were read, by the storage root and the key. Several threads may use it at the same time.
+
+    A root stands for all slots below it, so what was read once remains right.
+    """
+
+    def __init__(self, most: int = 8_192) -> None:
+        """`most` slots are kept, by default some 3 MB. At this number all are forgotten."""
+        self._most = most
+        self._slots: dict[tuple[bytes, bytes], int] = {}
+
+    def read(self, source: TrieSource, storage_root: bytes, key: bytes) -> int:
+        """The same as `read_slot`."""
+        found = self._slots.get((storage_root, key))
+        if found is None:
+            found = read_slot(source, storage_root, key)
+            if len(self._slots) >= self._most:
+                self._slots.clear()
+            self._slots[storage_root, key] = found
+        return found
+
+
 class TrieState:
     """The state at `root`, with the changes of one block. Used by one thread, until `finish`.
 
-    `known` holds accounts of this state that need not be read again.
+    `known` holds accounts of this state that need not be read again, and None for those that do not exist. `slots`
+    keeps the storage slots that are read, for other states.
     """
 
-    def __init__(self, source: TrieSource, root: bytes, known: Mapping[bytes, AccountState] | None = None) -> None:
+    def __init__(
+        self,
+        source: TrieSource,
+        root: bytes,
+        known: Mapping[bytes, AccountState | None] | None = None,
+        slots: KeptSlots | None = None,
+    ) -> None:
+        self._read_slot = read_slot if slots is None else slots.read
         self._source = source
         self._root = root
         self._records: dict[bytes, AccountState | None] = dict(known or {})
@@ -161,7 +191,7 @@ class TrieState:
 
     def store_touched(self, address: Address, account: Account) -> None:
         """Set the account. If it has become empty, delete it and its storage (EIP-161)."""
-        if account.nonce or account.code or account.balance:
+        if account.code or int(account.nonce) or int(account.balance):  # their own truth takes five times as long
             self._put(self._accounts, address, account)
         else:
             self.destroy_storage(address)
@@ -328,7 +358,7 @@ class TrieState:
         record = self.record(address)
         if wiped or record is None or record.storage_root == EMPTY_ROOT:
             return _ZERO
-        return U256(read_slot(self._source, record.storage_root, key))
+        return U256(self._read_slot(self._source, record.storage_root, key))
 
     def _undo_to(self, mark: int) -> None:
         while len(self._journal) > mark:

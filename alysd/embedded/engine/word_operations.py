@@ -9,8 +9,8 @@ from alysd.wire.keccak import keccak256
 MASK = 2**256 - 1
 SIGN = 2**255
 
-_LONG_HASH = 4096
-"""The size, in bytes, from which on the hash of data takes so long that the clock is read before it."""
+_LONG = 4096
+"""The size, in bytes, from which on data take so long that the clock is read before."""
 
 UNPAID = -1
 """The gas left that the functions below return if the instruction needs more. Then they have changed nothing."""
@@ -96,7 +96,7 @@ def hash_memory(frame: Any, memory: bytearray, start: int, size: int, gas: int) 
         left = grow(memory, start + size, left)
     if left < 0:
         return UNPAID, 0
-    if size > _LONG_HASH:
+    if size > _LONG:
         frame.message.block_env.budget.check()
     return left, int.from_bytes(keccak256(bytes(memory[start : start + size]) if size else b""), "big")
 
@@ -139,6 +139,17 @@ def store_slot(frame: Any, slot: int, value: int, gas: int) -> int:
         raise exceptions.WriteInStaticContext
     state.set_storage(world, target, key, u256(value))
     return gas - cost
+
+
+def return_memory(frame: Any, memory: bytearray, start: int, size: int, gas: int) -> int:
+    """RETURN and REVERT, until the frame ends. Returns the gas left. Raises `OutOfGasError` and `OutOfTime`."""
+    left = grow(memory, start + size, gas) if size else gas
+    if left < 0:
+        raise exceptions.OutOfGasError
+    if size > _LONG:
+        frame.message.block_env.budget.check()
+    frame.output = bytes(memory[start : start + size]) if size else b""
+    return left
 
 
 def _refund(original: int, current: int, value: int) -> int:

@@ -11,7 +11,7 @@ from alysd.embedded.engine.revert_reasons import revert_reason
 from alysd.embedded.engine.values import CallRequest, CallResult
 from alysd.embedded.rpc.backend import EthBackend, StateAt
 from alysd.embedded.rpc.override_requests import block_override, state_overrides
-from alysd.embedded.rpc.quick_calls import CallKind, QuickCalls
+from alysd.embedded.rpc.quick_calls import LOOP_SECONDS, CallKind, QuickCalls
 from alysd.embedded.rpc.requests import BlockReference, CallArguments, block_reference, call_arguments
 from alysd.types.hashes import EvmAddress
 
@@ -78,6 +78,7 @@ class CallMethods:
             overrides=call.overrides,
             gas_cap=self.backend.limits.call_gas,
             seconds=seconds,
+            in_loop=seconds == LOOP_SECONDS,
         )
 
     def _estimate(self, call: "_Call", at: StateAt) -> int:

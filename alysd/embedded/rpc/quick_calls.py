@@ -2,8 +2,9 @@
 
 The change to a thread and back takes as long as a short call. Nothing about a call says how long it takes, but
 clients repeat the same few calls. So a call that was quick in a thread is executed in the event loop when it comes
-again. It has a millisecond there. If it takes longer, for example because of other arguments, it begins again in a
-thread, and calls of its kind do so until one was quick once more.
+again. It has a millisecond of processor time there. If it takes longer, for example because of other arguments, or
+fails with an error whose words have to be searched, it begins again in a thread, and calls of its kind do so until
+one was quick once more.
 """
 
 import time
@@ -18,7 +19,7 @@ from alysd.types.hashes import EvmAddress
 T = TypeVar("T")
 
 LOOP_SECONDS = 0.001
-"""The time that a call has in the event loop."""
+"""The processor time that a call has in the event loop."""
 
 QUICK_SECONDS = LOOP_SECONDS / 2
 """The most processor time, in seconds, of a call that counts as quick."""

@@ -1,5 +1,7 @@
 """eth_call and eth_estimateGas: state, environment, geth's error texts, and bounds."""
 
+import itertools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,25 @@ def test_failures_are_said_in_geths_words(sandbox: Sandbox, calls: Calls, code: 
     result = calls.call(sandbox.head, CallRequest(data=bytes.fromhex(code), gas=200_000))
     assert (result.succeeded, result.error) == (False, words)
     assert result.gas_used == 200_000
+
+
+def test_the_event_loop_does_not_search_for_words(sandbox: Sandbox, calls: Calls) -> None:
+    """The search may take a quarter of a second, in which no block would be made."""
+    underflow, revert = (CallRequest(data=bytes.fromhex(code), gas=200_000) for code in ("50", "5f5ffd"))
+    with pytest.raises(CallTimeout):
+        calls.call(sandbox.head, underflow, seconds=1.0, in_loop=True)
+    assert calls.call(sandbox.head, revert, seconds=1.0, in_loop=True).error == "execution reverted"
+
+
+def test_the_event_loop_measures_processor_time(
+    sandbox: Sandbox, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine, each quick call would else begin again in a thread."""
+    monkeypatch.setattr(time, "monotonic", itertools.count(0, 10).__next__)
+    used = calls.call(sandbox.head, CallRequest(to=COUNTER, gas=200_000), seconds=1.0, in_loop=True)
+    assert used.succeeded
+    with pytest.raises(CallTimeout):
+        calls.call(sandbox.head, CallRequest(to=LOOP, gas=200_000), seconds=1.0)
 
 
 def test_a_call_that_cannot_begin_is_refused(sandbox: Sandbox, calls: Calls) -> None:

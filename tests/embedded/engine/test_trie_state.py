@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from alysd.embedded.engine import trie_state
 from alysd.embedded.engine.specification import (
     U256,
     Account,
@@ -18,6 +19,7 @@ from alysd.embedded.engine.specification import (
 )
 from alysd.embedded.engine.trie_state import (
     EMPTY_STATE,
+    KeptSlots,
     StateView,
     TrieState,
     read_account,
@@ -259,3 +261,21 @@ def test_records_that_do_not_decode_are_corruption(record: Any) -> None:
     )
     with pytest.raises(Corrupt, match="storage slot 0000"):
         read_slot(source, slots, key)
+
+
+def test_slots_are_kept_for_the_next_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are those of their storage root, and at most so many."""
+    read: list[tuple[bytes, bytes]] = []
+
+    def count(_source: object, root: bytes, key: bytes) -> int:
+        read.append((root, key))
+        return root[0] + key[0]
+
+    monkeypatch.setattr(trie_state, "read_slot", count)
+    slots, source = KeptSlots(most=2), Memory()
+    for _ in range(2):
+        assert [slots.read(source, b"\x10", b"\1"), slots.read(source, b"\x20", b"\1")] == [17, 33]
+    assert len(read) == 2
+    slots.read(source, b"\x30", b"\1")
+    slots.read(source, b"\x10", b"\1")
+    assert len(read) == 4
