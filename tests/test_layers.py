@@ -207,8 +207,8 @@ READS_THE_FIRST_FEDERATION = (
     "consensus/genesis.py",
     "integrations/possession.py",  # judges the keys, before there is a chain
     "commands/check.py",
-    "commands/audit.py",  # a chain has one federation, and the audit shares no rule with the node
-    "commands/peg_in.py",  # has only the file; it refuses the address of a later federation
+    "audit/federations.py",  # has files of the later ones, and the audit shares no rule with the node
+    "commands/peg_in.py",  # has only files; it refuses the address of another federation
     "workflows/block_production.py",  # until it has seen a head
     "workflows/approval.py",  # the same
 )

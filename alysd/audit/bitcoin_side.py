@@ -77,9 +77,21 @@ async def payout_script(call: Call, address: str) -> bytes | None:
     return script if any(re.fullmatch(kind, script, re.DOTALL) for kind in _PAID_SCRIPTS) else None
 
 
+@attrs.frozen
+class _Coin:
+    """An unspent output to the federation with this number. Only one that is `credited` is in the ledger."""
+
+    amount: Sat
+    credited: bool
+    federation: int
+
+
 @attrs.define
 class BitcoinSide:
-    """Reads block after block from the height `start`. `scripts` are the federation's output scripts.
+    """Reads block after block from the height `start`.
+
+    `scripts` maps the output scripts of the federations to their numbers: the first has 0, and a later one has a
+    larger number.
 
     With `deposits_only`, further payments and uncredited transactions are left out. An audit reads Bitcoin, then
     the execution layer, then the deposits of newer Bitcoin blocks. So it knows the deposit of every mint that it
@@ -87,13 +99,13 @@ class BitcoinSide:
     """
 
     call: Call
-    scripts: frozenset[bytes]
+    scripts: Mapping[bytes, int]
     minimum: Sat
     start: int
     deposits_only: bool = False
     next_height: int = attrs.field(init=False, default=attrs.Factory(lambda self: self.start, takes_self=True))
     _tip: str = attrs.field(init=False, default="")
-    _coins: dict[OutPoint, tuple[Sat, bool]] = attrs.field(init=False, factory=dict[OutPoint, tuple[Sat, bool]])
+    _coins: dict[OutPoint, _Coin] = attrs.field(init=False, factory=dict[OutPoint, _Coin])
     _deposits: list[Deposited] = attrs.field(init=False, factory=list[Deposited])
     _uncredited: dict[BitcoinHash, NotCreditedPayment] = attrs.field(
         init=False, factory=dict[BitcoinHash, NotCreditedPayment]
@@ -118,13 +130,15 @@ class BitcoinSide:
 
     def records(self) -> BitcoinFindings:
         """All that was found so far."""
+        newest = max(self.scripts.values())
         return BitcoinFindings(
             height=self.next_height - 1,
             deposits=tuple(self._deposits),
             uncredited=tuple(self._uncredited.values()),
             payments=tuple(self._payments),
-            coins={at: amount for at, (amount, credited) in self._coins.items() if credited},
+            coins={at: coin.amount for at, coin in self._coins.items() if coin.credited},
             problems=tuple(self._problems),
+            former=sum(coin.amount for coin in self._coins.values() if coin.credited and coin.federation < newest),
         )
 
     def _take(self, fields: dict[str, Any]) -> None:
@@ -137,7 +151,7 @@ class BitcoinSide:
             if "coinbase" not in one
         ]
         known = [at for at in spends if at in self._coins]
-        if any(self._coins[at][1] for at in known):
+        if any(self._coins[at].credited for at in known):
             if not self.deposits_only:
                 self._spend(fields, spends, known, outputs)
             return
@@ -154,37 +168,50 @@ class BitcoinSide:
         outputs: list[tuple[bytes, Sat]],
     ) -> None:
         taken = [self._coins[at] for at in known]
-        for at, (_, credited) in zip(known, taken, strict=True):
-            if credited:
+        for at, coin in zip(known, taken, strict=True):
+            if coin.credited:
                 del self._coins[at]
             else:
                 self._return(at)
         txid = BitcoinHash(displayed_hash(fields, "txid"))
         name = f"Bitcoin transaction {txid[::-1].hex()}"
-        if len(known) < len(spends) or not all(credited for _, credited in taken):
+        if len(known) < len(spends) or not all(coin.credited for coin in taken):
             self._problems.append(f"{name} spends the federation's coins together with others")
-        change = [(index, amount) for index, (script, amount) in enumerate(outputs) if script in self.scripts]
-        if len(change) > 1:
-            self._problems.append(f"{name} has {len(change)} outputs to the federation; a payment has one at most")
-        for index, amount in change:
-            self._coins[OutPoint(txid, index)] = (amount, True)
-        payees = tuple((script, amount) for script, amount in outputs if script not in self.scripts)
+        change, federation, payees = Sat(0), 0, tuple(outputs)
+        if outputs and outputs[-1][0] in self.scripts:
+            (script, change), payees = outputs[-1], tuple(outputs[:-1])
+            federation = self.scripts[script]
+            self._coins[OutPoint(txid, len(payees))] = _Coin(change, credited=True, federation=federation)
+            if any(coin.federation > federation for coin in taken):
+                self._problems.append(f"{name} brings coins of a federation to a former one")
+        own = {
+            index: _Coin(amount, credited=False, federation=self.scripts[script])
+            for index, (script, amount) in enumerate(payees)
+            if script in self.scripts and amount
+        }
+        if own:  # users may burn to the address of a federation before it is in force
+            self._coins |= {OutPoint(txid, index): coin for index, coin in own.items()}
+            amount = Sat(sum(coin.amount for coin in own.values()))
+            self._uncredited[txid] = NotCreditedPayment(txid, amount, "it is a payment to a federation")
         weights = dict(zip(spends, _input_weights(fields), strict=True))
-        inputs = [(amount, at.key, weights[at]) for at, (amount, _) in zip(known, taken, strict=True)]
+        inputs = sorted(
+            (coin.amount, at.key, weights[at], coin.federation) for at, coin in zip(known, taken, strict=True)
+        )
         self._payments.append(
             Paid(
                 txid,
                 self.next_height,
-                tuple(Spent(amount, weight) for amount, _, weight in sorted(inputs)),
+                tuple(Spent(amount, weight, number) for amount, _, weight, number in inputs),
                 payees,
-                Sat(sum(amount for _, amount in change)),
+                change,
                 integer_field(fields, "weight", 1, _MAX_WEIGHT + 1),
+                federation,
             )
         )
 
     def _return(self, at: OutPoint) -> None:
         """Take note that an output that was not credited is spent: it is not held any more."""
-        amount, _ = self._coins.pop(at)
+        amount = self._coins.pop(at).amount
         one = self._uncredited.get(at.txid)
         if one is not None:
             left = attrs.evolve(one, amount=Sat(one.amount - amount))
@@ -215,7 +242,8 @@ class BitcoinSide:
         for index, value in own.items():
             if OutPoint(txid, index) in self._coins:
                 raise Malformed(f"the Bitcoin node has the transaction {txid[::-1].hex()} in two blocks")
-            self._coins[OutPoint(txid, index)] = (value, index in credited)
+            number = self.scripts[outputs[index][0]]
+            self._coins[OutPoint(txid, index)] = _Coin(value, index in credited, number)
         if reason is None:
             amount = Sat(sum(credited.values()))
             self._deposits.append(Deposited(txid, self.next_height, named[0], amount))

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import attrs
 
-from alysd.audit.records import AlysFindings, AlysRecords, BlockWithdrawals, Withdrawn
+from alysd.audit.records import AlysFindings, AlysRecords, BlockWithdrawals, FederationRecord, Withdrawn
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import GWEI_PER_SAT, WEI_PER_GWEI, Height, Sat
 
@@ -32,14 +32,14 @@ class _Open:
 
 
 def readings(
-    records: AlysRecords, members: Sequence[EvmAddress], most: Mapping[EvmAddress, int]
+    records: AlysRecords, federations: Sequence[FederationRecord], most: Mapping[EvmAddress, int]
 ) -> Iterator[AlysFindings]:
     """All readings in which nobody gets more than `most` sat by mints and refunds, the likeliest first.
 
-    `members` are the fee addresses. The last reading takes all withdrawals for fees that can be fees. It may break
-    the bound, and names what no rule allows.
+    The fees go to the addresses of the federation in force. The last reading takes all withdrawals for fees that
+    can be fees. It may break the bound, and names what no rule allows.
     """
-    search = _Search(records, _Fees.of(records, len(members)), members, most)
+    search = _Search(records, _Fees.of(records), federations, most)
     yield from (search.findings(choice) for choice in search.run())
     yield search.findings(search.likeliest())
 
@@ -51,20 +51,21 @@ class _Fees:
     blocks: Sequence[int]
     sums: Sequence[int]
     large: Sequence[int]
-    members: int
 
     @classmethod
-    def of(cls, records: AlysRecords, members: int) -> "_Fees":
+    def of(cls, records: AlysRecords) -> "_Fees":
         blocks = [block for block, _ in records.fees]
         sums = [0, *(total for _, total in records.fees)]
         least = -(-_WHOLE * WEI_PER_GWEI // _MINER)
         large = [
             block for block, (before, total) in zip(blocks, pairwise(sums), strict=True) if total - before >= least
         ]
-        return cls(blocks, sums, large, members)
+        return cls(blocks, sums, large)
 
-    def unpaid(self, last_proof: int, block: int, amounts: Sequence[int]) -> bool:
+    def unpaid(self, last_proof: int, block: int, amounts: Sequence[int], members: int) -> bool:
         """Whether a proof in `block` can pay these gwei: to the miner, and to each fee address if there are more.
+
+        There are `members` fee addresses.
 
         The fees since `last_proof` are unpaid. A proof without enough fees to pay out cannot be seen, so one is
         possible in each block after it up to the first with enough fees of its own.
@@ -72,7 +73,7 @@ class _Fees:
         at = bisect_left(self.large, last_proof)
         newest = min(block - 1, self.large[at]) if at < len(self.large) else block - 1
         least, largest = self._range(amounts[0], _MINER, 1)
-        more = self._range(amounts[1] if len(amounts) > 1 else 0, _MEMBERS, self.members)
+        more = self._range(amounts[1] if len(amounts) > 1 else 0, _MEMBERS, members)
         least, largest = max(least, more[0]), min(largest, more[1])
         total = self._sum_to(block - 1)
         first, last = (bisect_right(self.blocks, one - 1) for one in (last_proof, newest))
@@ -95,13 +96,13 @@ class _Search:
         self,
         records: AlysRecords,
         fees: _Fees,
-        members: Sequence[EvmAddress],
+        federations: Sequence[FederationRecord],
         most: Mapping[EvmAddress, int],
     ) -> None:
         self._records = records
         self._blocks = records.withdrawals
         self._fees = fees
-        self._members = members
+        self._federations = federations
         self._most = most
         self._got: dict[EvmAddress, int] = defaultdict(int)
 
@@ -169,12 +170,17 @@ class _Search:
     def _counts(self, block: BlockWithdrawals, last_proof: int) -> list[int]:
         """How many of the first withdrawals can be fees, the likeliest number first, and 0 at last."""
         counts: list[int] = []
-        members = block.entries[1 : 1 + len(self._members)]
-        if [to for to, _ in members] == list(self._members) and len({gwei for _, gwei in members}) == 1:
+        in_force = bisect_right(self._federations, block.block, key=lambda one: one.since) - 1
+        addresses = self._federations[in_force].fee_addresses
+        members = block.entries[1 : 1 + len(addresses)]
+        if tuple(to for to, _ in members) == addresses and len({gwei for _, gwei in members}) == 1:
             counts.append(1 + len(members))
         counts.append(1)
         amounts = [gwei for _, gwei in block.entries]
-        return [one for one in counts if self._fees.unpaid(last_proof, block.block, amounts[:one])] + [0]
+        may_be = (
+            one for one in counts if self._fees.unpaid(last_proof, block.block, amounts[:one], len(addresses))
+        )
+        return [*may_be, 0]
 
     def _may_take(self, block: BlockWithdrawals, count: int) -> bool:
         """Whether the withdrawals that are no fees are whole sat, and at most what their recipients can get."""

@@ -14,7 +14,16 @@ from alysd.audit.assign import MIN_CONSOLIDATED, Assignment, OwedRequest
 from alysd.audit.explain import Explained, Got, explain
 from alysd.audit.fees import readings
 from alysd.audit.payments import MOST_REST, largest_fee, largest_fee_of
-from alysd.audit.records import RESERVE, AlysFindings, AlysRecords, BitcoinFindings, Burned, PegTerms
+from alysd.audit.records import (
+    RESERVE,
+    AlysFindings,
+    AlysRecords,
+    BitcoinFindings,
+    Burned,
+    FederationRecord,
+    Paid,
+    PegTerms,
+)
 from alysd.types.hashes import EvmAddress
 from alysd.types.units import Height, Sat
 
@@ -83,11 +92,12 @@ def reconcile_all(
     alys: AlysRecords,
     terms: PegTerms,
     scripts: Mapping[bytes, bytes | None],
-    fee_addresses: Sequence[EvmAddress],
+    federations: Sequence[FederationRecord],
 ) -> tuple[Report, AlysFindings]:
     """Reconcile the two chains in each reading of the withdrawals, until the sides are equal in one of them.
 
-    `scripts` are as in `reconcile`. Returns the report of the first reading if there is no such reading.
+    `scripts` are as in `reconcile`; `federations` are all of the chain, the first one first. Returns the report of
+    the first reading if there is no such reading.
     """
     most: dict[EvmAddress, int] = defaultdict(int)
     for one in bitcoin.deposits:
@@ -95,7 +105,7 @@ def reconcile_all(
     for burned in alys.burns:
         most[burned.sender] += burned.amount
     tried: list[tuple[Report, AlysFindings]] = []
-    for findings in islice(readings(alys, fee_addresses, most), MAX_READINGS):
+    for findings in islice(readings(alys, federations, most), MAX_READINGS):
         tried.append((reconcile(bitcoin, findings, terms, scripts), findings))
         if tried[-1][0].equal:
             return tried[-1]
@@ -112,6 +122,8 @@ def reconcile(
     reserve = sum(one.amount for one in bitcoin.deposits if one.recipient == RESERVE)
     for burned in alys.burns:
         script = scripts[burned.address]
+        if script is not None and terms.own.get(script, burned.block + 1) <= burned.block:
+            script = None  # a burn to a federation is refused
         if script is not None and burned.amount >= terms.peg_out_minimum:
             requests.append(OwedRequest(script, Sat(burned.amount - terms.service_fee)))
             reserve += terms.service_fee
@@ -176,7 +188,7 @@ def _explain_payments(
         for place, one in enumerate(payments)
         if not joins or bitcoin.height - one.height > MAX_CONSOLIDATION_BLOCKS
     )
-    fees = sum(one.fee for one in payments if not one.payees)
+    fees = sum(one.fee for one in payments if not one.payees and not _only_moves(one))
     least = terms.peg_out_minimum - terms.service_fee
     in_flight = _largest_in_flight(bitcoin, terms) if joins else 0
     places = Assignment(requests, payments, least, settled, fees, in_flight, reserve_first).run()
@@ -189,7 +201,7 @@ def _explain_payments(
             problems.append(f"{name} pays a fee of {payment.fee} sat; members approve at most {most} sat")
         if not payment.payees:
             reserve -= payment.fee
-            if len(payment.inputs) < MIN_CONSOLIDATED:
+            if len(payment.inputs) < MIN_CONSOLIDATED and not payment.moves:
                 problems.append(f"{name} pays no request, and joins {len(payment.inputs)} coins, too few")
         elif place is None:
             problems.append(f"{name} pays {payment.spent - payment.change} sat that no request explains")
@@ -201,6 +213,11 @@ def _explain_payments(
                 problems.append(f"the payees of {name} bear more than its fee and the fees of consolidations")
     paid = frozenset(number for place in places.values() for number in place.numbers)
     return _Payments(paid, reserve, max(0, fees - charges), int(charges > fees), tuple(problems))
+
+
+def _only_moves(payment: Paid) -> bool:
+    """Whether a payment can only be a move, whose fee no request bears."""
+    return payment.moves and len(payment.inputs) < MIN_CONSOLIDATED
 
 
 def _largest_in_flight(bitcoin: BitcoinFindings, terms: PegTerms) -> int:

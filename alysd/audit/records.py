@@ -1,5 +1,7 @@
 """The records that an audit reads from the two chains."""
 
+from collections.abc import Mapping
+
 import attrs
 
 from alysd.types.hashes import BitcoinHash, EvmAddress
@@ -8,6 +10,18 @@ from alysd.types.units import Height, Sat
 
 RESERVE = EvmAddress(bytes(20))
 """The recipient of a deposit to the reserve."""
+
+
+@attrs.frozen
+class FederationRecord:
+    """A federation of the chain: its output script on Bitcoin, and its fee addresses.
+
+    It is in force for the blocks of Alys from the height `since` on.
+    """
+
+    script: bytes
+    fee_addresses: tuple[EvmAddress, ...]
+    since: Height
 
 
 @attrs.frozen
@@ -31,10 +45,14 @@ class NotCreditedPayment:
 
 @attrs.frozen
 class Spent:
-    """A coin of the federation that a payment spends, and the weight of its input, in weight units (BIP-141)."""
+    """A coin of the federation that a payment spends, and the weight of its input, in weight units (BIP-141).
+
+    `federation` is the number of the federation that holds it, from 0 on.
+    """
 
     amount: Sat
     weight: int
+    federation: int = 0
 
 
 @attrs.frozen
@@ -42,6 +60,7 @@ class Paid:
     """A Bitcoin transaction that spends the federation's coins: `payees` are (script, amount), without change.
 
     `inputs` are ordered by amount, the smallest first. `weight` is that of the transaction, in weight units.
+    `federation` is the number of the federation that gets the change.
     """
 
     txid: BitcoinHash
@@ -50,6 +69,13 @@ class Paid:
     payees: tuple[tuple[bytes, Sat], ...]
     change: Sat
     weight: int
+    federation: int = 0
+
+    @property
+    def moves(self) -> bool:
+        """Whether it can be a move: it has no payees, and its coins are those of former federations."""
+        former = all(one.federation < self.federation for one in self.inputs)
+        return former and not self.payees and bool(self.change)
 
     @property
     def spent(self) -> Sat:
@@ -71,8 +97,8 @@ class Paid:
 class BitcoinFindings:
     """The federation's side of the Bitcoin chain up to `height`.
 
-    `coins` are its unspent outputs that come from deposits and changes. `problems` are transactions that no rule
-    allows.
+    `coins` are its unspent outputs that come from deposits and changes; former federations hold `former` of them.
+    `problems` are transactions that no rule allows.
     """
 
     height: int
@@ -81,6 +107,7 @@ class BitcoinFindings:
     payments: tuple[Paid, ...]
     coins: dict[OutPoint, Sat]
     problems: tuple[str, ...]
+    former: int = 0
 
 
 @attrs.frozen
@@ -143,8 +170,13 @@ class AlysFindings:
 
 @attrs.frozen
 class PegTerms:
-    """The parameters of the chain's peg that an audit needs. `max_fee_rate` is in sat per 1,000 virtual bytes."""
+    """The parameters of the chain's peg that an audit needs. `max_fee_rate` is in sat per 1,000 virtual bytes.
+
+    `own` are the output scripts of the federations, with the first height of Alys at which a burn to the address
+    is refused.
+    """
 
     peg_out_minimum: Sat
     service_fee: Sat
     max_fee_rate: int
+    own: Mapping[bytes, int] = attrs.field(factory=dict[bytes, int])

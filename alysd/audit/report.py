@@ -29,6 +29,7 @@ def report_json(report: Report, bitcoin: BitcoinFindings, alys: AlysFindings) ->
         "bitcoin_height": bitcoin.height,
         "alys_height": alys.height,
         "totals": attrs.asdict(report.totals),
+        "former": bitcoin.former,
         "missing": report.totals.missing,
         "open": report.open,
         "problems": list(report.problems),
@@ -48,6 +49,8 @@ def report_text(report: Report, bitcoin: BitcoinFindings, alys: AlysFindings) ->
     ]
     totals = attrs.asdict(report.totals)
     lines += [f"{text:<38}{_btc(totals[name]):>22} BTC" for name, text in _LINES]
+    if bitcoin.former:
+        lines.append(f"{'of this, held by former federations':<38}{_btc(bitcoin.former):>22} BTC")
     lines.append("")
     lines += [
         f"not credited: {one.amount} sat in {one.txid[::-1].hex()}: {one.reason}" for one in bitcoin.uncredited

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,14 @@ from alysd.cli import complain
 from alysd.commands.output import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from alysd.audit.reconcile import Report
     from alysd.audit.records import AlysFindings, BitcoinFindings, PegTerms
     from alysd.integrations.json_rpc_client import JsonRpcClient
     from alysd.types.chain_spec import ChainSpec
+    from alysd.types.federation_update import FederationUpdate
+    from alysd.validation import Genesis
 
 CALL_SECONDS = 120.0
 """The deadline of a call. A large Bitcoin block takes a node seconds to decode."""
@@ -39,6 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="latest",
         help="the Alys block up to which the audit reads (%(default)s)",
     )
+    parser.add_argument(
+        "--update",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a signed change of the federation that has taken effect; repeat it for all changes",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -48,11 +59,17 @@ def run(args: argparse.Namespace) -> int:
 
     import trio
 
+    from alysd.audit.federations import NamedUpdate, checked
     from alysd.audit.report import report_json, report_text
     from alysd.config.chain_spec import load_chain_spec
+    from alysd.config.update_file import read_update
+    from alysd.validation import genesis_of
 
     spec = load_chain_spec(args.chain)
-    report, bitcoin, alys = trio.run(_audit, args, spec)
+    genesis = genesis_of(spec)
+    named = [NamedUpdate(str(path), read_update(path)) for path in args.update]
+    updates = checked(named, spec, genesis.context.genesis)
+    report, bitcoin, alys = trio.run(_audit, args, genesis, updates)
     if args.json:
         say(json.dumps(report_json(report, bitcoin, alys), indent=2) + "\n")
     else:
@@ -60,7 +77,9 @@ def run(args: argparse.Namespace) -> int:
     return 0 if report.equal else 1
 
 
-async def _audit(args: argparse.Namespace, spec: "ChainSpec") -> "tuple[Report, BitcoinFindings, AlysFindings]":
+async def _audit(
+    args: argparse.Namespace, genesis: "Genesis", updates: "Sequence[FederationUpdate]"
+) -> "tuple[Report, BitcoinFindings, AlysFindings]":
     from alysd.commands.http_url import http_url
     from alysd.commands.mine import bitcoin_access
     from alysd.errors import BitcoinUnavailable, NodeUnavailable
@@ -74,25 +93,30 @@ async def _audit(args: argparse.Namespace, spec: "ChainSpec") -> "tuple[Report, 
             "execution client", args.ethereum, NodeUnavailable, max_response=MAX_ANSWER, version="2.0"
         ) as ethereum,
     ):
-        return await _read(args.block, spec, _caller(bitcoin), _caller(ethereum))
+        return await _read(args.block, genesis, updates, _caller(bitcoin), _caller(ethereum))
 
 
 async def _read(
-    tag: str, spec: "ChainSpec", bitcoin: "Callable[..., Any]", ethereum: "Callable[..., Any]"
+    tag: str,
+    genesis: "Genesis",
+    updates: "Sequence[FederationUpdate]",
+    bitcoin: "Callable[..., Any]",
+    ethereum: "Callable[..., Any]",
 ) -> "tuple[Report, BitcoinFindings, AlysFindings]":
     from alysd.audit.alys_side import AlysSide, check_chain
     from alysd.audit.bitcoin_side import BitcoinSide, check_network, federation_script, payout_script
+    from alysd.audit.federations import federations
     from alysd.audit.reconcile import reconcile_all
-    from alysd.types.federation import quorum_of
-    from alysd.validation import genesis_of
 
+    spec = genesis.context.spec
     await check_network(bitcoin, spec.bitcoin_network)
-    genesis = genesis_of(spec)
-    execution_genesis = genesis.state.payload_hash
-    await check_chain(ethereum, spec.chain_id, execution_genesis, genesis.context.genesis)
-    keys = spec.federation_bitcoin_keys
-    script = await federation_script(bitcoin, keys, quorum_of(len(keys)))
-    reader = BitcoinSide(bitcoin, frozenset({script}), spec.peg_in_minimum, spec.bitcoin_start_height)
+    await check_chain(ethereum, spec.chain_id, genesis.state.payload_hash, genesis.context.genesis)
+    holders = await federations(spec, updates, partial(federation_script, bitcoin))
+    own: dict[bytes, int] = {}
+    for one in holders:
+        own.setdefault(one.script, one.since)
+    numbers = {script: number for number, script in enumerate(own)}
+    reader = BitcoinSide(bitcoin, numbers, spec.peg_in_minimum, spec.bitcoin_start_height)
     await reader.read_to_tip(_progress("Bitcoin"))
     alys = await AlysSide(ethereum).read(tag, _progress("Alys"))
     reader.deposits_only = True
@@ -101,19 +125,19 @@ async def _read(
     scripts: dict[bytes, bytes | None] = {}
     for burned in alys.burns:
         if burned.address not in scripts:
-            found = await payout_script(bitcoin, burned.address.decode("latin-1"))
-            scripts[burned.address] = None if found == script else found  # a request to the federation is refused
-    report, findings = reconcile_all(records, alys, _terms(spec), scripts, spec.federation_fee_addresses)
+            scripts[burned.address] = await payout_script(bitcoin, burned.address.decode("latin-1"))
+    report, findings = reconcile_all(records, alys, _terms(spec, own), scripts, holders)
     return report, records, findings
 
 
-def _terms(spec: "ChainSpec") -> "PegTerms":
+def _terms(spec: "ChainSpec", own: "Mapping[bytes, int]") -> "PegTerms":
     from alysd.audit.records import PegTerms
 
     return PegTerms(
         peg_out_minimum=spec.peg_out_minimum,
         service_fee=spec.peg_out_service_fee,
         max_fee_rate=spec.peg_out_max_fee_rate,
+        own=own,
     )
 
 

@@ -23,6 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     deposit.add_argument(
         "--chain", type=Path, metavar="FILE", help="the chain's specification: check the node's answer against it"
     )
+    deposit.add_argument(
+        "--update",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="with --chain: a signed change of the federation; repeat it for all changes",
+    )
     deposit.add_argument("--no-qr", dest="qr", action="store_false", help="show no QR code")
     deposit.set_defaults(action=_in)
     _add_out(actions.add_parser("out", help="burn BTC of an account on the chain, to be paid out in bitcoin"))

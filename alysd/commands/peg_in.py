@@ -2,22 +2,26 @@
 
 import argparse
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from alysd.audit.federations import NamedUpdate, checked
 from alysd.commands.burn_terms import NETWORKS
 from alysd.commands.output import say
 from alysd.commands.peg_node import ask_once
 from alysd.commands.peg_text import btc, sat_of
 from alysd.config.chain_spec import load_chain_spec
+from alysd.config.update_file import read_update
 from alysd.errors import ConfigError, Malformed, NodeUnavailable, UserError
 from alysd.peg.addresses import NotPayable, payout_script
 from alysd.peg.federation import deposit_address
 from alysd.types.bitcoin import CLI_OPTIONS
 from alysd.types.chain_spec import has_peg
 from alysd.types.units import MAX_SAT, Sat
+from alysd.validation import genesis_of
 from alysd.wire.evm_address import parse_address
 from alysd.wire.json_input import integer_field, text_field
 from alysd.wire.plain_text import plain
@@ -50,7 +54,9 @@ def peg_in(args: argparse.Namespace) -> int:
     if not any(recipient):
         raise ConfigError(f"--to {args.to}: a deposit to the zero address is not credited: name your own account")
     chain: Path | None = args.chain
-    expected = None if chain is None else _terms_of_chain(chain)
+    if args.update and chain is None:
+        raise ConfigError("--update: needs --chain FILE, the specification of the chain that the change is of")
+    expected = None if chain is None else _terms_of_chain(chain, args.update)
     answer = ask_once(args.url, "getdepositaddress", f"0x{recipient.hex()}")
     try:
         terms = _terms_of_node(answer)
@@ -63,19 +69,25 @@ def peg_in(args: argparse.Namespace) -> int:
     if sat < terms.minimum:
         raise ConfigError(f"--amount {args.amount}: a deposit must have at least {btc(terms.minimum)} BTC")
     data = recipient.hex()
-    say(_instructions(args.to, btc(sat), data, terms, checked=expected is not None))
+    say(_instructions(args.to, btc(sat), data, terms, expected))
     if args.qr:
         uri = f"bitcoin:{terms.address}?amount={btc(sat)}&req-op_return_raw={data}"
         say(f"\n{_qr_code(uri)}\n{uri}\n")
     return 0
 
 
-def _terms_of_chain(path: Path) -> DepositTerms:
-    """The terms of the chain with this specification, with the address of its first federation."""
+def _terms_of_chain(path: Path, changes: Sequence[Path]) -> DepositTerms:
+    """The terms of the chain with this specification, with the address of its federation after these changes."""
     spec = load_chain_spec(path)
     if not has_peg(spec.execution_genesis):
         raise ConfigError(f"--chain {path}: the chain {spec.name} has no peg: its federation credits nothing")
-    address = deposit_address(spec.federation_bitcoin_keys, spec.bitcoin_network)
+    keys = spec.federation_bitcoin_keys
+    if changes:
+        named = [NamedUpdate(str(one), read_update(one)) for one in changes]
+        for update in checked(named, spec, genesis_of(spec).context.genesis):
+            if update.kind == "members":
+                keys = tuple(member.bitcoin_key for member in update.members)
+    address = deposit_address(keys, spec.bitcoin_network)
     return DepositTerms(
         address,
         spec.bitcoin_network,
@@ -106,20 +118,23 @@ def _compare(found: DepositTerms, expected: DepositTerms, chain: Path) -> None:
         if stated == right:
             continue
         may_be_right = field == "address" and expected.can_change
-        changed = ", or the federation has changed since then (docs/peg.md)" if may_be_right else ""
+        changed = ", or the federation has changed since then: see --update (docs/peg.md)" if may_be_right else ""
         raise UserError(
             f"do not pay: the node names the {field} {stated}, but {chain} has {right}; the node is of another "
             f"chain, or lies{changed}"
         )
 
 
-def _instructions(to: str, amount: str, data: str, terms: DepositTerms, *, checked: bool) -> str:
+def _instructions(to: str, amount: str, data: str, terms: DepositTerms, expected: DepositTerms | None) -> str:
     outputs = f'[{{"{terms.address}": {amount}}}, {{"data": "{data}"}}]'
-    trust = (
-        "The address is that of the chain specification's federation."
-        if checked
-        else "The address is the node's own word: ask your own node, or check it with --chain."
-    )
+    trust = "The address is the node's own word: ask your own node, or check it with --chain."
+    if expected is not None:
+        trust = "The address is that of the chain specification's federation."
+        if expected.can_change:
+            trust = (
+                "The address is that of the federation in your files. The chain has governance keys, and no file "
+                "shows\nwhether they have changed the federation since: only a node of your own knows that."
+            )
     client = f"bitcoin-cli{CLI_OPTIONS[terms.network]}"
     return (
         f"Send one Bitcoin transaction on {terms.network} with both outputs:\n\n"

@@ -10,7 +10,9 @@ from alysd.errors import Malformed, UserError
 from alysd.types.units import Sat
 
 FEDERATION = "5120" + "fe" * 32
+LATER = "5120" + "fd" * 32
 PAYEE = "0014" + "01" * 20
+SCRIPTS = {bytes.fromhex(FEDERATION): 0, bytes.fromhex(LATER): 1}
 ALICE = "a1" * 20
 Output = tuple[str, float]
 
@@ -51,7 +53,7 @@ class Node:
         return {"previousblockhash": f"hash{number - 1}{self.fork}", "tx": self.blocks[number]}
 
     def reader(self) -> BitcoinSide:
-        return BitcoinSide(self.call, frozenset({bytes.fromhex(FEDERATION)}), Sat(1_000), 0)
+        return BitcoinSide(self.call, SCRIPTS, Sat(1_000), 0)
 
 
 def silent(_height: int, _last: int) -> None:
@@ -141,10 +143,41 @@ async def test_a_payment_spends_coins_and_its_change_is_one() -> None:
 async def test_coins_that_are_spent_with_others_are_a_problem() -> None:
     node = Node()
     coin = node.transaction((FEDERATION, 0.5), named(ALICE))
-    node.transaction((PAYEE, 0.1), (FEDERATION, 0.2), (FEDERATION, 0.1), spends=((coin, 0), ("77" * 32, 1)))
-    problems = (await read(node.reader())).records().problems
-    assert "together with others" in problems[0]
-    assert "2 outputs to the federation" in problems[1]
+    node.transaction((PAYEE, 0.1), (FEDERATION, 0.1), spends=((coin, 0), ("77" * 32, 1)))
+    (problem,) = (await read(node.reader())).records().problems
+    assert "together with others" in problem
+
+
+async def test_only_the_last_output_of_a_payment_is_change() -> None:
+    """A user may burn to the address of a federation that is not in force yet. The ledger does not hold this."""
+    node = Node()
+    coin = node.transaction((FEDERATION, 0.5), named(ALICE))
+    paid = node.transaction((LATER, 0.1), (PAYEE, 0.1), (FEDERATION, 0.29), spends=((coin, 0),))
+    records = (await read(node.reader())).records()
+    (payment,) = records.payments
+    assert payment.payees == ((bytes.fromhex(LATER), 10_000_000), (bytes.fromhex(PAYEE), 10_000_000))
+    assert (payment.change, list(records.coins.values())) == (29_000_000, [29_000_000])
+    (own,) = records.uncredited
+    assert (own.amount, own.reason) == (10_000_000, "it is a payment to a federation")
+    node.transaction((PAYEE, 0.1), spends=((paid, 0),))
+    assert not (await read(node.reader())).records().problems
+
+
+async def test_coins_are_moved_to_a_later_federation_and_never_back() -> None:
+    node = Node()
+    first = node.transaction((FEDERATION, 0.5), (LATER, 0.25), named(ALICE))
+    second = node.transaction((FEDERATION, 0.125), named(ALICE))
+    records = (await read(node.reader())).records()
+    assert (records.former, sum(records.coins.values())) == (62_500_000, 87_500_000)
+    node.transaction((LATER, 0.62), spends=((first, 0), (second, 0)))
+    records = (await read(node.reader())).records()
+    (payment,) = records.payments
+    assert ([one.federation for one in payment.inputs], payment.federation, payment.moves) == ([0, 0], 1, True)
+    assert (records.former, sum(records.coins.values()), records.problems) == (0, 87_000_000, ())
+    node.transaction((FEDERATION, 0.24), spends=((first, 1),))
+    records = (await read(node.reader())).records()
+    assert "brings coins of a federation to a former one" in records.problems[0]
+    assert not records.payments[1].moves
 
 
 async def test_operators_may_move_what_was_not_credited() -> None:

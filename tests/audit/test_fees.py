@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from alysd.audit.fees import MAX_STEPS, readings
 from alysd.audit.reconcile import reconcile_all
-from alysd.audit.records import AlysFindings, AlysRecords, BitcoinFindings, BlockWithdrawals, Deposited, PegTerms
+from alysd.audit.records import (
+    AlysFindings,
+    AlysRecords,
+    BitcoinFindings,
+    BlockWithdrawals,
+    Deposited,
+    FederationRecord,
+    PegTerms,
+)
 from alysd.testing.virtual_time import seeded
 from alysd.types.hashes import BitcoinHash, EvmAddress, sha256
 from alysd.types.peg import OutPoint
@@ -19,6 +27,7 @@ from tests.thorough import cases
 
 ALICE, MINER = EvmAddress(b"\xa1" * 20), EvmAddress(b"\x0e" * 20)
 MEMBERS = tuple(EvmAddress(bytes([number]) * 20) for number in (1, 2))
+FEDERATIONS = (FederationRecord(b"", MEMBERS, Height(0)),)
 GWEI = 10**9
 TERMS = PegTerms(peg_out_minimum=Sat(1_000), service_fee=Sat(10), max_fee_rate=500_000)
 ENOUGH = {ALICE: 10**15}
@@ -54,8 +63,11 @@ class Chain:
     def records(self) -> AlysRecords:
         return AlysRecords(Height(self.height), (), tuple(self.blocks), tuple(self.sums), Sat(0))
 
+    def read_as(self, federations: Sequence[FederationRecord]) -> AlysFindings:
+        return next(iter(readings(self.records, federations, ENOUGH)))
+
     def read(self, most: Mapping[EvmAddress, int] = ENOUGH) -> list[AlysFindings]:
-        return list(readings(self.records, MEMBERS, most))
+        return list(readings(self.records, FEDERATIONS, most))
 
 
 def shares(unpaid: int) -> list[tuple[EvmAddress, int]]:
@@ -79,6 +91,21 @@ def test_fees_are_told_from_mints() -> None:
     assert [one.amount for one in found.withdrawals] == [5, 7]
     assert found.fees == 1_100
     assert not found.problems
+
+
+def test_the_fees_go_to_the_addresses_of_the_federation_in_force() -> None:
+    """From the height of a change on, other members get them, and maybe more of these."""
+    later = tuple(EvmAddress(bytes([number]) * 20) for number in (1, 3, 4))
+    chain = Chain()
+    chain.add(fees=1_000 * GWEI)
+    chain.add(fees=1_000 * GWEI, proof=True)
+    chain.height += 1
+    chain.blocks.append(BlockWithdrawals(Height(3), ((MINER, 800), *((one, 66) for one in later))))
+    changed = (*FEDERATIONS, FederationRecord(b"", later, Height(3)))
+    assert (chain.read_as(changed).withdrawals, chain.read_as(changed).fees) == ((), 800 + 200 + 800 + 198)
+    assert chain.read_as(FEDERATIONS).problems, "the later members get gwei that nothing explains"
+    too_late = (*FEDERATIONS, FederationRecord(b"", later, Height(4)))
+    assert chain.read_as(too_late).problems
 
 
 def test_a_proof_without_fees_to_pay_is_not_seen_and_confuses_nothing() -> None:
@@ -122,7 +149,7 @@ def test_mints_that_look_like_the_fees_are_told_by_the_deposits(missing: int) ->
     held = sum(one.amount for one in deposits)
     coins = {OutPoint(deposits[0].txid, 0): Sat(held)}
     bitcoin = BitcoinFindings(9, tuple(deposits), (), (), coins, ())
-    report, found = reconcile_all(bitcoin, chain.records, TERMS, {}, MEMBERS)
+    report, found = reconcile_all(bitcoin, chain.records, TERMS, {}, FEDERATIONS)
     assert report.equal is (not missing)
     if not missing:
         assert (report.open, found.fees) == (0, 100_100 + 5)

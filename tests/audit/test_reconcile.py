@@ -146,6 +146,38 @@ def test_the_reserve_pays_for_a_consolidation() -> None:
     assert "100 sat more from the reserve than it had" in report.problems[0]
 
 
+def test_the_reserve_pays_for_moves_to_a_later_federation() -> None:
+    """No request bears a move, however few coins it has."""
+    deposits = [deposit(1, RESERVE, 1_000), deposit(2, ALICE, 9_000)]
+    moved = attrs.evolve(spending(3, [1_000, 9_000], 9_800), federation=1)
+    report = audit(deposits, [moved], (), [mint(ALICE, 9_000)])
+    assert (report.equal, report.totals.reserve, report.totals.held) == (True, 800, 9_800)
+    for wrong in (
+        attrs.evolve(moved, federation=0),
+        attrs.evolve(moved, inputs=tuple(attrs.evolve(one, federation=1) for one in moved.inputs)),
+        attrs.evolve(moved, inputs=(moved.inputs[0], attrs.evolve(moved.inputs[1], federation=1))),
+    ):
+        (problem,) = audit(deposits, [wrong], (), [mint(ALICE, 9_000)]).problems
+        assert "pays no request, and joins 2 coins, too few" in problem
+    robbed = payment(4, 9_800, 9_800 - 6_990 + 200, (PAYEE, 6_990 - 200 - 200))
+    report = audit(deposits, [moved, robbed], [burn(7_000)], [mint(ALICE, 9_000)])
+    assert "bear more than its fee and the fees of consolidations" in report.problems[0]
+    report = audit(deposits[1:], [attrs.evolve(moved, inputs=moved.inputs[1:], change=Sat(8_800))])
+    assert "more from the reserve than it had" in report.problems[0]
+
+
+def test_a_burn_to_a_federation_is_refused_from_its_height_on() -> None:
+    """Before, nobody knew that the address would be that of a federation, and the request is paid."""
+    deposits, minted = [deposit(1, ALICE, 9_000)], [mint(ALICE, 9_000)]
+    held = BitcoinFindings(9, tuple(deposits), (), (), {OutPoint(txid(0), 0): Sat(9_000)}, ())
+    burned = burn(7_000)
+    alys = AlysFindings(Height(9), (burned,), tuple(minted), burned.amount, 0, ())
+    for since, owed, due in ((burned.block + 1, 6_990, 0), (burned.block, 0, 7_000)):
+        terms = attrs.evolve(TERMS, own={PAYEE: since})
+        report = reconcile(held, alys, terms, SCRIPTS)
+        assert (report.equal, report.totals.owed, report.totals.refunds_due) == (True, owed, due)
+
+
 def test_a_request_bears_the_fees_of_consolidations() -> None:
     """The blocks say which request that is, and the two chains do not."""
     deposits, minted = [deposit(1, ALICE, 9_000)], [mint(ALICE, 9_000)]

@@ -3,16 +3,19 @@
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
 from alysd.cli import main
 from alysd.config.chain_spec import load_chain_spec
+from alysd.config.update_file import update_text
 from alysd.peg.federation import deposit_address
 from alysd.testing.http_server import Reply, result, serving
+from alysd.testing.updates import governance_keys, members_update
+from alysd.validation import genesis_of
 
 TO = "0x2992504C5C8fe1995c84EA5e98aaB0A146bBd472"
-GOVERNANCE = "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
 THIEF = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"
 
 
@@ -21,7 +24,7 @@ def chain_file(folder: Path, *options: str) -> Path:
     return folder / "chains" / "dev.toml"
 
 
-async def run(chain: Path, **changed: Any) -> tuple[int, int]:
+async def run(chain: Path, *options: str, **changed: Any) -> tuple[int, int]:
     """Run the command against a node whose answer is right but for these changes. The status and the requests."""
     spec = load_chain_spec(chain)
     right = {
@@ -35,7 +38,7 @@ async def run(chain: Path, **changed: Any) -> tuple[int, int]:
         return result({**right, **changed})
 
     async with serving(answered) as server:
-        words = ["peg", "in", "--to", TO, "--no-qr", "--chain", str(chain), "--url", server.url]
+        words = ["peg", "in", "--to", TO, "--no-qr", "--chain", str(chain), "--url", server.url, *options]
         return await trio.to_thread.run_sync(main, words), len(server.requests)
 
 
@@ -76,12 +79,43 @@ async def test_another_answer_is_refused(
 async def test_a_federation_that_can_change_is_named_as_a_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    chain = chain_file(tmp_path / "chain", "--peg")
-    text = chain.read_text().replace("governance_keys = []", f'governance_keys = ["0x{GOVERNANCE}"]')
-    chain.write_text(text.replace("governance_threshold = 0", "governance_threshold = 1"))
+    chain = governed(tmp_path)
     capsys.readouterr()
     assert (await run(chain, address=THIEF))[0] == 2
     assert "or the federation has changed since then" in capsys.readouterr().err
+    assert (await run(chain))[0] == 0
+    said = capsys.readouterr().out
+    assert "no file shows\nwhether they have changed the federation since" in said, "the files cannot know"
+    assert "that of the chain specification" not in said
+
+
+async def test_the_address_after_signed_changes_is_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain = governed(tmp_path)
+    context = genesis_of(load_chain_spec(chain)).context
+    update = members_update(context, 1, 500, [5, 6], [0])
+    file = tmp_path / "update.json"
+    file.write_text(update_text(update))
+    later = deposit_address(tuple(one.bitcoin_key for one in update.members), "regtest")
+    capsys.readouterr()
+    assert (await run(chain, "--update", str(file), address=later))[0] == 0
+    assert later in capsys.readouterr().out
+    assert (await run(chain, "--update", str(file)))[0] == 2
+    assert "do not pay: the node names the address" in capsys.readouterr().err
+    file.write_text(update_text(attrs.evolve(update, sequence=2)))
+    assert (await run(chain, "--update", str(file), address=later))[0] == 2
+    assert "update.json: it is change 2 of the chain, and change 1 is needed" in capsys.readouterr().err
+    assert main(["peg", "in", "--to", TO, "--update", str(file)]) == 2
+    assert "--update: needs --chain" in capsys.readouterr().err
+
+
+def governed(folder: Path) -> Path:
+    """The specification of a chain with a peg and a governance key."""
+    chain, key = chain_file(folder / "chain", "--peg"), governance_keys(1)[0].hex()
+    text = chain.read_text().replace("governance_keys = []", f'governance_keys = ["0x{key}"]')
+    chain.write_text(text.replace("governance_threshold = 0", "governance_threshold = 1"))
+    return chain
 
 
 async def test_a_chain_without_a_peg_is_refused_before_the_node_is_asked(
