@@ -106,7 +106,7 @@ class Method:
     """One RPC method. `call` takes the parameters, at most `parameters` of them.
 
     It returns a JSON value, or an `Encoded` one. With `large`, the value may have megabytes, so a thread encodes
-    it, unless it is a short text.
+    it, unless it is a short text or empty.
     """
 
     call: Handler
@@ -207,7 +207,7 @@ class Dispatcher:
         if isinstance(result, Encoded):
             shown = result.json
         else:
-            in_thread = method.large and not (isinstance(result, str) and len(result) <= IN_PLACE)
+            in_thread = method.large and not _short(result)
             shown = await trio.to_thread.run_sync(_encode, result) if in_thread else _encode(result)
         encoded = _success(request.id, request.version, shown)
         if len(encoded) > most:
@@ -270,6 +270,11 @@ def _read(item: Any) -> _Request:
     while given and given[-1] is None:
         given.pop()  # an optional parameter that is left out: some clients write null for it
     return _Request(method, tuple(given), identity, 2 if second else 1, not second or "id" in request)
+
+
+def _short(result: Any) -> bool:
+    """Whether a result is encoded in less time than the change to a thread takes."""
+    return len(result) <= IN_PLACE if isinstance(result, str) else not result
 
 
 def _success(identity: Any, version: int, result: bytes) -> bytes:

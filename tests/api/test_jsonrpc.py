@@ -96,11 +96,15 @@ async def test_only_a_long_text_of_a_large_method_goes_through_a_thread(monkeypa
     async def text(params: Params) -> str:
         return "x" * params.values[0]
 
+    async def nothing(_params: Params) -> list[str]:
+        return []
+
     monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
-    answered = Dispatcher({"text": Method(text, 1, large=True)}, {})
+    answered = Dispatcher({"text": Method(text, 1, large=True), "nothing": Method(nothing, large=True)}, {})
     for size in (IN_PLACE, IN_PLACE + 1):
         body = json.dumps(request("text", size)).encode()
         assert json.loads(await answered.answer(body) or b"")["result"] == "x" * size
+    assert json.loads(await answered.answer(json.dumps(request("nothing")).encode()) or b"")["result"] == []
     assert in_threads == [IN_PLACE + 1]
 
 
