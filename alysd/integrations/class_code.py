@@ -2,6 +2,8 @@
 
 attrs writes the methods of each class as source text, and compiles it at each start: 800 classes, 30 % of the time
 of a node's imports. The code depends only on the text and on the version of Python.
+
+The process executes this code, so it reads only a file that nobody but its own user and root can have written.
 """
 
 import importlib
@@ -9,12 +11,15 @@ import importlib.util
 import marshal
 import os
 import re
+import stat
 import sys
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from types import CodeType
+from typing import Any, cast
 
 _COMPILERS = ("attr._make", "cattrs.gen")
 """The modules that compile methods. In place of the built-in `compile`, each gets `ClassCode.compile`."""
@@ -27,6 +32,11 @@ number of an earlier process does the same.
 """
 
 _HASH_BYTES = 16
+
+_MOST_BYTES = 32 * 1024 * 1024
+"""The maximum size of the file: thirty times that of a node's."""
+
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 class ClassCode:
@@ -50,14 +60,20 @@ class ClassCode:
         """Keep the code that this process has used, if some of it is new.
 
         The file is replaced in one step, so another process reads the old one or the new one. Without write access
-        to the folder, nothing is kept.
+        to the folder, or room on the disk, nothing is kept.
         """
         if self._used.keys() <= self._stored.keys() or sys.dont_write_bytecode:
             return
         body = marshal.dumps(self._used)
-        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         try:
-            temporary.write_bytes(_checksum(body) + body)
+            descriptor, name = tempfile.mkstemp(prefix=f"{self._path.name}.", dir=self._path.parent)
+        except OSError:
+            return
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, 0o644)  # root's file is read by the user of the node
+                file.write(_checksum(body) + body)
             temporary.replace(self._path)
         except OSError:
             _remove(temporary)
@@ -88,13 +104,37 @@ def _beside_own_code() -> Path:
 
 
 def _read(path: Path) -> dict[bytes, CodeType]:
-    """Read the code of a file. An unreadable or damaged file, or one of another version of Python, has none."""
+    """Read the code of a file: none if it is unreadable, damaged, of another Python, or not to be trusted."""
     try:
-        found = path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return {}
+    try:
+        with os.fdopen(descriptor, "rb") as file:
+            found = file.read() if _trusted(os.fstat(descriptor)) else b""
     except OSError:
         return {}
     body = found[_HASH_BYTES:]
-    return marshal.loads(body) if _checksum(body) == found[:_HASH_BYTES] else {}  # noqa: S302  as Python reads .pyc
+    if _checksum(body) != found[:_HASH_BYTES]:
+        return {}
+    try:
+        kept: Any = marshal.loads(body)  # noqa: S302  as Python reads .pyc
+    except (ValueError, EOFError, TypeError):
+        return {}
+    if not isinstance(kept, dict):
+        return {}
+    entries = cast("dict[Any, Any]", kept)
+    return {key: code for key, code in entries.items() if isinstance(key, bytes) and isinstance(code, CodeType)}
+
+
+def _trusted(status: os.stat_result) -> bool:
+    """Whether only the user of this process or root can have written a file, and its size is usual."""
+    return (
+        stat.S_ISREG(status.st_mode)
+        and status.st_uid in (0, os.geteuid())
+        and not status.st_mode & _WRITABLE_BY_OTHERS
+        and status.st_size <= _MOST_BYTES
+    )
 
 
 def _checksum(body: bytes) -> bytes:
