@@ -13,6 +13,7 @@ from alysd.messages.governance import (
     GovernanceStream,
     ProposalReceived,
     RequestRefused,
+    SignaturesReceived,
     UpdateReceived,
 )
 from alysd.nurseries import Address, CircuitBreaker, ProcessContext, ProcessLimits, Reach, process
@@ -41,7 +42,11 @@ def governance_process(
         f"{__name__}:start",
         codec="alysd.messages.codec:PAYLOADS",
         config=config,
-        reaches=[Reach(stream, [GovernanceLinkMoved, ProposalReceived, UpdateReceived, RequestRefused])],
+        reaches=[
+            Reach(
+                stream, [GovernanceLinkMoved, ProposalReceived, UpdateReceived, SignaturesReceived, RequestRefused]
+            )
+        ],
         refusals=[NotNow],
         limits=ProcessLimits(memory=MEMORY, start_seconds=START_SECONDS),
         restart=CircuitBreaker(failures=2, open_seconds=5.0),

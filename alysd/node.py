@@ -27,6 +27,7 @@ from alysd.actors.engine_failover import EngineFailover, FailoverMemory, reports
 from alysd.actors.evidence import EvidenceActor
 from alysd.actors.federation_updates import FederationUpdatesActor
 from alysd.actors.governance_proposals import ProposalBook
+from alysd.actors.governance_signing import SignatureAsks
 from alysd.actors.governance_stream import GovernanceMemory, GovernancePeers, GovernanceStreamActor
 from alysd.actors.metrics import MetricsActor
 from alysd.actors.network import NetworkActor, NetworkMemory
@@ -402,12 +403,13 @@ def _governance(node: Node) -> list[ChildSpec]:
         None if resources.peer_host is None else to.sync,
     )
     memory = GovernanceMemory()
+    asks = None if resources.context.peg is None else SignatureAsks(to.federation)
     return [
         governance.host(to.governance_host, to.governance),
         actor(to.governance, lambda: GovernanceStreamActor(
             resources.context, to.governance_host, peers,
             ProposalBook(governance.proposals, governance.signer, clock.time), node.bus, clock, memory,
-            node.updates,
+            node.updates, asks,
         ), restart=Immediate()),
     ]  # fmt: skip
 

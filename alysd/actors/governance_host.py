@@ -20,11 +20,12 @@ from alysd.messages.governance import (
     SendAttestation,
     SendNodeStatus,
     SendPegIn,
+    SendSignatureRequest,
 )
 from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.ports import Clock, GovernanceLink, KeptRecords
 from alysd.types.governance import GovernanceHostConfig, NodeStatus
-from alysd.wire.governance import encode_attestation, encode_peg_in
+from alysd.wire.governance import encode_attestation, encode_peg_in, encode_signature_request
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds until the next attempt to connect: after the first failure, and at most. It doubles at each failure."""
@@ -95,6 +96,11 @@ class GovernanceHostActor(Actor[GovernanceHost]):
                 self._config, message.id, message.hash, message.key, message.signature, self._clock.time()
             )
         )
+
+    @handles(SendSignatureRequest)
+    async def send_signature_request(self, message: SendSignatureRequest) -> None:
+        """Put the request into the outbox. Raises `NotNow`."""
+        await self._outbox.add(encode_signature_request(self._config, message.payment, self._clock.time()))
 
     @handles(SendNodeStatus)
     async def send_status(self, message: SendNodeStatus) -> None:

@@ -10,8 +10,9 @@ from alysd.wire.governance_values import EncodedRequest
 MOST_REQUESTS = 1024
 """The bound of the outbox: a month of deposits of a chain that has one each 45 minutes."""
 
-MOST_REQUEST_BYTES = 4096
-"""The bound of a request; a notification has some 300 bytes."""
+MOST_REQUEST_BYTES = 20 << 10
+"""The bound of a request: that for signatures of the largest payment, which has 8 KiB and 100 inputs. There
+are few of these; a notification has some 300 bytes."""
 
 IN_FLIGHT = 16
 """The most requests that wait for their acknowledgement on a connection: the others wait for these."""

@@ -9,7 +9,13 @@ from alysd.actors.governance_counts import LinkCounts
 from alysd.actors.governance_outbox import GovernanceOutbox
 from alysd.actors.rate_limits import AllowedRate, RateLimits
 from alysd.errors import GovernanceUnavailable, NotNow, StoreError
-from alysd.messages.governance import GovernanceStream, ProposalReceived, RequestRefused, UpdateReceived
+from alysd.messages.governance import (
+    GovernanceStream,
+    ProposalReceived,
+    RequestRefused,
+    SignaturesReceived,
+    UpdateReceived,
+)
 from alysd.nurseries import Address, NotAnswered
 from alysd.nurseries.errors import leaf_of
 from alysd.ports import Clock, GovernanceConnection
@@ -28,6 +34,7 @@ from alysd.wire.governance_values import (
     ProposalAnnounced,
     RequestAcknowledged,
     RequestDeclined,
+    SignaturesGiven,
     UpdateAnnounced,
 )
 
@@ -151,22 +158,28 @@ class GovernanceSession:
                     await self._deliver(ProposalReceived(proposal))
                 case UpdateAnnounced(update):
                     await self._deliver(UpdateReceived(update))
+                case SignaturesGiven(request, signatures):
+                    await self._deliver(SignaturesReceived(signatures))
+                    await self._removed(request)  # it may have been acknowledged before
                 case NodeRegistered():
                     self._refuse(GovernanceRefused("second answer to the registration"))
 
     async def _answer(self, request: str, reason: str) -> None:
         """Take a request out of the outbox; with a `reason`, the governance has refused it for good."""
-        try:
-            known = await self.outbox.remove(request)
-        except StoreError as error:
-            raise self._unavailable(f"this node cannot write its outbox now: {error}") from None
-        if known:
+        if await self._removed(request):
             if reason:
                 self.stream.tell(RequestRefused(request, reason))
         elif not request.startswith(("status-", "heartbeat-", "registration-")):
             self._refuse(GovernanceRefused("answer to no request"))
 
-    async def _deliver(self, message: ProposalReceived | UpdateReceived) -> None:
+    async def _removed(self, request: str) -> bool:
+        """Take a request out of the outbox. Returns whether it was there."""
+        try:
+            return await self.outbox.remove(request)
+        except StoreError as error:
+            raise self._unavailable(f"this node cannot write its outbox now: {error}") from None
+
+    async def _deliver(self, message: ProposalReceived | UpdateReceived | SignaturesReceived) -> None:
         """Give a message to the stream actor. The next message of the governance waits for it."""
         try:
             await self.stream.ask(message, seconds=DELIVER_SECONDS)

@@ -10,6 +10,7 @@ import trio
 
 from alysd.actors.governance_counts import RefusalLog
 from alysd.actors.governance_proposals import ProposalBook
+from alysd.actors.governance_signing import SignatureAsks, TooManyAnswers
 from alysd.consensus.update_violations import NoGovernance
 from alysd.errors import NotNow, Refused, StoreError
 from alysd.messages.events import OperationsMoved
@@ -25,21 +26,27 @@ from alysd.messages.governance import (
     SendAttestation,
     SendNodeStatus,
     SendPegIn,
+    SendSignatureRequest,
+    SignaturesReceived,
     UpdateReceived,
 )
 from alysd.messages.log.base import log
 from alysd.messages.log.governance import (
     FederationUpdateRefused,
+    GovernanceAskedToSign,
     GovernanceConnected,
     GovernanceLost,
     GovernanceMessagesRefused,
     GovernanceNotStored,
     GovernanceRefusesRequest,
+    GovernanceSignaturesRefused,
+    GovernanceSignaturesTaken,
     PegInsNotReported,
     ProposalKept,
     ProposalRefused,
 )
 from alysd.messages.network import GetPeers, Network
+from alysd.messages.peg_signatures import InvalidPegSignature, UnknownVersion
 from alysd.messages.reads import ReadForkchoice, Reads
 from alysd.messages.sync import GetSyncProgress, Sync
 from alysd.nurseries import Actor, Address, Ask, Bus, NotAnswered, Refusal, handles
@@ -52,6 +59,7 @@ from alysd.types.governance import (
     NodeStatus,
     PegInNotice,
 )
+from alysd.types.hashes import displayed
 from alysd.types.peg import RESERVE
 from alysd.types.peg_operation import OperationState, PegOperation
 
@@ -99,7 +107,8 @@ class GovernancePeers:
 class GovernanceStreamActor(Actor[GovernanceStream]):
     """Keeps and attests proposals, and sends status and peg-ins, in its background, through `host`.
 
-    `updates` takes the changes of the federation; it is None on a chain without governance keys.
+    `updates` takes the changes of the federation; it is None on a chain without governance keys. `asks` gets the
+    signatures that payments lack; it is None on a chain without a peg.
     """
 
     def __init__(
@@ -112,6 +121,7 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
         clock: Clock,
         memory: GovernanceMemory,
         updates: Address[FederationUpdates] | None,
+        asks: SignatureAsks | None,
     ) -> None:
         self._context = context
         self._host = host
@@ -121,6 +131,7 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
         self._clock = clock
         self._memory = memory
         self._updates = updates
+        self._asks = asks
         self._refusals = RefusalLog()
         self._not_stored = ""
         self._wake = trio.Event()
@@ -132,6 +143,7 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
             while True:
                 await self._send_status()
                 await self._send_kept()
+                await self._ask_for_signatures()
                 with trio.move_on_after(STATUS_SECONDS):
                     await self._wake.wait()
                 self._wake = trio.Event()
@@ -184,6 +196,26 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
             raise NotNow(f"this node cannot check a change of the federation now: {error}") from None
         except Refused as error:
             self._decline(update.sequence, error)
+
+    @handles(SignaturesReceived)
+    async def signatures_received(self, message: SignaturesReceived) -> None:
+        """Have the signatures checked like those of a peer. Raises `NotNow` while nobody can."""
+        txid = message.signatures[0].txid
+        error: Refused
+        if self._asks is None:
+            error = UnknownVersion(txid)
+        else:
+            try:
+                new = await self._asks.take(message.signatures)
+            except (UnknownVersion, TooManyAnswers, InvalidPegSignature) as refused:
+                error = refused
+            else:
+                if new:
+                    log(GovernanceSignaturesTaken(displayed(txid), new))
+                return
+        rule = type(error).__name__
+        self._memory.declined[f"signatures: {rule}"] += 1
+        self._refusals.add(GovernanceSignaturesRefused(displayed(txid), rule, str(error)))
 
     def _decline(self, sequence: int, error: Refused) -> None:
         """Count a refused change by the rule that it breaks, and log it."""
@@ -253,6 +285,15 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
         notices = self._memory.notices
         while notices and await self._sent(SendPegIn(notices[0])):
             notices.popleft()
+
+    async def _ask_for_signatures(self) -> None:
+        """Ask for the signatures that payments lack; what the outbox does not take waits for the next attempt."""
+        asks = self._asks
+        for payment in [] if asks is None else await asks.due():
+            message = SendSignatureRequest(payment)
+            if asks is not None and await self._sent(message):
+                asks.asked(message)
+                log(GovernanceAskedToSign(displayed(payment.txid), payment.given, payment.needed))
 
     async def _sent(self, message: Ask[GovernanceHost, None]) -> bool:
         try:

@@ -25,6 +25,7 @@ from alysd.messages.network import Network, PublishPegSignature
 from alysd.messages.peg_signatures import (
     ConsiderPegSignature,
     GetFinalized,
+    GetLacking,
     InvalidPegSignature,
     PegSigning,
     ReviewPayments,
@@ -36,10 +37,11 @@ from alysd.peg.collecting import OpenVersion, open_versions
 from alysd.peg.proposals import MAX_IN_FLIGHT
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
+from alysd.types.governance import PaymentToSign
 from alysd.types.hashes import BitcoinHash, BlockHash, XOnlyKey
 from alysd.types.peg import Payment, PegSignature, Transaction
 from alysd.types.tables import Table
-from alysd.wire.bitcoin_transaction import make_transaction
+from alysd.wire.bitcoin_transaction import encode_transaction, make_transaction
 
 SENT_AGAIN = 60.0
 """Seconds after which the signatures of a payment in flight are sent to the peers again.
@@ -165,6 +167,20 @@ class FederationActor(Actor[PegSigning]):
             for gathered in self._memory.versions.values()
             if gathered.complete is not None and gathered.open.version.signed is None
         )
+
+    @handles(GetLacking)
+    async def lacking(self, message: GetLacking) -> tuple[PaymentToSign, ...]:
+        """The versions that lack signatures for so long. There are at most `MAX_IN_FLIGHT` payments."""
+        now = trio.current_time()
+        return tuple(
+            PaymentToSign(
+                txid, encode_transaction(one.open.transaction),
+                tuple(spent.amount for spent in one.open.payment.inputs), one.open.needed, len(one.signatures),
+            )
+            for txid, one in self._memory.versions.items()
+            if one.complete is None and one.open.version.signed is None
+            and now - one.known_since >= message.seconds
+        )  # fmt: skip
 
     def visible_state(self) -> Mapping[str, object]:
         """The number of signatures of each version."""

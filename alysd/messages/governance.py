@@ -10,9 +10,11 @@ from alysd.types.governance import (
     GovernanceReport,
     KeptProposal,
     NodeStatus,
+    PaymentToSign,
     PegInNotice,
 )
 from alysd.types.hashes import BlsPublicKey, BlsSignature
+from alysd.types.peg import PegSignature
 
 
 class GovernanceHost:
@@ -23,7 +25,7 @@ class GovernanceStream:
     """Protocol of the stream actor, which decides what the messages of the governance mean for this node."""
 
 
-# To the host. Both asks are answered when the request is in the outbox on disk. They raise `NotNow` if it is full.
+# To the host. The asks are answered when the request is in the outbox on disk. They raise `NotNow` if it is full.
 
 
 @attrs.frozen
@@ -41,6 +43,13 @@ class SendAttestation(Ask[GovernanceHost, None]):
     hash: bytes
     key: BlsPublicKey
     signature: BlsSignature
+
+
+@attrs.frozen
+class SendSignatureRequest(Ask[GovernanceHost, None]):
+    """Ask the governance for signatures of a payment's version."""
+
+    payment: PaymentToSign
 
 
 @attrs.frozen
@@ -75,6 +84,16 @@ class UpdateReceived(Ask[GovernanceStream, None]):
     """
 
     update: FederationUpdate
+
+
+@attrs.frozen
+class SignaturesReceived(Ask[GovernanceStream, None]):
+    """Check members' signatures of a payment. Answered when they are counted, or known, or refused for good.
+
+    Raises `NotNow` while the federation's side does not answer.
+    """
+
+    signatures: tuple[PegSignature, ...]
 
 
 @attrs.frozen

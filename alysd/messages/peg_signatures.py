@@ -4,6 +4,7 @@ import attrs
 
 from alysd.errors import InvalidApproval, NotNow
 from alysd.nurseries import Ask, Tell
+from alysd.types.governance import PaymentToSign
 from alysd.types.hashes import BitcoinHash, XOnlyKey, displayed
 from alysd.types.peg import PegSignature, Transaction
 
@@ -51,6 +52,13 @@ class GetFinalized(Ask[PegSigning, tuple[Transaction, ...]]):
 
     A block that is not final may have the witnesses of some; `peg.payments.finalize` refuses these.
     """
+
+
+@attrs.frozen
+class GetLacking(Ask[PegSigning, tuple[PaymentToSign, ...]]):
+    """Get the versions of final payments that this node knows since `seconds`, and that still lack signatures."""
+
+    seconds: float
 
 
 # From the federation actor to itself

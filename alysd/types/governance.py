@@ -103,6 +103,21 @@ class PegInNotice:
 
 
 @attrs.frozen
+class PaymentToSign:
+    """A version of a final payment in flight that lacks signatures, for the governance.
+
+    `transaction` is the Bitcoin transaction without witness, and `amounts` are those of its inputs, in satoshi.
+    Signatures of `needed` members are needed, and this node has those of `given`.
+    """
+
+    txid: BitcoinHash
+    transaction: bytes = attrs.field(repr=lambda data: f"<{len(data)} bytes>")
+    amounts: tuple[Sat, ...]
+    needed: int
+    given: int
+
+
+@attrs.frozen
 class NodeStatus:
     """This node's status, as the governance gets it."""
 

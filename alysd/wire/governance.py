@@ -14,10 +14,12 @@ from alysd.types.governance import (
     GovernanceHostConfig,
     GovernanceProposal,
     NodeStatus,
+    PaymentToSign,
     PegInNotice,
     ProposalKind,
 )
 from alysd.types.hashes import displayed, sha256
+from alysd.wire.governance_signatures import decode_signatures, request_of, signature_request
 from alysd.wire.governance_update import decode_federation_update
 from alysd.wire.governance_v1 import governance_pb2 as pb
 from alysd.wire.governance_values import (
@@ -35,7 +37,7 @@ from alysd.wire.governance_values import (
 )
 from alysd.wire.plain_text import plain
 
-CAPABILITIES = ("proposals", "attestations", "federation-updates", "peg-ins", "status")
+CAPABILITIES = ("proposals", "attestations", "federation-updates", "peg-ins", "status", "signature-requests")
 """The capabilities that a node names in its registration."""
 
 REQUEST_SECONDS = 30
@@ -114,6 +116,12 @@ def encode_attestation(
     return _request(pb.StreamRequest(proposal_attestation=message), request, config, now, pb.PRIORITY_HIGH)
 
 
+def encode_signature_request(config: GovernanceHostConfig, payment: PaymentToSign, now: float) -> EncodedRequest:
+    """The request for members' signatures of a payment. Its id names the version of the payment."""
+    message = pb.StreamRequest(signature_request=signature_request(payment, REQUEST_SECONDS))
+    return _request(message, request_of(payment.txid), config, now, pb.PRIORITY_HIGH)
+
+
 def _request(
     message: pb.StreamRequest, request: str, config: GovernanceHostConfig, now: float, priority: pb.Priority
 ) -> EncodedRequest:
@@ -160,6 +168,8 @@ def decode_response(data: bytes) -> GovernanceResponse:
             return ProposalAnnounced(_proposal(message.proposal_notification))
         case "federation_update":
             return UpdateAnnounced(decode_federation_update(message.federation_update))
+        case "signature_response":
+            return decode_signatures(message.metadata.request_id, message.signature_response, _AGAIN)
         case None:
             return _acknowledged(message)
         case other:

@@ -5,6 +5,7 @@ import attrs
 from alysd.errors import Malformed
 from alysd.types.federation_update import FederationUpdate
 from alysd.types.governance import GovernanceProposal
+from alysd.types.peg import PegSignature
 
 PROTOCOL_VERSION = "1"
 """The version of the protocol that this node speaks (docs/governance.md)."""
@@ -71,10 +72,20 @@ class UpdateAnnounced:
     update: FederationUpdate
 
 
+@attrs.frozen
+class SignaturesGiven:
+    """The answer to the signature request `request_id`: members' signatures of the payment that it names."""
+
+    request_id: str
+    signatures: tuple[PegSignature, ...]
+
+
 Announced = ProposalAnnounced | UpdateAnnounced
 """The announcements of the governance."""
 
-GovernanceResponse = NodeRegistered | RequestAcknowledged | RequestDeclined | HeartbeatAnswered | Announced
+GovernanceResponse = (
+    NodeRegistered | RequestAcknowledged | RequestDeclined | HeartbeatAnswered | SignaturesGiven | Announced
+)
 """The content of a message of the governance."""
 
 

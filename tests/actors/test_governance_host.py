@@ -21,6 +21,8 @@ from alysd.messages.governance import (
     RequestRefused,
     SendNodeStatus,
     SendPegIn,
+    SendSignatureRequest,
+    SignaturesReceived,
 )
 from alysd.node import REFUSALS
 from alysd.nurseries import Actor, Address, Immediate, OneForOne, actor, handles, open_system, supervisor
@@ -31,6 +33,7 @@ from alysd.types.governance import (
     GovernanceLinkState,
     GovernanceProposal,
     NodeStatus,
+    PaymentToSign,
     PegInNotice,
 )
 from alysd.types.hashes import BitcoinHash, BlockHash, EvmAddress
@@ -153,6 +156,10 @@ class Stream(Actor[GovernanceStream], partial=True):
     async def proposed(self, message: ProposalReceived) -> None:
         self._told.append(message.proposal)
 
+    @handles(SignaturesReceived)
+    async def signed(self, message: SignaturesReceived) -> None:
+        self._told.append(message)
+
     @handles(RequestRefused)
     async def refused(self, message: RequestRefused) -> None:
         self._told.append(message)
@@ -267,6 +274,29 @@ async def test_an_overdue_request_is_sent_again_on_the_same_stream(
         assert host.state.waiting == 0
         (refused,) = [one for one in host.told if isinstance(one, RequestRefused)]
         assert refused.request == governance.sent("pegin_notification")[0]
+
+
+async def test_signatures_that_are_asked_for_reach_the_stream_actor(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A request would be sent for ever, or signatures that come after its acknowledgement would be lost."""
+    governance, payment = FakeGovernance(), PaymentToSign(BitcoinHash(b"\x09" * 32), b"tx", (Sat(1),), 3, 1)
+    async with running(tmp_path, governance) as host:
+        governance.acknowledges = False
+        await host.address.ask(SendSignatureRequest(payment))
+        await trio.sleep(6)
+        (request,) = governance.sent("signature_request")
+        assert host.state.waiting == 1
+        metadata = pb.ResponseMetadata(request_id=request)
+        answer = pb.SignatureResponse(status=1, partial_signatures=[b"\x01" * 96])
+        for _ in range(2):
+            governance.tell(pb.StreamResponse(metadata=metadata, signature_response=answer).SerializeToString())
+        await trio.sleep(6)
+        given = [one for one in host.told if isinstance(one, SignaturesReceived)]
+        assert [(one.txid, one.key) for each in given for one in each.signatures] == [
+            (payment.txid, b"\x01" * 32)
+        ] * 2
+        assert (host.state.waiting, host.state.refused) == (0, ())
 
 
 async def test_a_full_outbox_refuses_and_at_most_sixteen_requests_are_in_flight(

@@ -11,10 +11,11 @@ from trio.testing import MockClock
 
 from alysd.actors import governance_proposals
 from alysd.actors.governance_proposals import MOST_RECORD_BYTES, ProposalBook
+from alysd.actors.governance_signing import SignatureAsks
 from alysd.actors.governance_stream import GovernanceMemory, GovernancePeers, GovernanceStreamActor
 from alysd.actors.rate_limits import AllowedRate
 from alysd.consensus.update_violations import WrongSequence
-from alysd.errors import KeyUsedElsewhere, NotNow, StoreError
+from alysd.errors import KeyUsedElsewhere, NotNow, Refused, StoreError
 from alysd.integrations.bls import BLS, public_key
 from alysd.integrations.governance.records import RecordFolder
 from alysd.messages.events import OperationsMoved
@@ -29,9 +30,18 @@ from alysd.messages.governance import (
     SendAttestation,
     SendNodeStatus,
     SendPegIn,
+    SendSignatureRequest,
+    SignaturesReceived,
     UpdateReceived,
 )
 from alysd.messages.log.base import LogEvent
+from alysd.messages.peg_signatures import (
+    ConsiderPegSignature,
+    GetLacking,
+    InvalidPegSignature,
+    PegSigning,
+    UnknownVersion,
+)
 from alysd.messages.reads import Reads
 from alysd.node import REFUSALS
 from alysd.nurseries import Actor, Address, Bus, Immediate, OneForOne, actor, handles, open_system, supervisor
@@ -41,8 +51,24 @@ from alysd.testing.harness import ActorTestHarness
 from alysd.testing.stand_in import StandIn
 from alysd.testing.updates import members_update
 from alysd.testing.virtual_time import VirtualClock
-from alysd.types.governance import GovernanceLinkState, GovernanceProposal, ProposalKind, attested_message
-from alysd.types.hashes import BitcoinHash, BlockHash, BlsPublicKey, BlsSignature, EvmAddress, TransactionHash
+from alysd.types.governance import (
+    GovernanceLinkState,
+    GovernanceProposal,
+    PaymentToSign,
+    ProposalKind,
+    attested_message,
+)
+from alysd.types.hashes import (
+    BitcoinHash,
+    BlockHash,
+    BlsPublicKey,
+    BlsSignature,
+    EvmAddress,
+    SchnorrSignature,
+    TransactionHash,
+    XOnlyKey,
+)
+from alysd.types.peg import PegSignature
 from alysd.types.peg_operation import OperationMoves, OperationState, PegOperation
 from alysd.types.units import Height, Sat
 
@@ -85,6 +111,10 @@ class Host(Actor[GovernanceHost]):
     async def attestation(self, message: SendAttestation) -> None:
         self._take(message)
 
+    @handles(SendSignatureRequest)
+    async def signature_request(self, message: SendSignatureRequest) -> None:
+        self._take(message)
+
     @handles(SendNodeStatus)
     async def status(self, message: SendNodeStatus) -> None:
         self._sent.append(message)
@@ -123,6 +153,7 @@ async def running(
     most: int = 256,
     updates: Address[FederationUpdates] | None = None,
     records: KeptRecords | None = None,
+    signing: Address[PegSigning] | None = None,
 ) -> AsyncGenerator[Running]:
     kept = RecordFolder.open(folder / "proposals", most, MOST_RECORD_BYTES) if records is None else records
     stream: Address[GovernanceStream] = Address("governance stream")
@@ -135,6 +166,7 @@ async def running(
         actor(stream, lambda: GovernanceStreamActor(
             context, host_address, GovernancePeers(reader, None, None),
             ProposalBook(kept, key, clock.time), bus, clock, memory, updates,
+            None if signing is None else SignatureAsks(signing),
         ), restart=Immediate()),
     ])  # fmt: skip
     async with open_system(tree, refusals=REFUSALS):
@@ -325,6 +357,101 @@ async def test_changes_of_the_connection_are_logged_once(
         "governance_messages_refused",
     ]  # fmt: skip
     assert [event.fields().get("count") for event in found] == [None, 3, None, None, 2]
+
+
+TXID = BitcoinHash(b"\x07" * 32)
+LACKING = PaymentToSign(TXID, b"transaction", (Sat(5),), 3, 1)
+GIVEN = tuple(PegSignature(TXID, XOnlyKey(bytes([key]) * 32), (SchnorrSignature(bytes(64)),)) for key in (1, 2))
+
+
+@attrs.define
+class Signing:
+    """Stands for the federation actor: the payments that lack signatures, and the judgement of those that come."""
+
+    lacking: tuple[PaymentToSign, ...] = (LACKING,)
+    judged: list[PegSignature] = attrs.field(factory=list[PegSignature])
+    error: Refused | None = None
+
+    def address(self) -> StandIn[PegSigning]:
+        """Its address."""
+        signing = StandIn[PegSigning]("federation", ActorTestHarness(refusals=REFUSALS).transcript)
+        signing.on(GetLacking).computes(lambda _: self.lacking)
+        signing.on(ConsiderPegSignature).computes(self.judge)
+        return signing
+
+    def judge(self, message: ConsiderPegSignature) -> bool:
+        """Count signatures, which are new at the first time."""
+        if self.error is not None:
+            raise self.error
+        self.judged.append(message.signature)
+        return self.judged.count(message.signature) == 1
+
+
+async def test_signatures_that_a_payment_lacks_are_asked_for_and_judged(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    """A payment would wait although the governance has the signatures, or be asked for in every slot."""
+    signing = Signing()
+    async with running(tmp_path, None, signing=signing.address()) as node:
+        await trio.sleep(500)
+        asked = [one for one in node.sent if isinstance(one, SendSignatureRequest)]
+        assert asked == [SendSignatureRequest(LACKING)]
+        for _ in range(2):
+            await node.stream.ask(SignaturesReceived(GIVEN))
+        assert signing.judged == [*GIVEN, *GIVEN]
+        await trio.sleep(600)
+        assert len([one for one in node.sent if isinstance(one, SendSignatureRequest)]) == 2
+    taken = [event for event in logged if event.name == "governance_signatures_taken"]
+    assert [event.fields()["members"] for event in taken] == [2]
+
+
+async def test_a_request_for_signatures_waits_for_room(tmp_path: Path, autojump_clock: MockClock) -> None:
+    signing = Signing(lacking=())
+    async with running(tmp_path, None, signing=signing.address()) as node:
+        node.host.full, signing.lacking = True, (LACKING,)
+        await trio.sleep(30)
+        before = len([one for one in node.sent if isinstance(one, SendSignatureRequest)])
+        node.host.full = False
+        await trio.sleep(15)
+        after = len([one for one in node.sent if isinstance(one, SendSignatureRequest)])
+    assert (before, after) == (0, 1)
+
+
+@pytest.mark.parametrize("error", [UnknownVersion(TXID), InvalidPegSignature(TXID, GIVEN[0].key, "wrong")])
+async def test_wrong_signatures_of_the_governance_are_counted_by_rule(
+    tmp_path: Path, autojump_clock: MockClock, error: Refused
+) -> None:
+    """A lying governance would end the actor, or nobody would see that it lies."""
+    signing = Signing(error=error)
+    async with running(tmp_path, None, signing=signing.address()) as node:
+        await node.stream.ask(SignaturesReceived(GIVEN))
+        report = await node.stream.ask(GetGovernance())
+    assert report.declined == ((f"signatures: {type(error).__name__}", 1),)
+
+
+async def test_a_flood_of_signatures_is_not_checked(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Each check costs a processor some milliseconds; a chain without a peg checks none."""
+    signing = Signing()
+    async with running(tmp_path, None, signing=signing.address()) as node:
+        for _ in range(100):
+            await node.stream.ask(SignaturesReceived(GIVEN))
+        assert len(signing.judged) <= 2 * 18
+        assert dict((await node.stream.ask(GetGovernance())).declined)["signatures: TooManyAnswers"] >= 82
+    async with running(tmp_path, None) as node:
+        await node.stream.ask(SignaturesReceived(GIVEN))
+        assert (await node.stream.ask(GetGovernance())).declined == (("signatures: UnknownVersion", 1),)
+
+
+async def test_signatures_are_not_lost_while_the_federation_does_not_answer(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The host ends the stream then, and the request is sent again."""
+    nobody: Address[PegSigning] = Address("federation")
+    async with running(tmp_path, None, signing=nobody) as node:
+        await trio.sleep(30)
+        assert not [one for one in node.sent if isinstance(one, SendSignatureRequest)]
+        with pytest.raises(NotNow, match="cannot check signatures now"):
+            await node.stream.ask(SignaturesReceived(GIVEN), seconds=20)
 
 
 UPDATE = members_update(ChainHand.of(SPEC).context, 1, 500, range(1))

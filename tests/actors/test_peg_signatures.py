@@ -29,6 +29,7 @@ from alysd.messages.network import Network, PublishPegSignature
 from alysd.messages.peg_signatures import (
     ConsiderPegSignature,
     GetFinalized,
+    GetLacking,
     InvalidPegSignature,
     PegSigning,
     UnknownVersion,
@@ -38,6 +39,7 @@ from alysd.node import REFUSALS
 from alysd.nurseries import ActorDown, ChildSpec, Immediate, NotAnswered, actor
 from alysd.peg.collecting import OpenVersion
 from alysd.peg.signing import Spending, witness_fault
+from alysd.peg.versions import transaction_of
 from alysd.testing.blocks import context_of
 from alysd.testing.chain import bitcoin_secret, chain_spec
 from alysd.testing.harness import ActorTestHarness
@@ -46,10 +48,11 @@ from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainContext
+from alysd.types.governance import PaymentToSign
 from alysd.types.hashes import BitcoinHash, BlockHash, SchnorrSignature, XOnlyKey
 from alysd.types.peg import Payment, PegSignature, Transaction
 from alysd.types.tables import EntryPage, Table
-from alysd.wire.bitcoin_transaction import make_transaction
+from alysd.wire.bitcoin_transaction import encode_transaction, make_transaction
 from tests.actors.federation_kit import PARENT, proposal
 from tests.peg.payment_kit import make_payment, member_keys, spendings_of
 from tests.peg.record_kit import Records, open_records
@@ -245,6 +248,29 @@ async def test_absent_members_up_to_the_quorum(autojump_clock: MockClock, record
         await trio.sleep(SENT_AGAIN + 2 * SLOT)
         for one in world.members:
             assert len(await one.finalized()) == (one.number not in silent)
+
+
+async def test_a_payment_that_lacks_signatures_is_named_until_it_is_complete(
+    autojump_clock: MockClock, records: Records
+) -> None:
+    """The governance would be asked for every payment, never, or for one that needs no signature any more."""
+    world = World(records, 4)
+    payment = make_payment(world.spendings)
+    world.loses = lambda _sender, _receiver: True
+    async with world.running(*(world.member(number) for number in range(4))):
+        world.make_final(payment)
+        await trio.sleep(3 * SLOT)
+        first = world.members[0]
+        assert await first.address.ask(GetLacking(60.0)) == ()
+        (lacking,) = await first.address.ask(GetLacking(SLOT))
+        made = transaction_of(payment, payment.versions[0], world.spendings, make_transaction)
+        assert lacking == PaymentToSign(
+            payment.versions[0].txid, encode_transaction(made), tuple(one.amount for one in payment.inputs), 3, 1
+        )
+        for other in world.members[1:3]:  # as an answer of the governance
+            await first.receive(other.published()[0])
+        assert await first.address.ask(GetLacking(SLOT)) == ()
+        assert len(await first.finalized()) == 1
 
 
 async def test_lost_gossip_is_repeated(autojump_clock: MockClock, records: Records) -> None:

@@ -18,6 +18,7 @@ from alysd.messages.governance import (
     GovernanceStream,
     ProposalReceived,
     RequestRefused,
+    SignaturesReceived,
     UpdateReceived,
 )
 from alysd.node import REFUSALS
@@ -32,6 +33,7 @@ from alysd.types.governance import (
     ProposalKind,
 )
 from alysd.types.hashes import BitcoinHash, BlockHash, EvmAddress
+from alysd.types.peg import PegSignature
 from alysd.types.units import Height, Sat
 
 SECONDS = 120.0
@@ -44,6 +46,7 @@ class Told:
     states: list[GovernanceLinkState] = attrs.field(factory=list[GovernanceLinkState])
     proposals: list[GovernanceProposal] = attrs.field(factory=list[GovernanceProposal])
     updates: list[FederationUpdate] = attrs.field(factory=list[FederationUpdate])
+    signatures: list[PegSignature] = attrs.field(factory=list[PegSignature])
     refused: list[RequestRefused] = attrs.field(factory=list[RequestRefused])
 
     @property
@@ -88,6 +91,10 @@ class Stream(Actor[GovernanceStream], partial=True):
     @handles(UpdateReceived)
     async def updated(self, message: UpdateReceived) -> None:
         self._told.updates.append(message.update)
+
+    @handles(SignaturesReceived)
+    async def signed(self, message: SignaturesReceived) -> None:
+        self._told.signatures += message.signatures
 
     @handles(RequestRefused)
     async def refused(self, message: RequestRefused) -> None:

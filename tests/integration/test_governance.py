@@ -13,13 +13,14 @@ import pytest
 import trio
 
 from alysd.integrations.payment_link import TlsFiles
-from alysd.messages.governance import (
-    SendPegIn,
-)
+from alysd.messages.governance import SendPegIn, SendSignatureRequest
 from alysd.testing.certificates import CertificateAuthority
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.processes import free_ports
 from alysd.testing.updates import members_update
+from alysd.types.governance import PaymentToSign
+from alysd.types.hashes import BitcoinHash
+from alysd.types.units import Sat
 from tests.integration.governance_host import host_config, host_process, notice, proposal, running_host
 from tests.integrations.governance import needs_governance
 
@@ -33,6 +34,7 @@ pytest.importorskip("grpclib")
 
 from alysd.integrations.governance.server import Faults  # noqa: E402  it needs the extra
 from alysd.testing.governance import GovernanceThread, open_governance  # noqa: E402  the same
+from alysd.wire.governance_v1 import governance_pb2 as pb  # noqa: E402  the same
 
 
 async def test_a_node_registers_and_exchanges_messages_over_tls(tmp_path: Path) -> None:
@@ -53,6 +55,14 @@ async def test_a_node_registers_and_exchanges_messages_over_tls(tmp_path: Path) 
         change = members_update(ChainHand.of(chain_spec()).context, 7, 5000, range(21), range(32))
         await governance.do(governance.server.update, change)
         await host.told.until(lambda: host.told.updates == [change])
+        payment = PaymentToSign(BitcoinHash(b"\x09" * 32), bytes(8192), (Sat(1),) * 100, 3, 1)
+        await host.address.ask(SendSignatureRequest(payment))
+        await governance.until(lambda: len(governance.ids("signature_request")) == 1)
+        metadata = pb.ResponseMetadata(request_id=governance.ids("signature_request")[0])
+        answer = pb.SignatureResponse(status=pb.STATUS_SUCCESS, partial_signatures=[b"\x01" * 96])
+        data = pb.StreamResponse(metadata=metadata, signature_response=answer).SerializeToString()
+        await governance.do(governance.server.send, data)
+        await host.told.until(lambda: [one.txid for one in host.told.signatures] == [payment.txid])
         await host.told.until(lambda: not list((tmp_path / "outbox").glob("*.record")))
 
 

@@ -21,6 +21,7 @@ pb = pytest.importorskip("alysd.wire.governance_v1.governance_pb2")
 governance = pytest.importorskip("alysd.wire.governance")
 governance_update = pytest.importorskip("alysd.wire.governance_update")
 
+from alysd.actors.governance_outbox import MOST_REQUEST_BYTES  # noqa: E402
 from alysd.testing.chain import ChainHand, chain_spec  # noqa: E402  after the check that the extra is there
 from alysd.testing.updates import members_update  # noqa: E402
 from alysd.types.federation_update import FederationUpdate  # noqa: E402
@@ -29,6 +30,7 @@ from alysd.types.governance import (  # noqa: E402
     GovernanceHostConfig,
     GovernanceProposal,
     NodeStatus,
+    PaymentToSign,
     PegInNotice,
     ProposalKind,
 )
@@ -173,6 +175,34 @@ def test_an_update_that_contradicts_itself_is_refused(change: Callable[[Any], ob
     assert refused.value.name == "bad federation update"
 
 
+def signatures(request: str, *given: bytes, **fields: object) -> bytes:
+    metadata = pb.ResponseMetadata(request_id=request)
+    return response(metadata=metadata, signature_response={"status": 1, "partial_signatures": given} | fields)
+
+
+def test_an_answer_with_signatures_names_its_payment_by_its_request() -> None:
+    """Signatures would be counted for another payment, or a refusal would be taken for good."""
+    request = f"signature-{'ab' * 31}cd"
+    found = governance.decode_response(signatures(request, b"\x01" * 96, signatures=[b"\x02" * 160]))
+    assert found.request_id == request
+    assert {one.txid for one in found.signatures} == {b"\xcd" + b"\xab" * 31}
+    assert [(one.key[0], len(one.signatures)) for one in found.signatures] == [(2, 2), (1, 1)]
+    for status, again in ((2, False), (5, True)):
+        answer = signatures(request, status=status, failure_reason="no\x1b[2J")
+        assert governance.decode_response(answer) == RequestDeclined(request, "no\\x1b[2J", again)
+
+
+def test_a_request_for_signatures_has_all_that_they_sign() -> None:
+    payment = PaymentToSign(BitcoinHash(bytes(range(32))), b"\x05" * 8192, (Sat(7),) * 100, 3, 1)
+    sent = governance.encode_signature_request(CONFIG, payment, NOW)
+    assert len(sent.data) <= MOST_REQUEST_BYTES
+    message = pb.StreamRequest.FromString(sent.data)
+    assert sent.id == message.metadata.request_id == f"signature-{payment.txid[::-1].hex()}"
+    asked = message.signature_request
+    assert (asked.tx_hex, asked.tx_type, asked.required_signatures) == ("05" * 8192, "payment", 3)
+    assert (list(asked.input_indices), list(asked.amounts)) == (list(range(100)), [7] * 100)
+
+
 def changed(**fields: object) -> bytes:
     notification = pb.ProposalNotification()
     notification.CopyFrom(GOOD)
@@ -190,7 +220,13 @@ def changed(**fields: object) -> bytes:
         (b"\xfa\x3f\x00", "unknown message"),  # field 1023
         (response(metadata=pb.ResponseMetadata(request_id="r-1", status=77)), "unknown status"),
         (response(metadata=pb.ResponseMetadata(request_id="r-1")), "unknown status"),
-        (response(signature_response=pb.SignatureResponse()), "unexpected signature response"),
+        (response(signature_response=pb.SignatureResponse(status=1)), "bad signatures"),
+        (signatures("peg-in-1", bytes(96)), "bad signatures"),
+        (signatures(f"signature-{'ab' * 32}"), "bad signatures"),
+        (signatures(f"signature-{'ab' * 32}", *[bytes(96)] * 43), "bad signatures"),
+        (signatures(f"signature-{'ab' * 32}", bytes(32)), "bad signatures"),
+        (signatures(f"signature-{'ab' * 32}", bytes(97)), "bad signatures"),
+        (signatures(f"signature-{'ab' * 32}", bytes(32 + 64 * 101)), "bad signatures"),
         (response(registration_ack=pb.NodeRegistrationAck(expires_at=-1)), "bad registration"),
         (changed(proposal_id=""), "bad proposal"),
         (changed(proposal_id="../p"), "bad proposal"),

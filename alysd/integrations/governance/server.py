@@ -31,6 +31,9 @@ MOST_WAITING = 1024
 NAME = "dev-governance"
 """The name of the server in its messages."""
 
+ACKNOWLEDGED = ("pegin_notification", "proposal_attestation", "signature_request")
+"""The kinds of requests that the server acknowledges."""
+
 RawStream = Any
 """grpclib's stream of a request, with bytes for messages."""
 
@@ -187,7 +190,9 @@ class DevGovernance:
             case "status_update":
                 status = request.status_update
                 self._heard(f"{node.name} is {plain(status.status)} at height {status.block_height}")
-            case "pegin_notification" | "proposal_attestation" as kind if self.faults.acknowledges:
+            case "pegin_notification" | "proposal_attestation" | "signature_request" as kind if (
+                self.faults.acknowledges
+            ):
                 self._heard(f"{node.name} sends {kind.replace('_', ' ')} {plain(metadata.request_id)}")
                 node.outgoing.put_nowait(answer.SerializeToString())
             case _:

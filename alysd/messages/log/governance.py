@@ -135,6 +135,52 @@ class GovernanceNotStored(LogEvent):
 
 
 @attrs.frozen
+class GovernanceAskedToSign(LogEvent):
+    """A final payment lacks signatures for long, so this node asks the governance for them."""
+
+    name = "governance_asked_to_sign"
+    level = logging.WARNING
+
+    txid: str
+    given: int
+    needed: int
+
+    def _line(self) -> tuple[str, str]:
+        return (
+            "governance",
+            f"asked for signatures of the payment {self.txid}: {self.given} of {self.needed} members have signed",
+        )
+
+
+@attrs.frozen
+class GovernanceSignaturesTaken(LogEvent):
+    """The governance has sent valid signatures of `members` members, which this node lacked."""
+
+    name = "governance_signatures_taken"
+
+    txid: str
+    members: int
+
+    def _line(self) -> tuple[str, str]:
+        return "governance", f"signatures of {counted(self.members, 'member')} of the payment {self.txid} arrived"
+
+
+@attrs.frozen
+class GovernanceSignaturesRefused(LogEvent):
+    """Signatures that the governance has sent are wrong, or of no payment that lacks them."""
+
+    name = "governance_signatures_refused"
+    level = logging.WARNING
+
+    txid: str
+    rule: str
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "governance", f"signatures of the payment {self.txid} are refused: {self.reason}"
+
+
+@attrs.frozen
 class GovernanceRecordDamaged(LogEvent):
     """A record could not be read, and is renamed to `file`. The request or proposal in it is lost."""
 

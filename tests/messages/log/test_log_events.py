@@ -296,6 +296,13 @@ EXAMPLES: dict[LogEvent, str] = {
         "governance|change 3 of the federation is refused: too high"
     ),
     governance.GovernanceRefusesRequest("peg-in-1", "no"): "governance|it refuses the request peg-in-1: no",
+    governance.GovernanceAskedToSign("ab", 1, 3): (
+        "governance|asked for signatures of the payment ab: 1 of 3 members have signed"
+    ),
+    governance.GovernanceSignaturesTaken("ab", 1): "governance|signatures of 1 member of the payment ab arrived",
+    governance.GovernanceSignaturesRefused("ab", "UnknownVersion", "no"): (
+        "governance|signatures of the payment ab are refused: no"
+    ),
     governance.GovernanceRefusalsNotLogged(2): (
         "governance|2 further refusals without a line: see alysd governance list"
     ),
