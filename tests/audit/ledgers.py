@@ -47,6 +47,8 @@ class Made:
             made.burn()
             if random.random() < 0.2:
                 made.consolidate()
+            if random.random() < 0.2:
+                made.move()
             while made._queue and random.random() < 0.6:
                 made.pay(min(len(made._queue), random.choice((1, 1, 1, 2, 3))))
         while made._flight and (any(not one.payees for one in made._flight) or random.random() < 0.7):
@@ -73,6 +75,14 @@ class Made:
             last = fee
         self.reserve += fee - last
         self.send(Paid(txid(0), 0, self.coins([330] * 20), (), Sat(20 * 330 - last), WEIGHT))
+
+    def move(self) -> None:
+        """A few coins of a former federation go to the newest one, and the reserve pays for it."""
+        fee = self.later_fee(self.random.choice((20, 100)), 1)
+        if fee <= self.reserve:
+            self.reserve -= fee
+            amounts = [700] * self.random.randint(1, 3)
+            self.send(Paid(txid(0), 0, self.coins(amounts), (), Sat(sum(amounts) - fee), WEIGHT, federation=1))
 
     def pay(self, count: int) -> None:
         """A payment to the first requests of the queue."""
@@ -166,7 +176,8 @@ def can_be_explained(made: Made, bitcoin: BitcoinFindings, burns: Sequence[Burne
     requests = [(SCRIPTS[one.address], one.amount - TERMS.service_fee) for one in burns]
     payments = [one for one in bitcoin.payments if one.payees]
     runs = [tuple(_runs(one, requests)) for one in payments]
-    fees = sum(one.fee for one in bitcoin.payments if not one.payees)
+    fees = sum(one.fee for one in bitcoin.payments if not one.payees and not one.federation)
+    moved = sum(one.fee for one in bitcoin.payments if one.federation)
     start = sum(one.amount for one in made.deposits if one.recipient == RESERVE) + TERMS.service_fee * len(burns)
 
     def explained(taken: frozenset[int], charges: int, reserve: int) -> bool:
@@ -184,7 +195,7 @@ def can_be_explained(made: Made, bitcoin: BitcoinFindings, burns: Sequence[Burne
             if not taken & run
         )
 
-    return search(0, frozenset(), 0, start - fees)
+    return search(0, frozenset(), 0, start - fees - moved)
 
 
 def _runs(
