@@ -8,7 +8,15 @@ from typing import Protocol
 
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
-from alysd.types.bitcoin_watch import Expected, ReadBlock, Seen, SeenDeposit, SeenPayment, SeenUncredited
+from alysd.types.bitcoin_watch import (
+    Expected,
+    ReadBlock,
+    Seen,
+    SeenDeposit,
+    SeenPayment,
+    SeenUncredited,
+    WatchedFederation,
+)
 from alysd.types.following import FinalityStep
 from alysd.types.hashes import (
     AuxHash,
@@ -159,6 +167,21 @@ class BitcoinRecords(Protocol):
 
         Lost transactions that then have at least this many `confirmations` are forgotten.
         """
+        ...
+
+    def add_again(self, block: ReadBlock) -> None:
+        """Put the findings of a block that was read again in place of those before.
+
+        New and changed findings get new numbers. Raises `ValueError` for a block that was not added.
+        """
+        ...
+
+    def watched(self) -> tuple[WatchedFederation, ...]:
+        """The later federations of `note_watched`."""
+        ...
+
+    def note_watched(self, federations: Sequence[WatchedFederation]) -> None:
+        """Keep the later federations that the watch looks for, in place of those before."""
         ...
 
     def remove_newest(self) -> None:

@@ -6,7 +6,8 @@ from functools import partial
 import attrs
 import trio
 
-from alysd.actors.bitcoin_scan import Watched, scan_block
+from alysd.actors.bitcoin_again import WatchedFederations
+from alysd.actors.bitcoin_scan import scan_block
 from alysd.bitcoin_ports import BitcoinNode, BitcoinRecords
 from alysd.errors import BitcoinUnavailable, Malformed, NotNow
 from alysd.messages.log.base import LogEvent
@@ -62,7 +63,7 @@ class BitcoinFollower:
 
     node: BitcoinNode
     records: BitcoinRecords
-    watched: Watched
+    federations: WatchedFederations
     start: int
     confirmations: int
     report: Callable[[LogEvent], None]
@@ -91,6 +92,7 @@ class BitcoinFollower:
     async def run(self) -> None:
         """Follow the chain. Errors of the Bitcoin node become the `problem`; those of the database rise."""
         self.read = await trio.to_thread.run_sync(self.records.newest)
+        await self.federations.open()
         while True:
             try:
                 await self._step()
@@ -102,6 +104,7 @@ class BitcoinFollower:
 
     async def _step(self) -> None:
         """Read the new blocks and the fee estimate, then wait for the next block."""
+        await self.federations.take_asked()
         info = await self.node.chain_info()
         self.tip = info.height
         if info.initial_download:
@@ -120,7 +123,8 @@ class BitcoinFollower:
         if self._reported:
             self.report(BitcoinFollowed(self.height))
         self._reported = False
-        await self.node.wait_for_height(info.height + 1, WAIT_SECONDS)
+        if not await self.federations.read_again(self.height, partial(self._finding_of, {})):
+            await self.node.wait_for_height(info.height + 1, WAIT_SECONDS)
 
     async def _undo(self, info: BitcoinChainInfo) -> None:
         """Remove the blocks that are not in the node's best chain. Raises `NotNow` if the node is only behind."""
@@ -175,7 +179,7 @@ class BitcoinFollower:
             return None
         data = await self.node.block(block)
         earlier = partial(self._finding_of, {found_txid(one): one for read in below for one in read.findings})
-        return await trio.to_thread.run_sync(scan_block, height, block, data, self.watched, earlier)
+        return await trio.to_thread.run_sync(scan_block, height, block, data, self.federations.scripts, earlier)
 
     def _finding_of(self, fresh: Mapping[BitcoinHash, Finding], txid: BitcoinHash) -> Finding | None:
         """The finding in a transaction: one of the records, or of `fresh` ones that are not there yet."""

@@ -54,7 +54,6 @@ class MempoolReader:
     """
 
     node: BitcoinNode
-    watched: Watched
     follower: BitcoinFollower
     view: Unconfirmed = attrs.field(factory=lambda: Unconfirmed((), (), 0, NOT_READ))
     known: frozenset[BitcoinHash] = frozenset()
@@ -118,7 +117,7 @@ class MempoolReader:
 
     async def _read(self, txids: Sequence[BitcoinHash]) -> None:
         found = await self.node.transactions(txids)
-        seen = await trio.to_thread.run_sync(read_unconfirmed, txids, found, self.watched)
+        seen = await trio.to_thread.run_sync(read_unconfirmed, txids, found, self.follower.federations.scripts)
         deposits = (one for one in seen if isinstance(one, UnconfirmedDeposit))
         payments = (one for one in seen if not isinstance(one, UnconfirmedDeposit))
         self.view = attrs.evolve(

@@ -29,7 +29,7 @@ _NO_BLOCK = BitcoinHash(bytes(32))
 
 @attrs.frozen
 class Watched:
-    """The federations of the chain's history, by number, and the minimum of a deposit.
+    """The federations that the watch knows, by a number of its own, and the minimum of a deposit.
 
     `scripts` maps the output script of each federation to the federation's number. `spends` has the last two items
     of the witness of every input that spends an output of a federation, without an annex: the script and the
@@ -40,6 +40,7 @@ class Watched:
     the height from which on the witnesses of blocks are checked.
     """
 
+    federations: tuple[Spending, ...]
     scripts: Mapping[bytes, int]
     spends: frozenset[tuple[bytes, ...]]
     needles: tuple[bytes, ...]
@@ -52,7 +53,12 @@ class Watched:
         scripts = {one.output_script: number for number, one in enumerate(federations)}
         spends = frozenset((one.leaf_script, one.control_block) for one in federations)
         needles = (*scripts, *(script for script, _ in spends))
-        return cls(scripts, spends, needles, minimum, SEGWIT_HEIGHTS[network])
+        return cls(tuple(federations), scripts, spends, needles, minimum, SEGWIT_HEIGHTS[network])
+
+    def widened(self, more: Sequence[Spending]) -> "Watched":
+        """The values to watch for these federations too, which get the next numbers."""
+        network = next(name for name, height in SEGWIT_HEIGHTS.items() if height == self.segwit)
+        return Watched.of((*self.federations, *more), self.minimum, network)
 
 
 FindingOf = Callable[[BitcoinHash], Finding | None]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 import attrs
 import trio
 
+from alysd.actors.bitcoin_again import Numbers, WatchedFederations, on_branch
 from alysd.actors.bitcoin_follower import BitcoinFollower
 from alysd.actors.bitcoin_mempool import MempoolReader
 from alysd.actors.bitcoin_scan import Watched, is_credited
@@ -32,6 +33,7 @@ from alysd.messages.bitcoin_watch import (
     NoteLost,
     NoteSigned,
     ReadMempool,
+    WatchFederations,
 )
 from alysd.messages.log.base import LogEvent, log
 from alysd.nurseries import Actor, Deferred, handles
@@ -87,9 +89,9 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
     ) -> None:
         self._node = node
         self._records = records
-        self._watched = watched
-        self._follower = BitcoinFollower(node, records, watched, start, confirmations, report)
-        self._mempool = MempoolReader(node, watched, self._follower)
+        self._federations = WatchedFederations(node, records, watched, start, report)
+        self._follower = BitcoinFollower(node, records, self._federations, start, confirmations, report)
+        self._mempool = MempoolReader(node, self._follower)
         self._send, self._sendings = trio.open_memory_channel[_Sending](MAX_BROADCASTS)
 
     async def background(self) -> None:
@@ -104,21 +106,30 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
     async def get_deposits(self, message: GetDeposits) -> Deposits:
         """Read the deposits from the database."""
         self._follower.require()
+        numbers = self._federations.numbers(message.holders)
         tip = self._follower.height
         limit = min(message.limit, MAX_ITEMS)
         found = await trio.to_thread.run_sync(
             self._records.deposits, message.after, tip - message.confirmations + 1, limit
         )
         self._follower.require()  # the chain may have changed while they were read
-        return Deposits(found, tip)
+        counted = ((seen, on_branch(seen.peg_in, seen.height, numbers)) for seen in found)
+        deposits = (attrs.evolve(seen, peg_in=peg_in) for seen, peg_in in counted if peg_in is not None)
+        return Deposits(tuple(deposits), tip, found[-1].number if len(found) == limit else None)
 
     @handles(CheckPegIns)
     async def check_peg_ins(self, message: CheckPegIns) -> None:
         """Compare each peg-in with the database."""
+        numbers = self._federations.numbers(message.holders)
         found = await self._find(peg_in.txid for peg_in in message.peg_ins)
         highest = self._follower.height - message.confirmations + 1
         for peg_in, seen in zip(message.peg_ins, found, strict=True):
-            _check(peg_in, seen, highest)
+            _check(peg_in, seen, highest, numbers)
+
+    @handles(WatchFederations)
+    async def watch_federations(self, message: WatchFederations) -> None:
+        """Have the background task look for them."""
+        self._federations.watch(message.holders)
 
     @handles(GetConfirmations)
     async def get_confirmations(self, message: GetConfirmations) -> tuple[Confirmation | None, ...]:
@@ -228,7 +239,7 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
             return None if (found := findings[txid]) is None else finding_of(found)
 
         spends = [
-            Spend(one.txid, tuple(i.spends for i in one.inputs if is_credited(i.spends, finding, self._watched)))
+            Spend(one.txid, tuple(i.spends for i in one.inputs if is_credited(i.spends, finding, self._federations.scripts)))
             for one in transactions
         ]
         last = seen[-1].number if seen else after
@@ -254,15 +265,21 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
             sending.answer.reply(None)
 
 
-def _check(peg_in: PegIn, seen: Seen | None, highest: int) -> None:
-    """Raise `NotSeenOnBitcoin` unless `seen` is exactly this deposit, in a block up to the height `highest`."""
+def _check(peg_in: PegIn, seen: Seen | None, highest: int, numbers: Numbers) -> None:
+    """Raise `NotSeenOnBitcoin` unless `seen` is exactly this deposit, in a block up to the height `highest`.
+
+    `numbers` are those of the federations of the block's branch.
+    """
     name = f"the deposit {displayed(peg_in.txid)}"
     if isinstance(seen, SeenUncredited):
         raise NotSeenOnBitcoin(f"{name} is not credited: {seen.payment.reason}")
     if not isinstance(seen, SeenDeposit):
         raise NotSeenOnBitcoin(f"{name} is not in Bitcoin's best chain")
+    counted = on_branch(seen.peg_in, seen.height, numbers)
+    if counted is None:
+        raise NotSeenOnBitcoin(f"{name} pays no federation of the chain so far")
     for field in attrs.fields(PegIn):
-        stated, found = getattr(peg_in, field.name), getattr(seen.peg_in, field.name)
+        stated, found = getattr(peg_in, field.name), getattr(counted, field.name)
         if stated != found:
             raise NotSeenOnBitcoin(f"{name} has {field.name} {_shown(found)}, not {_shown(stated)}")
     if seen.height > highest:

@@ -14,12 +14,13 @@ import trio
 from alysd.actors.bridge_audit import LedgerAudit
 from alysd.actors.bridge_contents import BridgeMemory, ContentsMaker, Versions
 from alysd.actors.bridge_proposals import Proposals
-from alysd.actors.bridge_reads import BridgeReads
+from alysd.actors.bridge_reads import BridgeReads, answered
 from alysd.actors.bridge_search import ProposalsBeside
 from alysd.actors.bridge_thefts import TheftWatch
+from alysd.consensus.federation import deposit_holders, pending_holders
 from alysd.consensus.peg_ledger import take_contents
 from alysd.errors import InvalidBlock, NotNow, NotSeenOnBitcoin, PaymentDeclined
-from alysd.messages.bitcoin_watch import CheckPegIns
+from alysd.messages.bitcoin_watch import CheckPegIns, WatchFederations
 from alysd.messages.bridge import (
     Bridge,
     CheckNotHalted,
@@ -33,6 +34,7 @@ from alysd.nurseries import Actor, NotAnswered, handles
 from alysd.ports import Clock
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import ChainState, LedgerChange
+from alysd.types.federation_update import Holders
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.peg import ConfirmedPegOut, Payment, PegContents, PegOutProposal, PegRules
 from alysd.workflows.ledger_reads import ledger_entries
@@ -62,6 +64,7 @@ class BridgeActor(Actor[Bridge]):
             nursery.start_soon(self._audit.run)
             nursery.start_soon(self._maker.follow_final)
             nursery.start_soon(self._beside.run)
+            nursery.start_soon(self._watch_federations)
 
     @handles(GetPegContents)
     async def contents(self, message: GetPegContents) -> PegContents:
@@ -90,7 +93,8 @@ class BridgeActor(Actor[Bridge]):
             await self._check_not_halted(parent.hash)
         needed = self._reads.context.spec.peg_in_confirmations
         if contents.peg_ins:
-            await self._reads.watch_ask(CheckPegIns(contents.peg_ins, needed))
+            holders = deposit_holders(parent, self._reads.context)
+            await self._reads.watch_ask(CheckPegIns(contents.peg_ins, needed, holders))
         for one in contents.confirmed:
             await self._judge_confirmed(one, needed)
         versions = await self._versions(parent)
@@ -106,6 +110,17 @@ class BridgeActor(Actor[Bridge]):
     async def health(self, message: GetPegHealth) -> PegHealth:
         """Return the result of the last comparison."""
         return self._audit.health
+
+    async def _watch_federations(self) -> None:
+        """Tell the watch of federations as soon as their updates are in blocks, before they take effect."""
+        told: tuple[Holders, ...] = ()
+        while True:
+            head = await answered(self._reads.head)
+            holders = (*deposit_holders(head, self._reads.context), *pending_holders(head))
+            if holders != told:
+                await answered(lambda holders=holders: self._reads.watch_ask(WatchFederations(holders)))
+                told = holders
+            await trio.sleep(self._reads.timing.slot_seconds)
 
     async def _check_not_halted(self, at: BlockHash) -> None:
         health = await self._audit.health_at(at)

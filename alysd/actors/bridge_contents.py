@@ -10,10 +10,12 @@ import attrs
 import trio
 
 from alysd.actors.bridge_reads import BridgeReads, answered
+from alysd.consensus.federation import deposit_holders
 from alysd.messages.bitcoin_watch import GetDeposits
 from alysd.nurseries import NotAnswered
 from alysd.types.bitcoin_watch import Confirmation, SeenDeposit
 from alysd.types.chain import ChainState
+from alysd.types.federation_update import Holders
 from alysd.types.hashes import BitcoinHash, BlockHash
 from alysd.types.peg import (
     MAX_CONFIRMED_PAYMENTS,
@@ -52,11 +54,21 @@ class BridgeMemory:
     up to which all deposits are minted after the block, and so after all its descendants. `signed` maps the txid
     of each signed version in flight to the height of Bitcoin at which this node first saw the version's witnesses;
     the Bitcoin watch keeps it over a restart of the node.
+
+    `final` and `minted` are about the deposits to `holders`, the federations of a branch. After a change of the
+    federation they begin again: a deposit that paid the new federation before its time counts from then on.
     """
 
     final: int = 0
     minted: dict[BlockHash, int] = attrs.field(factory=dict[BlockHash, int])
     signed: dict[BitcoinHash, int] = attrs.field(factory=dict[BitcoinHash, int])
+    holders: tuple[Holders, ...] = ()
+
+    def begin(self, holders: tuple[Holders, ...]) -> None:
+        """Begin again if these are not the federations of before."""
+        if holders != self.holders:
+            self.holders, self.final = holders, 0
+            self.minted.clear()
 
     def note_minted(self, block: BlockHash, number: int) -> None:
         """Remember the number for `block`, and forget the oldest block if there are too many."""
@@ -101,18 +113,22 @@ class ContentsMaker:
     async def _peg_ins(self, parent: ChainState) -> tuple[PegIn, ...]:
         """The oldest deposits that are not minted after `parent`. The author leaves out those without room."""
         found: list[PegIn] = []
+        holders = deposit_holders(parent, self.reads.context)
+        self.memory.begin(holders)
         after = first = max(self.memory.final, await self._minted_below(parent))
         for _ in range(MAX_PAGES):
-            page = await self._page(after, parent)
+            page, following = await self._page(after, parent)
             for seen, entry in page:
                 if entry is None:
                     found.append(seen.peg_in)
                 elif not found:
                     first = seen.number
-                after = seen.number
-            if len(page) < PAGE or len(found) >= MAX_PEG_INS:
+            if following is None or len(found) >= MAX_PEG_INS:
                 break
-        self.memory.note_minted(parent.hash, first)
+            after = following
+            first = first if found else following
+        if holders == self.memory.holders:
+            self.memory.note_minted(parent.hash, first)
         return tuple(found[:MAX_PEG_INS])
 
     async def follow_final(self) -> None:
@@ -128,12 +144,16 @@ class ContentsMaker:
     async def _follow_page(self) -> bool:
         """Raise `BridgeMemory.final` by at most one page. Returns whether a full page was passed."""
         head = await self.reads.head()
-        page = await self._page(self.memory.final, head)
+        holders = deposit_holders(head, self.reads.context)
+        self.memory.begin(holders)
+        page, following = await self._page(self.memory.final, head)
         for seen, entry in page:
-            if entry is None or entry.height > head.last_final_height:
+            if holders != self.memory.holders or entry is None or entry.height > head.last_final_height:
                 return False
             self.memory.final = seen.number
-        return len(page) == PAGE
+        if following is not None and holders == self.memory.holders:
+            self.memory.final = following
+        return following is not None
 
     async def _minted_below(self, parent: ChainState) -> int:
         """The number up to which all deposits are minted after `parent`; 0 if the bridge remembers none."""
@@ -146,12 +166,18 @@ class ContentsMaker:
             state = await self.reads.state(state.parent_hash)
         return 0
 
-    async def _page(self, after: int, parent: ChainState) -> tuple[tuple[SeenDeposit, Minted | None], ...]:
-        """The next deposits, each with its `Minted` entry after `parent`; None for one that is not minted."""
-        needed = self.reads.context.spec.peg_in_confirmations + 1
-        page = await self.reads.watch_ask(GetDeposits(needed, after, PAGE))
+    async def _page(
+        self, after: int, parent: ChainState
+    ) -> tuple[tuple[tuple[SeenDeposit, Minted | None], ...], int | None]:
+        """The next deposits, each with its `Minted` entry after `parent`; None for one that is not minted.
+
+        The second value is the number after which the next page begins; None if this page is the last.
+        """
+        context = self.reads.context
+        needed = context.spec.peg_in_confirmations + 1
+        page = await self.reads.watch_ask(GetDeposits(needed, after, PAGE, deposit_holders(parent, context)))
         minted = await self.reads.minted([one.peg_in.txid for one in page.deposits], parent.hash)
-        return tuple(zip(page.deposits, minted, strict=True))
+        return tuple(zip(page.deposits, minted, strict=True)), page.next
 
     def _confirmed(self, versions: Versions) -> tuple[ConfirmedPegOut, ...]:
         needed = self.reads.context.spec.peg_in_confirmations + 1

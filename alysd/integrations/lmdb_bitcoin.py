@@ -9,7 +9,8 @@
     lost        key (Expected)  -> amount of a deposit (8, BE), or nothing: transactions that the ledger may rely
                                    on and Bitcoin has lost
     signed      txid            -> height (4, BE): at which the watch was first told of a payment's witnesses
-    meta        "identity", "next" (the next number)
+    meta        "identity", "next" (the next number), "watched" (the later federations), and "again" once a block
+                was read again: the numbers of findings are not in the order of their heights then
 
 The watch can find everything in the database again on Bitcoin, so the database needs no backup. Only the heights
 of `signed` are lost then, and payments that are stuck wait once more before they are replaced.
@@ -37,14 +38,18 @@ from alysd.types.bitcoin_watch import (
     SeenPayment,
     SeenUncredited,
     Uncredited,
+    WatchedFederation,
     expected_of,
+    finding_of,
     found_txid,
+    may_be_minted,
     seen_of,
     txid_of,
 )
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import PegIn
 from alysd.types.units import Sat
+from alysd.wire.records import RecordCodec, record_codec
 
 KINDS: Mapping[type[Any], str] = MappingProxyType(
     {PegIn: "deposits", Uncredited: "uncredited", ConfirmedPayment: "payments"}
@@ -124,6 +129,36 @@ class LmdbBitcoinRecords:
 
         self._records.write(write)
 
+    def add_again(self, block: ReadBlock) -> None:
+        """Put the findings of a block that was read again in place of those before."""
+
+        def write(txn: RecordTransaction) -> None:
+            if txn.get("blocks", _height_key(block.height)) != block.hash:
+                raise ValueError(f"the Bitcoin block {block.height} was not added with this hash")
+            number = _next_number(txn)
+            for finding in block.findings:
+                before = _seen(txn, found_txid(finding))
+                if before is not None and finding_of(before) == finding:
+                    continue
+                if before is not None:
+                    txn.delete(KINDS[type(finding_of(before))], _number_key(before.number))
+                _put(txn, number, block.height, finding)
+                number += 1
+            txn.put("meta", b"next", _number_key(number))
+            txn.put("meta", b"again", b"1")
+
+        self._records.write(write)
+
+    def watched(self) -> tuple[WatchedFederation, ...]:
+        """The later federations."""
+        stored = self._records.read(lambda txn: txn.get("meta", b"watched"))
+        return () if stored is None else _WATCHED.decode(stored).federations
+
+    def note_watched(self, federations: Sequence[WatchedFederation]) -> None:
+        """Keep the later federations in place of those before."""
+        value = _WATCHED.encode(_Watched(tuple(federations)))
+        self._records.write(lambda txn: txn.put("meta", b"watched", value))
+
     def remove_newest(self) -> None:
         """Remove the newest block; its deposits and payments become lost."""
 
@@ -133,8 +168,7 @@ class LmdbBitcoinRecords:
                 raise ValueError("there is no Bitcoin block to remove")
             height = newest[0]
             for table in KINDS.values():
-                newest_first = (_decode(key, value) for key, value in txn.scan_back(table))
-                for seen in list(takewhile(lambda seen: seen.height == height, newest_first)):
+                for seen in _at_newest(txn, table, height):
                     txid = txid_of(seen)
                     txn.delete(table, _number_key(seen.number))
                     txn.delete("places", txid)
@@ -173,20 +207,7 @@ class LmdbBitcoinRecords:
 
     def find(self, txids: Sequence[BitcoinHash]) -> tuple[Seen | None, ...]:
         """The findings in these transactions; None for a transaction without one."""
-
-        def one(txn: RecordTransaction, txid: BitcoinHash) -> Seen | None:
-            place = txn.get("places", txid)
-            if place is None:
-                return None
-            key = place[:_NUMBER_BYTES]
-            value = txn.get(_Place.of(place).table, key)
-            if value is None:
-                raise Corrupt(
-                    f"the record of the Bitcoin transaction {txid[::-1].hex()} is missing: {REBUILD_BITCOIN}"
-                )
-            return _decode(key, value)
-
-        return self._records.read(lambda txn: tuple(one(txn, txid) for txid in txids))
+        return self._records.read(lambda txn: tuple(_seen(txn, txid) for txid in txids))
 
     def missing(self, expected: Sequence[Expected], highest: int) -> tuple[Expected, ...]:
         """The expected transactions that no block up to the height `highest` has."""
@@ -235,6 +256,43 @@ class LmdbBitcoinRecords:
         self._records.close()
 
 
+@attrs.frozen
+class _Watched:
+    federations: tuple[WatchedFederation, ...]
+
+
+_WATCHED: RecordCodec[_Watched] = record_codec(_Watched)
+
+
+def _seen(txn: RecordTransaction, txid: BitcoinHash) -> Seen | None:
+    """The finding in a transaction, or None."""
+    place = txn.get("places", txid)
+    if place is None:
+        return None
+    key = place[:_NUMBER_BYTES]
+    value = txn.get(_Place.of(place).table, key)
+    if value is None:
+        raise Corrupt(f"the record of the Bitcoin transaction {txid[::-1].hex()} is missing: {REBUILD_BITCOIN}")
+    return _decode(key, value)
+
+
+def _at_newest(txn: RecordTransaction, table: str, height: int) -> list[Seen]:
+    """The findings of the newest block, at `height`.
+
+    Their numbers are the highest, unless a block was read again. Then all findings are read, which takes some
+    microseconds for each.
+    """
+    newest_first = txn.scan_back(table)
+    if txn.get("meta", b"again") is None:
+        newest_first = takewhile(lambda found: _height_of(found[1]) == height, newest_first)
+    found = [(key, value) for key, value in newest_first if _height_of(value) == height]
+    return [_decode(key, value) for key, value in found]
+
+
+def _height_of(value: bytes) -> int:
+    return int.from_bytes(value[:_HEIGHT_BYTES], "big")
+
+
 def _put(txn: RecordTransaction, number: int, height: int, finding: Finding) -> None:
     txid = found_txid(finding)
     key, table = _number_key(number), KINDS[type(finding)]
@@ -273,7 +331,12 @@ def _is_missing(txn: RecordTransaction, expected: Expected, highest: int) -> boo
         return True
     place = _Place.of(stored)
     table = KINDS[ConfirmedPayment if expected.is_payment else PegIn]
-    return place.table != table or place.height > highest or place.amount != (expected.amount or 0)
+    if place.table != table or place.height > highest:
+        return True
+    if expected.amount is None or place.amount == expected.amount:
+        return False
+    seen = _seen(txn, expected.txid)
+    return not (isinstance(seen, SeenDeposit) and may_be_minted(seen.peg_in, expected.amount))
 
 
 def _put_lost(txn: RecordTransaction, expected: Expected) -> None:
@@ -298,7 +361,7 @@ def _scan(txn: RecordTransaction, table: str, after: int) -> Iterator[Seen]:
 
 
 def _decode(key: bytes, value: bytes) -> Seen:
-    number, height = int.from_bytes(key, "big"), int.from_bytes(value[:_HEIGHT_BYTES], "big")
+    number, height = int.from_bytes(key, "big"), _height_of(value)
     finding = cast("Finding", PAYLOADS.decode(value[_HEIGHT_BYTES:]))
     return seen_of(number, height, finding)
 

@@ -19,6 +19,7 @@ from alysd.types.bitcoin_watch import (
     SpendPage,
     Unconfirmed,
 )
+from alysd.types.federation_update import Holders
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import PegIn, Transaction
 
@@ -34,23 +35,39 @@ class BitcoinWatch:
 class GetDeposits(Ask[BitcoinWatch, Deposits]):
     """Get at most `limit` (1 to `MAX_ITEMS`) deposits with at least `confirmations`, after the number `after`.
 
-    The block of a deposit is its first confirmation.
+    The block of a deposit is its first confirmation. The outputs are those to `holders`, the federations of a
+    branch in order; deposits without such outputs are left out. Without `holders`, they are those to all
+    federations that the watch knows, by numbers of its own. Raises `NotNow` too while the Bitcoin blocks with
+    deposits to one of `holders` have not been read again.
     """
 
     confirmations: int
     after: int
     limit: int
+    holders: tuple[Holders, ...] = ()
 
 
 @attrs.frozen
 class CheckPegIns(Ask[BitcoinWatch, None]):
     """Check that Bitcoin has each of these deposits exactly as stated, with at least `confirmations`.
 
-    Raises `NotSeenOnBitcoin` with the first difference. At most `MAX_ITEMS` peg-ins.
+    `holders` are as in `GetDeposits`. Raises `NotSeenOnBitcoin` with the first difference. At most `MAX_ITEMS`
+    peg-ins.
     """
 
     peg_ins: tuple[PegIn, ...]
     confirmations: int
+    holders: tuple[Holders, ...] = ()
+
+
+@attrs.frozen
+class WatchFederations(Ask[BitcoinWatch, None]):
+    """Look for deposits to these federations of a branch from now on; the watch knows the first one already.
+
+    The Bitcoin blocks that can have deposits to the others are read again.
+    """
+
+    holders: tuple[Holders, ...]
 
 
 @attrs.frozen

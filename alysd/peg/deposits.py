@@ -3,7 +3,7 @@
 A deposit pays at least one output to the federation, and names its recipient in one OP_RETURN output.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -57,7 +57,11 @@ def read_deposit(transaction: Transaction, federations: Mapping[bytes, int], min
     `federations` maps the output script of every federation of the chain's history to its number. An output below
     `minimum` is not a part of the deposit, because spending many small ones would cost more than they hold. Raises
     `NotCredited` for a payment by a coinbase, for one without exactly one recipient, and for one with no output of
-    at least `minimum`, or with too many.
+    at least `minimum`, or with too many to one federation.
+
+    If several federations are paid, too many outputs are no reason to refuse: on a branch that has only some of
+    the federations, they may be few enough. Then for each federation at most one more than the allowed number is
+    read.
     """
     paid = tuple(
         DepositOutput(index, federations[output.script], output.amount)
@@ -68,13 +72,16 @@ def read_deposit(transaction: Transaction, federations: Mapping[bytes, int], min
         return None
     amount = Sat(sum(output.amount for output in paid))
     outputs = tuple(output for output in paid if output.amount >= minimum)
+    several = len({output.federation for output in outputs}) > 1
 
     def refused(reason: str) -> NotCredited:
         return NotCredited(transaction.txid, amount, reason)
 
     if transaction.inputs[0].spends.txid == _NO_TRANSACTION:
         raise refused("it is a coinbase, whose outputs cannot be spent for 100 blocks")
-    if len(outputs) > MAX_DEPOSIT_OUTPUTS:
+    if len(outputs) > MAX_DEPOSIT_OUTPUTS and several:
+        outputs = _first_of_each(outputs)
+    elif len(outputs) > MAX_DEPOSIT_OUTPUTS:
         raise refused(f"it has {len(outputs)} outputs to the federation, more than {MAX_DEPOSIT_OUTPUTS}")
     pushed = [output.script for output in transaction.outputs if output.script[:1] == bytes([_OP_RETURN])]
     recipients = [found for script in pushed if (found := recipient_of(script)) is not None]
@@ -83,6 +90,17 @@ def read_deposit(transaction: Transaction, federations: Mapping[bytes, int], min
     if not outputs:
         raise refused(f"no output has the minimum of {minimum} sat")
     return Deposit(transaction.txid, recipients[0], outputs)
+
+
+def _first_of_each(outputs: Sequence[DepositOutput]) -> tuple[DepositOutput, ...]:
+    """The first outputs to each federation, one more than are allowed."""
+    counts: dict[int, int] = {}
+    kept: list[DepositOutput] = []
+    for output in outputs:
+        counts[output.federation] = counts.get(output.federation, 0) + 1
+        if counts[output.federation] <= MAX_DEPOSIT_OUTPUTS + 1:
+            kept.append(output)
+    return tuple(kept)
 
 
 def recipient_of(script: bytes) -> EvmAddress | None:

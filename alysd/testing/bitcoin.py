@@ -4,7 +4,7 @@
 node's view of it through `bitcoin_ports.BitcoinNode`, with the faults that a node can have.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 import trio
@@ -38,12 +38,14 @@ class FakeBlock:
 class FakeBitcoin:
     """The best chain from the genesis block on, and the transactions that wait for a block.
 
-    Inputs of transactions are not checked. `fee_rate` is the estimate of its nodes.
+    Inputs of transactions are not checked. `fee_rate` is the estimate of its nodes. `clock` gives the time of each
+    new block, in seconds since 1970.
     """
 
     blocks: list[FakeBlock] = attrs.field(factory=list[FakeBlock])
     mempool: dict[BitcoinHash, Transaction] = attrs.field(factory=dict[BitcoinHash, Transaction])
     fee_rate: int | None = None
+    clock: Callable[[], float] = lambda: 0.0
     _coins: int = 0
     _branches: int = 0
     _changed: trio.Event = attrs.field(factory=trio.Event)
@@ -116,7 +118,8 @@ class FakeBitcoin:
         first = coinbase_of(TransactionInput(_NO_OUTPOINT, script, _FINAL), outputs, transactions)
         root = merkle_root([first.txid, *(one.txid for one in transactions)])
         previous = self.tip if self.blocks else bytes(32)
-        header = b"".join(((4).to_bytes(4, "little"), previous, root, bytes(4), b"\xff\xff\x7f\x20", bytes(4)))
+        time = int(self.clock()).to_bytes(4, "little")
+        header = b"".join(((4).to_bytes(4, "little"), previous, root, time, b"\xff\xff\x7f\x20", bytes(4)))
         body = (first, *transactions)
         data = header + compact_size(len(body)) + b"".join(encode_transaction(one) for one in body)
         return FakeBlock(BitcoinHash(sha256d(header)), data, transactions)

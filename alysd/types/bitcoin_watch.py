@@ -32,6 +32,19 @@ class ConfirmedPayment:
     bitcoin_block: BitcoinHash
 
 
+@attrs.frozen
+class WatchedFederation:
+    """A later federation that the watch looks for: its keys, and `since` (`types.federation_update.Holders`).
+
+    `first` is the height of the first Bitcoin block that can hold a deposit to it; None until the blocks from
+    there on have been read again.
+    """
+
+    keys: tuple[bytes, ...]
+    since: int
+    first: int | None
+
+
 Finding = PegIn | Uncredited | ConfirmedPayment
 """A transaction that concerns the peg. One that spends an output of the ledger is never a deposit."""
 
@@ -133,6 +146,28 @@ def expected_of(seen: Seen) -> Expected | None:
     return None if isinstance(seen, SeenUncredited) else Expected(txid_of(seen), None)
 
 
+MOST_COMBINED = 8
+"""The maximum number of federations of one deposit whose combinations are compared with a minted amount."""
+
+
+def may_be_minted(peg_in: PegIn, amount: Sat) -> bool:
+    """Whether a branch can have minted this amount for the deposit, which may pay several federations.
+
+    A block mints what pays the federations of its branch so far.
+    """
+    if peg_in.amount == amount:
+        return True
+    sums: dict[int, int] = {}
+    for output in peg_in.outputs:
+        sums[output.federation] = sums.get(output.federation, 0) + output.amount
+    if len(sums) > MOST_COMBINED:
+        return 0 < amount < peg_in.amount
+    reachable = {0}
+    for one in sums.values():
+        reachable |= {one + other for other in reachable}
+    return amount in reachable - {0}
+
+
 @attrs.frozen
 class Spend:
     """A transaction in the best chain of Bitcoin that spends outputs of federations.
@@ -166,10 +201,14 @@ class Stolen:
 
 @attrs.frozen
 class Deposits:
-    """Deposits, oldest first, and the height of the newest Bitcoin block that the watch has read."""
+    """Deposits, oldest first, and the height of the newest Bitcoin block that the watch has read.
+
+    `next` is the number after which further deposits come, None if there are none.
+    """
 
     deposits: tuple[SeenDeposit, ...]
     tip: int
+    next: int | None = None
 
 
 @attrs.frozen

@@ -69,6 +69,20 @@ def test_the_most_outputs_are_credited_and_small_ones_do_not_count() -> None:
     assert len(found.outputs) == MAX_DEPOSIT_OUTPUTS
 
 
+def test_many_outputs_to_several_federations_are_counted_for_each_branch() -> None:
+    """A branch that has only one of the federations counts the outputs to it alone."""
+    found = read_deposit(transaction(*MANY, (1_000, FORMER), NAMED), FEDERATIONS, Sat(1_000))
+    assert found is not None
+    assert len(found.outputs) == MAX_DEPOSIT_OUTPUTS + 1
+    most = 2 * MAX_DEPOSIT_OUTPUTS
+    both = [((1_000, OURS), (1_000, FORMER))[place % 2] for place in range(2 * most)]
+    found = read_deposit(transaction(*both, NAMED), FEDERATIONS, Sat(1_000))
+    assert found is not None
+    kept = [sum(output.federation == number for output in found.outputs) for number in (0, 1)]
+    assert kept == [MAX_DEPOSIT_OUTPUTS + 1] * 2
+    assert [output.index for output in found.outputs] == [*range(2 * (MAX_DEPOSIT_OUTPUTS + 1))]
+
+
 def test_a_coinbase_is_never_credited() -> None:
     with pytest.raises(NotCredited, match="it is a coinbase"):
         read_deposit(transaction((1_000, OURS), NAMED, spent=bytes(32)), FEDERATIONS, Sat(1_000))

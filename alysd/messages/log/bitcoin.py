@@ -47,6 +47,33 @@ class BitcoinProgressed(LogEvent):
 
 
 @attrs.frozen
+class FederationWatched(LogEvent):
+    """The Bitcoin blocks from the height `first` on were searched again for the addresses of later federations."""
+
+    name = "bitcoin_federation_watched"
+
+    federations: int
+    first: int
+
+    def _line(self) -> tuple[str, str]:
+        watched = counted(self.federations, "new federation")
+        return "bitcoin", f"the address of {watched} is watched, from block {self.first} on"
+
+
+@attrs.frozen
+class BitcoinNotReadAgain(LogEvent):
+    """The blocks that may have deposits to a later federation cannot be read again now."""
+
+    name = "bitcoin_not_read_again"
+    level = logging.WARNING
+
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "bitcoin", f"no deposits to the newest federation are judged: {self.reason}"
+
+
+@attrs.frozen
 class BitcoinReorganised(LogEvent):
     """A reorganisation of Bitcoin has removed `removed` blocks; `height` is that of the last common block."""
 

@@ -258,6 +258,12 @@ EXAMPLES: dict[LogEvent, str] = {
     payments.PaymentNotBroadcast(PARENT, "fee"): f"peg|the payment {DIGITS[:6]}… is not broadcast: fee",
     bitcoin.BitcoinFollowed(840_000): "bitcoin|read up to block 840000",
     bitcoin.BitcoinProgressed(840_000, 840_123): "bitcoin|reading block 840000 of 840123",
+    bitcoin.FederationWatched(1, 840_000): (
+        "bitcoin|the address of 1 new federation is watched, from block 840000 on"
+    ),
+    bitcoin.BitcoinNotReadAgain("pruned data"): (
+        "bitcoin|no deposits to the newest federation are judged: pruned data"
+    ),
     bitcoin.BitcoinReorganised(1, 840_000): "bitcoin|reorganised: 1 block above block 840000 removed",
     bitcoin.PaymentsFound(840_000, 2, Sat(70_000), 0, 1): (
         "bitcoin|block 840000: 2 deposits of 70000 sat, 1 payment by the federation"

@@ -15,7 +15,11 @@ from alysd.types.bitcoin_watch import (
     SeenDeposit,
     SeenPayment,
     SeenUncredited,
+    WatchedFederation,
     expected_of,
+    finding_of,
+    found_txid,
+    may_be_minted,
     seen_of,
     txid_of,
 )
@@ -33,6 +37,20 @@ class _Added:
 
 
 @attrs.frozen
+class _Again:
+    """A block that was read again."""
+
+    block: ReadBlock
+
+
+@attrs.frozen
+class _Watched:
+    """The later federations that the watch looks for."""
+
+    federations: tuple[WatchedFederation, ...]
+
+
+@attrs.frozen
 class _Lost:
     """Transactions that were found to be lost."""
 
@@ -47,7 +65,7 @@ class _SignedSince:
     height: int
 
 
-_Change = _Added | _Lost | _SignedSince | None
+_Change = _Added | _Again | _Watched | _Lost | _SignedSince | None
 """An entry of the journal; None removes the newest block."""
 
 
@@ -60,6 +78,7 @@ class MemoryBitcoinRecords:
         self._places: dict[BitcoinHash, Seen] = {}
         self._lost: dict[bytes, Expected] = {}
         self._signed: dict[BitcoinHash, int] = {}
+        self._watched: tuple[WatchedFederation, ...] = ()
         self._next = 1
         for change in session.journal(_BITCOIN):
             self._apply(cast("_Change", change))
@@ -76,6 +95,18 @@ class MemoryBitcoinRecords:
     def add(self, blocks: Sequence[ReadBlock], confirmations: int) -> None:
         """Add blocks on top of the newest, and forget lost transactions that have enough confirmations again."""
         self._write(_Added(tuple(blocks), confirmations))
+
+    def add_again(self, block: ReadBlock) -> None:
+        """Put the findings of a block that was read again in place of those before."""
+        self._write(_Again(block))
+
+    def watched(self) -> tuple[WatchedFederation, ...]:
+        """The later federations."""
+        return self._watched
+
+    def note_watched(self, federations: Sequence[WatchedFederation]) -> None:
+        """Keep the later federations in place of those before."""
+        self._write(_Watched(tuple(federations)))
 
     def remove_newest(self) -> None:
         """Remove the newest block; its deposits and payments become lost."""
@@ -134,6 +165,10 @@ class MemoryBitcoinRecords:
                     del self._places[txid_of(one)]
                     if (expected := expected_of(one)) is not None:
                         self._lost[expected.key] = expected
+            case _Again(block):
+                self._add_again(block)
+            case _Watched(federations):
+                self._watched = federations
             case _Lost(expected):
                 self._lost |= {one.key: one for one in expected}
             case _SignedSince(txids, height):
@@ -153,14 +188,28 @@ class MemoryBitcoinRecords:
             self._next += 1
         self._blocks.append((block, seen))
 
+    def _add_again(self, block: ReadBlock) -> None:
+        (findings,) = [found for one, found in self._blocks if one.hash == block.hash]
+        for finding in block.findings:
+            before = self._places.get(found_txid(finding))
+            if before is not None and finding_of(before) == finding:
+                continue
+            if before is not None:
+                findings.remove(before)
+            findings.append(seen_of(self._next, block.height, finding))
+            self._places[found_txid(finding)] = findings[-1]
+            self._next += 1
+
     def _is_missing(self, expected: Expected, highest: int) -> bool:
         seen = self._places.get(expected.txid)
         if seen is None or seen.height > highest:
             return True
+        if isinstance(seen, SeenDeposit) and expected.amount is not None:
+            return not may_be_minted(seen.peg_in, expected.amount)
         return expected_of(seen) != expected
 
     def _seen(self) -> Iterator[Seen]:
-        return (one for _, seen in self._blocks for one in seen)
+        return iter(sorted((one for _, seen in self._blocks for one in seen), key=lambda one: one.number))
 
 
 class SimulatedRecord(PaymentRecord):
