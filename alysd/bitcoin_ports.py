@@ -6,6 +6,7 @@ The rules of `alysd.ports` apply: each method that calls another process has its
 from collections.abc import Sequence
 from typing import Protocol
 
+from alysd.peg.signing import Spending
 from alysd.types.auxpow import AuxPow
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
 from alysd.types.bitcoin_watch import (
@@ -35,6 +36,10 @@ class BitcoinSigner(Protocol):
     @property
     def key(self) -> XOnlyKey:
         """The member's Bitcoin key (BIP-340), 32 bytes."""
+        ...
+
+    def learn(self, spendings: Sequence[Spending]) -> None:
+        """Sign payments of these federations, which are all of the chain as of its last final block, by number."""
         ...
 
     async def sign(self, payment: Payment, txid: BitcoinHash) -> PegSignature:

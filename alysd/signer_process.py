@@ -37,7 +37,7 @@ from alysd.messages.log.signer import SignerReady
 from alysd.nurseries import ExponentialBackoff, OneForOne, open_system, supervisor, task
 from alysd.peg.followed import FollowedLedger
 from alysd.types.hashes import XOnlyKey
-from alysd.validation import genesis_of
+from alysd.validation import check_unchanging, genesis_of
 
 MAX_HANDSHAKES = 16
 """The maximum number of connections in the TLS handshake. Strangers can fill it for `HANDSHAKE_SECONDS` only."""
@@ -67,6 +67,7 @@ def ready_signer(config: SignerConfig, passphrase: Callable[[], str]) -> Generat
     check_possession(spec)
     if rules is None:
         raise ConfigError(f"{config.chain}: the chain {spec.name} has no peg, so there are no payments to sign")
+    check_unchanging(spec, str(config.chain))
     secret = read_key_file(config.key_file, kind="bitcoin", passphrase=passphrase).secret
     federation, key = federation_at(genesis.state, context), x_only_key(secret)
     if key not in federation.bitcoin_keys:

@@ -98,6 +98,8 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
             judged(lambda: _check_membership(config, genesis, authority_secret))
         if peg_secret is not None:
             judged(lambda: _check_peg_key(config, genesis, peg_secret))
+        if config.peg.signer is not None:
+            judged(lambda: check_unchanging(spec, f"peg.signer = {config.peg.signer}"))
     judged(lambda: signer_tls(config.peg))
     judged(lambda: check_governance(config.governance))
     if problems or genesis is None:
@@ -189,13 +191,29 @@ def _peg_secret(config: AlysConfig) -> bytes | None:
 
 
 def _check_peg_key(config: AlysConfig, genesis: Genesis, secret: bytes) -> None:
-    """Raise `ConfigError` unless the key belongs to a member of the federation."""
+    """Raise `ConfigError` unless the key belongs to a member of the federation.
+
+    On a chain whose federation can change, the key may be that of a later or a former member. The federation's
+    signatures say whether it is one (`actors.peg_signatures`).
+    """
     name, federation = genesis.context.spec.name, federation_at(genesis.state, genesis.context)
     key = x_only_key(secret)
-    if key not in federation.bitcoin_keys:
+    if key not in federation.bitcoin_keys and not genesis.context.spec.governance_keys:
         raise ConfigError(
             f'peg.key_file = "{config.peg.key_file}": its public key {key.hex()[:16]}… is none of the '
             f"{len(federation.bitcoin_keys)} Bitcoin keys of the chain {name}: name another key file"
+        )
+
+
+def check_unchanging(spec: ChainSpec, place: str) -> None:
+    """Raise `ConfigError` for a chain whose federation can change: a separate signer cannot follow changes yet.
+
+    `place` names what refers to the chain or to the signer.
+    """
+    if spec.governance_keys:
+        raise ConfigError(
+            f"{place}: the chain {spec.name} has governance_keys, so its federation can change, and a signer in "
+            "another process cannot follow such changes yet: let the node sign, with peg.key_file"
         )
 
 

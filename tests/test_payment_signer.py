@@ -18,6 +18,7 @@ from alysd.payment_signer import open_payment_signer
 from alysd.resources import data_of
 from alysd.testing.chain import bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF, load, problems_of
+from alysd.testing.updates import governance_keys
 from alysd.testing.virtual_time import VirtualClock
 from alysd.types.chain_spec import ChainSpec, has_peg
 from alysd.types.peg import BRIDGE_ADDRESS
@@ -129,6 +130,19 @@ def test_a_key_that_cannot_sign_is_refused(tmp_path: Path, secret: bytes, spec: 
     """The member would be missing among the signers, and nobody would know."""
     with pytest.raises(ConfigError, match=said):
         validated(tmp_path, spec, f"peg.key_file={key_file(tmp_path, secret)}")
+
+
+def test_a_key_of_no_member_yet_is_allowed_on_a_chain_that_can_change_its_federation(tmp_path: Path) -> None:
+    """A new member starts its node before the update is in a block, and a former one signs for its old outputs."""
+    governed = attrs.evolve(with_peg(), governance_keys=governance_keys(1), governance_threshold=1)
+    assert validated(tmp_path, governed, f"peg.key_file={key_file(tmp_path, bitcoin_secret(1))}")
+
+
+def test_a_separate_signer_is_refused_on_a_chain_that_can_change_its_federation(tmp_path: Path) -> None:
+    """It knows the first federation alone, and would sign nothing after a change."""
+    governed = attrs.evolve(with_peg(), governance_keys=governance_keys(1), governance_threshold=1)
+    with pytest.raises(ConfigError, match=r"has governance_keys, .*let the node sign, with peg.key_file"):
+        validated(tmp_path, governed, f"peg.signer=unix:{tmp_path / 'signer.sock'}")
 
 
 def test_a_key_without_a_bitcoin_node_is_refused(tmp_path: Path) -> None:

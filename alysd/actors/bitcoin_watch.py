@@ -239,7 +239,10 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
             return None if (found := findings[txid]) is None else finding_of(found)
 
         spends = [
-            Spend(one.txid, tuple(i.spends for i in one.inputs if is_credited(i.spends, finding, self._federations.scripts)))
+            Spend(
+                one.txid,
+                tuple(i.spends for i in one.inputs if is_credited(i.spends, finding, self._federations.scripts)),
+            )
             for one in transactions
         ]
         last = seen[-1].number if seen else after

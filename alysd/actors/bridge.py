@@ -17,7 +17,7 @@ from alysd.actors.bridge_proposals import Proposals
 from alysd.actors.bridge_reads import BridgeReads, answered
 from alysd.actors.bridge_search import ProposalsBeside
 from alysd.actors.bridge_thefts import TheftWatch
-from alysd.consensus.federation import deposit_holders, pending_holders
+from alysd.consensus.federation import deposit_holders, halted_at, pending_holders
 from alysd.consensus.peg_ledger import take_contents
 from alysd.errors import InvalidBlock, NotNow, NotSeenOnBitcoin, PaymentDeclined
 from alysd.messages.bitcoin_watch import CheckPegIns, WatchFederations
@@ -76,6 +76,8 @@ class BridgeActor(Actor[Bridge]):
         if (await self._audit.health_at(parent.hash)).halted:
             return PegContents()
         versions = await self._versions(parent)
+        if halted_at(parent):
+            return PegContents(confirmed=self._maker.confirmed(versions))
         made = await self._maker.make(parent, versions)
         if made.confirmed or made.finalized:
             return made  # the proposal may need the change that a confirmation makes available

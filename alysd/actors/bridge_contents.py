@@ -107,7 +107,7 @@ class ContentsMaker:
 
     async def make(self, parent: ChainState, versions: Versions) -> PegContents:
         """The contents for a child of `parent`, without a proposal. `versions` are the payments in flight."""
-        confirmed = self._confirmed(versions)
+        confirmed = self.confirmed(versions)
         return PegContents(await self._peg_ins(parent), None, await self._finalized(versions), confirmed)
 
     async def _peg_ins(self, parent: ChainState) -> tuple[PegIn, ...]:
@@ -179,7 +179,8 @@ class ContentsMaker:
         minted = await self.reads.minted([one.peg_in.txid for one in page.deposits], parent.hash)
         return tuple(zip(page.deposits, minted, strict=True)), page.next
 
-    def _confirmed(self, versions: Versions) -> tuple[ConfirmedPegOut, ...]:
+    def confirmed(self, versions: Versions) -> tuple[ConfirmedPegOut, ...]:
+        """The payments that have enough confirmations."""
         needed = self.reads.context.spec.peg_in_confirmations + 1
         found = (
             ConfirmedPegOut(version.txid, versions.seen[version.txid].bitcoin_block)

@@ -7,7 +7,7 @@ import attrs
 import trio
 
 from alysd.actors.bridge_contents import BridgeMemory, Versions
-from alysd.actors.bridge_reads import BridgeReads
+from alysd.actors.bridge_reads import MAX_COINS, BridgeReads
 from alysd.consensus.peg_ledger import spendings_at
 from alysd.errors import NotSeenOnBitcoin, PaymentDeclined
 from alysd.peg.authoring import Wish, make_proposal, make_replacement
@@ -22,9 +22,11 @@ from alysd.peg.estimates import (
     replacement_helps,
 )
 from alysd.peg.ledger import Draft, free_reserve, number_key
+from alysd.peg.moves import judge_move, make_move
 from alysd.peg.proposals import (
     MAX_IN_FLIGHT,
     MAX_PAYEES,
+    is_move,
     least_owed,
     waiting_requests,
 )
@@ -72,8 +74,10 @@ class Proposals:
                 if newer is not None:
                     return newer
         totals = parent.peg
-        if totals.payments >= MAX_IN_FLIGHT or totals.first_request == totals.next_request:
+        if totals.payments >= MAX_IN_FLIGHT:
             return None
+        if totals.first_request == totals.next_request:
+            return await self._move(parent, spendings)
         return await self._payment(parent, versions, spendings)
 
     async def judge(
@@ -106,12 +110,16 @@ class Proposals:
         if proposal.replaces is not None:
             return
         # The proposal can also spend the changes of the payments that its block confirms.
-        coins = list(await self.reads.coins(parent.hash, spendings, MAX_INPUTS))
+        moves = not made.payees and is_move(made, parent.peg)
+        coins = list(await self.reads.coins(parent.hash, spendings, MAX_COINS if moves else MAX_INPUTS))
         names = {one.txid for one in confirmed}
         coins += [_coin(*one, spendings) for one in versions.each() if one[1].txid in names and one[0].change]
         coins.sort(key=lambda coin: coin.amount, reverse=True)
         if made.payees:
             judge_selection(made, coins, spendings)
+            return
+        if moves:
+            judge_move(made, coins, free_reserve(parent.peg), spendings)
             return
         (first,) = waiting_requests(await self._requests(parent), 1)
         judge_consolidation(made, Waiting(first.owed, coins, _changes(versions.without(names))))
@@ -153,6 +161,16 @@ class Proposals:
             return None
         rise = made.reserve_fee - payment.reserve_fee_of(payment.versions[-1])
         return made if rise <= free_reserve(parent.peg) else None
+
+    async def _move(self, parent: ChainState, spendings: Sequence[Spending]) -> PegOutProposal | None:
+        """Move outputs of former federations, if there are any and the reserve can pay for it."""
+        if len(spendings) == 1 or not free_reserve(parent.peg):
+            return None
+        coins = await self.reads.coins(parent.hash, spendings)
+        rate = min(await self._estimate(), self.reads.context.spec.peg_out_max_fee_rate - MARGIN)
+        return await trio.to_thread.run_sync(
+            make_move, coins, rate, free_reserve(parent.peg), spendings, make_transaction
+        )
 
     async def _payment(
         self, parent: ChainState, versions: Versions, spendings: Sequence[Spending]

@@ -7,7 +7,16 @@ import attrs
 import trio
 
 from alysd.consensus.federation_update import UpdateChecks, check_place, check_update
-from alysd.consensus.update_violations import TooFar, TooManyUpdates, TooSoon, UpdatePending, WrongSequence
+from alysd.consensus.update_violations import (
+    HaltInForce,
+    HoldersReturn,
+    TooFar,
+    TooManyHolders,
+    TooManyUpdates,
+    TooSoon,
+    UpdatePending,
+    WrongSequence,
+)
 from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.federation_update import (
     FederationUpdates,
@@ -115,7 +124,7 @@ def _has_place(update: FederationUpdate, parent: ChainState) -> bool:
     """Whether a child of `parent` may include the update, which has passed all other rules."""
     try:
         check_place(update, parent)
-    except (WrongSequence, UpdatePending, TooSoon, TooFar):
+    except (WrongSequence, UpdatePending, TooSoon, TooFar, HaltInForce, HoldersReturn, TooManyHolders):
         return False
     return True
 
@@ -124,7 +133,7 @@ def _is_late(update: FederationUpdate, head: ChainState) -> bool:
     """Whether no block can include the update any more, unless it is final on no branch."""
     try:
         check_place(update, head)
-    except (UpdatePending, TooFar):
+    except (UpdatePending, TooFar, HaltInForce, HoldersReturn, TooManyHolders):
         return False
     except TooSoon:
         return True

@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from alysd.bitcoin_ports import BitcoinSigner
+from alysd.consensus.federation import halted_at
 from alysd.consensus.peg_ledger import spendings_at
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotBroadcast, NotNow, NotSeenOnBitcoin, PaymentForbidden, SignerUnavailable, StoreError
@@ -20,7 +21,14 @@ from alysd.messages.bitcoin_watch import BitcoinWatch, Broadcast
 from alysd.messages.bridge import Bridge, CheckNotHalted
 from alysd.messages.chain import Chain, GetForkchoice, ListEntries
 from alysd.messages.log.base import LogEvent, log
-from alysd.messages.log.payments import PaymentComplete, PaymentNotBroadcast, PaymentNotSigned, PaymentSigned
+from alysd.messages.log.payments import (
+    PaymentComplete,
+    PaymentNotBroadcast,
+    PaymentNotSigned,
+    PaymentSigned,
+    PegKeyNeeded,
+    PegKeyNotNeeded,
+)
 from alysd.messages.network import Network, PublishPegSignature
 from alysd.messages.peg_signatures import (
     ConsiderPegSignature,
@@ -35,6 +43,7 @@ from alysd.messages.storage import GetBlockByHeight, Storage
 from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.peg.collecting import OpenVersion, open_versions
 from alysd.peg.proposals import MAX_IN_FLIGHT
+from alysd.peg.signing import Spending
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
 from alysd.types.governance import PaymentToSign
@@ -78,10 +87,15 @@ class SignatureMemory:
     """The versions of the payments in flight as of the block `final`, with their signatures.
 
     It survives restarts of the actor, whose next instance would otherwise wait for all signatures again.
+    `member_of` is the number of federations for which the signer's key signs, and whether the newest is one.
     """
 
     final: BlockHash | None = None
+    member_of: tuple[int, bool] | None = None
     versions: dict[BitcoinHash, _Gathered] = attrs.field(factory=dict[BitcoinHash, _Gathered])
+
+
+HALTED = "governance has halted the peg"
 
 
 class FederationActor(Actor[PegSigning]):
@@ -196,6 +210,7 @@ class FederationActor(Actor[PegSigning]):
             ListEntries(Table.PAYMENTS, b"", MAX_IN_FLIGHT, final), seconds=self._timing.storage_write
         )
         spendings = await trio.to_thread.run_sync(spendings_at, tip.finalized, self._context)
+        self._learn(spendings)
         payments = [entry for _, entry in page.entries if isinstance(entry, Payment)]
         versions = {version.txid: (one, version) for one in payments for version in open_versions(one)}
         known = self._memory.versions
@@ -209,6 +224,18 @@ class FederationActor(Actor[PegSigning]):
             known[txid].open = attrs.evolve(made, payment=payment, version=version)
             await self._read_witnesses(known[txid])
         self._memory.final = final
+
+    def _learn(self, spendings: Sequence[Spending]) -> None:
+        """Tell the signer of the federations, and log for which of them it signs when that changes."""
+        if self._signer is None:
+            return
+        self._signer.learn(spendings)
+        key = self._signer.key
+        member_of = tuple(number for number, one in enumerate(spendings) if key in one.keys)
+        newest = len(spendings) - 1 in member_of
+        if self._memory.member_of != (len(member_of), newest):
+            self._memory.member_of = len(member_of), newest
+            log(PegKeyNeeded(key.hex(), len(member_of), newest) if member_of else PegKeyNotNeeded(key.hex()))
 
     async def _read_witnesses(self, gathered: _Gathered) -> None:
         """Read the complete transaction from the block that has its witnesses, if this node lacks it."""
@@ -259,13 +286,19 @@ class FederationActor(Actor[PegSigning]):
     async def _may_sign(self, due: Sequence[_Gathered]) -> bool:
         """Whether the peg is not halted, as far as this node's Bitcoin node shows.
 
-        For a moment after each Bitcoin block the node cannot know, which is logged only if it lasts. A node
+        Governance can halt it too. For a moment after each Bitcoin block the node cannot know, which is logged
+        only if it lasts. A node
         without a Bitcoin node never knows, and signs nothing: the configuration of such a node with a key is
         refused.
         """
         if self._bridge is None:
             return False
         try:
+            tip = await self._chain.ask(GetForkchoice(), seconds=self._timing.local_answer)
+            if halted_at(tip.head) or halted_at(tip.finalized):
+                for gathered in due:
+                    _note(gathered, PaymentNotSigned(gathered.open.txid, HALTED))
+                return False
             await self._bridge.ask(CheckNotHalted(), seconds=BROADCAST_SECONDS)
         except (NotSeenOnBitcoin, NotNow, NotAnswered) as error:
             lasts = isinstance(error, NotSeenOnBitcoin)

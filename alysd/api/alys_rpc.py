@@ -9,7 +9,7 @@ from alysd.api.alys_json import block_json, deposit_json, evidence_json, finalit
 from alysd.api.federation_json import federation_json
 from alysd.api.hex_values import address, text
 from alysd.api.jsonrpc import Encoded, InvalidParams, Method, Params, RpcError
-from alysd.consensus.federation import federation_at
+from alysd.consensus.federation import federation_at, halted_at
 from alysd.errors import HANDLING, Malformed, NoPeg, RpcCode
 from alysd.messages.auxpow import CreateWork, GetQueuedWork, MergedMining, SubmitWork
 from alysd.messages.reads import (
@@ -159,6 +159,11 @@ class AlysRpc:
             )
         recipient = params.optional(0, _recipient, None)
         tip = await self._reader.ask(ReadForkchoice())
+        if halted_at(tip.head):
+            raise RpcError(
+                RpcCode.REFUSED,
+                "governance has halted the peg: send no bitcoin before it resumes, because nothing is credited",
+            )
         keys, network = federation_at(tip.head, self._context).bitcoin_keys, self._context.spec.bitcoin_network
         to = await trio.to_thread.run_sync(deposit_address, keys, network)
         return deposit_json(to, recipient, self._context.spec)

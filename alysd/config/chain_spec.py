@@ -33,16 +33,7 @@ _WITHOUT_TRANSACTIONS = 384 * 1024
 Of these, the witnesses of a payment by 20 members have at most 164 KB, and 64 peg-ins 71 KB.
 """
 
-MAX_PEG_MEMBERS = 20
-"""The maximum number of members of a federation on a chain with a peg.
-
-The witness of one more would have 1,671 bytes, and nodes of Bitcoin Knots do not relay more than 1,650.
-"""
-
 _MAINNET_CONFIRMATIONS = 6
-_PEG_WITHDRAWALS = 3
-"""The withdrawals of a block beside those to the fee addresses: the miner's fee, a deposit, a refund."""
-
 
 Parameters = TypeVar("Parameters", bound=ChainParameters)
 
@@ -139,36 +130,33 @@ def check_genesis(spec: ChainSpec, path: Path) -> None:
 
 def _check_peg(spec: ChainSpec, path: Path) -> None:
     """Raise `ConfigError` for parameters with which the peg could lose bitcoin or get stuck."""
-    from alysd.peg.weights import least_minimum  # its libraries take long to import, and most commands need none
+    from alysd.peg.limits import broken_limit  # its libraries take long to import, and most commands need none
 
-    members, withdrawals = len(spec.authorities), len(spec.federation_fee_addresses) + _PEG_WITHDRAWALS
-    if members > MAX_PEG_MEMBERS:
-        raise ConfigError(
-            f"{path}: {spec.name} has a peg and {members} authorities; with a peg there are at most "
-            f"{MAX_PEG_MEMBERS}: name fewer authorities, or make the chain without a peg"
-        )
     if spec.bitcoin_network == "mainnet" and spec.peg_in_confirmations < _MAINNET_CONFIRMATIONS:
         raise ConfigError(
             f"{path}: {spec.name} has a peg to Bitcoin's mainnet and peg_in_confirmations "
             f"{spec.peg_in_confirmations}; it must be at least {_MAINNET_CONFIRMATIONS}"
         )
-    if spec.max_withdrawals < withdrawals:
+    members, addresses = len(spec.authorities), len(spec.federation_fee_addresses)
+    broken = broken_limit(members, addresses, spec)
+    if broken is None:
+        return
+    if broken.kind == "members":
         raise ConfigError(
-            f"{path}: {spec.name} has a peg and max_withdrawals {spec.max_withdrawals}; with "
-            f"{len(spec.federation_fee_addresses)} fee addresses it must be at least {withdrawals}, so that every "
-            "block has room for a deposit and a refund: name fewer fee addresses, or raise max_withdrawals"
+            f"{path}: {spec.name} has a peg and {members} authorities; with a peg there are at most "
+            f"{broken.limit}: name fewer authorities, or make the chain without a peg"
         )
-    least, fee = least_minimum(members, spec.peg_out_max_fee_rate), spec.peg_out_service_fee
-    for key, found, needed in (
-        ("peg_in_minimum", spec.peg_in_minimum, least),
-        ("peg_out_minimum", spec.peg_out_minimum, least + fee),
-    ):
-        if found < needed:
-            raise ConfigError(
-                f"{path}: {spec.name} has a peg and {key} {found:,}; with {members} members and "
-                f"peg_out_max_fee_rate {spec.peg_out_max_fee_rate:,} it must be at least {needed:,}, so that each "
-                f"request can pay for its payment: raise {key}, or lower peg_out_max_fee_rate"
-            )
+    if broken.kind == "max_withdrawals":
+        raise ConfigError(
+            f"{path}: {spec.name} has a peg and max_withdrawals {broken.found}; with {addresses} fee addresses it "
+            f"must be at least {broken.limit}, so that every block has room for a deposit and a refund: name "
+            "fewer fee addresses, or raise max_withdrawals"
+        )
+    raise ConfigError(
+        f"{path}: {spec.name} has a peg and {broken.kind} {broken.found:,}; with {members} members and "
+        f"peg_out_max_fee_rate {spec.peg_out_max_fee_rate:,} it must be at least {broken.limit:,}, so that each "
+        f"request can pay for its payment: raise {broken.kind}, or lower peg_out_max_fee_rate"
+    )
 
 
 def _check_size(spec: ChainSpec, path: Path) -> None:

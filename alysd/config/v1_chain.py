@@ -11,10 +11,9 @@ from typing import Any
 
 import attrs
 
-from alysd.config.chain_spec import MAX_PEG_MEMBERS
 from alysd.config.toml_file import read_bounded
 from alysd.errors import ConfigError, Malformed
-from alysd.types.chain_spec import ChainParameters
+from alysd.types.chain_spec import MAX_PEG_MEMBERS, ChainParameters
 from alysd.types.hashes import BlsPublicKey, EvmAddress, XOnlyKey
 from alysd.wire.evm_address import checksum_address, parse_address
 from alysd.wire.hex import from_hex

@@ -14,16 +14,20 @@ from alysd.consensus.approval import commits
 from alysd.consensus.federation import federation_at
 from alysd.consensus.update_violations import (
     BadGovernanceSignatures,
+    HaltInForce,
+    HoldersReturn,
+    NamesMembers,
     NoGovernance,
     NoPegToChange,
-    PegKeepsFederation,
     PossessionNotProved,
     TooFar,
+    TooManyHolders,
     TooSoon,
     UpdatePending,
     WrongMembers,
     WrongSequence,
 )
+from alysd.peg.limits import broken_limit
 from alysd.peg.signing import signature_holds
 from alysd.types.block import Block
 from alysd.types.chain import ChainState
@@ -32,6 +36,7 @@ from alysd.types.federation import Federation
 from alysd.types.federation_update import (
     BEFORE_UPDATE,
     LEAST_NOTICE,
+    MAX_HOLDERS,
     MAX_UPDATE_MEMBERS,
     MOST_NOTICE,
     FederationUpdate,
@@ -80,7 +85,8 @@ def check_update(
     """
     check_place(update, parent)
     _check_kind(update, context)
-    _check_members(update, context)
+    if update.kind == "members":
+        _check_members(update, context)
     check_governance(update, context, checks.message(update, context.genesis))
     for index, member in enumerate(update.members):
         if not checks.possessed(member.authority, member.authority_proof):
@@ -93,8 +99,9 @@ def check_update(
 def check_place(update: FederationUpdate, parent: ChainState) -> None:
     """Check the update's sequence and height for a child of `parent`, and that no other update is pending.
 
-    These rules depend on the chain. The other rules depend on the update alone. Raises `NoGovernance`,
-    `UpdatePending`, `WrongSequence`, `TooSoon` or `TooFar`.
+    On a chain with a peg, check also that the peg is not halted or resumed twice, and that the federation is a new
+    one. These rules depend on the chain. The other rules depend on the update alone. Raises `NoGovernance`,
+    `UpdatePending`, `WrongSequence`, `TooSoon`, `TooFar`, `HaltInForce`, `HoldersReturn` or `TooManyHolders`.
     """
     state = parent.governance
     if state is None:
@@ -109,13 +116,31 @@ def check_place(update: FederationUpdate, parent: ChainState) -> None:
         raise TooSoon(least, update.effective_height)
     if update.effective_height > (most := parent.height + 1 + MOST_NOTICE):
         raise TooFar(most, update.effective_height)
+    if state.holders:
+        _check_holders(update, state)
+
+
+def _check_holders(update: FederationUpdate, state: GovernanceState) -> None:
+    """Check what the update changes on a chain with a peg. No other update takes effect before this one."""
+    if update.kind != "members":
+        if state.halted == (update.kind == "halt"):
+            raise HaltInForce(update.kind)
+        return
+    *former, newest = (one.keys for one in state.holders)
+    keys = update.federation.bitcoin_keys
+    if keys in former:
+        raise HoldersReturn(former.index(keys))
+    if keys != newest and len(state.holders) >= MAX_HOLDERS:
+        raise TooManyHolders(MAX_HOLDERS)
 
 
 def _check_kind(update: FederationUpdate, context: ChainContext) -> None:
-    if context.peg is not None:
-        raise PegKeepsFederation(update.kind)
-    if update.kind != "members":
+    if update.kind == "members":
+        return
+    if context.peg is None:
         raise NoPegToChange(update.kind)
+    if update.members or update.fee_addresses:
+        raise NamesMembers(update.kind)
 
 
 def _check_members(update: FederationUpdate, context: ChainContext) -> None:
@@ -133,6 +158,9 @@ def _check_members(update: FederationUpdate, context: ChainContext) -> None:
     ):
         if len(set(values)) < len(values):
             raise WrongMembers(f"two of its {name} are the same")
+    broken = None if context.peg is None else broken_limit(count, addresses, context.spec)
+    if broken is not None:
+        raise WrongMembers(str(broken))
 
 
 def check_governance(update: FederationUpdate, context: ChainContext, message: bytes) -> None:

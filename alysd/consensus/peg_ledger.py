@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from alysd.consensus.federation import holders_at
+from alysd.consensus.federation import halted_at, holders_at
 from alysd.consensus.payload import fee_withdrawals
 from alysd.peg.ledger import Draft, Key, Value
 from alysd.peg.peg_ins import Mint
 from alysd.peg.signing import Spending, spending_of
-from alysd.peg.transition import apply_burns, apply_contents, keys_of, more_keys
+from alysd.peg.transition import apply_burns, apply_contents, check_halted, keys_of, more_keys
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import ChainState, LedgerChange
 from alysd.types.chain_spec import ChainContext
@@ -75,8 +75,11 @@ def take_contents(
     payment; the first call takes 0.3 s, for an import.
     """
     draft = Draft(parent.peg, entries)
+    if halted := halted_at(parent):
+        check_halted(contents)
     spendings = spendings_at(parent, context) if contents else ()
-    room = room_for_mints(parent, header, context)
+    # While the peg is halted, refunds wait.
+    room = 0 if halted else room_for_mints(parent, header, context)
     mints = apply_contents(draft, contents, Height(parent.height + 1), room, rules, spendings)
     return PegStep(_change(draft), mints)
 

@@ -18,13 +18,50 @@ class NoGovernance(InvalidUpdate):
 
 
 @attrs.frozen
-class PegKeepsFederation(InvalidUpdate):
-    """The chain has a peg, for which this version knows no updates."""
+class HaltInForce(InvalidUpdate):
+    """The update halts the peg while it is halted, or resumes it while it is not."""
 
     kind: str
 
     def __str__(self) -> str:
-        return f'the chain has a peg, and this version allows no update of the kind "{self.kind}" on such a chain'
+        state = "is halted already" if self.kind == "halt" else "is not halted"
+        return f'the peg {state}, but the update is of the kind "{self.kind}"'
+
+
+@attrs.frozen
+class NamesMembers(InvalidUpdate):
+    """The update halts or resumes the peg, and names members or fee addresses, which must be none."""
+
+    kind: str
+
+    def __str__(self) -> str:
+        return f'an update of the kind "{self.kind}" names neither members nor fee addresses'
+
+
+@attrs.frozen
+class HoldersReturn(InvalidUpdate):
+    """The new members have the Bitcoin keys of a former federation in the same order, and so its address."""
+
+    federation: int
+
+    def __str__(self) -> str:
+        return (
+            f"the new members have the same Bitcoin keys in the same order as federation {self.federation}, "
+            "which was replaced: name them in another order"
+        )
+
+
+@attrs.frozen
+class TooManyHolders(InvalidUpdate):
+    """The chain has as many federations that can hold deposits as it may have."""
+
+    limit: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.limit} federations of the chain can hold deposits, and no more are allowed: an update may "
+            "still change the fee addresses and the authority keys"
+        )
 
 
 @attrs.frozen

@@ -9,7 +9,7 @@
     lost        key (Expected)  -> amount of a deposit (8, BE), or nothing: transactions that the ledger may rely
                                    on and Bitcoin has lost
     signed      txid            -> height (4, BE): at which the watch was first told of a payment's witnesses
-    meta        "identity", "next" (the next number), "watched" (the later federations), and "again" once a block
+    meta        "identity", "next" (the next number), "watched" (the later federations), and "again" after a block
                 was read again: the numbers of findings are not in the order of their heights then
 
 The watch can find everything in the database again on Bitcoin, so the database needs no backup. Only the heights

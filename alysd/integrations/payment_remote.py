@@ -1,6 +1,7 @@
 """A signer of payments in another process, as the node uses it (docs/protocol.md, "Signer")."""
 
 import ssl
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ import trio
 from alysd.config.addresses import SignerAddress
 from alysd.errors import Malformed, NotFollowed, PaymentForbidden, SignerUnavailable, StoreError
 from alysd.integrations.payment_link import HANDSHAKE_SECONDS, Slow, Stream, receive_frame, send_frame
+from alysd.peg.signing import Spending
 from alysd.types.chain_spec import ChainContext
 from alysd.types.following import FinalityStep
 from alysd.types.hashes import BitcoinHash, XOnlyKey, displayed
@@ -62,6 +64,9 @@ class RemoteSigner:
     def key(self) -> XOnlyKey:
         """The member's Bitcoin key."""
         return self._key
+
+    def learn(self, spendings: Sequence[Spending]) -> None:
+        """Do nothing: the signer knows the only federation of its chain, and refuses chains that can change it."""
 
     async def sign(self, payment: Payment, txid: BitcoinHash) -> PegSignature:  # noqa: ARG002
         """Ask for the signature of the version `txid`. The signer knows the payment from the blocks.

@@ -59,6 +59,10 @@ class RecordedSigner:
         """Sign the next payments within this hourly limit; None for no limit."""
         self._hourly_limit = limit
 
+    def learn(self, spendings: Sequence[Spending]) -> None:
+        """Sign the next payments with these federations."""
+        self._spendings = spendings
+
     async def sign(self, payment: Payment, txid: BitcoinHash) -> PegSignature:
         """Record and sign the version `txid` of a payment. Takes 5 ms, and 0.1 ms per input, in a worker thread.
 

@@ -35,6 +35,7 @@ from alysd.types.peg import (
     PegOutProposal,
     PegOutRequest,
     PegRules,
+    PegTotals,
     Transaction,
     VersionOf,
 )
@@ -113,7 +114,7 @@ def too_small_beside_others(payees: Sequence[Payee], weight: int, max_rate: int)
 
 
 def propose(draft: Draft, proposal: PegOutProposal, rules: PegRules, spendings: Sequence[Spending]) -> None:
-    """Take a new payment or consolidation into the ledger.
+    """Take a new payment, move or consolidation into the ledger.
 
     `spendings` are those of all federations of the chain, by number; the last one receives the change. Raises a
     subclass of `InvalidBlock` for the first rule that the proposal breaks.
@@ -130,9 +131,20 @@ def propose(draft: Draft, proposal: PegOutProposal, rules: PegRules, spendings: 
         if too_small_beside_others(payment.payees, weight, rules.peg_out_max_fee_rate):
             raise WrongPayees("one payee could not bear its share at the largest fee rate: pay it alone")
         _check_reserve(draft, payment, transaction, spendings)
+    elif is_move(payment, draft.totals):
+        check_pledge(draft, payment.reserve_fee)
     else:
         _take_consolidation(draft, payment, rules)
     _apply(draft, payment)
+
+
+def is_move(payment: Payment, totals: PegTotals) -> bool:
+    """Whether a payment without payees is a move: no request waits, and all inputs are of former federations.
+
+    `totals` are those before the payment.
+    """
+    former = all(one.federation != payment.federation for one in payment.inputs)
+    return former and totals.first_request == totals.next_request
 
 
 def check_form(transaction: Transaction) -> None:
@@ -279,12 +291,17 @@ def _check_reserve(
             f"it must be {costs.extra_fee} to {costs.extra_fee + rest} sat, found {payment.reserve_fee}"
         )
     check_pledge(draft, payment.reserve_fee)
-    old = sum(one.federation != payment.federation for one in payment.inputs)
-    allowed = old + (MAX_EXTRA_INPUTS if draft.totals.outputs > CONSOLIDATE_ABOVE else 0)
+    allowed = allowed_extra(payment.inputs, payment.federation, draft.totals)
     if costs.extra > allowed:
         raise WrongReserveFee(
             f"{costs.extra} inputs are not needed for the payees, but only {allowed} such inputs are allowed"
         )
+
+
+def allowed_extra(inputs: Sequence[PaymentInput], newest: int, totals: PegTotals) -> int:
+    """The maximum number of inputs that the payees do not need. `totals` are those before the payment."""
+    old = sum(one.federation != newest for one in inputs)
+    return old + (MAX_EXTRA_INPUTS if totals.outputs > CONSOLIDATE_ABOVE else 0)
 
 
 def _apply(draft: Draft, payment: Payment) -> None:

@@ -13,6 +13,7 @@ from alysd.peg.peg_ins import Mint, mint_deposit, mints_of, pay_refunds
 from alysd.peg.proposals import MAX_PAYEES, propose
 from alysd.peg.requests import record_burn
 from alysd.peg.signing import Spending
+from alysd.peg.violations import PegIsHalted
 from alysd.types.peg import (
     Burn,
     FederationOutput,
@@ -52,6 +53,18 @@ def keys_of(contents: PegContents, totals: PegTotals, room: int) -> tuple[Key, .
 def more_keys(versions: Sequence[VersionOf | None]) -> tuple[Key, ...]:
     """The keys of the payments to which the `versions` belong; None is a version that was not found."""
     return tuple(dict.fromkeys((Payment, version.payment) for version in versions if version is not None))
+
+
+def check_halted(contents: PegContents) -> None:
+    """Check that a block whose parent's state is halted has none of the parts that wait. Raises `PegIsHalted`."""
+    parts = (
+        ("peg_ins", contents.peg_ins),
+        ("a peg_out_proposal", contents.proposal),
+        ("finalized_peg_outs", contents.finalized),
+    )
+    for part, found in parts:
+        if found:
+            raise PegIsHalted(part)
 
 
 def apply_contents(

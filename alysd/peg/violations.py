@@ -51,6 +51,16 @@ class BadProposal(InvalidBlock):
 
 
 @attrs.frozen
+class PegIsHalted(InvalidBlock):
+    """Governance has halted the peg, and the block has the `part` nevertheless."""
+
+    part: str
+
+    def __str__(self) -> str:
+        return f"governance has halted the peg, but the block has {self.part}"
+
+
+@attrs.frozen
 class UnknownOutput(InvalidBlock):
     """The proposed payment spends an output that the federation does not hold on this branch."""
 

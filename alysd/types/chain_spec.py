@@ -23,6 +23,13 @@ bits of a parent block must not be the chain's id (docs/protocol.md, "Proof").
 """
 
 
+MAX_PEG_MEMBERS = 20
+"""The maximum number of members of a federation on a chain with a peg.
+
+The witness of one more would have 1,671 bytes, and nodes of Bitcoin Knots do not relay more than 1,650.
+"""
+
+
 @attrs.frozen
 class ChainParameters:
     """The parameters in the file of a chain specification; docs/protocol.md defines each of them.

@@ -23,7 +23,7 @@ from alysd.messages.federation_update import (
     SubmitFederationUpdate,
 )
 from alysd.messages.network import Network, PublishUpdate
-from alysd.messages.storage import Storage
+from alysd.messages.storage import KeepUpdates, Storage
 from alysd.nurseries import Address, Immediate, actor
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.harness import ActorTestHarness
@@ -31,7 +31,7 @@ from alysd.testing.stand_in import StandIn
 from alysd.testing.updates import governance_keys, members_update
 from alysd.timing import Timing
 from alysd.types.chain import ChainState, Forkchoice
-from alysd.types.federation_update import FederationUpdate, GovernanceState, PendingUpdate
+from alysd.types.federation_update import MAX_HOLDERS, FederationUpdate, GovernanceState, Holders, PendingUpdate
 from alysd.types.units import Height
 from alysd.workflows.update_checks import update_checks
 
@@ -114,6 +114,37 @@ async def test_an_update_is_offered_only_to_a_block_that_may_have_it(
         assert await world.offered(pending) is None
         assert await world.offered(attrs.evolve(world.head, height=Height(50))) is None
         assert await world.offered(attrs.evolve(world.head, height=Height(49))) == given
+
+
+FULL = tuple(Holders((bytes([place]),)) for place in range(MAX_HOLDERS))
+
+
+@pytest.mark.parametrize("forbids", ["halted", "full", "returns"])
+async def test_an_update_that_another_branch_forbids_is_kept_and_not_offered(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None, forbids: str
+) -> None:
+    """A block with it would be invalid there, and the branch may be given up again."""
+    world, given = World(tmp_path / "chain"), update(150)
+    if forbids == "halted":
+        given = attrs.evolve(given, kind="halt", members=(), fee_addresses=())
+    first = (Holders(FIRST.bitcoin_keys),)
+    returned = (Holders(update(150).federation.bitcoin_keys), *first)
+    holders = {"halted": first, "full": FULL, "returns": returned}[forbids]
+    state = GovernanceState(0, FIRST, None, holders=holders, halted=True)
+    async with world.running():
+        await world.storage.ask(KeepUpdates((given,)))
+    async with world.running():
+        assert await world.offered(attrs.evolve(world.head, governance=state)) is None
+        assert (
+            await world.offered(
+                attrs.evolve(world.head, governance=attrs.evolve(state, holders=first, halted=False))
+            )
+            == given
+        )
+        other = update(160)
+        world.head = attrs.evolve(world.head, governance=attrs.evolve(state, holders=first))
+        await world.submit(other)
+        assert await world.updates.ask(GetKeptUpdates()) == (given, other)
 
 
 async def test_the_updates_that_wait_are_bounded_and_late_ones_make_room(

@@ -1,6 +1,6 @@
 """The federation actor: members sign, gather and broadcast, with liars, absences, lost gossip and restarts."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,7 +24,14 @@ from alysd.messages.bitcoin_watch import BitcoinWatch, Broadcast
 from alysd.messages.bridge import Bridge, CheckNotHalted
 from alysd.messages.chain import Chain, GetForkchoice, ListEntries
 from alysd.messages.log.base import LogEvent
-from alysd.messages.log.payments import PaymentComplete, PaymentNotBroadcast, PaymentNotSigned, PaymentSigned
+from alysd.messages.log.payments import (
+    PaymentComplete,
+    PaymentNotBroadcast,
+    PaymentNotSigned,
+    PaymentSigned,
+    PegKeyNeeded,
+    PegKeyNotNeeded,
+)
 from alysd.messages.network import Network, PublishPegSignature
 from alysd.messages.peg_signatures import (
     ConsiderPegSignature,
@@ -38,7 +45,7 @@ from alysd.messages.storage import GetBlockByHeight, Storage
 from alysd.node import REFUSALS
 from alysd.nurseries import ActorDown, ChildSpec, Immediate, NotAnswered, actor
 from alysd.peg.collecting import OpenVersion
-from alysd.peg.signing import Spending, witness_fault
+from alysd.peg.signing import Spending, spending_of, witness_fault
 from alysd.peg.versions import transaction_of
 from alysd.testing.blocks import context_of
 from alysd.testing.chain import bitcoin_secret, chain_spec
@@ -48,6 +55,7 @@ from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainContext
+from alysd.types.federation_update import GovernanceState, Holders
 from alysd.types.governance import PaymentToSign
 from alysd.types.hashes import BitcoinHash, BlockHash, SchnorrSignature, XOnlyKey
 from alysd.types.peg import Payment, PegSignature, Transaction
@@ -82,6 +90,7 @@ class World:
     loses: Callable[[int, int], bool] = lambda _sender, _receiver: False
     passing: trio.Nursery | None = None
     blocks: dict[int, SignedBlock] = attrs.field(factory=dict[int, SignedBlock])
+    governance: GovernanceState | None = None
 
     @property
     def context(self) -> ChainContext:
@@ -98,7 +107,15 @@ class World:
 
     def forkchoice(self, _: GetForkchoice) -> Forkchoice:
         finalized = attrs.evolve(PARENT, hash=BlockHash(self.final.to_bytes(32, "big")))
-        return Forkchoice(PARENT, PARENT, finalized)
+        head, finalized = (attrs.evolve(one, governance=self.governance) for one in (PARENT, finalized))
+        return Forkchoice(head, head, finalized)
+
+    def change_to(self, *federations: tuple[XOnlyKey, ...], halted: bool = False) -> tuple[Spending, ...]:
+        """These federations have come after the first, and governance has halted the peg or not."""
+        holders = tuple(Holders(keys) for keys in (member_keys(self.size), *federations))
+        first = self.context.first_federation
+        self.governance = GovernanceState(1, first, None, holders=holders, halted=halted)
+        return tuple(spending_of(one.keys) for one in holders)
 
     def entries(self, message: ListEntries) -> EntryPage:
         if message.at != BlockHash(self.final.to_bytes(32, "big")):
@@ -405,6 +422,9 @@ class ScriptedSigner:
     lie: bool = False
     calls: int = 0
 
+    def learn(self, spendings: Sequence[Spending]) -> None:
+        self.real.learn(spendings)
+
     async def sign(self, payment: Payment, txid: BitcoinHash) -> PegSignature:
         self.calls += 1
         await trio.sleep(self.seconds)
@@ -431,6 +451,50 @@ async def test_a_signer_that_fails_is_asked_again(
     assert [one for one in logged if isinstance(one, PaymentNotSigned)] == [
         PaymentNotSigned(payment.versions[0].txid, str(error))
     ], "once for the same reason"
+
+
+async def test_a_member_that_has_left_signs_for_its_former_federation(
+    autojump_clock: MockClock, records: Records, logged: list[LogEvent]
+) -> None:
+    """The outputs of the former federation could not move without it. It learns of the change while it runs."""
+    world = World(records, 1)
+    members = [world.member(0), Member.make(world, 3, recorded_signer(world, 3)), world.member(5)]
+    async with world.running(*members):
+        await trio.sleep(2 * SLOT)
+        spendings = world.change_to((member_keys(4)[3],))
+        payment = make_payment(spendings)
+        assert {one.federation for one in payment.inputs} == {0}
+        assert payment.federation == 1
+        world.make_final(payment)
+        await trio.sleep(4 * SLOT)
+        assert len(await members[0].finalized()) == 1
+        assert [bool(one.published()) for one in members] == [True, False, False]
+    keys = [member_keys(6)[number].hex() for number in (0, 3, 5)]
+    noted = {one for one in logged if isinstance(one, PegKeyNeeded | PegKeyNotNeeded)}
+    assert noted == {
+        PegKeyNeeded(keys[0], 1, newest=True),
+        PegKeyNeeded(keys[0], 1, newest=False),
+        PegKeyNotNeeded(keys[1]),
+        PegKeyNeeded(keys[1], 1, newest=True),
+        PegKeyNotNeeded(keys[2]),
+    }
+
+
+async def test_nothing_is_signed_while_governance_has_halted_the_peg(
+    autojump_clock: MockClock, records: Records, logged: list[LogEvent]
+) -> None:
+    world = World(records, 1)
+    member = world.member(0)
+    world.change_to(halted=True)
+    world.make_final(make_payment(world.spendings))
+    async with world.running(member):
+        await trio.sleep(5 * SLOT)
+        assert (member.published(), await member.finalized()) == ([], ())
+        reasons = [one.reason for one in logged if isinstance(one, PaymentNotSigned)]
+        assert reasons == ["governance has halted the peg"]
+        world.change_to()
+        await trio.sleep(3 * SLOT)
+        assert len(await member.finalized()) == 1
 
 
 @pytest.mark.parametrize(

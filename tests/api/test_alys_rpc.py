@@ -8,15 +8,18 @@ import attrs
 import pytest
 import trio
 
+from alysd.api import alys_rpc
 from alysd.api.alys_rpc import ASKS, CODES, IN_PLACE, AlysRpc
 from alysd.api.jsonrpc import Dispatcher
 from alysd.config.bridge import bridge_account
 from alysd.consensus.auxpow import target_of
+from alysd.errors import RpcCode
 from alysd.messages.auxpow import CreateWork, SubmitWork
 from alysd.testing.blocks import CHAIN_ID, MINER, context_of, digest, make_spec
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.mining import MiningWorld, solved
 from alysd.types.auxpow import AuxPow
+from alysd.types.chain import ChainState
 from alysd.types.hashes import AuxHash, EvmAddress, displayed
 from alysd.types.latest import Latest
 from alysd.types.peg import BRIDGE_ADDRESS
@@ -306,6 +309,22 @@ async def test_what_is_no_height_is_refused(height: Any, autojump_clock: object)
     world = MiningWorld()
     async with world.running():
         assert (await Client(world).refused("getblockbyheight", height))[0] == -32602
+
+
+async def test_a_halted_peg_shows_no_deposit_address(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bitcoin sent there would wait for an unknown time."""
+    with_peg = {"alloc": {"0x" + BRIDGE_ADDRESS.hex(): bridge_account(peg=True)}}
+    world = MiningWorld(make_spec(execution_genesis=with_peg))
+
+    def halted(_state: ChainState) -> bool:
+        return True
+
+    monkeypatch.setattr(alys_rpc, "halted_at", halted)
+    async with world.running():
+        code, words = await Client(world).refused("getdepositaddress")
+    assert (code, words.startswith("governance has halted the peg: send no bitcoin")) == (RpcCode.REFUSED, True)
 
 
 async def test_the_deposit_address_is_the_federations(autojump_clock: object) -> None:

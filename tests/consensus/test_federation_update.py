@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from typing import Any
 
 import attrs
 import pytest
@@ -9,18 +10,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.consensus.candidates import check_proposal, check_with_any
-from alysd.consensus.federation import approval_message, check_quorum, federation_at, halted_at, holders_at
+from alysd.consensus.federation import (
+    approval_message,
+    check_quorum,
+    federation_at,
+    halted_at,
+    holders_at,
+    pending_holders,
+)
 from alysd.consensus.federation_update import NO_CHECKS, after_block, check_update, next_federations
-from alysd.consensus.peg_ledger import spendings_at
+from alysd.consensus.peg_ledger import spendings_at, take_contents
 from alysd.consensus.ranges import check_links, check_range, check_single
 from alysd.consensus.update_violations import (
     BadGovernanceSignatures,
+    HaltInForce,
+    HoldersReturn,
     InvalidUpdate,
+    NamesMembers,
     NoGovernance,
     NoPegToChange,
-    PegKeepsFederation,
     PossessionNotProved,
     TooFar,
+    TooManyHolders,
     TooManyUpdates,
     TooSoon,
     UpdatePending,
@@ -35,6 +46,8 @@ from alysd.consensus.violations import (
     WrongApprovalLength,
 )
 from alysd.integrations import bls
+from alysd.peg.violations import PegIsHalted
+from alysd.peg.weights import least_minimum
 from alysd.testing.blocks import (
     FIRST_SLOT,
     GENESIS,
@@ -47,6 +60,7 @@ from alysd.testing.blocks import (
     make_spec,
 )
 from alysd.testing.chain import ChainHand, authority_secret, chain_spec, peg_chain_spec
+from alysd.testing.peg import peg_in
 from alysd.testing.updates import federation_member, governance_keys, members_update, sign_update
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState, ReceivedBlock
@@ -54,12 +68,15 @@ from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation, quorum_of
 from alysd.types.federation_update import (
     BEFORE_UPDATE,
+    MAX_HOLDERS,
     FederationUpdate,
     GovernanceState,
     Holders,
     PendingUpdate,
+    UpdateKind,
 )
 from alysd.types.hashes import BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature
+from alysd.types.peg import PegContents
 from alysd.types.proposal import Proposal
 from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import block_hash
@@ -176,13 +193,92 @@ def test_signatures_of_another_chain_are_refused() -> None:
         check(foreign)
 
 
-def test_only_a_chain_with_governance_keys_and_without_a_peg_has_updates() -> None:
+def test_only_a_chain_with_governance_keys_has_updates() -> None:
     plain = ChainHand.of(chain_spec(4))
     with pytest.raises(NoGovernance, match="governance_keys"):
         check(update(), plain.genesis_state, plain.context)
-    pegged = ChainHand.of(peg_chain_spec(4, **GOVERNED))
-    with pytest.raises(PegKeepsFederation, match='"members"'):
-        check(update(), pegged.genesis_state, pegged.context)
+
+
+PEGGED = ChainHand.of(peg_chain_spec(4, **GOVERNED))
+
+
+def pegged(
+    members: Sequence[int] = (0, 1, 2, 4), parent: ChainState = PEGGED.genesis_state, **changes: Any
+) -> None:
+    """Check an update of a chain with a peg."""
+    made = attrs.evolve(members_update(PEGGED.context, 1, HEIGHT, members), **changes)
+    check(sign_update(made, PEGGED.context.genesis, (0, 1)), parent, PEGGED.context)
+
+
+def with_holders(*members: Sequence[int]) -> ChainState:
+    """A state whose branch has had these federations; the first is the chain's."""
+    assert PEGGED.genesis_state.governance is not None
+    lists = [members_update(PEGGED.context, 1, HEIGHT, one).federation.bitcoin_keys for one in members]
+    governance = attrs.evolve(PEGGED.genesis_state.governance, holders=tuple(Holders(one) for one in lists))
+    return attrs.evolve(PEGGED.genesis_state, governance=governance)
+
+
+def test_new_members_of_a_chain_with_a_peg_satisfy_the_limits_of_its_specification() -> None:
+    """Otherwise payments might not be relayed, deposits might wait for ever, and requests might not be payable."""
+    pegged()
+    with pytest.raises(WrongMembers, match="with a peg it must have at most 20 members, found 21"):
+        pegged(range(21))
+    addresses = tuple(EvmAddress(bytes([place]) * 20) for place in range(14))
+    pegged(fee_addresses=addresses[:13])
+    with pytest.raises(WrongMembers, match="max_withdrawals of the chain would have to be at least 17, and is 16"):
+        pegged(fee_addresses=addresses)
+
+
+@pytest.mark.parametrize("minimum", ["peg_in_minimum", "peg_out_minimum"])
+def test_more_members_may_make_the_minimum_too_small(minimum: str) -> None:
+    """The inputs of a larger federation cost more, and the smallest request must still pay for its payment."""
+    spec = peg_chain_spec(4, **GOVERNED)
+    least = least_minimum(4, spec.peg_out_max_fee_rate)
+    hand = ChainHand.of(attrs.evolve(spec, **{minimum: least}))
+    four, five = (members_update(hand.context, 1, HEIGHT, range(count)) for count in (4, 5))
+    check(four, hand.genesis_state, hand.context)
+    with pytest.raises(WrongMembers, match=f"{minimum} of the chain would have to be at least"):
+        check(five, hand.genesis_state, hand.context)
+
+
+def test_a_federation_does_not_return_with_the_same_address() -> None:
+    """An output would belong to two federations, the former and the newest."""
+    state = with_holders((0, 1, 2, 3), (0, 1, 2, 4))
+    pegged((0, 1, 2, 4), state)
+    pegged((1, 0, 2, 3), state)
+    with pytest.raises(HoldersReturn, match="same order as federation 0.*name them in another order"):
+        pegged((0, 1, 2, 3), state)
+
+
+def test_a_chain_has_a_bounded_number_of_holders() -> None:
+    full = with_holders(*([place % 8, 8 + place // 8] for place in range(MAX_HOLDERS)))
+    pegged((7, 15), full)
+    with pytest.raises(TooManyHolders, match="64 federations of the chain can hold deposits"):
+        pegged((0, 1, 2), full)
+    assert full.governance is not None
+    less = attrs.evolve(full.governance, holders=full.governance.holders[1:])
+    pegged((0, 1, 2), attrs.evolve(full, governance=less))
+
+
+@pytest.mark.parametrize(("halted", "kind", "words"), [
+    (True, "halt", 'the peg is halted already, but the update is of the kind "halt"'),
+    (False, "resume", 'the peg is not halted, but the update is of the kind "resume"'),
+])  # fmt: skip
+def test_halt_and_resume_take_turns(halted: bool, kind: UpdateKind, words: str) -> None:
+    assert PEGGED.genesis_state.governance is not None
+
+    def at(value: bool) -> ChainState:
+        governance = attrs.evolve(PEGGED.genesis_state.governance, halted=value)
+        return attrs.evolve(PEGGED.genesis_state, governance=governance)
+
+    pegged(parent=at(not halted), kind=kind, members=(), fee_addresses=())
+    with pytest.raises(HaltInForce, match=words):
+        pegged(parent=at(halted), kind=kind, members=(), fee_addresses=())
+    with pytest.raises(NamesMembers, match="names neither members nor fee addresses"):
+        pegged(parent=at(not halted), kind=kind, members=())
+    with pytest.raises(NamesMembers, match=f'"{kind}"'):
+        pegged(parent=at(not halted), kind=kind, fee_addresses=())
+    pegged(parent=at(halted))
 
 
 def test_an_update_waits_for_the_one_before() -> None:
@@ -208,9 +304,6 @@ def test_a_chain_without_governance_has_no_governance_state() -> None:
 
 def at(height: int, state: ChainState = GENESIS_STATE) -> ChainState:
     return attrs.evolve(state, height=Height(height), slot=Slot(FIRST_SLOT + height))
-
-
-PEGGED = ChainHand.of(peg_chain_spec(4, **GOVERNED))
 
 
 def in_force(waits: PendingUpdate, before: GovernanceState) -> GovernanceState:
@@ -249,6 +342,33 @@ def test_a_chain_without_a_peg_has_the_first_list_alone() -> None:
     state = after_block(child(after), after, Height(90))
     assert state is not None
     assert state.holders == ()
+
+
+def test_the_holders_of_an_update_that_waits_are_known_in_advance() -> None:
+    """The Bitcoin watch looks for their address before the update takes effect."""
+    governance = PEGGED.genesis_state.governance
+    assert governance is not None
+    new = members_update(PEGGED.context, 1, HEIGHT, (0, 1, 2, 4)).federation
+
+    def waiting(pending: PendingUpdate | None) -> ChainState:
+        return attrs.evolve(PEGGED.genesis_state, governance=attrs.evolve(governance, pending=pending))
+
+    named = PendingUpdate(1, Height(HEIGHT), Height(8), new, since=77)
+    assert pending_holders(waiting(named)) == (Holders(new.bitcoin_keys, 77),)
+    assert pending_holders(waiting(attrs.evolve(named, federation=None, halts=True))) == ()
+    assert pending_holders(waiting(None)) == ()
+    assert pending_holders(pending(GENESIS_STATE)) == ()
+
+
+def test_a_block_on_a_halted_peg_has_no_deposits_and_pays_no_refunds() -> None:
+    governance, rules = PEGGED.genesis_state.governance, PEGGED.context.peg
+    assert governance is not None
+    assert rules is not None
+    parent = attrs.evolve(PEGGED.genesis_state, governance=attrs.evolve(governance, halted=True))
+    deposit = PegContents(peg_ins=(peg_in("deposit", 100_000),))
+    with pytest.raises(PegIsHalted, match="peg_ins"):
+        take_contents(deposit, None, parent, PEGGED.context, rules, {})
+    assert take_contents(PegContents(), None, parent, PEGGED.context, rules, {}).mints == ()
 
 
 def test_halt_and_resume_change_no_federation() -> None:

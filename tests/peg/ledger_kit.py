@@ -1,5 +1,6 @@
 """A ledger without blocks: contents and burns are taken into it by the peg's rules alone."""
 
+from collections.abc import Sequence
 from itertools import count
 
 import attrs
@@ -9,8 +10,8 @@ from alysd.peg.coins import Coin
 from alysd.peg.followed import FollowedLedger, follow_contents
 from alysd.peg.ledger import Draft, Key, Value
 from alysd.peg.payments import spent_outputs
-from alysd.peg.signing import assemble_witness, message_of, spending_of
-from alysd.peg.transition import apply_burns, apply_contents, keys_of, more_keys
+from alysd.peg.signing import Spending, assemble_witness, message_of, spending_of
+from alysd.peg.transition import apply_burns, apply_contents, check_halted, keys_of, more_keys
 from alysd.peg.versions import payment_digest, transaction_of
 from alysd.types.hashes import BitcoinHash, EvmAddress, SchnorrSignature, TransactionHash, sha256
 from alysd.types.peg import (
@@ -34,9 +35,15 @@ from alysd.types.tables import LEDGER, EntryChange
 from alysd.types.units import Gwei, Height, Sat
 from alysd.wire.bitcoin_transaction import make_transaction
 
-SECRETS = [sha256(b"member %d" % place) for place in range(3)]
-KEYS = tuple(coincurve.PublicKeyXOnly.from_secret(secret).format() for secret in SECRETS)
+SECRETS = [sha256(b"member %d" % place) for place in range(5)]
+ALL_KEYS = tuple(coincurve.PublicKeyXOnly.from_secret(secret).format() for secret in SECRETS)
+SECRET_OF = dict(zip(ALL_KEYS, SECRETS, strict=True))
+KEYS = ALL_KEYS[:3]
 SPENDINGS = (spending_of(KEYS),)
+LATER = tuple(
+    spending_of(tuple(ALL_KEYS[place] for place in places)) for places in ((1, 2, 3), (3, 4, 0, 1), (4, 2), (0,))
+)
+"""The federations of later changes, with other members, more of them, and fewer."""
 RULES = PegRules("regtest", Sat(1_000), Sat(5_000), Sat(100), 200_000, 16)
 PAYABLE = [
     b"mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn",
@@ -48,17 +55,21 @@ _TRANSACTIONS = count()
 USER = EvmAddress(b"\x03" * 20)
 
 
-def sign(payment: Payment, transaction: Transaction, members: list[int]) -> Transaction:
-    """The transaction with the witnesses of these members."""
-    spent = spent_outputs(payment, SPENDINGS)
+def sign(
+    payment: Payment, transaction: Transaction, members: list[int], spendings: Sequence[Spending] = SPENDINGS
+) -> Transaction:
+    """The transaction with the witnesses of these members; a federation of another size signs with its first."""
+    spent = spent_outputs(payment, spendings)
     witness: list[tuple[bytes, ...]] = []
-    for place in range(len(transaction.inputs)):
-        message = message_of(transaction, spent, place, SPENDINGS[0].leaf_hash)
+    for place, one in enumerate(payment.inputs):
+        spending = spendings[one.federation]
+        message = message_of(transaction, spent, place, spending.leaf_hash)
+        signing = members if len(spending.keys) == len(KEYS) else range(spending.threshold)
         signatures = {
-            member: SchnorrSignature(coincurve.PrivateKey(SECRETS[member]).sign_schnorr(message))
-            for member in members
+            member: SchnorrSignature(coincurve.PrivateKey(SECRET_OF[spending.keys[member]]).sign_schnorr(message))
+            for member in signing
         }
-        witness.append(assemble_witness(SPENDINGS[0], signatures))
+        witness.append(assemble_witness(spending, signatures))
     return attrs.evolve(transaction, witness=tuple(witness))
 
 
@@ -83,6 +94,12 @@ class LedgerBook:
         self.changes: tuple[EntryChange, ...] = ()
         self.deposits = 0
         self.followed = FollowedLedger()
+        self.spendings: tuple[Spending, ...] = SPENDINGS
+        self.halted = False
+
+    def change_federation(self) -> None:
+        """The next federation takes effect."""
+        self.spendings = (*self.spendings, LATER[len(self.spendings) - 1])
 
     def block(self, contents: PegContents, burns: tuple[Burn, ...] = ()) -> tuple[tuple[EvmAddress, Gwei], ...]:
         """Apply a block, and return its mints. Only the keys that the rules announce are given to them."""
@@ -92,8 +109,11 @@ class LedgerBook:
         found |= {key: self.entries.get(key) for key in more_keys(versions)}
         draft = Draft(self.totals, found)
         height = Height(self.height + 1)
-        mints = apply_contents(draft, contents, height, RULES.max_withdrawals, RULES, SPENDINGS)
-        apply_burns(draft, burns, height, RULES, SPENDINGS)
+        if self.halted:
+            check_halted(contents)
+        room = 0 if self.halted else RULES.max_withdrawals
+        mints = apply_contents(draft, contents, height, room, RULES, self.spendings)
+        apply_burns(draft, burns, height, RULES, self.spendings)
         self.totals, self.height = draft.totals, height
         self.past.append((draft.totals, contents))
         self.changes = tuple(EntryChange(LEDGER[kind], key, value) for (kind, key), value in draft.changes.items())
@@ -102,7 +122,7 @@ class LedgerBook:
                 self.entries.pop(key, None)
             else:
                 self.entries[key] = value
-        self.followed = follow_contents(self.followed, contents, RULES, SPENDINGS, make_transaction)
+        self.followed = follow_contents(self.followed, contents, RULES, self.spendings, make_transaction)
         self.check_followed()
         return mints
 
@@ -122,14 +142,14 @@ class LedgerBook:
             real = payments[one.versions[0].txid]
             assert [made.txid for made in one.versions] == [made.txid for made in real.versions]
             for version in one.versions:
-                transaction_of(one, version, SPENDINGS, make_transaction)
+                transaction_of(one, version, self.spendings, make_transaction)
             assert payment_digest(one) == payment_digest(real) or real.gain > one.gain
 
-    def next_deposit(self, amounts: list[int], to: EvmAddress = USER) -> PegIn:
-        """A new deposit of these amounts, which no block has yet."""
+    def next_deposit(self, amounts: list[int], to: EvmAddress = USER, federation: int = 0) -> PegIn:
+        """A new deposit of these amounts to a federation, which no block has yet."""
         self.deposits += 1
         txid = BitcoinHash(sha256(b"deposit %d" % self.deposits))
-        outputs = tuple(DepositOutput(3 * place, 0, Sat(amount)) for place, amount in enumerate(amounts))
+        outputs = tuple(DepositOutput(3 * place, federation, Sat(amount)) for place, amount in enumerate(amounts))
         return PegIn(txid, BLOCK, to, outputs)
 
     def hold(self, amounts: list[int], *, reserve: int = 0, burned: list[int] | None = None) -> None:
@@ -151,7 +171,12 @@ class LedgerBook:
     def free_coins(self) -> list[Coin]:
         """The outputs that no payment in flight spends, the largest first."""
         found = sorted(key for (kind, key) in self.entries if kind is FreeOutput)
-        return [Coin(outpoint, amount, 0, SPENDINGS[0].weight) for amount, outpoint in map(coin_of, found)]
+        coins: list[Coin] = []
+        for key in found:
+            (amount, outpoint), free = coin_of(key), self.entries[FreeOutput, key]
+            assert isinstance(free, FreeOutput)
+            coins.append(Coin(outpoint, amount, free.federation, self.spendings[free.federation].weight))
+        return coins
 
     def propose(self, proposal: PegOutProposal) -> Payment:
         """Take a proposal, and return the payment."""
@@ -163,7 +188,7 @@ class LedgerBook:
         """Put the witnesses of a proposal into a block."""
         txid = proposal.transaction.txid
         payment = next(one for one in self.payments() if one.versions[-1].txid == txid)
-        self.block(PegContents(finalized=(sign(payment, proposal.transaction, [0, 1]),)))
+        self.block(PegContents(finalized=(sign(payment, proposal.transaction, [0, 1], self.spendings),)))
 
     def confirm(self, txid: BitcoinHash) -> None:
         """Confirm a version."""

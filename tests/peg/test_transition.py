@@ -1,5 +1,6 @@
 """Random histories of the peg keep the equality, and pay everybody what is owed to them exactly once."""
 
+import copy
 import random
 from collections.abc import Callable
 
@@ -12,8 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from alysd.errors import InvalidBlock
 from alysd.peg.authoring import Wish, make_proposal, make_replacement
 from alysd.peg.coins import Strategy
-from alysd.peg.ledger import check_totals
+from alysd.peg.ledger import check_totals, free_reserve
+from alysd.peg.moves import judge_move, make_move
 from alysd.peg.versions import transaction_of
+from alysd.peg.violations import BadDeposit, PegIsHalted
 from alysd.types.hashes import BitcoinHash, EvmAddress, sha256
 from alysd.types.peg import (
     RESERVE,
@@ -28,10 +31,27 @@ from alysd.types.peg import (
 )
 from alysd.types.units import Gwei, Sat
 from alysd.wire.bitcoin_transaction import make_transaction
-from tests.peg.ledger_kit import BLOCK, PAYABLE, RULES, SPENDINGS, LedgerBook, make_burn, sign
+from tests.peg.ledger_kit import BLOCK, LATER, PAYABLE, RULES, LedgerBook, make_burn, sign
 
 NOT_PAYABLE = [b"tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx", b"1BoatSLRHtKNngkdXEeobR76b53LETtpyT", b"x", b"\xff"]
 STRATEGIES: list[Strategy] = ["largest-first", "smallest-first", "branch-and-bound", "minimize-fee"]
+
+
+ANY_PROPOSAL = PegOutProposal(
+    make_transaction(
+        2,
+        [TransactionInput(OutPoint(BitcoinHash(bytes(32)), 0), b"", 0xFFFFFFFD)],
+        [TransactionOutput(Sat(1_000), b"\x51")],
+        0,
+    ),
+    Sat(0),
+    None,
+)
+STATE = (
+    "totals", "entries", "height", "past", "changes", "followed", "spendings", "halted",
+    "coins", "asked", "burned", "minted", "refunded",
+)  # fmt: skip
+"""The parts of the machine that belong to a block."""
 
 
 class PegMachine(LedgerBook, RuleBasedStateMachine):
@@ -44,13 +64,73 @@ class PegMachine(LedgerBook, RuleBasedStateMachine):
         self.asked: dict[int, tuple[EvmAddress, int]] = {}
         self.burned = self.minted = self.refunded = self.paid_owed = 0
         self.owed_in = self.refused = 0
+        self.saved: dict[str, object] = {}
 
+    @precondition(lambda self: len(self.spendings) <= len(LATER))
+    @rule()
+    def change_members(self) -> None:
+        """An update takes effect. A void one leaves no trace in the ledger."""
+        self.change_federation()
+
+    @rule()
+    def remember(self) -> None:
+        """A block that a reorganisation may make the head again."""
+        self.saved = {name: copy.copy(getattr(self, name)) for name in STATE}
+
+    @precondition(lambda self: self.saved)
+    @rule()
+    def reorganise(self) -> None:
+        """The blocks since then are undone, and with them changes, halts and payments."""
+        for name, value in self.saved.items():
+            setattr(self, name, copy.copy(value))
+        self.check_followed()
+
+    @rule()
+    def halt_or_resume(self) -> None:
+        """Governance halts the peg, or resumes it."""
+        self.halted = not self.halted
+
+    @precondition(lambda self: self.halted)
+    @rule(part=st.sampled_from(["peg-in", "proposal", "witnesses"]), data=st.data())
+    def break_the_halt(self, part: str, data: st.DataObject) -> None:
+        contents = {
+            "peg-in": PegContents(peg_ins=(self.next_deposit([1_000]),)),
+            "proposal": PegContents(proposal=ANY_PROPOSAL),
+            "witnesses": PegContents(finalized=(ANY_PROPOSAL.transaction,)),
+        }[part]
+        with pytest.raises(PegIsHalted):
+            self.block(contents)
+
+    @precondition(lambda self: len(self.spendings) > 1 and self.totals.payments < 4 and not self.halted)
+    @rule(rate=st.sampled_from([1_000, 3_000, 20_000]))
+    def move(self, rate: int) -> None:
+        """Former outputs go to the newest federation, while nobody waits."""
+        reserve = free_reserve(self.totals)
+        proposal = make_move(self.free_coins(), rate, reserve, self.spendings, make_transaction)
+        if proposal is None:
+            return
+        if self.totals.first_request < self.totals.next_request:
+            with pytest.raises(InvalidBlock):
+                self.block(PegContents(proposal=proposal))
+            return
+        before = self.free_coins()
+        made = self.propose(proposal)
+        judge_move(made, before, reserve, self.spendings)
+        assert all(one.federation < len(self.spendings) - 1 for one in made.inputs)
+        self.proposed[proposal.transaction.txid] = proposal.transaction
+
+    @precondition(lambda self: not self.halted)
     @rule(
         amounts=st.lists(st.integers(1_000, 300_000) | st.just(400_000), min_size=1, max_size=5),
         to=st.sampled_from([RESERVE, EvmAddress(b"\x01" * 20), EvmAddress(b"\x02" * 20)]),
+        federation=st.integers(0, len(LATER) + 1),
     )
-    def mint(self, amounts: list[int], to: EvmAddress) -> None:
-        peg_in = self.next_deposit(amounts, to)
+    def mint(self, amounts: list[int], to: EvmAddress, federation: int) -> None:
+        if federation >= len(self.spendings):
+            with pytest.raises(BadDeposit, match="unknown federation"):
+                self.block(PegContents(peg_ins=(self.next_deposit(amounts, to, federation),)))
+            return
+        peg_in = self.next_deposit(amounts, to, federation)
         mints = self.block(PegContents(peg_ins=(peg_in,)))
         self._count_mints(mints, sum(amounts) if to != RESERVE else 0)
         self.coins |= {OutPoint(peg_in.txid, output.index): output.amount for output in peg_in.outputs}
@@ -70,7 +150,7 @@ class PegMachine(LedgerBook, RuleBasedStateMachine):
         assert self.totals.reserve - before.reserve == (100 if accepted else 0 if refunded else amount)
 
     @precondition(lambda self: self.totals.next_request > self.totals.first_request and self.free_coins())
-    @precondition(lambda self: self.totals.payments < 4)
+    @precondition(lambda self: self.totals.payments < 4 and not self.halted)
     @rule(
         rate=st.sampled_from([1_000, 3_000, 20_000, 199_950]),
         strategy=st.sampled_from(STRATEGIES),
@@ -81,7 +161,7 @@ class PegMachine(LedgerBook, RuleBasedStateMachine):
     )
     def propose_some(self, rate: int, strategy: Strategy, lie: str | None, seed: int) -> None:
         wish = Wish(rate, RULES.peg_out_max_fee_rate, strategy)
-        proposal = make_proposal(self.draft(), self.free_coins(), wish, SPENDINGS, make_transaction)
+        proposal = make_proposal(self.draft(), self.free_coins(), wish, self.spendings, make_transaction)
         if proposal is None:
             return
         if lie is not None:
@@ -103,13 +183,14 @@ class PegMachine(LedgerBook, RuleBasedStateMachine):
             assert before.first_request < self.totals.first_request <= before.next_request
         self.proposed[proposal.transaction.txid] = proposal.transaction
 
+    @precondition(lambda self: not self.halted)
     @precondition(lambda self: any(payment.versions[-1].signed is None for payment in self.payments()))
     @rule(pick=st.integers(0, 3), members=st.sampled_from([[0, 1], [1, 2], [0, 2], [0, 1, 2]]))
     def finalize_some(self, pick: int, members: list[int]) -> None:
         unsigned = [payment for payment in self.payments() if payment.versions[-1].signed is None]
         payment = unsigned[pick % len(unsigned)]
         newest = payment.versions[-1]
-        signed = sign(payment, self.proposed[newest.txid], members)
+        signed = sign(payment, self.proposed[newest.txid], members, self.spendings)
         broken = attrs.evolve(
             signed, witness=((*signed.witness[0][:-3], bytes(64), *signed.witness[0][-2:]), *signed.witness[1:])
         )
@@ -119,15 +200,17 @@ class PegMachine(LedgerBook, RuleBasedStateMachine):
         with pytest.raises(InvalidBlock):
             self.block(PegContents(finalized=(signed,)))
 
+    @precondition(lambda self: not self.halted)
     @precondition(lambda self: any(payment.versions[-1].signed is not None for payment in self.payments()))
     @rule(pick=st.integers(0, 3), percent=st.integers(100, 300))
     def replace(self, pick: int, percent: int) -> None:
         signed = [payment for payment in self.payments() if payment.versions[-1].signed is not None]
         payment = signed[pick % len(signed)]
         old = self.proposed[payment.versions[-1].txid]
-        weight = 4 * len(old.raw) + 2 + sum(SPENDINGS[0].weight - 164 for _ in payment.inputs)
+        weights = [self.spendings[one.federation].weight for one in payment.inputs]
+        weight = 4 * len(old.raw) + 2 + sum(one - 164 for one in weights)
         rate = payment.versions[-1].fee * 4_000 // weight * percent // 100
-        proposal = make_replacement(payment, rate, SPENDINGS, make_transaction)
+        proposal = make_replacement(payment, rate, self.spendings, make_transaction)
         if proposal is None:
             return
         try:
@@ -146,7 +229,7 @@ class PegMachine(LedgerBook, RuleBasedStateMachine):
         transaction = self.proposed[version.txid]
         spent = sum(self.coins.pop(one.spends) for one in transaction.inputs)
         for index, output in enumerate(transaction.outputs):
-            if output.script == SPENDINGS[0].output_script:
+            if output.script in [one.output_script for one in self.spendings]:
                 self.coins[OutPoint(version.txid, index)] = output.amount
         assert spent - sum(output.amount for output in transaction.outputs) == version.fee > 0
         for output, payee in zip(transaction.outputs, payment.payees, strict=False):
@@ -179,7 +262,7 @@ class PegMachine(LedgerBook, RuleBasedStateMachine):
         assert totals.payments == len(self.payments()) <= 4
         for payment in self.payments():
             for version in payment.versions:
-                transaction = transaction_of(payment, version, SPENDINGS, make_transaction)
+                transaction = transaction_of(payment, version, self.spendings, make_transaction)
                 assert transaction == self.proposed[version.txid]
 
 

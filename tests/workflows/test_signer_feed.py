@@ -1,5 +1,7 @@
 """The feed of a signer in another process, against the signer's own judgement of what it gets."""
 
+from collections.abc import Sequence
+
 import attrs
 import pytest
 import trio
@@ -11,6 +13,7 @@ from alysd.errors import NotFinal, NotFollowed
 from alysd.integrations.payment_follower import PaymentFollower
 from alysd.messages.reads import ReadBlockByHash, ReadBlockByHeight, ReadFinalityProof, ReadForkchoice, Reads
 from alysd.nurseries import AskTimeout
+from alysd.peg.signing import Spending
 from alysd.peg.violations import UnknownOutput
 from alysd.testing.peg import any_proposal, peg_in
 from alysd.testing.stand_in import StandIn
@@ -56,6 +59,9 @@ class DirectSigner:
         self.sizes.append(len(views.views))
         self.follower.views(views.views)
         return await self.known()
+
+    def learn(self, spendings: Sequence[Spending]) -> None:
+        raise NotImplementedError
 
     async def sign(self, payment: Payment, txid: BitcoinHash) -> PegSignature:
         raise NotImplementedError

@@ -25,6 +25,35 @@ class PaymentSigned(LogEvent):
 
 
 @attrs.frozen
+class PegKeyNotNeeded(LogEvent):
+    """The Bitcoin key of this node's signer is that of no federation of the chain so far, so it signs nothing."""
+
+    name = "peg_key_not_needed"
+    level = logging.WARNING
+
+    key: str
+
+    def _line(self) -> tuple[str, str]:
+        return "peg", f"the key {self.key[:16]}… is in no federation of the chain so far, and signs nothing"
+
+
+@attrs.frozen
+class PegKeyNeeded(LogEvent):
+    """The Bitcoin key of this node's signer signs for `federations` of the chain; `newest` is one or not."""
+
+    name = "peg_key_needed"
+
+    key: str
+    federations: int
+    newest: bool
+
+    def _line(self) -> tuple[str, str]:
+        of = counted(self.federations, "federation")
+        left = "" if self.newest else ", but not in the newest"
+        return "peg", f"the key {self.key[:16]}… is in {of} of the chain{left}"
+
+
+@attrs.frozen
 class PaymentNotSigned(LogEvent):
     """This member has not signed the final payment `txid`, because of `reason`; it tries again."""
 

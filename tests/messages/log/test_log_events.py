@@ -253,6 +253,13 @@ EXAMPLES: dict[LogEvent, str] = {
     payments.PaymentSigned(PARENT, 2, Sat(1_250_000)): (
         f"peg|signed the payment {DIGITS[:6]}… of 1,250,000 sat for 2 requests"
     ),
+    payments.PegKeyNotNeeded(DIGITS): (
+        f"peg|the key {DIGITS[:16]}… is in no federation of the chain so far, and signs nothing"
+    ),
+    payments.PegKeyNeeded(DIGITS, 2, newest=True): f"peg|the key {DIGITS[:16]}… is in 2 federations of the chain",
+    payments.PegKeyNeeded(DIGITS, 1, newest=False): (
+        f"peg|the key {DIGITS[:16]}… is in 1 federation of the chain, but not in the newest"
+    ),
     payments.PaymentNotSigned(PARENT, "the limit"): f"peg|the payment {DIGITS[:6]}… is not signed: the limit",
     payments.PaymentComplete(PARENT, 5): f"peg|5 members have signed the payment {DIGITS[:6]}…",
     payments.PaymentNotBroadcast(PARENT, "fee"): f"peg|the payment {DIGITS[:6]}… is not broadcast: fee",
