@@ -39,7 +39,7 @@ from alysd.testing.engine import FakeEngine
 from alysd.testing.node import peer_host_over
 from alysd.timing import Timing
 from alysd.types.block import SignedBlock
-from alysd.types.peers import StreamKind, Topic
+from alysd.types.peers import PeerAddress, StreamKind, Topic
 from alysd.types.units import Height
 from alysd.types.verdict import Valid
 from alysd.validation import validate_node
@@ -97,6 +97,9 @@ class DirectGossip:
 
     async def disconnect(self, peer: str, seconds: float) -> None:
         """Disconnect nobody."""
+
+    async def change_peers(self, peers: Sequence[PeerAddress], max_inbound: int) -> None:
+        """Keep the other node."""
 
 
 @asynccontextmanager
