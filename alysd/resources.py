@@ -10,6 +10,7 @@ import trio
 
 from alysd.bitcoin_ports import BitcoinSigner, FollowingSigner
 from alysd.bitcoin_resources import BitcoinResources, open_bitcoin
+from alysd.config.peer_choice import PeerChoice
 from alysd.consensus.aura import slot_at, slot_start
 from alysd.consensus.federation import federation_at
 from alysd.errors import ConfigError, WrongChain
@@ -34,7 +35,6 @@ from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.types.checkpoint import Checkpoint
-from alysd.types.configured_peers import PeerChoice
 from alysd.types.development_accounts import DEVELOPMENT_KEYS
 from alysd.types.federation import Role
 from alysd.types.hashes import displayed

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import attrs
 import trio
@@ -18,6 +19,7 @@ from alysd.api.http.site import HostNames
 from alysd.api.live_parts import (
     LiveAddress,
     LiveFlags,
+    LiveHealth,
     LiveHosts,
     LiveLimit,
     LiveLimits,
@@ -52,6 +54,8 @@ from alysd.nurseries import (
     task,
 )
 from alysd.resources import open_resources
+from alysd.types.health_limits import HealthLimits
+from alysd.types.latest import Latest
 from alysd.validation import ValidNode
 from alysd.workflows.config_reload import ConfigMemory, LivePart
 
@@ -84,9 +88,10 @@ async def run_node(
                 log(event)
             node = Node(config.mining, resources, to, lost_lines=lambda: output.lost, flags=Flags(config))
             memory = ConfigMemory(config, watched=FileWatch(read))
-            pages = _pages(node, memory)
+            limits = Latest(config.monitoring.limits)
+            pages = _pages(node, memory, limits, config.storage.path)
             names, addresses = HostNames(config.api.allowed_hosts), ServerAddresses.of(config.api)
-            parts = live_parts(node, process_log, names, addresses)
+            parts = live_parts(node, process_log, names, addresses, limits)
             reloading = Reloading(
                 memory, source, parts, RunningNode(pages), ReloadFile(config.storage.path / HISTORY_FILE),
                 resources.clock, resources.timing,
@@ -122,7 +127,11 @@ def _logged(event_logger: EventLogger, children: Sequence[ChildSpec]) -> list[Ch
 
 
 def live_parts(
-    node: Node, process_log: ProcessLog, names: HostNames, addresses: ServerAddresses
+    node: Node,
+    process_log: ProcessLog,
+    names: HostNames,
+    addresses: ServerAddresses,
+    limits: Latest[HealthLimits],
 ) -> list[LivePart]:
     """The parts of the node whose options can change while it runs."""
     signer = node.resources.payment_signer
@@ -131,6 +140,7 @@ def live_parts(
         LiveHosts(names),
         LiveLimits(addresses.limits),
         LiveFlags(node.flags),
+        LiveHealth(limits),
         LiveMiner(node.fee_recipient),
         LiveLimit(signer if isinstance(signer, RecordedSigner) else None),
         LivePeers(node.resources.peers, node.to.peer_host, node.handle),
@@ -139,7 +149,7 @@ def live_parts(
     ]
 
 
-def _pages(node: Node, memory: ConfigMemory) -> OperatorPages:
+def _pages(node: Node, memory: ConfigMemory, limits: Latest[HealthLimits], folder: Path) -> OperatorPages:
     resources, to = node.resources, node.to
     return OperatorPages(
         resources.context, resources.clock, resources.watch, to.reader, to.metrics, node.handle,
@@ -151,6 +161,8 @@ def _pages(node: Node, memory: ConfigMemory) -> OperatorPages:
         resources.signer,
         memory,
         None if resources.governance is None else to.governance,
+        limits,
+        folder,
     )  # fmt: skip
 
 

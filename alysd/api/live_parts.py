@@ -15,13 +15,15 @@ from alysd.config.addresses import ListenAddress
 from alysd.config.flags import Flags
 from alysd.config.model import AlysConfig
 from alysd.config.operation_sections import FlagsConfig
+from alysd.config.peer_choice import PeerChoice
 from alysd.config.places import collide
+from alysd.config.runtime_sections import MonitoringConfig
 from alysd.errors import AddressInUse, ConfigRefused
 from alysd.integrations.payment_signing import RecordedSigner
 from alysd.messages.peer_host import ChangePeers, ConfirmChange, PeerHost
 from alysd.nurseries import Address, State
-from alysd.types.configured_peers import PeerChoice
 from alysd.types.hashes import EvmAddress
+from alysd.types.health_limits import HealthLimits
 from alysd.types.latest import Latest
 from alysd.types.peers import PeerHostConfig
 
@@ -78,6 +80,20 @@ class LiveLimits:
     async def apply(self, config: AlysConfig) -> None:
         """Judge the next request by the new limits."""
         self.limits.value = limits_of(config.api)
+        await trio.lowlevel.checkpoint()
+
+
+@attrs.frozen
+class LiveHealth:
+    """The limits by which the health of the node is judged."""
+
+    limits: Latest[HealthLimits]
+    keys: frozenset[str] = frozenset(f"monitoring.{field.name}" for field in attrs.fields(MonitoringConfig))
+    children: frozenset[str] = frozenset()
+
+    async def apply(self, config: AlysConfig) -> None:
+        """Judge the health by the new limits from the next request on."""
+        self.limits.value = config.monitoring.limits
         await trio.lowlevel.checkpoint()
 
 

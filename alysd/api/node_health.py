@@ -20,15 +20,10 @@ from alysd.types.execution import DualPathStatus, ExecutionClientStatus
 from alysd.types.federation import Role
 from alysd.types.governance import GovernanceReport
 from alysd.types.hashes import displayed
+from alysd.types.health_limits import HealthLimits
 from alysd.types.peers import ClockDifference
 from alysd.types.signing import SignedSlot
 from alysd.types.sync import SyncProgress
-
-SLOTS_UNTIL_UNHEALTHY = 10
-"""Slots without a new head after which the node is unhealthy. Restarting all children takes less time."""
-
-SLOTS_UNTIL_DEGRADED = 3
-"""Slots without a new head after which the node is degraded. One missed slot makes the head two slots old."""
 
 NOT_HEALTHY = (Health.DEGRADED, Health.UNHEALTHY)
 """The health of a running child that does not answer the monitor, or reports that it is unhealthy.
@@ -69,7 +64,8 @@ class NodeReport:
 
     `peers` is None for a node without peers, and while the network actor does not answer. `bitcoin` and `peg` are
     None for a node without a Bitcoin node, and while the Bitcoin watch or the bridge does not answer. `guard` is
-    the signing guard of an authority. `clients` is empty for a node with one execution client.
+    the signing guard of an authority. `clients` is empty for a node with one execution client. `free_mib` is the
+    free space on the disk of the data, None if it is not known.
     """
 
     context: ChainContext
@@ -93,6 +89,8 @@ class NodeReport:
     scheduled: ScheduledReload | None = None
     governance: GovernanceReport | None = None
     dual: DualPathStatus | None = None
+    limits: HealthLimits = attrs.field(factory=HealthLimits)
+    free_mib: int | None = None
 
     def health(self) -> NodeHealth:
         """The node's health. Unhealthy means that it makes no blocks, degraded that something else is wrong."""
@@ -105,7 +103,7 @@ class NodeReport:
             )
         if self.clock_doubt:
             grave.append(self.clock_doubt)
-        light += self._peg_reasons() + self._governance_reasons()
+        light += self._peg_reasons() + self._governance_reasons() + self._resource_reasons()
         light += [
             f"the {one.name} execution client is in use: {one.reason}"
             for one in self.clients
@@ -160,8 +158,8 @@ class NodeReport:
                 f"the newest block is {-age:.0f} s ahead of the clock of this machine: the clock is "
                 "behind, or was ahead when the block was made; no block can follow before that time"
             )
-        if slots > SLOTS_UNTIL_DEGRADED:
-            late = grave if slots > SLOTS_UNTIL_UNHEALTHY else light
+        if slots > self.limits.degraded_slots:
+            late = grave if slots > self.limits.unhealthy_slots else light
             late.append(f"no block for {slots:.0f} slots" if self.tip.head.height else "no block yet")
         return grave, light
 
@@ -190,6 +188,21 @@ class NodeReport:
             reasons.append(f"this node takes no part in the peg: {self.bitcoin.problem}")
         elif self.peg is not None and self.peg.doubt is not None:
             reasons.append(f"this node takes no part in the peg: {self.peg.doubt}")
+        return reasons
+
+    def _resource_reasons(self) -> list[str]:
+        """The reasons for degraded health because something that the node needs runs short."""
+        limits, reasons = self.limits, list[str]()
+        if self.free_mib is not None and self.free_mib < limits.least_free_mib:
+            reasons.append(
+                f"only {self.free_mib} MiB are free on the disk of the data folder, less than "
+                f"monitoring.least_free_mib = {limits.least_free_mib}"
+            )
+        if self.peers is not None and len(self.peers) < limits.least_peers:
+            reasons.append(
+                f"the number of connected peers is {len(self.peers)}, less than monitoring.least_peers = "
+                f"{limits.least_peers}"
+            )
         return reasons
 
     def _governance_reasons(self) -> list[str]:

@@ -4,10 +4,13 @@ The pages about the actor runtime are in `supervision_pages`.
 """
 
 import json
+import shutil
 from collections.abc import Awaitable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import attrs
+import trio
 
 from alysd.api.http.messages import Request, Response, json_response
 from alysd.api.http.site import Route
@@ -41,6 +44,8 @@ from alysd.types.chain_spec import ChainContext
 from alysd.types.evidence import Evidence
 from alysd.types.federation import Role
 from alysd.types.governance import GovernanceReport
+from alysd.types.health_limits import HealthLimits
+from alysd.types.latest import Latest
 from alysd.types.peg_operation import PegSummary
 from alysd.types.signing import SignedSlot
 from alysd.workflows.clock_watch import ClockWatch
@@ -54,7 +59,7 @@ class OperatorPages:
     """The pages of one node; `running` gives its tree and the failures in it.
 
     `network` is None for a node without peers, `bitcoin` and `bridge` for one without a Bitcoin node,
-    `signer` for a follower, `governance` for a node without one.
+    `signer` for a follower, `governance` for a node without one. `folder` is the data folder.
     """
 
     context: ChainContext
@@ -72,6 +77,9 @@ class OperatorPages:
     signer: Signer | None = None
     configuration: ConfigMemory | None = None
     governance: Address[GovernanceStream] | None = None
+    limits: Latest[HealthLimits] = attrs.field(factory=lambda: Latest(HealthLimits()))
+    folder: Path | None = None
+    _looking: trio.CapacityLimiter = attrs.field(init=False, factory=lambda: trio.CapacityLimiter(1))
     ports: dict[str, PortCounts] = attrs.field(factory=dict[str, PortCounts])
 
     def port(self, name: str) -> PortCounts:
@@ -183,7 +191,23 @@ class OperatorPages:
             None if self.configuration is None else self.configuration.scheduled,
             await self._governance(),
             dual,
+            self.limits.value,
+            await self._free_mib(),
         )
+
+    async def _free_mib(self) -> int | None:
+        """The free space on the disk of the data folder; None while the disk does not answer."""
+        if self.folder is None or not self._looking.available_tokens:  # a thread waits for the disk already
+            return None
+        with trio.move_on_after(self.timing.page_ask):
+            try:
+                usage = await trio.to_thread.run_sync(
+                    shutil.disk_usage, self.folder, abandon_on_cancel=True, limiter=self._looking
+                )
+            except OSError:
+                return None
+            return usage.free >> 20
+        return None
 
     @property
     def _guard(self) -> SignedSlot | None:

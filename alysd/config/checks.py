@@ -11,6 +11,7 @@ from alysd.config.model import AlysConfig
 from alysd.config.places import collide
 from alysd.config.presets import refusals
 from alysd.config.problems import InvalidConfig, Setting, Source
+from alysd.config.runtime_sections import MonitoringConfig
 from alysd.config.values import MAX_SOCKET_PATH
 from alysd.consensus.auxpow import target_of
 from alysd.types.chain_spec import ChainSpec, has_peg
@@ -47,6 +48,7 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
         *_signer_problems(config.peg, blame),
         *_governance_problems(config.governance, blame),
         *_address_problems(config, blame),
+        *_monitoring_problems(config.monitoring, blame),
     ]
 
 
@@ -217,6 +219,15 @@ def _address_problems(config: AlysConfig, blame: Blame) -> list[str]:
             both = f"are both {later}" if address == later else f"({later} and {address}) overlap"
             problems.append(f"{blame(key)}: {key} and {one} {both}: give each its own port")
     return problems
+
+
+def _monitoring_problems(monitoring: MonitoringConfig, blame: Blame) -> list[str]:
+    degraded, unhealthy = monitoring.degraded_slots, monitoring.unhealthy_slots
+    problem = (
+        f"{blame('monitoring.unhealthy_slots')}: monitoring.unhealthy_slots must be more than "
+        f"monitoring.degraded_slots, but {unhealthy} is not more than {degraded}"
+    )
+    return [] if unhealthy > degraded else [problem]
 
 
 def check_with_chain(config: AlysConfig, spec: ChainSpec) -> None:

@@ -1,7 +1,7 @@
 """The complete configuration: all sections and their options (docs/configuration.md).
 
-Each section is a class with one field per option, in `chain_sections`, `connection_sections` or
-`operation_sections`.
+Each section is a class with one field per option, in `chain_sections`, `connection_sections`,
+`operation_sections` or `runtime_sections`.
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,7 @@ from alysd.config.operation_sections import (
     TracingConfig,
 )
 from alysd.config.options import ConfigOption
+from alysd.config.runtime_sections import MonitoringConfig
 from alysd.types.peers import PeerAddress
 
 
@@ -55,6 +56,7 @@ class AlysConfig:
     mining: MiningConfig = attrs.Factory(MiningConfig)
     logging: LoggingConfig = attrs.Factory(LoggingConfig)
     reload: ReloadingConfig = attrs.Factory(ReloadingConfig)
+    monitoring: MonitoringConfig = attrs.Factory(MonitoringConfig)
     tracing: TracingConfig = attrs.Factory(TracingConfig)
     development: DevelopmentConfig = attrs.Factory(DevelopmentConfig)
     flags: FlagsConfig = attrs.Factory(FlagsConfig)

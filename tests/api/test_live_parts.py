@@ -16,7 +16,16 @@ from alysd.api.http.connection_places import Port
 from alysd.api.http.limits import LIMITS
 from alysd.api.http.messages import HttpRefused
 from alysd.api.http.site import HostNames, Site
-from alysd.api.live_parts import READ_AT_USE, LiveAddress, LiveHosts, LiveLimits, LiveLog, LiveMiner, LivePeers
+from alysd.api.live_parts import (
+    READ_AT_USE,
+    LiveAddress,
+    LiveHealth,
+    LiveHosts,
+    LiveLimits,
+    LiveLog,
+    LiveMiner,
+    LivePeers,
+)
 from alysd.api.servers import ServerAddresses, ServerPlace, limits_of
 from alysd.api.system_handle import SystemHandle
 from alysd.config.addresses import ListenAddress
@@ -25,6 +34,8 @@ from alysd.config.connection_sections import ApiConfig, NetworkConfig
 from alysd.config.flags import Flags
 from alysd.config.model import AlysConfig, all_options
 from alysd.config.operation_sections import LoggingConfig
+from alysd.config.peer_choice import PeerChoice
+from alysd.config.runtime_sections import MonitoringConfig
 from alysd.errors import ConfigRefused
 from alysd.integrations.key_kinds import public_text
 from alysd.messages.log.base import log
@@ -50,8 +61,8 @@ from alysd.nurseries import (
 from alysd.running import live_parts
 from alysd.testing.processes import free_ports
 from alysd.timing import Timing
-from alysd.types.configured_peers import PeerChoice
 from alysd.types.hashes import EvmAddress
+from alysd.types.health_limits import HealthLimits
 from alysd.types.latest import Latest
 from alysd.types.peers import PeerAddress, PeerHostConfig
 
@@ -92,7 +103,7 @@ def test_every_live_option_has_its_part(tmp_path: Path) -> None:
     to = Addresses()
     node: Any = SimpleNamespace(resources=resources, to=to, fee_recipient=Latest(None), handle=None, flags=Flags())
     with (tmp_path / "log").open("w") as stream, console_log(LoggingConfig(), stream) as process_log:
-        parts = live_parts(node, process_log, HostNames(), ServerAddresses.of(ApiConfig()))
+        parts = live_parts(node, process_log, HostNames(), ServerAddresses.of(ApiConfig()), Latest(HealthLimits()))
     keys = [key for part in parts for key in part.keys]
     assert sorted([*keys, *READ_AT_USE]) == sorted(live)
 
@@ -114,6 +125,12 @@ async def test_the_next_request_is_judged_by_the_new_limits() -> None:
     await LiveLimits(limits).apply(attrs.evolve(START, api=ApiConfig(max_requests=16, buffer_mib=8)))
     assert (port.limits.rpc, port.limits.bodies, port.limits.responses) == (16, 8 << 20, 8 << 20)
     assert port.crowded
+
+
+async def test_the_next_look_at_the_health_has_the_new_limits() -> None:
+    limits = Latest(HealthLimits())
+    await LiveHealth(limits).apply(attrs.evolve(START, monitoring=MonitoringConfig(5, 8, 0, 3)))
+    assert limits.value == HealthLimits(5, 8, 0, 3)
 
 
 async def test_the_next_work_is_for_the_new_address() -> None:

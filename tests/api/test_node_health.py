@@ -19,6 +19,7 @@ from alysd.types.execution import ExecutionClientStatus
 from alysd.types.federation import SlotRecord, SlotSteps
 from alysd.types.governance import GovernanceLinkState, GovernanceReport
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, displayed
+from alysd.types.health_limits import HealthLimits
 from alysd.types.signing import SignedSlot, UnknownApproval
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Slot
@@ -54,6 +55,30 @@ def test_a_restarted_child_explains_why_there_is_no_block() -> None:
         "approval was restarted 3 s ago: StoreError: cannot write: No space left on device",
         "n0 was restarted 4 s ago: x",
         "n1 was restarted 5 s ago: x",
+    )
+
+
+@pytest.mark.parametrize(
+    ("slots", "status"), [(5, "healthy"), (5.5, "degraded"), (8, "degraded"), (8.5, "unhealthy")]
+)
+def test_the_operator_chooses_how_old_the_head_may_be(slots: float, status: str) -> None:
+    """A federation with a slow member would ring at night."""
+    late = attrs.evolve(report(child("chain"), slots=slots), limits=HealthLimits(5, 8))
+    assert late.health().status == status
+
+
+def test_a_node_that_runs_short_is_degraded() -> None:
+    """A full disk stopped the node without a word before."""
+    node = attrs.evolve(report(child("chain")), limits=HealthLimits(least_free_mib=512, least_peers=2))
+    assert node.health().status == "healthy", "a disk that does not answer, and a node without a network"
+    assert attrs.evolve(node, free_mib=512, peers=(peer("a", 0.0), peer("b", 0.0))).health().status == "healthy"
+    health = attrs.evolve(node, free_mib=511, peers=(peer("a", 0.0),)).health()
+    assert (health.status, health.reasons) == (
+        "degraded",
+        (
+            "only 511 MiB are free on the disk of the data folder, less than monitoring.least_free_mib = 512",
+            "the number of connected peers is 1, less than monitoring.least_peers = 2",
+        ),
     )
 
 

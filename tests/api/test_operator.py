@@ -3,8 +3,10 @@
 /metrics is rendered in a thread: its tests run on the real clock, on which nothing here waits.
 """
 
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,6 +14,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from alysd.actors.metrics import MetricsActor
+from alysd.api import operator
 from alysd.api.http.site import Site
 from alysd.api.operator import OperatorPages
 from alysd.api.system_handle import SystemHandle
@@ -41,6 +44,8 @@ from alysd.types.bitcoin_watch import BitcoinStatus, Expected
 from alysd.types.chain import Forkchoice
 from alysd.types.evidence import Evidence
 from alysd.types.hashes import BitcoinHash
+from alysd.types.health_limits import HealthLimits
+from alysd.types.latest import Latest
 from alysd.types.peers import PeerStatus
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Sat, Slot
@@ -134,7 +139,13 @@ class FakeBridge(Actor[Bridge], partial=True):
 
 @asynccontextmanager
 async def pages(
-    reader: type[FakeReader] | None = FakeReader, *, ready: bool = True, network: bool = False, peg: bool = False
+    reader: type[FakeReader] | None = FakeReader,
+    *,
+    ready: bool = True,
+    network: bool = False,
+    peg: bool = False,
+    folder: Path | None = None,
+    limits: HealthLimits | None = None,
 ) -> AsyncGenerator[tuple[httpx.AsyncClient, System]]:
     """A client of the pages of a small system, with this reader or none."""
     to_reader, to_metrics, bus = Address[Reads]("reader"), Address[Metrics]("metrics"), Bus()
@@ -155,13 +166,42 @@ async def pages(
         clock = FixedClock()
         shown = OperatorPages(
             context_of(SPEC), clock, ClockWatch(clock, 2), to_reader, to_metrics, running, TIMING, "authority",
-            to_network, to_sync, to_watch, to_bridge,
+            to_network, to_sync, to_watch, to_bridge, limits=Latest(limits or HealthLimits()), folder=folder,
         )  # fmt: skip
         counts = shown.port("alys")
         counts.opened, counts.busy = 3, 1
         transport = SiteTransport(Site(shown.routes()))
         async with httpx.AsyncClient(transport=transport, base_url="http://node") as client:
             yield client, system
+
+
+async def test_the_health_knows_the_free_space_of_the_disk(tmp_path: Path) -> None:
+    most = HealthLimits(least_free_mib=2**60)
+    async with pages(folder=tmp_path, limits=most) as (client, _):
+        (reason,) = (await client.get("/health/status")).json()["reasons"]
+        assert "MiB are free on the disk of the data folder, less than monitoring.least_free_mib" in reason
+    async with pages(folder=tmp_path / "gone", limits=most) as (client, _):
+        assert (await client.get("/health/status")).json()["reasons"] == []
+    async with pages(folder=tmp_path) as (client, _):
+        assert (await client.get("/health/status")).json()["status"] == "healthy"
+
+
+async def test_a_disk_that_hangs_delays_one_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the health would leave one more thread behind."""
+    over, calls = threading.Event(), list[object]()
+
+    def hang(folder: object) -> None:
+        calls.append(folder)
+        over.wait(60)
+
+    monkeypatch.setattr(operator.shutil, "disk_usage", hang)
+    try:
+        async with pages(folder=tmp_path) as (client, _):
+            for _ in range(3):
+                assert (await client.get("/health/status")).json()["status"] == "healthy"
+    finally:
+        over.set()
+    assert len(calls) == 1
 
 
 async def test_prometheus_gets_its_text() -> None:

@@ -15,6 +15,7 @@ from alysd.testing.blocks import make_spec
 from alysd.testing.config_files import CONF, folder_with, load, problems_of
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.hashes import BlockHash
+from alysd.types.health_limits import HealthLimits
 from alysd.types.units import Height
 from alysd.wire.multiaddress import parse_peer_address
 
@@ -83,6 +84,14 @@ def test_peers_need_an_address_of_this_node(tmp_path: Path) -> None:
     config = load(folder_with(tmp_path), f"network.peers={PEER}", "network.address=127.0.0.1:9333")
     assert [str(peer) for peer in config.network.peers] == [PEER]
     assert config.listeners["network.address"].port == 9333
+
+
+def test_a_node_is_degraded_before_it_is_unhealthy(tmp_path: Path) -> None:
+    """An operator who raises one of the two would never see the node degraded."""
+    (found,) = problems(folder_with(tmp_path), "monitoring.degraded_slots=10")
+    assert "monitoring.degraded_slots, but 10 is not more than 10" in found
+    config = load(folder_with(tmp_path), "monitoring.degraded_slots=10", "monitoring.unhealthy_slots=11")
+    assert config.monitoring.limits == HealthLimits(10, 11, 512, 0)
 
 
 def test_a_node_has_a_bounded_number_of_peers(tmp_path: Path) -> None:
