@@ -26,11 +26,14 @@ def add_update_arguments(parser: argparse.ArgumentParser) -> None:
         "--member",
         type=Path,
         action="append",
-        required=True,
+        default=[],
         metavar="FILE",
         help="the file of a member of the new federation, in their order; repeat it",
     )
     new.add_argument("--fee-address", action="append", default=[], metavar="0x…", help="instead of the members'")
+    kinds = new.add_mutually_exclusive_group()
+    kinds.add_argument("--halt", action="store_true", help="halt the peg, instead of naming members")
+    kinds.add_argument("--resume", action="store_true", help="resume the peg after such a halt")
     new.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to make")
     sign = actions.add_parser("sign", help="add the signature of a governance key to the file of a change")
     sign.add_argument("file", type=Path, metavar="FILE")
@@ -63,6 +66,16 @@ def _new(args: argparse.Namespace) -> None:
     from alysd.types.units import Height
     from alysd.wire.evm_address import parse_address
 
+    if args.sequence < 1 or args.height < 1:
+        raise ConfigError(f"--sequence {args.sequence} and --height {args.height} must be at least 1")
+    if args.halt or args.resume:
+        if args.member or args.fee_address:
+            raise ConfigError("a change that halts or resumes the peg names no --member and no --fee-address")
+        kind = "halt" if args.halt else "resume"
+        _write(args.out, FederationUpdate(args.sequence, Height(args.height), kind, (), ()))
+        return
+    if not args.member:
+        raise ConfigError("name the file of each member with --member, or give --halt or --resume")
     files = [read_member(path) for path in args.member]
     for one in files:
         check_member(one)
@@ -75,8 +88,6 @@ def _new(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise ConfigError(f"--fee-address: {error}") from None
     fees = addresses or tuple(file.member.fee_address for file in files if file.member.fee_address is not None)
-    if args.sequence < 1 or args.height < 1:
-        raise ConfigError(f"--sequence {args.sequence} and --height {args.height} must be at least 1")
     if not fees:
         raise ConfigError("there is no fee address: give a --fee-address, or a member file that has one")
     _write(args.out, FederationUpdate(args.sequence, Height(args.height), "members", members, fees))

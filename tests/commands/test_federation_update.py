@@ -10,7 +10,7 @@ import alysd.commands.actors
 from alysd.cli import main
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.update_file import read_update, update_text
-from alysd.consensus.federation_update import check_update
+from alysd.consensus.federation_update import check_governance, check_update
 from alysd.errors import ConfigError
 from alysd.integrations.bls import BLS
 from alysd.integrations.key_kinds import public_text
@@ -19,7 +19,7 @@ from alysd.testing.chain import authority_secret, bitcoin_secret
 from alysd.testing.config_files import CONF
 from alysd.testing.updates import governance_secret
 from alysd.validation import genesis_of
-from alysd.wire.federation_update import encode_update
+from alysd.wire.federation_update import encode_update, update_message
 from alysd.workflows.update_checks import update_checks
 
 
@@ -61,6 +61,39 @@ def made(tmp_path: Path, chain: Path) -> Path:
         == 0
     )
     return path
+
+
+@pytest.mark.parametrize("kind", ["halt", "resume"])
+def test_a_change_of_the_peg_names_nobody(tmp_path: Path, chain: Path, kind: str) -> None:
+    """Governance could not halt the peg, or a person would think that such a change has members."""
+    path = tmp_path / "peg.json"
+    new = ["federation", "update", "new", "--sequence", "1", "--height", "500", f"--{kind}", "--out", str(path)]
+    assert main(new) == 0
+    assert sign(path, chain, 0) == sign(path, chain, 1) == 0
+    update, spec = read_update(path), load_chain_spec(chain)
+    assert (update.kind, update.members, update.fee_addresses, update.sequence) == (kind, (), (), 1)
+    check_governance(update, genesis_of(spec).context, update_message(update, genesis_of(spec).context.genesis))
+
+
+def test_a_change_is_either_of_the_members_or_of_the_peg(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = [
+        "federation",
+        "update",
+        "new",
+        "--sequence",
+        "1",
+        "--height",
+        "500",
+        "--out",
+        str(tmp_path / "update.json"),
+    ]
+    assert main([*new, "--halt", "--fee-address", "0x" + "11" * 20]) == 2
+    assert "names no --member and no --fee-address" in capsys.readouterr().err
+    assert main(new) == 2
+    assert "--member, or give --halt or --resume" in capsys.readouterr().err
+    assert not (tmp_path / "update.json").exists()
 
 
 def sign(path: Path, chain: Path, key: int) -> int:
