@@ -43,6 +43,7 @@ def _list(args: argparse.Namespace) -> int:
         counts = state.get(words)
         for name, count in cast("dict[str, Any]", counts if isinstance(counts, dict) else {}).items():
             say(f"{words}: {_plain(name)}, {_plain(count)} times\n")
+    _show_federation(ask_once(args.url, "getfederation"))
     if not found:
         say("no proposals\n")
     for one in found:
@@ -56,6 +57,21 @@ def _list(args: argparse.Namespace) -> int:
         )
         say("  ".join(words) + "\n")
     return 0
+
+
+def _show_federation(state: dict[str, Any]) -> None:
+    """Say what changes of the federation have done to the peg, and which one waits for its height."""
+    if state.get("halted"):
+        say("the peg is halted until governance resumes it\n")
+    pending = state.get("pending")
+    if isinstance(pending, dict):
+        change = cast("dict[str, Any]", pending)
+        members = change.get("members")
+        count = f", {len(cast('list[object]', members))} members" if isinstance(members, list) else ""
+        say(
+            f"change {_text(change, 'sequence')} ({_text(change, 'kind')}{count}) takes effect at height "
+            f"{_text(change, 'effectiveheight')}; the head is at {_text(state, 'height')}\n"
+        )
 
 
 def _show(args: argparse.Namespace) -> int:
