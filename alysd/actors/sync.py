@@ -5,24 +5,26 @@ several peers at once, and gives the blocks in order to block import. The others
 proposals. No progress is stored besides the blocks: after a restart, sync goes on from the head of the database.
 """
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TypeVar
 
 import attrs
 import trio
 
-from alysd.actors.peer_client import BLOCKS_SECONDS, PeerClient
+from alysd.actors.peer_client import PeerClient
+from alysd.actors.sync_blocks import PeerBlocks
 from alysd.actors.sync_checkpoint import CheckpointPath, Section
 from alysd.actors.sync_peers import SyncPeer, SyncPeers
 from alysd.actors.sync_ranges import Ended, Piece, RangeDownload
 from alysd.consensus.checkpoint import linked
-from alysd.consensus.federation_update import next_federations
-from alysd.consensus.ranges import VerifiedRange, check_links, check_range, check_single
-from alysd.errors import Malformed, NotNow, PeerUnavailable, Refused
+from alysd.consensus.ranges import FALSE_APPROVALS, VerifiedRange, check_links
+from alysd.consensus.violations import FederationUnknown
+from alysd.errors import NotNow, Refused
 from alysd.messages.approval import ApprovalGathering, BlockImported
 from alysd.messages.block_import import BlockImport, ImportBlock, ImportRange
-from alysd.messages.chain import Chain, GetForkchoice, GetState
+from alysd.messages.chain import Chain
 from alysd.messages.log.base import counted, log
 from alysd.messages.log.network import CheckpointNotFound, CheckpointReached, SyncDone, SyncProgressed, SyncStarted
 from alysd.messages.sync import BlockMissing, GetSyncProgress, PeerAhead, Sync
@@ -35,10 +37,10 @@ from alysd.types.chain_spec import ChainContext
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.federation_update import LEAST_NOTICE
 from alysd.types.hashes import BlockHash
-from alysd.types.peers import PeerOffence
 from alysd.types.sync import SyncProgress
 from alysd.types.units import Height
-from alysd.wire.sync import MAX_RANGE_BLOCKS, RangeRequest
+from alysd.wire.block_ssz import EncodedBlock
+from alysd.wire.sync import MAX_RANGE_BLOCKS
 
 Value = TypeVar("Value")
 
@@ -65,6 +67,13 @@ MISSING_AT_ONCE = 4
 
 ANCESTOR_SECONDS = 5.0
 """The time after which another peer is asked for a missing block."""
+
+APPROACHING = 2
+"""The number of configured peers, and that of strangers, whose next blocks are imported at the same time to check
+their heads. Each holds an answer of 4 MiB."""
+
+APPROACH_SECONDS = 15.0
+"""The time for which a peer may do so before the next one has its turn: one answer of a slow peer."""
 
 BRANCH_SECONDS = 20.0
 """The longest time to get a missing block and its ancestors, so that a slow peer holds no task for long. After
@@ -106,15 +115,18 @@ class SyncActor(Actor[Sync]):
         self._approval = approval
         self._timing = timing
         self._peers = SyncPeers(configured)
+        self._blocks = PeerBlocks(context, bls, client, chain, self._peers, timing)
         self._checkpoint = checkpoint
         self._has_checkpoint = checkpoint is None
         self._not_found = False  # whether no peer has sent the block of the checkpoint when all were asked last
         self._run: _Run | None = None
         self._download: RangeDownload | None = None
         self._getting: set[BlockMissing] = set()
+        self._took_new = False  # whether the last download was of use
         self._back = 0  # the number of blocks by which the next range begins before the child of the head
         self._proven = trio.Event()
-        self._approaching = trio.Lock()
+        self._configured = configured
+        self._approaching = {each: trio.Semaphore(APPROACHING) for each in (True, False)}
         self._send_peer, self._claimants = trio.open_memory_channel[str](64)
         self._send_missing, self._missing = trio.open_memory_channel[BlockMissing](MOST_MISSING)
 
@@ -135,7 +147,7 @@ class SyncActor(Actor[Sync]):
         """
         now = trio.current_time()
         self._peers.report(message.peer, message.status, now)
-        head = (await self._tip()).head
+        head = (await self._blocks.tip()).head
         for peer in self._peers.unproven(head, now):
             known = self._peers.get(peer)
             if known is not None and _sent(self._send_peer, peer):
@@ -151,7 +163,7 @@ class SyncActor(Actor[Sync]):
     @handles(GetSyncProgress)
     async def progress(self, message: GetSyncProgress) -> SyncProgress:
         """The progress. Without a peer that has proved a better head, the node is synced."""
-        tip, now = await self._tip(), trio.current_time()
+        tip, now = await self._blocks.tip(), trio.current_time()
         missing = await self._missing_checkpoint(tip)
         progress = self._progress(tip.head, now)
         if missing is None:
@@ -176,9 +188,6 @@ class SyncActor(Actor[Sync]):
         rate = 0.0 if run is None or not seconds else (head.height - run.height) / seconds
         return SyncProgress(head.height, self._peers.target(head, now), rate, len(self._peers.fresh(now)))
 
-    async def _tip(self) -> Forkchoice:
-        return await self._chain.ask(GetForkchoice(), seconds=self._timing.chain_lookup)
-
     # The first task: proofs
 
     async def _prove(self, peer: str) -> None:
@@ -186,98 +195,85 @@ class SyncActor(Actor[Sync]):
         known = self._peers.get(peer)
         if known is None:
             return
-        status = known.status
         try:
-            if await self._approach(peer, known):
+            if await self._is_near(known) and await self._prove_head(peer, known):
                 return
-            signed = await self._get_block(peer, status.head, claimed=True)
-            if signed is None:
-                known.useless = status.head
-                known.failed(trio.current_time())
-            elif (signed.block.height, signed.block.slot) != (status.head_height, status.head_slot):
-                self._lied(peer)
-            else:
-                known.proven = (status.head, status.head_height, status.head_slot)
-                known.failures = 0
-                self._proven.set()
-                if self._download is not None:
-                    self._download.look_again()
+            async with self._approaching[peer in self._configured]:
+                with trio.move_on_after(APPROACH_SECONDS) as turn:
+                    await self._approach(peer, known)
+            if turn.cancelled_caught and known.sent_blocks < LEAST_NOTICE:
+                known.failed(trio.current_time())  # too slow: it comes again after the others
+        except NotAnswered:
+            return  # the chain actor restarts, and the next status begins anew
         finally:
             known.asked = False
 
-    async def _approach(self, peer: str, known: SyncPeer) -> bool:
-        """Import blocks of a peer until this node knows the federations up to the peer's head.
+    async def _is_near(self, known: SyncPeer) -> bool:
+        """Whether this node probably knows the federation of a peer's head: only a change makes it unknown."""
+        head = (await self._blocks.tip()).head
+        return head.governance is None or known.status.head_height <= head.height + LEAST_NOTICE
 
-        Only a change of the federation makes this necessary: the head of a peer may have the approvals of a
-        federation that this node does not know yet. The next blocks have those of known ones. Returns whether no
-        proof is needed or possible now: before the checkpoint, which proves the blocks itself, a claim counts as
-        one.
-        """
-        async with self._approaching:
-            tip = await self._tip()
-            while tip.head.governance is not None and known.status.head_height > tip.head.height + LEAST_NOTICE:
-                if await self._missing_checkpoint(tip) is not None:
-                    known.proven = known.claim
-                    self._proven.set()
-                    return True
-                before = tip.head
-                if not await self._import_next(peer, before):
-                    known.useless = known.status.head
-                    known.failed(trio.current_time())
-                    return True
-                tip = await self._tip()
-                if tip.head == before:
-                    return True  # the peer's blocks are those of another branch, or were imported meanwhile
-        return False
-
-    async def _import_next(self, peer: str, head: ChainState) -> bool:
-        """Import the blocks of a peer after `head` whose federations are known. Returns whether it sent some."""
-        start, (federation, *others) = Height(head.height + 1), next_federations(head, self._context)
+    async def _prove_head(self, peer: str, known: SyncPeer) -> bool:
+        """Check the head of a peer. Returns False if this node does not know the federation of the head."""
+        status = known.status
         try:
-            answer = await self._client.blocks_by_range(peer, RangeRequest(start, LEAST_NOTICE), BLOCKS_SECONDS)
-            newest_first = (one.signed() for one in reversed(answer.blocks))
-            verified = await trio.to_thread.run_sync(
-                lambda: check_range(newest_first, start, federation, self._context, self._bls.verify_all, others)
-            )
-        except (PeerUnavailable, Malformed):
-            return False  # the client has reported the peer
-        except Refused:
-            self._lied(peer)
+            signed = await self._blocks.block(peer, status.head, claimed=True)
+        except FederationUnknown:
             return False
-        if not verified.blocks or not await self._knows(verified.blocks[0].block.parent_hash):
-            return False
-        try:
-            await self._import(verified)
-        except Refused:
-            return False  # a quorum has approved the block: block import has logged the rule
+        if signed is None:
+            self._not_proven(known)
+        elif (signed.block.height, signed.block.slot) != (status.head_height, status.head_slot):
+            self._blocks.lied(peer)
+        else:
+            known.proven = (status.head, status.head_height, status.head_slot)
+            known.failures = 0
+            self._proven.set()
+            if self._download is not None:
+                self._download.look_again()
         return True
 
-    async def _get_block(self, peer: str, wanted: BlockHash, *, claimed: bool = False) -> SignedBlock | None:
-        """The block `wanted`, approved by a quorum; None if the peer does not send it.
+    def _not_proven(self, known: SyncPeer) -> None:
+        known.useless = known.status.head
+        known.failed(trio.current_time())
 
-        A peer that has `claimed` the block as its head has it, and is blamed if it does not send it.
+    async def _approach(self, peer: str, known: SyncPeer) -> None:
+        """Import blocks of a peer until this node knows the federations up to the peer's head, and check the head.
+
+        The head may have the approvals of a federation that this node does not know yet. The next blocks have
+        those of known ones. Before the checkpoint, which proves the blocks itself, a claim counts as a proof.
         """
-        try:
-            found = await self._client.blocks_by_root(peer, (wanted,))
-            head = (await self._tip()).head
-            federation, *others = next_federations(head, self._context)
-            signed = await trio.to_thread.run_sync(
-                lambda: check_single(
-                    (one.signed() for one in found), wanted, federation, self._context, self._bls.verify, others
-                )
-            )
-        except (PeerUnavailable, Malformed, NotAnswered):
-            return None  # the client has reported the peer
-        except Refused:
-            self._lied(peer)
-            return None
-        if signed is None and claimed:
-            self._client.blame(peer, PeerOffence.WITHHELD)
-        return signed
+        known.sent_blocks = 0
+        while True:
+            tip = await self._blocks.tip()
+            if await self._missing_checkpoint(tip) is not None:
+                known.proven = known.claim
+                self._proven.set()
+                return
+            if await self._is_near(known) and await self._prove_head(peer, known):
+                return
+            new = await self._import_next(peer, known, tip)
+            if not new:
+                self._not_proven(known)
+                return
+            known.sent_blocks += new
 
-    def _lied(self, peer: str) -> None:
-        self._client.blame(peer, PeerOffence.FALSE_ANSWER)
-        self._peers.drop(peer)
+    async def _import_next(self, peer: str, known: SyncPeer, tip: Forkchoice) -> int:
+        """Import the next blocks of a peer whose federations are known. Returns the number of new ones."""
+        verified: VerifiedRange | None = None
+        with suppress(FederationUnknown):
+            verified = await self._blocks.next_range(peer, known, self._lowest(tip))
+        if verified is None:
+            return 0
+        new = [one for one in verified.blocks if not await self._blocks.knows(one.hash)]
+        try:
+            if new:
+                await self._import(verified)
+        except FALSE_APPROVALS:
+            self._blocks.lied(peer)  # they are those of another known federation
+            return 0
+        except Refused:
+            return 0  # a quorum has approved the block: block import has logged the rule
+        return len(new)
 
     # The second task: ranges
 
@@ -298,7 +294,7 @@ class SyncActor(Actor[Sync]):
 
     async def _catch_up(self) -> bool:
         """Download and import the blocks of the peers. Returns False when there is nothing more to do."""
-        tip, now = await self._tip(), trio.current_time()
+        tip, now = await self._blocks.tip(), trio.current_time()
         names = self._peers.ahead(tip.head, now)
         if not names:
             self._finished(tip)
@@ -309,15 +305,16 @@ class SyncActor(Actor[Sync]):
             await self._get_checkpoint(missing, tip)
             return True
         first, end = self._lowest(tip), self._peers.highest(names)
-        if tip.head.governance is not None:
-            end = Height(min(end, tip.head.height + LEAST_NOTICE))  # up to there, the federations are known
         start = max(first, min(Height(tip.head.height + 1 - self._back), end))
-        ended = await self._run_download(start, end, tip.head)
+        if tip.head.governance is not None:
+            end = Height(min(end, start + LEAST_NOTICE - 1))  # up to there, the federations are known
+        self._took_new = False
+        ended = await self._run_download(start, end, tip)
         if ended is Ended.ELSEWHERE and start > first:
             self._back = max(4, 2 * self._back)
             return True
         self._back = 0
-        if (await self._tip()).head == tip.head:
+        if not self._took_new and (await self._blocks.tip()).head == tip.head:
             if ended is Ended.NOT_SENT and self._peers.some_are_busy(tip.head, trio.current_time()):
                 await trio.sleep(PAUSE_SECONDS)
             else:
@@ -325,20 +322,18 @@ class SyncActor(Actor[Sync]):
         return True
 
     async def _run_download(
-        self, start: Height, end: Height, head: ChainState, sections: Mapping[int, Section] = MappingProxyType({})
+        self, start: Height, end: Height, tip: Forkchoice, sections: Mapping[int, Section] = MappingProxyType({})
     ) -> Ended:
         """Download and import the blocks from `start` to `end`. Pieces of `sections` must be those sections."""
-        federation, *others = next_federations(head, self._context)
 
-        def check(newest_first: Iterator[SignedBlock], start: Height) -> VerifiedRange:
+        async def check(blocks: Sequence[EncodedBlock], start: Height) -> VerifiedRange:
             section = sections.get(start)
-            if section is not None and head.governance is not None:
+            if section is not None and tip.head.governance is not None:
                 # The checkpoint proves them. Their federations follow from blocks that are imported before.
-                verified = check_links(newest_first, start)
+                newest_first = (one.signed() for one in reversed(blocks))
+                verified = await trio.to_thread.run_sync(check_links, newest_first, start)
             else:
-                verified = check_range(
-                    newest_first, start, federation, self._context, self._bls.verify_all, others
-                )
+                verified = await self._blocks.check(blocks, start, tip)
             if section is not None:
                 linked(reversed(verified.blocks), start, section.end, section.last)
             return verified
@@ -350,13 +345,22 @@ class SyncActor(Actor[Sync]):
         async def take(piece: Piece) -> bool:
             try:
                 if piece.verified is not None:
+                    new = not await self._blocks.knows(piece.blocks[-1].hash)
                     await self._import(piece.verified)
+                    self._took_new |= new
+            except FALSE_APPROVALS:
+                # Those of another known federation, or unchecked ones below the checkpoint. Other peers follow.
+                self._blocks.lied(piece.peer)
+                self._took_new = True
+                return False
             except Refused:
                 # A quorum has approved the block, so the peer is not to blame. Block import has logged the rule.
                 return False
             return True
 
-        self._download = RangeDownload(self._client, self._peers, check, self._knows, take, head, count_at)
+        self._download = RangeDownload(
+            self._client, self._peers, check, self._blocks.knows, take, tip.head, count_at
+        )
         try:
             return await self._download.run(start, end)
         finally:
@@ -371,7 +375,7 @@ class SyncActor(Actor[Sync]):
         """
         if self._checkpoint is None or self._has_checkpoint:
             return None
-        self._has_checkpoint = tip.finalized.height >= self._checkpoint.height or await self._knows(
+        self._has_checkpoint = tip.finalized.height >= self._checkpoint.height or await self._blocks.knows(
             self._checkpoint.hash
         )
         if self._has_checkpoint:
@@ -386,20 +390,17 @@ class SyncActor(Actor[Sync]):
 
     async def _get_checkpoint(self, checkpoint: Checkpoint, tip: Forkchoice) -> None:
         """Get the blocks up to the checkpoint, which proves them by its hash, or wait a while."""
-        path = CheckpointPath(self._client, self._peers, checkpoint, self._knows)
+        path = CheckpointPath(self._client, self._peers, checkpoint, self._blocks.knows)
         sections = await path.find(tip.head, tip.finalized.height)
         self._not_found = sections is None
         if sections is None:
             log(CheckpointNotFound(str(checkpoint)))
             await trio.sleep(CHECKPOINT_SECONDS)
             return
-        by_start: dict[int, Section] = {section.start: section for section in sections}
-        ended = await self._run_download(sections[0].start, checkpoint.height, tip.head, by_start)
+        by_start = {int(section.start): section for section in sections}
+        ended = await self._run_download(sections[0].start, checkpoint.height, tip, by_start)
         if ended is not Ended.TAKEN:
             await trio.sleep(PAUSE_SECONDS)
-
-    async def _knows(self, block: BlockHash) -> bool:
-        return await self._chain.ask(GetState(block), seconds=self._timing.chain_lookup) is not None
 
     async def _import(self, verified: VerifiedRange) -> None:
         """Import the blocks of a range in order.
@@ -463,26 +464,30 @@ class SyncActor(Actor[Sync]):
         A branch that forks off below the final block or the checkpoint is abandoned: nobody builds on it, and no
         peer has lied.
         """
-        branch: list[SignedBlock] = []
+        branch: list[tuple[SignedBlock, str]] = []
         wanted = missing.block
-        while not await self._knows(wanted):
-            signed = None if len(branch) == MOST_ANCESTORS else await self._ask_for(wanted, missing.source)
+        while not await self._blocks.knows(wanted):
+            found = None if len(branch) == MOST_ANCESTORS else await self._ask_for(wanted, missing.source)
             # Ranges that are imported meanwhile can make blocks final, which are then not known any more.
-            if signed is None or signed.block.height < self._lowest(await self._tip()):
+            if found is None or found[0].block.height < self._lowest(await self._blocks.tip()):
                 return
-            branch.append(signed)
-            wanted = signed.block.parent_hash
-        for signed in reversed(branch):
-            await self._block_import.ask(ImportBlock(signed), seconds=self._timing.sync_import)
+            branch.append(found)
+            wanted = found[0].block.parent_hash
+        for signed, peer in reversed(branch):
+            try:
+                await self._block_import.ask(ImportBlock(signed), seconds=self._timing.sync_import)
+            except FALSE_APPROVALS:
+                self._blocks.lied(peer)  # they are those of another known federation
+                return
         self._tell_imported(missing.block)
 
-    async def _ask_for(self, wanted: BlockHash, source: str) -> SignedBlock | None:
-        """The block `wanted` from `source`, or from one of two other peers."""
+    async def _ask_for(self, wanted: BlockHash, source: str) -> tuple[SignedBlock, str] | None:
+        """The block `wanted` from `source`, or from one of two other peers, with the name of the peer."""
         others = [peer for peer in self._peers.fresh(trio.current_time()) if peer != source]
         for peer in [source, *others[:2]]:
-            with trio.move_on_after(ANCESTOR_SECONDS):
-                if peer and (signed := await self._get_block(peer, wanted)) is not None:
-                    return signed
+            with trio.move_on_after(ANCESTOR_SECONDS), suppress(FederationUnknown):
+                if peer and (signed := await self._blocks.block(peer, wanted)) is not None:
+                    return signed, peer
         return None
 
 

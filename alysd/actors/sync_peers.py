@@ -46,6 +46,8 @@ class SyncPeer:
     `busy` is the number of ranges that the peer is asked for. `rate` is the number of blocks per second that the
     peer sent when it was last asked for a range, at the time `rated`. After `failures` failed requests in a row,
     it rests until the time `rests_until`. `off_checkpoint` says that it has another block than the checkpoint.
+    `sent_blocks` is the number of new blocks of the peer that were imported when it last had its turn to bring
+    this node near its head.
     """
 
     status: PeerStatus
@@ -60,6 +62,7 @@ class SyncPeer:
     was_busy: bool = False
     rests_until: float = 0.0
     off_checkpoint: bool = False
+    sent_blocks: int = 0
 
     @property
     def claim(self) -> tuple[BlockHash, Height, Slot]:

@@ -6,7 +6,7 @@ download by seconds only.
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 
 import attrs
@@ -15,12 +15,15 @@ import trio
 from alysd.actors.peer_client import BLOCKS_SECONDS, FIRST_SECONDS, PeerClient
 from alysd.actors.sync_peers import SyncPeer, SyncPeers
 from alysd.consensus.ranges import VerifiedRange
+from alysd.consensus.violations import FederationUnknown
 from alysd.errors import Malformed, PeerBusy, PeerUnavailable, Refused
+from alysd.nurseries import NotAnswered
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerOffence
 from alysd.types.units import Height
+from alysd.wire.block_ssz import EncodedBlock
 from alysd.wire.sync import MAX_RANGE_BLOCKS, RangeRequest
 
 AT_ONCE = 4
@@ -33,8 +36,10 @@ FURTHER_PEER_SECONDS = 1.0
 """The least seconds after which a further peer is asked for a piece. If twice the time that the fastest peer needs
 for the piece is longer, the download waits that long."""
 
-Check = Callable[[Iterator[SignedBlock], Height], VerifiedRange]
-"""Checks blocks, given newest first, of a range that begins at a height. Raises a `Refused`."""
+Check = Callable[[Sequence[EncodedBlock], Height], Awaitable[VerifiedRange]]
+"""Checks blocks, the oldest first, of a range that begins at a height.
+
+Raises a `Refused`: `FederationUnknown` if the blocks may be right, and any other one if the peer has lied."""
 
 
 class Ended(Enum):
@@ -51,8 +56,9 @@ class Piece:
     """At most `count` blocks from the height `start` on.
 
     `done` is set when `blocks` have arrived, or when no peer is left to ask; `blocks` is then empty. `tried` are
-    the peers that were asked, `elsewhere` those of them that sent blocks of another branch, and `peer` is the one
-    that has sent the `blocks`. `asked` has the requests that are open, with the times at which they began.
+    the peers that were asked. `elsewhere` are those of them that sent blocks of another branch, or of a federation
+    that this node does not know. `peer` is the one that has sent the `blocks`. `asked` has the requests that are
+    open, with the times at which they began.
     """
 
     start: Height
@@ -195,9 +201,8 @@ class RangeDownload:
         seconds = FIRST_SECONDS if known.rate_at(trio.current_time()) is None else BLOCKS_SECONDS
         try:
             answer = await self._client.blocks_by_range(peer, wanted, seconds)
-            newest_first = (one.signed() for one in reversed(answer.blocks))
-            verified = await trio.to_thread.run_sync(self._check, newest_first, piece.start)
-        except PeerBusy:
+            verified = await self._check(answer.blocks, piece.start)
+        except (PeerBusy, NotAnswered):  # the peer is busy, or the chain actor restarts
             piece.tried.discard(peer)  # the peer rests, and may then be asked again
             known.failed(trio.current_time(), busy=True)
             return
@@ -206,6 +211,11 @@ class RangeDownload:
             known.failed(now)
             known.sent(0, seconds, now)
             return  # the client has reported the peer
+        except FederationUnknown:
+            # Nobody can say whether the peer lies. On its branch, the federation may have changed before.
+            known.failed(trio.current_time())
+            piece.elsewhere |= {peer}
+            return
         except Refused:
             self._client.blame(peer, PeerOffence.FALSE_ANSWER)
             self._peers.drop(peer)

@@ -6,7 +6,8 @@ hashes do not cover them. So those of the other blocks are checked too: all toge
 time of single checks.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from alysd.consensus.federation import (
@@ -16,13 +17,24 @@ from alysd.consensus.federation import (
     check_signers,
     signature_check,
 )
-from alysd.consensus.violations import BadApprovalSignature, BrokenRange
+from alysd.consensus.violations import (
+    AuthorMissing,
+    BadApprovalSignature,
+    BelowFormerQuorum,
+    BelowQuorum,
+    BrokenRange,
+    FederationUnknown,
+    WrongApprovalLength,
+)
 from alysd.errors import InvalidBlock
 from alysd.types.block import SignedBlock
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.units import Height
+
+FALSE_APPROVALS = (WrongApprovalLength, AuthorMissing, BelowQuorum, BelowFormerQuorum, BadApprovalSignature)
+"""The errors of `check_approvals`. A block's hash does not cover its approvals: who sends false ones has lied."""
 
 _SEAL: Final = object()
 
@@ -56,24 +68,43 @@ def check_range(
     context: ChainContext,
     verify: BatchVerifier,
     others: Sequence[Federation] = (),
+    heights: range | None = None,
 ) -> VerifiedRange:
     """Check that the blocks are a part of the chain that begins at the height `start`, and all their approvals.
 
     The approvals of each block must be those of `federation` or of one of the `others`; block import checks that
     it is the federation in the state. `newest_first` is read only up to the first false block. So an iterator that
-    computes the hashes of the blocks computes no more than needed. Raises `BrokenRange` for blocks that are no
-    branch, and the errors of `check_approvals`. Takes about 1 ms per block.
+    computes the hashes of the blocks computes no more than needed. Blocks at other heights than `heights` may be
+    of further federations; None means that there are none. Raises `BrokenRange` for blocks that are no branch, and
+    the errors of `check_approvals`, or `FederationUnknown` in place of one of them. Takes about 1 ms per block.
     """
     blocks: list[SignedBlock] = []
     found: list[Federation] = []
     for signed in _linked(newest_first):
-        found.append(_federation_of(signed, (federation, *others), context, verify))
-        if not blocks:  # a false answer costs one signature and one hash
-            _check_signatures([signed], found, context, verify)
+        with _known(signed, heights):
+            found.append(_federation_of(signed, (federation, *others), context, verify))
+            if not blocks:  # a false answer costs one signature and one hash
+                _check_signatures([signed], found, context, verify)
         blocks.append(signed)
     _check_start(blocks, start)
-    _check_signatures(blocks[1:], found[1:], context, verify)
+    rest = list(zip(blocks[1:], found[1:], strict=True))
+    sure = [one for one in rest if heights is None or one[0].block.height in heights]
+    for part in (sure, [one for one in rest if one not in sure] if len(sure) < len(rest) else []):
+        if part:
+            with _known(part[0][0], heights):
+                _check_signatures([one for one, _ in part], [its for _, its in part], context, verify)
     return VerifiedRange(tuple(reversed(blocks)), tuple(reversed(found)), _SEAL)
+
+
+@contextmanager
+def _known(signed: SignedBlock, heights: range | None) -> Generator[None]:
+    """Raise `FederationUnknown` for false approvals of a block that is not at one of the `heights`."""
+    try:
+        yield
+    except FALSE_APPROVALS as error:
+        if heights is None or signed.block.height in heights:
+            raise
+        raise FederationUnknown(signed.block.height, heights) from error
 
 
 def check_links(newest_first: Iterable[SignedBlock], start: Height) -> VerifiedRange:
@@ -148,11 +179,12 @@ def check_single(
     context: ChainContext,
     verify: Verifier,
     others: Sequence[Federation] = (),
+    heights: range | None = None,
 ) -> SignedBlock | None:
     """Check the answer to a request for the block `wanted`: nothing, or this block with the approvals of a quorum.
 
-    The quorum is that of `federation` or of one of the `others`. Raises `BrokenRange` for another block, and the
-    errors of `check_approvals`.
+    The quorum is that of `federation` or of one of the `others`. `heights` is as for `check_range`. Raises
+    `BrokenRange` for another block, and the errors of `check_approvals`, or `FederationUnknown`.
     """
     first: SignedBlock | None = None
     for signed in found:
@@ -160,6 +192,7 @@ def check_single(
             raise BrokenRange(f"block {displayed(wanted)} was asked for, but {displayed(signed.hash)} was sent")
         first = signed
     if first is not None:
-        its = _federation_of(first, (federation, *others), context, lambda checks: verify(*checks[0]))
-        check_approvals(first, its, context, verify)
+        with _known(first, heights):
+            its = _federation_of(first, (federation, *others), context, lambda checks: verify(*checks[0]))
+            check_approvals(first, its, context, verify)
     return first

@@ -216,6 +216,23 @@ class BrokenRange(InvalidBlock):
 
 
 @attrs.frozen
+class FederationUnknown(NotNow):
+    """The approvals of a block are of no known federation, but the federation may have changed before the block.
+
+    `heights` are those of the blocks whose federations this node knows.
+    """
+
+    height: Height
+    heights: range
+
+    def __str__(self) -> str:
+        return (
+            f"the approvals of the block at height {self.height} are of no known federation; this node knows "
+            f"those of the heights {self.heights.start} to {self.heights.stop - 1}"
+        )
+
+
+@attrs.frozen
 class BelowCheckpoint(InvalidBlock):
     """A single block is at or below the checkpoint. Such blocks are imported only in the ranges of sync."""
 

@@ -9,11 +9,11 @@ import trio
 from alysd.actors.peer_client import PeerClient
 from alysd.actors.sync import SyncActor
 from alysd.consensus.validity import apply_block
-from alysd.consensus.violations import UnknownParent
+from alysd.consensus.violations import BelowQuorum, UnknownParent
 from alysd.errors import PeerBusy, PeerUnavailable
 from alysd.messages.approval import ApprovalGathering
 from alysd.messages.block_import import BlockImport, ImportBlock, ImportRange, RangeImported
-from alysd.messages.chain import Chain, GetForkchoice, GetState
+from alysd.messages.chain import Chain, GetAncestry, GetForkchoice, GetState
 from alysd.messages.network import BlamePeer, Network
 from alysd.messages.peer_host import PeerHost, SendRequest
 from alysd.messages.sync import GetSyncProgress, PeerAhead, Sync
@@ -156,6 +156,8 @@ class Bench:
     tip: Forkchoice
     together: int = 1
     checkpoint: Checkpoint | None = None
+    true: Branch | None = None
+    """If set, only blocks of this branch have right approvals."""
 
     @classmethod
     def make(cls, own: Branch, final: int = 0, **peers: Peer) -> "Bench":
@@ -169,9 +171,18 @@ class Bench:
         )  # fmt: skip
         bench.chain.on(GetForkchoice).computes(lambda _: bench.tip)
         bench.chain.on(GetState).computes(lambda message: bench.states.get(message.hash))
+        bench.chain.on(GetAncestry).computes(lambda message: bench.ancestry(message.tip))
         bench.imports.on(ImportBlock).computes(bench.take)
         bench.imports.on(ImportRange).computes(bench.take_range)
         return bench
+
+    def ancestry(self, tip: BlockHash) -> tuple[ChainState, ...]:
+        """The states above the final block up to `tip`."""
+        found: list[ChainState] = []
+        while (state := self.states[tip]).height > self.tip.finalized.height:
+            found.append(state)
+            tip = state.parent_hash
+        return tuple(reversed(found))
 
     def take_range(self, message: ImportRange) -> RangeImported:
         """Import at most `together` blocks."""
@@ -182,6 +193,8 @@ class Bench:
 
     def take(self, message: ImportBlock) -> Forkchoice:
         signed = message.signed
+        if self.true is not None and signed not in self.true.blocks:
+            raise BelowQuorum(3, 2)
         if signed.hash not in self.states:
             parent = self.states.get(signed.block.parent_hash)
             if parent is None:

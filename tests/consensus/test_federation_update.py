@@ -43,6 +43,8 @@ from alysd.consensus.violations import (
     BadApprovalSignature,
     BelowFormerQuorum,
     BelowQuorum,
+    BrokenRange,
+    FederationUnknown,
     WrongApprovalLength,
 )
 from alysd.integrations import bls
@@ -538,6 +540,29 @@ def test_a_single_block_may_be_of_a_later_federation() -> None:
     assert found is blocks[2]
     with pytest.raises(BadApprovalSignature):
         check_single([blocks[2]], blocks[2].hash, first, CONTEXT, bls.BLS.verify, (joint,))
+
+
+def test_false_approvals_of_a_block_whose_federation_may_be_unknown_are_nobodys_fault() -> None:
+    """A node that blamed its peers for them would disconnect honest ones after a change."""
+    blocks, (first, joint, new) = across_the_change()
+    start, verify = blocks[0].block.height, bls.BLS.verify_all
+    up_to = range(start, blocks[1].block.height + 1)
+    with pytest.raises(FederationUnknown, match=f"height {blocks[2].block.height} .* to {up_to[-1]}$"):
+        check_range(blocks[2::-1], start, first, CONTEXT, verify, (joint,), up_to)
+    with pytest.raises(FederationUnknown):
+        check_single([blocks[2]], blocks[2].hash, first, CONTEXT, bls.BLS.verify, (joint,), up_to)
+    with pytest.raises(BadApprovalSignature):
+        check_range(blocks[2::-1], start, first, CONTEXT, verify, (joint,), range(start, start + 100))
+    with pytest.raises(BrokenRange):
+        check_range(blocks[2::-2], start, first, CONTEXT, verify, (joint, new), range(0))
+    wrong = [blocks[2], attrs.evolve(blocks[1], approvals=blocks[2].approvals), blocks[0]]
+    with pytest.raises(BadApprovalSignature):
+        check_range(wrong, start, first, CONTEXT, verify, (joint, new), up_to)
+    with pytest.raises(FederationUnknown):
+        check_range(wrong, start, first, CONTEXT, verify, (joint, new), range(start, start + 1))
+    assert check_range(blocks[2::-1], start, first, CONTEXT, verify, (joint, new), up_to).blocks == tuple(
+        blocks[:3]
+    )
 
 
 def test_a_proposal_is_judged_by_the_federations_of_the_block_and_of_its_parent() -> None:
