@@ -38,9 +38,12 @@ class GovernanceOutbox:
             raise NotNow(str(error)) from None
         self.wake()
 
+    def __contains__(self, request: str) -> bool:
+        return any(key == request for key, _ in self._records.all())
+
     async def remove(self, request: str) -> bool:
         """Forget a request that was answered. Returns whether the outbox had it. Raises `StoreError`."""
-        if request not in dict(self._records.all()):
+        if request not in self:
             return False
         await trio.to_thread.run_sync(self._records.remove, request, limiter=self._one_at_a_time)
         self._sent.pop(request, None)

@@ -166,11 +166,22 @@ class GovernanceSession:
 
     async def _answer(self, request: str, reason: str) -> None:
         """Take a request out of the outbox; with a `reason`, the governance has refused it for good."""
-        if await self._removed(request):
+        if request in self.outbox:
             if reason:
-                self.stream.tell(RequestRefused(request, reason))
+                await self._tell_refused(RequestRefused(request, reason))
+            await self._removed(request)
         elif not request.startswith(("status-", "heartbeat-", "registration-")):
             self._refuse(GovernanceRefused("answer to no request"))
+
+    async def _tell_refused(self, message: RequestRefused) -> None:
+        """Report a refusal before its request is forgotten. The next message of the governance waits for it."""
+        with trio.move_on_after(DELIVER_SECONDS) as waiting:
+            try:
+                await self.stream.send(message)
+            except NotAnswered as error:
+                raise self._unavailable(f"this node cannot take its messages now: {error}") from None
+        if waiting.cancelled_caught:
+            raise self._unavailable(f"this node has not taken its messages for {DELIVER_SECONDS:g} s")
 
     async def _removed(self, request: str) -> bool:
         """Take a request out of the outbox. Returns whether it was there."""

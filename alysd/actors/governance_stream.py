@@ -134,6 +134,7 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
         self._asks = asks
         self._refusals = RefusalLog()
         self._not_stored = ""
+        self._status_at = float("-inf")
         self._wake = trio.Event()
 
     async def background(self) -> None:
@@ -141,7 +142,9 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._collect)
             while True:
-                await self._send_status()
+                if trio.current_time() - self._status_at >= STATUS_SECONDS:
+                    self._status_at = trio.current_time()
+                    await self._send_status()
                 await self._send_kept()
                 await self._ask_for_signatures()
                 with trio.move_on_after(STATUS_SECONDS):
@@ -181,7 +184,8 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
         if not known:
             attested = kept.signature is not None
             log(ProposalKept(proposal.id, proposal.kind.value, len(proposal.data), attested))
-        self._wake.set()
+        if self._book.unsent:
+            self._wake.set()
 
     @handles(UpdateReceived)
     async def update_received(self, message: UpdateReceived) -> None:

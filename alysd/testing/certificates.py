@@ -27,12 +27,12 @@ class CertificateAuthority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(self._signed(self._secret, self._subject, 1, x509.BasicConstraints(True, None)))
 
-    def member(self, name: str, days: int = 1) -> TlsFiles:
-        """Write a certificate and its key, valid for `days` from now; a negative number makes an expired one."""
+    def member(self, name: str, days: int = 1, *, since: int = -60, host: str = "127.0.0.1") -> TlsFiles:
+        """Write a certificate of `host`, and its key, valid from `since` to `days`, in days from now."""
         secret = ec.generate_private_key(ec.SECP256R1())
-        address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
         certificate, key = self._folder / f"{name}.pem", self._folder / f"{name}.key"
-        certificate.write_bytes(self._signed(secret, _named(name), days, address))
+        certificate.write_bytes(self._signed(secret, _named(name), days, address, since))
         pem = secret.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -41,7 +41,12 @@ class CertificateAuthority:
         return TlsFiles(certificate, key, self.file)
 
     def _signed(
-        self, secret: ec.EllipticCurvePrivateKey, subject: x509.Name, days: int, extension: x509.ExtensionType
+        self,
+        secret: ec.EllipticCurvePrivateKey,
+        subject: x509.Name,
+        days: int,
+        extension: x509.ExtensionType,
+        since: int = -60,
     ) -> bytes:
         now = datetime.datetime.now(datetime.UTC)
         certificate = (
@@ -50,7 +55,7 @@ class CertificateAuthority:
             .issuer_name(self._subject)
             .public_key(secret.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - 60 * DAY)
+            .not_valid_before(now + since * DAY)
             .not_valid_after(now + days * DAY)
             .add_extension(extension, critical=False)
             .sign(self._secret, hashes.SHA256())

@@ -182,13 +182,16 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, governance: FakeGovernance, most: int = 8) -> AsyncGenerator[Running]:
+async def running(
+    folder: Path, governance: FakeGovernance, most: int = 8, *, deaf: bool = False
+) -> AsyncGenerator[Running]:
+    """Run a host. A `deaf` one has nobody to report to."""
     records = RecordFolder.open(folder / "outbox", most, 4096)
     address: Address[GovernanceHost] = Address("governance host")
-    stream: Address[GovernanceStream] = Address("governance stream")
+    stream: Address[GovernanceStream] = Address("governance stream", capacity=1 if deaf else 1024)
     told, clock = list[Any](), VirtualClock()
     tree = supervisor("NetworkSupervisor", OneForOne(), [
-        actor(stream, lambda: Stream(told)),
+        *([] if deaf else [actor(stream, lambda: Stream(told))]),
         actor(address, lambda: host_module.GovernanceHostActor(
             CONFIG, governance, records, stream, clock, seeded(7),
         ), restart=Immediate()),
@@ -297,6 +300,18 @@ async def test_signatures_that_are_asked_for_reach_the_stream_actor(
             (payment.txid, b"\x01" * 32)
         ] * 2
         assert (host.state.waiting, host.state.refused) == (0, ())
+
+
+async def test_a_refusal_that_nobody_hears_ends_the_stream_and_forgets_nothing(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The host would end with each refusal, and nobody would know which request the governance has not taken."""
+    governance = FakeGovernance(status=2)
+    async with running(tmp_path, governance, deaf=True) as host:
+        await host.address.ask(notice(1))
+        await trio.sleep(300)
+        assert len(host.folder.all()) == 1
+        assert 3 <= len(governance.attempts) <= 9  # with the deadline, and pauses
 
 
 async def test_a_full_outbox_refuses_and_at_most_sixteen_requests_are_in_flight(

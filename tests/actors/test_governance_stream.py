@@ -42,7 +42,7 @@ from alysd.messages.peg_signatures import (
     PegSigning,
     UnknownVersion,
 )
-from alysd.messages.reads import Reads
+from alysd.messages.reads import ReadForkchoice, Reads
 from alysd.node import REFUSALS
 from alysd.nurseries import Actor, Address, Bus, Immediate, OneForOne, actor, handles, open_system, supervisor
 from alysd.ports import KeptRecords
@@ -51,6 +51,7 @@ from alysd.testing.harness import ActorTestHarness
 from alysd.testing.stand_in import StandIn
 from alysd.testing.updates import members_update
 from alysd.testing.virtual_time import VirtualClock
+from alysd.types.chain import Forkchoice
 from alysd.types.governance import (
     GovernanceLinkState,
     GovernanceProposal,
@@ -154,11 +155,12 @@ async def running(
     updates: Address[FederationUpdates] | None = None,
     records: KeptRecords | None = None,
     signing: Address[PegSigning] | None = None,
+    reader: Address[Reads] | None = None,
 ) -> AsyncGenerator[Running]:
     kept = RecordFolder.open(folder / "proposals", most, MOST_RECORD_BYTES) if records is None else records
     stream: Address[GovernanceStream] = Address("governance stream")
     host_address: Address[GovernanceHost] = Address("governance host")
-    reader: Address[Reads] = Address("reader")  # nobody answers there
+    reader = Address("reader") if reader is None else reader  # nobody answers there
     sent, bus, clock, memory = list[object](), Bus(), VirtualClock(), GovernanceMemory()
     host, context = Host(sent), ChainHand.of(SPEC).context
     tree = supervisor("NetworkSupervisor", OneForOne(), [
@@ -243,6 +245,22 @@ async def test_far_and_too_many_proposals_are_refused(
         await trio.sleep(60)
         await node.proposed(proposal("p-2", node.clock))
         assert [one.proposal.id for one in await node.stream.ask(GetProposals())] == ["p-0", "p-1", "p-2"]
+
+
+async def test_a_flood_of_one_proposal_does_not_ask_the_node_for_its_status(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A governance would decide how often the reader, the peers and the synchronisation are asked."""
+    reader = StandIn[Reads]("reader", ActorTestHarness(refusals=REFUSALS).transcript)
+    genesis = ChainHand.of(SPEC).genesis_state
+    reader.on(ReadForkchoice).answers(Forkchoice(genesis, genesis, genesis))
+    async with running(tmp_path, Key(), reader=reader) as node:
+        given = proposal("p-1", node.clock)
+        for _ in range(100):
+            await node.stream.ask(ProposalReceived(given))
+            await trio.sleep(0.2)
+        assert len([one for one in node.sent if isinstance(one, SendNodeStatus)]) <= 4
+        assert node.attested() == ["p-1"]
 
 
 async def test_a_flood_of_refusals_does_not_fill_the_log(
