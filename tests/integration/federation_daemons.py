@@ -10,16 +10,21 @@ from typing import Any
 
 import trio
 
+from alysd.config.bridge import bridge_account
 from alysd.integrations.bls import public_key
 from alysd.integrations.key_kinds import new_secret, public_text
 from alysd.integrations.new_key_file import write_key_file
-from alysd.integrations.node_data import GUARD_FILE
+from alysd.integrations.node_data import GUARD_FILE, RECORD_FILE
+from alysd.integrations.payment_record import PaymentRecord
+from alysd.integrations.possession import x_only_key
 from alysd.integrations.signing_guard import write_first_guard
 from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF
 from alysd.testing.daemon import DEVELOPMENT, Daemon, daemon
 from alysd.testing.processes import free_ports
 from alysd.types.peers import PeerAddress
+from alysd.types.peg import BRIDGE_ADDRESS
+from alysd.wire.hex import to_hex
 
 CHAIN_ID = 121212
 
@@ -54,14 +59,22 @@ async def federation(
     newcomers: int = 0,
     parameters: Mapping[str, object] | None = None,
     settings: Mapping[int, Sequence[str]] = MappingProxyType({}),
+    peg: bool = False,
 ) -> AsyncGenerator[list[Daemon]]:
     """Run a daemon per member, each of which knows all other members. Then follow the `newcomers` and `followers`.
 
     Newcomers have keys of authorities that are not in the federation of the chain's start; the others know them.
     Followers know the members as the bootnodes of the chain, and nobody knows them. `parameters` are those of the
-    chain, and `settings` are options of the daemon with this number.
+    chain, and `settings` are options of the daemon with this number. With `peg`, the chain has a peg, and the
+    members have records without signed payments.
     """
     chain = write_chain(folder, members, parameters)
+    if peg:
+        genesis = folder / "dev.genesis.json"
+        document = json.loads(genesis.read_text())
+        document["alloc"] = {at: account for at, account in document["alloc"].items() if "code" in account}
+        document["alloc"][to_hex(BRIDGE_ADDRESS)] = bridge_account(peg=True)
+        genesis.write_text(json.dumps(document))
     members += newcomers
     following = folder / "follower.toml"
     following.write_text(f"[chain]\nspec = '{chain}'\n")
@@ -102,6 +115,8 @@ async def federation(
         for n, each in enumerate(daemons[:members]):
             each.data.mkdir()
             write_first_guard(each.data / GUARD_FILE, public_key(authority_secret(n)))
+            if peg:
+                PaymentRecord.create(each.data / RECORD_FILE, x_only_key(bitcoin_secret(n)))
         async with trio.open_nursery() as nursery:
             for each in daemons:
                 nursery.start_soon(each.start)
