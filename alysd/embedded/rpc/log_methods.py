@@ -5,7 +5,8 @@ found" and can create a new one and read the missed logs with eth_getLogs. So no
 """
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -41,8 +42,7 @@ class LogMethods:
 
     async def find(self, query: LogQuery) -> list[View]:
         """The logs that match a query. Raises `RpcError` for unknown blocks, too many blocks or too many logs."""
-        found = await self.backend.read(lambda: self._find(query))
-        return [log_view(log) for log in found]
+        return await self.backend.read(lambda: [log_view(log) for log in self._find(query)])
 
     def _find(self, query: LogQuery) -> list[FoundLog]:
         reader = self.backend.engine.reader
@@ -50,12 +50,19 @@ class LogMethods:
             header = reader.header(query.at)
             if header is None:
                 raise RpcError(SERVER_ERROR, "unknown block")
-            return reader.logs_of(header, query.wanted)
+            return self._limited(reader.logs_of(header, query.wanted))
         first, last = self._range(query)
         try:
             return reader.logs(first, last, query.wanted, self.backend.limits.logs)
         except TooManyLogs as error:
             raise RpcError(LIMIT_EXCEEDED, str(error)) from error
+
+    def _limited(self, found: list[FoundLog]) -> list[FoundLog]:
+        """The logs of one block. Raises `RpcError` if they are too many."""
+        most = self.backend.limits.logs
+        if len(found) > most:
+            raise RpcError(LIMIT_EXCEEDED, str(TooManyLogs(most)))
+        return found
 
     def _range(self, query: LogQuery) -> tuple[int, int]:
         """Return the numbers of the first and the last block. Raises `RpcError` if the range is not allowed."""
@@ -80,7 +87,7 @@ class LogMethods:
 class _Filter:
     """A filter, with the items that it has collected in `found`. `query` is None unless it collects logs."""
 
-    collect: Callable[[News], list[Any]]
+    collect: Callable[[News], Iterable[Any]]
     query: LogQuery | None
     asked: float
     found: list[Any] = attrs.field(factory=list[Any])
@@ -141,7 +148,7 @@ class FilterMethods:
         """Drop a filter; false if it does not exist."""
         return self._filters.pop(params.required(0, text), None) is not None
 
-    def _add(self, collect: Callable[[News], list[Any]], query: LogQuery | None = None) -> str:
+    def _add(self, collect: Callable[[News], Iterable[Any]], query: LogQuery | None = None) -> str:
         self._expire()
         if len(self._filters) >= self._limits.filters:
             raise RpcError(LIMIT_EXCEEDED, f"too many filters: at most {self._limits.filters} at a time")
@@ -165,7 +172,8 @@ class FilterMethods:
     def _collect(self, news: News) -> None:
         self._expire()
         for name, filter_ in tuple(self._filters.items()):
-            filter_.found += filter_.collect(news)
+            room = self._limits.filter_changes - len(filter_.found)
+            filter_.found += islice(filter_.collect(news), room + 1)
             if len(filter_.found) > self._limits.filter_changes:
                 del self._filters[name]
 
@@ -175,13 +183,17 @@ def new_id() -> str:
     return to_quantity(secrets.randbits(128))
 
 
-def new_logs(query: LogQuery, news: News) -> list[View]:
-    """The logs in `news` that match a query: first removed ones, then new ones."""
+def new_logs(query: LogQuery, news: News) -> Iterator[View]:
+    """The logs in `news` that match a query: first removed ones, then new ones.
+
+    A block can have 70,000 logs. They are shown one after the other, so that a client that gets too many of them
+    is left before the others are shown.
+    """
     if not isinstance(news, ChainNews):
-        return []
+        return
     wanted = query.wanted.matches
-    gone = [log_view(found, removed=True) for found in news.removed_logs if wanted(found.log)]
-    return gone + [log_view(found) for found in news.added_logs if wanted(found.log)]
+    yield from (log_view(found, removed=True) for found in news.removed_logs if wanted(found.log))
+    yield from (log_view(found) for found in news.added_logs if wanted(found.log))
 
 
 def new_block_hashes(news: News) -> list[str]:

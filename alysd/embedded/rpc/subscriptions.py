@@ -1,6 +1,6 @@
 """eth_subscribe and eth_unsubscribe on one WebSocket connection."""
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ EVERYTHING = LogQuery(LogFilter())
 _LATER_FORKS: View = dict.fromkeys(("requestsHash", "blockAccessListHash", "slotNumber"))
 """The fields of a head for which this fork has no value. geth shows them in `newHeads`, and only there."""
 
-_Show = Callable[[News], list[Any]]
+_Show = Callable[[News], Iterable[Any]]
 
 
 @attrs.define
@@ -59,13 +59,12 @@ class Subscriptions:
         """End a subscription; false if it does not exist."""
         return (self._running.pop(name, None) or self._starting.pop(name, None)) is not None
 
-    def notifications(self, news: News) -> list[dict[str, Any]]:
-        """The notifications for `news`."""
-        return [
-            {"jsonrpc": "2.0", "method": "eth_subscription", "params": {"subscription": name, "result": result}}
-            for name, show in self._running.items()
-            for result in show(news)
-        ]
+    def notifications(self, news: News) -> Iterator[dict[str, Any]]:
+        """The notifications for `news`, each made when it is needed: there can be millions."""
+        for name, show in self._running.items():
+            for result in show(news):
+                params = {"subscription": name, "result": result}
+                yield {"jsonrpc": "2.0", "method": "eth_subscription", "params": params}
 
 
 @attrs.define

@@ -11,6 +11,8 @@ import trio.testing
 from eth_utils.crypto import keccak
 
 from alysd.api.jsonrpc import Params, RpcError
+from alysd.embedded.engine.values import FoundLog
+from alysd.embedded.rpc import log_methods
 from alysd.embedded.rpc.backend import RpcLimits
 from alysd.embedded.rpc.feed import ChainNews, Listener, News
 from alysd.embedded.rpc.log_methods import FilterMethods, new_id
@@ -85,6 +87,14 @@ async def test_a_query_is_bounded_in_blocks_and_in_results(tmp_path: Path) -> No
         await chain.mine()
         with pytest.raises(RpcFailure, match=r"^-32602: exceed maximum block range 4$"):
             await chain.rpc("eth_getLogs", {"fromBlock": "0x0"})
+
+
+async def test_the_logs_of_one_block_are_bounded(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path, RpcLimits(logs=0)) as chain:
+        await changed_box(chain, [1])
+        block_hash = (await chain.rpc("eth_getBlockByNumber", "latest", False))["hash"]
+        with pytest.raises(RpcFailure, match=r"^-32005: query returned more than 0 results"):
+            await chain.rpc("eth_getLogs", {"blockHash": block_hash})
 
 
 @attrs.define
@@ -193,6 +203,21 @@ async def test_a_filter_that_collects_too_much_is_dropped_not_cut() -> None:
         polled.tell(block(number))
     with pytest.raises(RpcError, match="filter not found"):
         await polled.ask("eth_getFilterChanges", name)
+
+
+async def test_a_filter_that_collects_too_much_costs_only_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """256 filters of a block with 70,000 logs would take gigabytes before they are dropped."""
+    shown: list[FoundLog] = []
+
+    def show(found: FoundLog, *, removed: bool = False) -> dict[str, Any]:
+        shown.append(found)
+        return {"removed": removed}
+
+    monkeypatch.setattr(log_methods, "log_view", show)
+    client = Polled(RpcLimits(filter_changes=2))
+    await client.ask("eth_newFilter", {})
+    client.tell(block(1, *[log(1)] * 100))
+    assert len(shown) == 3
 
 
 async def test_filters_are_bounded_until_some_expire(autojump_clock: trio.testing.MockClock) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from alysd.api.jsonrpc import InvalidParams, Params, RpcError
+from alysd.embedded.engine.values import FoundLog
+from alysd.embedded.rpc import log_methods
 from alysd.embedded.rpc.feed import ChainNews, News
 from alysd.embedded.rpc.subscriptions import Subscriptions
 from tests.embedded.rpc.news import ANNA, BORIS, OTHER_TOPIC, TOPIC, block, header, log, sent
@@ -19,7 +21,7 @@ async def subscribed(to: Subscriptions, *params: Any) -> str:
 
 
 def told(of: Subscriptions, news: News) -> list[tuple[str, Any]]:
-    found = of.notifications(news)
+    found = [*of.notifications(news)]
     assert all(one["jsonrpc"] == "2.0" and one["method"] == "eth_subscription" for one in found)
     return [(one["params"]["subscription"], one["params"]["result"]) for one in found]
 
@@ -54,6 +56,23 @@ async def test_logs_are_told_by_query_removed_ones_first() -> None:
         ("0x01", True),
         ("0x02", False),
     ]
+
+
+async def test_a_client_that_gets_too_much_costs_only_what_it_gets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 subscriptions to a block with 70,000 logs would take the event loop for minutes, and gigabytes."""
+    shown: list[FoundLog] = []
+
+    def show(found: FoundLog, *, removed: bool = False) -> dict[str, Any]:
+        shown.append(found)
+        return {"removed": removed}
+
+    monkeypatch.setattr(log_methods, "log_view", show)
+    client = Subscriptions(64)
+    for _ in range(3):
+        await subscribed(client, "logs")
+    notifications = iter(client.notifications(block(1, *[log(1)] * 100)))
+    assert next(notifications)["params"]["result"] == {"removed": False}
+    assert len(shown) == 1
 
 
 async def test_logs_without_a_query_are_all_logs() -> None:
