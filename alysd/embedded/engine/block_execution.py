@@ -5,6 +5,7 @@ the treatment of an invalid one.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -13,7 +14,7 @@ from alysd.embedded.engine.eels import (
     encode_receipt,
     process_transaction,
 )
-from alysd.embedded.engine.environment import EelsState, environment_of
+from alysd.embedded.engine.environment import EelsState, Environment, environment_of
 from alysd.embedded.engine.rules import BrokenRule
 from alysd.embedded.engine.specification import (
     PRECOMPILED,
@@ -131,11 +132,7 @@ class BlockExecution:
 
     def begin(self) -> None:
         """Store the beacon root (EIP-4788), the first step of a block."""
-        fork.process_unchecked_system_transaction(
-            block_env=self._environment,
-            target_address=fork.BEACON_ROOTS_ADDRESS,
-            data=self._environment.parent_beacon_block_root,
-        )
+        store_beacon_root(self._environment)
 
     def add(self, signed: SignedTransaction) -> None:
         """Execute a transaction. Raises `BrokenRule` or `OutOfTime`, without any change of the state."""
@@ -244,6 +241,24 @@ def _prepare_blob(signed: SignedTransaction, sender: Address) -> PreparedTransac
         return PreparedTransaction(transactions.decode_transaction(encoded), encoded, sender)
     except EXECUTION_ERRORS as error:
         raise BrokenRule(f"cannot be decoded: {words(error)}") from error
+
+
+def store_beacon_root(environment: Environment) -> None:
+    """Call the contract that keeps the beacon roots (EIP-4788). A call that fails changes nothing.
+
+    On a development chain and in simulations, clients can give the contract other code, and any account so much
+    that its balance overflows when this code pays it.
+    """
+    world: Any = environment.state
+    world.checkpoint()
+    try:
+        fork.process_unchecked_system_transaction(
+            block_env=environment,
+            target_address=fork.BEACON_ROOTS_ADDRESS,
+            data=environment.parent_beacon_block_root,
+        )
+    except OverflowError:
+        world.abandon()
 
 
 def words(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from alysd.embedded.engine.block_execution import EXECUTION_ERRORS, words
+from alysd.embedded.engine.block_execution import EXECUTION_ERRORS, store_beacon_root, words
 from alysd.embedded.engine.calls import EXPLAIN_SECONDS, CallSource
 from alysd.embedded.engine.eels import EelsState
 from alysd.embedded.engine.environment import AncestorHashes, Environment, environment_of
@@ -108,11 +108,7 @@ class _Simulation:
         override_state(state, wanted.overrides.accounts)
         ancestors = AncestorHashes(self._parent, self._header)
         environment = environment_of(header, state, ancestors, self._source.chain_id, self._budget)
-        fork.process_unchecked_system_transaction(
-            block_env=environment,
-            target_address=fork.BEACON_ROOTS_ADDRESS,
-            data=environment.parent_beacon_block_root,
-        )
+        store_beacon_root(environment)
         assembly = Assembly(header)
         for call in wanted.calls:
             self._add(call, environment, assembly)

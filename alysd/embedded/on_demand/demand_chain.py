@@ -22,7 +22,7 @@ from alysd.embedded.on_demand.account_change import AccountChange, changed_state
 from alysd.embedded.on_demand.demand_clock import ClockState, DemandClock, TimeOutOfRange
 from alysd.embedded.on_demand.impersonation import read_any
 from alysd.embedded.pool.transaction_pool import TransactionPool
-from alysd.errors import ComponentError
+from alysd.errors import ComponentError, Refused
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
@@ -32,7 +32,16 @@ from alysd.types.verdict import Valid
 from alysd.wire.block_ssz import block_hash
 
 MAX_SNAPSHOTS = 4_096
-"""The maximum number of snapshots, of a few hundred bytes each; the oldest is forgotten."""
+"""The maximum number of snapshots; the oldest is forgotten."""
+
+MAX_SNAPSHOT_BYTES = 64 * 1024 * 1024
+"""The maximum size of all snapshots together; the oldest are forgotten. The newest is always kept."""
+
+_SNAPSHOT_BYTES, _CHANGE_BYTES = 1_000, 200
+"""The size in memory of a snapshot without transactions, and of each changed state that it remembers."""
+
+MAX_IMPERSONATED = 4_096
+"""The maximum number of accounts whose transactions need no key, unless those of all accounts need none."""
 
 BLOCKS_PER_TRANSACTION = 3
 """The most blocks that are made at once for a transaction: one that computes long waits for a block of its own."""
@@ -40,14 +49,22 @@ BLOCKS_PER_TRANSACTION = 3
 _UNSIGNED = Approvals((), BlsSignature(bytes(96)))
 
 
+class TooManyImpersonated(Refused):
+    """A client impersonates more accounts than are kept."""
+
+    def __str__(self) -> str:
+        return f"{MAX_IMPERSONATED} accounts are impersonated, the most at a time: stop some, or impersonate all"
+
+
 @attrs.frozen
 class _Snapshot:
-    """Everything to which `revert` returns."""
+    """Everything to which `revert` returns. `size` is what it adds to the memory, in bytes."""
 
     head: ChainState
     changed: Mapping[bytes, bytes]
     clock: ClockState
     waiting: tuple[SignedTransaction, ...]
+    size: int = 0
 
 
 class DemandChain:
@@ -142,7 +159,9 @@ class DemandChain:
         return any(account) and (self.impersonate_all or account in self._impersonated)
 
     def impersonate(self, account: EvmAddress) -> None:
-        """Let clients send transactions of this account."""
+        """Let clients send transactions of this account. Raises `TooManyImpersonated`."""
+        if len(self._impersonated) >= MAX_IMPERSONATED and account not in self._impersonated:
+            raise TooManyImpersonated
         self._impersonated.add(account)
 
     def stop_impersonating(self, account: EvmAddress) -> None:
@@ -160,14 +179,21 @@ class DemandChain:
         """Remember the present state of everything, and return the snapshot's number."""
         async with self._one:
             await self.follow()
-            waiting = (one for line in self._waiting() for one in line)
+            waiting = tuple(one for line in self._waiting() for one in line)
+            changed = self._engine.reader.changed
+            newest = self._snapshots.get(self._taken)
+            size = _SNAPSHOT_BYTES + sum(len(one.raw) for one in waiting)
+            size += 0 if newest is not None and newest.changed is changed else _CHANGE_BYTES * len(changed)
             self._taken += 1
-            self._snapshots[self._taken] = _Snapshot(
-                self._head, self._engine.reader.changed, self.clock.state(), tuple(waiting)
-            )
-            if len(self._snapshots) > MAX_SNAPSHOTS:
-                del self._snapshots[next(iter(self._snapshots))]
+            self._snapshots[self._taken] = _Snapshot(self._head, changed, self.clock.state(), waiting, size)
+            self._forget()
             return self._taken
+
+    def _forget(self) -> None:
+        """Forget the oldest snapshots until the others are within the limits."""
+        total = sum(one.size for one in self._snapshots.values())
+        while len(self._snapshots) > MAX_SNAPSHOTS or (total > MAX_SNAPSHOT_BYTES and len(self._snapshots) > 1):
+            total -= self._snapshots.pop(next(iter(self._snapshots))).size
 
     async def revert(self, number: int) -> bool:
         """Return to a snapshot, and forget it and all later ones. False if there is no such snapshot."""

@@ -7,6 +7,7 @@ import pytest
 import trio
 from eth_account import Account
 
+from alysd.embedded.on_demand import demand_chain
 from alysd.embedded.on_demand.demand_chain import MAX_SNAPSHOTS
 from alysd.embedded.on_demand.demand_clock import MAX_TIMESTAMP
 from alysd.embedded.rpc.demand_methods import MAX_BLOCKS
@@ -162,6 +163,54 @@ async def test_the_oldest_snapshots_are_forgotten() -> None:
             await chain.execution.chain.snapshot()
         assert await chain.rpc("evm_revert", 1) is False
         assert await chain.rpc("evm_revert", 2) is True
+
+
+async def test_snapshots_are_bounded_in_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot keeps the transactions that wait, and the changed states: 4,096 would have gigabytes."""
+    async with on_demand() as chain:
+        await chain.rpc("evm_setAutomine", False)
+        await chain.rpc("eth_sendTransaction", {**PAYMENT, "data": "0x" + "00" * 20_000, "gas": "0xf4240"})
+        monkeypatch.setattr(demand_chain, "MAX_SNAPSHOT_BYTES", 50_000)
+        for _ in range(4):
+            await chain.rpc("evm_snapshot")
+        assert [await chain.rpc("evm_revert", number) for number in (1, 2, 4, 3)] == [False, False, True, True]
+        monkeypatch.setattr(demand_chain, "MAX_SNAPSHOT_BYTES", 5_000)
+        await chain.rpc("evm_setAutomine", True)
+        for number in range(30):
+            await chain.rpc("hardhat_setBalance", NOBODY, hex(number))
+            await chain.rpc("evm_mine")
+        taken = await chain.rpc("evm_snapshot")
+        assert await chain.rpc("evm_snapshot") == hex(int(taken, 16) + 1)
+        await chain.rpc("hardhat_setBalance", NOBODY, "0xff")
+        await chain.rpc("evm_snapshot")
+        assert await chain.rpc("evm_revert", taken) is False
+
+
+async def test_impersonated_accounts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demand_chain, "MAX_IMPERSONATED", 2)
+    first, *rest = ("0x" + digit * 40 for digit in "123")
+    async with on_demand() as chain:
+        for account in (first, rest[0], first):
+            assert await chain.rpc("hardhat_impersonateAccount", account)
+        with pytest.raises(RpcFailure, match="2 accounts are impersonated"):
+            await chain.rpc("anvil_impersonateAccount", rest[1])
+        await chain.rpc("hardhat_stopImpersonatingAccount", first)
+        assert await chain.rpc("hardhat_impersonateAccount", rest[1])
+
+
+async def test_a_system_call_that_overflows_a_balance_stops_no_block() -> None:
+    """The code and the balances that a client sets can do this before any transaction of a block."""
+    rich, roots = "0x" + "ab" * 20, "0x000f3df6d732807ef1319fb7b8bb8522d0beac02"
+    async with on_demand() as chain:
+        await chain.rpc("hardhat_setBalance", rich, hex(2**256 - 1))
+        await chain.rpc("hardhat_setBalance", roots, "0x5")
+        await chain.rpc("hardhat_setCode", roots, "0x5f5f5f5f600173" + "ab" * 20 + "5af100")
+        await chain.rpc("evm_mine")
+        await chain.rpc("eth_sendTransaction", PAYMENT)
+        assert (await chain.rpc("eth_getBalance", roots), await chain.rpc("eth_getBalance", NOBODY)) == (
+            "0x5",
+            "0x5",
+        )
 
 
 async def test_changed_accounts_stay_changed_in_later_blocks() -> None:

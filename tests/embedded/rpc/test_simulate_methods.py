@@ -13,6 +13,7 @@ CODE = "0x" + "13" * 20
 COUNTER = "0x5f54600101805f555f5260205ff3"
 """Adds one to slot 0, and returns the sum."""
 
+BEACON_ROOTS = "0x000f3df6d732807ef1319fb7b8bb8522d0beac02"
 LOGGER = "0x5f5fa0"
 LOOP = "0x5b5f56"
 WORD = "0x" + "{:064x}"
@@ -41,6 +42,17 @@ async def test_each_call_and_block_sees_what_those_before_did_and_the_chain_does
         assert all(one["parentHash"] == before["hash"] for before, one in pairwise(found))
         assert await chain.rpc("eth_getCode", CODE) == "0x"
         assert await chain.rpc("eth_getTransactionCount", NOBODY) == "0x0"
+
+
+async def test_a_system_call_that_overflows_a_balance_changes_nothing(tmp_path: Path) -> None:
+    """Its error ended the connection, as an error of this program."""
+    rich, pays = "0x" + "ab" * 20, "0x5f5f5f5f600173" + "ab" * 20 + "5af100"
+    accounts = {rich: {"balance": hex(2**256 - 1)}, BEACON_ROOTS: {"balance": "0x5", "code": pays}}
+    read = {"from": NOBODY, "to": CODE}
+    balance = {CODE: {"code": "0x73" + BEACON_ROOTS[2:] + "315f5260205ff3"}}
+    async with eth_chain(tmp_path) as chain:
+        (found,) = await chain.rpc("eth_simulateV1", blocks(read, stateOverrides={**accounts, **balance}))
+        assert found["calls"][0]["returnData"] == WORD.format(5)
 
 
 async def test_the_code_of_a_contract_can_be_replaced_for_later_blocks(tmp_path: Path) -> None:
