@@ -57,10 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the description and the key files, and say what is not taken over. Raises `ConfigError`."""
     from alysd.commands.genesis import write_new
-    from alysd.config.chain_spec import MAX_PEG_MEMBERS
     from alysd.config.v1_chain import description, read_v1_chain, usual_minimum
     from alysd.errors import ConfigError
     from alysd.integrations.new_key_file import write_key_file
+    from alysd.types.chain_spec import MAX_PEG_MEMBERS
     from alysd.types.units import MAX_SAT
 
     name, output, keys = str(args.output.stem), Path(args.output), args.keys
