@@ -9,9 +9,10 @@ docs/architecture.md explains the shape of the tree. The module of each actor or
 here.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
+from typing import Any
 
 import attrs
 
@@ -39,6 +40,7 @@ from alysd.actors.reader import ReaderActor
 from alysd.actors.storage import StorageActor
 from alysd.actors.sync import SyncActor
 from alysd.api.system_handle import SystemHandle
+from alysd.config.actor_options import ActorCapacity
 from alysd.config.chain_sections import MiningConfig
 from alysd.config.flags import Flags
 from alysd.consensus.aura import quiet_wait
@@ -133,7 +135,10 @@ SIGNER_PAUSE = 5.0
 
 @attrs.frozen
 class Addresses:
-    """The addresses of the node's actors. They outlive restarts and exist before any actor runs."""
+    """The addresses of the node's actors. They outlive restarts and exist before any actor runs.
+
+    `CAPACITIES` of `alysd.config.actor_options` repeats the names and capacities.
+    """
 
     storage: Address[Storage] = attrs.field(factory=lambda: Address("storage", capacity=1024))
     evidence: Address[EvidenceKeeping] = attrs.field(factory=lambda: Address("evidence", capacity=64))
@@ -159,6 +164,18 @@ class Addresses:
     configuration: Address[Configuration] = attrs.field(factory=lambda: Address("configuration", capacity=8))
 
 
+def addresses_with(capacities: Iterable[ActorCapacity]) -> Addresses:
+    """Make the addresses, with these capacities of mailboxes instead of the usual ones."""
+    usual, chosen = Addresses(), {one.name: one.messages for one in capacities}
+    fields = {field.name: getattr(usual, field.name) for field in attrs.fields(Addresses)}
+    changed: dict[str, Any] = {
+        key: Address(address.name, capacity=chosen[address.name])
+        for key, address in fields.items()
+        if address.name in chosen
+    }
+    return attrs.evolve(usual, **changed)
+
+
 def health_rules(timing: Timing) -> HealthRules:
     """The health monitor's rules for the children of a node."""
     return HealthRules(timeout=timing.health_answer, unhealthy_after=timing.health_checks)
@@ -166,7 +183,7 @@ def health_rules(timing: Timing) -> HealthRules:
 
 @attrs.frozen
 class Node:
-    """The parts of a node, both before and while its tree runs.
+    """The parts of a node, both before and while its tree runs. `budget` is that of supervisors that may give up.
 
     `handle` gives the operator's pages access to the running tree, and holds the health monitor. `lost_lines`
     returns the number of lines that the log has lost.
@@ -183,6 +200,7 @@ class Node:
     )
     lost_lines: Callable[[], int] = attrs.field(default=none_lost, kw_only=True)
     flags: Flags = attrs.field(factory=Flags, kw_only=True)
+    budget: Intensity = attrs.field(factory=Intensity, kw_only=True)
     fee_recipient: Latest[EvmAddress | None] = attrs.field(
         init=False, default=attrs.Factory(lambda node: Latest(node.mining.fee_recipient), takes_self=True)
     )
@@ -221,12 +239,12 @@ def tree(node: Node, edges: EdgeChildren) -> SupervisorSpec:
                   restart=ExponentialBackoff(), priority=Priority.HIGH),
             actor(to.metrics, lambda: MetricsActor(node.bus, node.lost_lines),
                   restart=Never(), priority=Priority.BACKGROUND),
-        ]),
+        ], intensity=node.budget),
         _chain(node),
         *_bridge(node),
         *_network(node),
-        supervisor("ApiSupervisor", OneForOne(), edges.after),
-    ])  # fmt: skip
+        supervisor("ApiSupervisor", OneForOne(), edges.after, intensity=node.budget),
+    ], intensity=node.budget)  # fmt: skip
 
 
 def _chain(node: Node) -> SupervisorSpec:
@@ -274,7 +292,7 @@ def _chain(node: Node) -> SupervisorSpec:
             timing,
         ), restart=_between_blocks(Immediate(), production), depends_on=["storage", "chain", "auxpow"]),
         *_internal_miner(node, production),
-    ])  # fmt: skip
+    ], intensity=node.budget)  # fmt: skip
 
 
 def _engine(node: Node) -> list[ChildSpec]:

@@ -93,8 +93,10 @@ class NodeResources:
     governance: GovernanceResources | None = None
     tracing: Tracing = attrs.field(factory=NoTracing)
     bls: Bls = BLS
+    patience: int = 1
     timing: Timing = attrs.field(
-        init=False, default=attrs.Factory(lambda self: Timing(self.context.spec.slot_seconds), takes_self=True)
+        init=False,
+        default=attrs.Factory(lambda self: Timing(self.context.spec.slot_seconds, self.patience), takes_self=True),
     )
 
     @property
@@ -113,7 +115,7 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
     async with AsyncExitStack() as stack:
         tracing = await trio.to_thread.run_sync(open_tracing, config.tracing)
         stack.push_async_callback(tracing.aclose)
-        clock, timing = SystemClock(), Timing(genesis.context.spec.slot_seconds)
+        clock, timing = SystemClock(), Timing(genesis.context.spec.slot_seconds, config.system.patience)
         now = slot_at(clock.time(), genesis.context.spec.slot_seconds)
         data = await trio.to_thread.run_sync(data_of(valid).open, now)
         stack.callback(data.store.close)
@@ -151,6 +153,7 @@ async def open_resources(valid: ValidNode) -> AsyncGenerator[NodeResources]:
             second=execution.second,
             governance=await trio.to_thread.run_sync(open_governance, valid, data.signer),
             tracing=tracing,
+            patience=config.system.patience,
         )
 
 

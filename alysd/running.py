@@ -38,6 +38,7 @@ from alysd.api.stop_signals import StopSignals
 from alysd.api.stuck_exit import StuckExit
 from alysd.api.sync_bar import sync_bar_tasks
 from alysd.api.system_handle import Stop
+from alysd.config.actor_options import with_restarts
 from alysd.config.config_source import ConfigSource, FileState, FileWatch
 from alysd.config.flags import Flags
 from alysd.config.model import AlysConfig
@@ -46,10 +47,11 @@ from alysd.integrations.reload_history import HISTORY_FILE, ReloadFile
 from alysd.integrations.systemd import Notifier
 from alysd.messages.log.base import log
 from alysd.messages.log.process import NodeReady, NodeStopped
-from alysd.node import Addresses, EdgeChildren, Node, open_node
+from alysd.node import EdgeChildren, Node, addresses_with, open_node
 from alysd.nurseries import (
     ChildSpec,
     Immediate,
+    Intensity,
     Priority,
     task,
 )
@@ -77,7 +79,7 @@ async def run_node(
     Raises `UserError` if a mistake of the operator prevents the start, and `SystemFailed` if the running tree
     fails.
     """
-    config, output, to = valid.config, process_log.output, Addresses()
+    config, output, to = valid.config, process_log.output, addresses_with(valid.config.actors.capacity)
     stop = Stop(Notifier(), partial(signal_reload, to.configuration))
     with trio.open_signal_receiver(*early.numbers) as signals, stop.scope:
         if early.first is not None:
@@ -86,7 +88,10 @@ async def run_node(
             log(node_starting(config, resources.context, valid.account))
             for event in (*accounts_open(config), *options_exposed(config)):
                 log(event)
-            node = Node(config.mining, resources, to, lost_lines=lambda: output.lost, flags=Flags(config))
+            budget = Intensity(config.system.restarts, float(config.system.restart_seconds))
+            node = Node(
+                config.mining, resources, to, lost_lines=lambda: output.lost, flags=Flags(config), budget=budget
+            )
             memory = ConfigMemory(config, watched=FileWatch(read))
             limits = Latest(config.monitoring.limits)
             pages = _pages(node, memory, limits, config.storage.path)
@@ -115,7 +120,8 @@ async def run_node(
             stopping = task("stop signals", lambda: stop.on(signals), restart=Immediate())
             edges = EdgeChildren(before=[stopping], after=_logged(event_logger, after))
             observer, on_stuck = event_logger.child_changed, StuckExit(output)
-            async with open_node(node, edges, observer=observer, on_stuck=on_stuck) as system:
+            adapt = partial(with_restarts, restarts=config.actors.restart)
+            async with open_node(node, edges, observer=observer, on_stuck=on_stuck, adapt=adapt) as system:
                 await system.ended()
     log(NodeStopped(trio.current_time() - stop.asked_at))
 

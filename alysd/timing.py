@@ -30,9 +30,13 @@ class Timing:
     The speed of the disk and the execution client does not depend on the slot length. Deadlines that add up while
     one message is handled therefore grow with the slot length only up to slots of 2 s (`pace`). Their sum stays
     below `stuck` for every slot length.
+
+    `patience` is the operator's factor for a slow machine. It multiplies the deadlines that depend neither on the
+    slot length nor on a person who waits, and `stuck` with them, so that their order stays the same.
     """
 
     slot_seconds: float
+    patience: int = 1
 
     @property
     def pace(self) -> float:
@@ -142,12 +146,12 @@ class Timing:
     @property
     def storage_read(self) -> float:
         """Deadline of the engine actor's reads. Reading all blocks above the last final one takes about 0.1 s."""
-        return 5.0
+        return 5.0 * self.patience
 
     @property
     def storage_write(self) -> float:
         """Deadline of the chain actor's requests to storage, below `stuck`. A slower disk counts as failed."""
-        return 10.0
+        return 10.0 * self.patience
 
     @property
     def mining_handler(self) -> float:
@@ -198,7 +202,7 @@ class Timing:
             fill=self.engine_in_slot.fill,
             new_payload=self.engine_call,
             forkchoice=self.engine_call,
-            lookup=2.0,
+            lookup=2.0 * self.patience,
             receipts=self.engine_call,
         )
 
@@ -210,7 +214,7 @@ class Timing:
         transfers that another client had built. A client that has lost states executes blocks again during such a
         call. It continues after the deadline, so that the next call takes less time.
         """
-        return 12.0
+        return 12.0 * self.patience
 
     @property
     def execution(self) -> float:
@@ -218,7 +222,7 @@ class Timing:
 
         It covers all calls of one execution, and the time that the engine actor needs for an earlier message.
         """
-        return 12.0
+        return 12.0 * self.patience
 
     @property
     def head_update(self) -> float:
@@ -236,7 +240,7 @@ class Timing:
     @property
     def engine_handler(self) -> float:
         """Deadline of a handler of the engine actor, between `engine_call` and `stuck`."""
-        return 15.0
+        return 15.0 * self.patience
 
     @property
     def engine_pause(self) -> float:
@@ -304,7 +308,7 @@ class Timing:
     @property
     def health_checks(self) -> int:
         """The number of consecutive failed checks after which a child is restarted (not seconds)."""
-        return 4
+        return 4 * self.patience
 
     @property
     def stuck(self) -> float:

@@ -1,13 +1,18 @@
 """The tree that node.py draws: its shape is what the documents promise and operators see."""
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+import attrs
+import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.node import FATAL, REFUSALS
-from alysd.nurseries import WrongState
+from alysd.config.actor_options import CAPACITIES, RESTARTABLE, ActorCapacity, ActorRestart, with_restarts
+from alysd.messages.chain import GetForkchoice
+from alysd.node import FATAL, REFUSALS, Addresses, addresses_with
+from alysd.nurseries import Intensity, Priority, State, WrongState
 from alysd.testing.bitcoin import FakeBitcoin, FakeBitcoinNode
 from alysd.testing.chain import chain_spec, peg_chain_spec
 from alysd.testing.federation.network import SimulatedNetwork
@@ -50,6 +55,68 @@ async def test_the_tree_is_the_one_that_is_promised(
     )
     assert shape["ChainSupervisor"] == ("OneForOne", CHAIN_CHILDREN)
     assert [child.name for child in root.children] == ["StorageSupervisor", "ChainSupervisor", "ApiSupervisor"]
+
+
+def test_the_options_of_actors_have_the_names_and_capacities_of_the_node() -> None:
+    """An operator would be refused an actor that exists, or could name one that does not."""
+    every = attrs.astuple(Addresses(), recurse=False)
+    assert {one.name: one.mailbox.capacity for one in every} == CAPACITIES
+
+
+async def test_a_mailbox_has_the_chosen_room(tmp_path: Path, autojump_clock: MockClock, no_threads: None) -> None:
+    to = addresses_with([ActorCapacity("chain", 2048), ActorCapacity("auxpow", 8)])
+    async with open_simulated_node(tmp_path, chain_spec(), mining=NO_MINING, to=to) as node:
+        found = {
+            one.name: one.mailbox.capacity for one in node.system.snapshot().walk() if one.mailbox is not None
+        }
+        assert (found["chain"], found["auxpow"], found["approval"]) == (2048, 8, 256)
+        assert await node.to.chain.ask(GetForkchoice()) is not None, "the node uses this address"
+
+
+async def test_an_actor_stays_down_or_waits_as_the_operator_says(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    """An actor that fails again and again, because of a defect, would fill the log until the next version."""
+    restarts = [ActorRestart("metrics", 60), ActorRestart("evidence", None), ActorRestart("bridge", 60)]
+    adapt = partial(with_restarts, restarts=restarts)
+    async with open_simulated_node(tmp_path, chain_spec(), mining=NO_MINING, adapt=adapt) as node:
+        children = {one.name: one for one in node.system.snapshot().walk()}
+        assert children["evidence"].restart == "Aligned", "it still waits for the end of the own slot"
+        for name in ("metrics", "evidence"):
+            node.system.inject(name, RuntimeError("a defect"))
+        await trio.sleep(30)
+        children = {one.name: one for one in node.system.snapshot().walk()}
+        assert (children["metrics"].state, children["evidence"].state) == (State.BACKOFF, State.FAILED)
+        await trio.sleep(31)
+        children = {one.name: one for one in node.system.snapshot().walk()}
+        assert (children["metrics"].state, children["evidence"].state) == (State.RUNNING, State.FAILED)
+
+
+async def test_what_an_operator_may_hold_back_is_needed_by_no_block(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    gossip = SimulatedNetwork(seeded(1)).add("node")
+    bitcoin = FakeBitcoinNode(FakeBitcoin())
+    async with open_simulated_node(
+        tmp_path, peg_chain_spec(), mining=NO_MINING, peer_host=peer_host_over(gossip), bitcoin=bitcoin
+    ) as node:
+        children = {one.name: one for one in node.system.snapshot().walk()}
+    found = [children[name].priority for name in RESTARTABLE if name in children]
+    assert len(found) >= 6
+    assert all(priority in (Priority.NORMAL, Priority.BACKGROUND) for priority in found)
+
+
+@pytest.mark.parametrize(("budget", "given_up"), [(None, 0), (Intensity(3, 60.0), 1)])
+async def test_a_supervisor_gives_up_after_the_chosen_number_of_restarts(
+    budget: Intensity | None, given_up: int, tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    async with open_simulated_node(tmp_path, chain_spec(), mining=NO_MINING, budget=budget) as node:
+        for _ in range(4):
+            node.system.inject("reader", RuntimeError("a defect"))
+            await trio.sleep(10)
+        children = {one.name: one for one in node.system.snapshot().walk()}
+        assert children["StorageSupervisor"].restarts == given_up
+        assert children["reader"].state is State.RUNNING
 
 
 async def test_only_a_development_node_mines_by_itself(

@@ -11,6 +11,7 @@ from alysd.config.addresses import ListenAddress
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.load import load_config
 from alysd.config.model import AlysConfig
+from alysd.config.runtime_sections import SystemConfig
 from alysd.errors import ConfigError, WrongChain
 from alysd.integrations.bls import public_key
 from alysd.integrations.clock_step import StepFile
@@ -97,6 +98,13 @@ async def test_a_real_client_is_not_asked_for_anything_yet(
     async with open_resources(validate_node(config, spec)) as parts:
         assert parts.embedded is None
         assert parts.sync_engine is not parts.engine
+
+
+async def test_the_operator_is_patient_with_a_slow_machine(configured: tuple[AlysConfig, ChainSpec]) -> None:
+    config, spec = configured
+    config = attrs.evolve(config, system=SystemConfig(patience=3))
+    async with open_resources(validate_node(config, spec)) as parts:
+        assert (parts.timing.engine_call, parts.timing.stuck) == (36.0, 60.0)
 
 
 async def test_a_follower_runs_a_chain_of_any_quorum_without_key_or_guard(

@@ -1,7 +1,12 @@
 """The inequalities between deadlines, for every slot length, and the values for slots of 2 s."""
 
+from contextlib import suppress
+from typing import Any
+
 import attrs
 import pytest
+import trio
+from trio.testing import MockClock
 
 from alysd import peer_host_process
 from alysd.api import jsonrpc
@@ -9,11 +14,27 @@ from alysd.api.http.limits import LIMITS
 from alysd.commands import status
 from alysd.integrations import open_telemetry
 from alysd.integrations.execution import engine_api
-from alysd.nurseries import Priority
+from alysd.messages.chain import Chain, GetForkchoice
+from alysd.node import health_rules
+from alysd.nurseries import (
+    Actor,
+    Address,
+    HealthMonitor,
+    Immediate,
+    NotAnswered,
+    OneForOne,
+    Priority,
+    actor,
+    handles,
+    open_system,
+    supervisor,
+)
 from alysd.nurseries.health import INTERVALS
 from alysd.timing import EngineDeadlines, Timing
 
-every_slot = pytest.mark.parametrize("timing", [Timing(1), Timing(2), Timing(12), Timing(60)], ids=str)
+every_slot = pytest.mark.parametrize(
+    "timing", [Timing(slot, patience) for slot in (1, 2, 12, 60) for patience in (1, 2, 10)], ids=str
+)
 
 
 @every_slot
@@ -99,6 +120,36 @@ def test_a_stop_takes_less_than_five_seconds(timing: Timing) -> None:
     assert LIMITS.drain < timing.server_stop < timing.stop
     assert engine_api.CLOSE_SECONDS < timing.engine_close < timing.stop
     assert open_telemetry.EXPORT_SECONDS < open_telemetry.CLOSE_SECONDS < timing.stop
+
+
+async def test_a_patient_node_leaves_a_slow_part_alone(autojump_clock: MockClock) -> None:
+    """On a slow machine, parts were restarted while they worked."""
+
+    class Slow(Actor[Chain], partial=True):
+        @handles(GetForkchoice)
+        async def work(self, message: GetForkchoice) -> Any:
+            await trio.sleep(45)
+
+    for patience, restarts in ((1, 1), (3, 0)):
+        address = Address[Chain]("slow")
+        child = actor(address, Slow, restart=Immediate(), priority=Priority.CRITICAL)
+        monitor = HealthMonitor(health_rules(Timing(2, patience)))
+        async with open_system(supervisor("Root", OneForOne(), [child]), monitor=monitor) as system:
+            with suppress(NotAnswered):
+                await address.ask(GetForkchoice(), seconds=50)
+            assert system.snapshot().children[0].restarts == restarts
+
+
+def test_patience_changes_no_deadline_within_a_slot() -> None:
+    """A client that is too slow for the slots would hold up the blocks of the others."""
+    usual, patient = Timing(2), Timing(2, 10)
+    assert patient.engine_in_slot == usual.engine_in_slot
+    names = [name for name, value in vars(Timing).items() if isinstance(value, property)]
+    changed = {name for name in names if getattr(usual, name) != getattr(patient, name)}
+    assert changed == {
+        "storage_read", "storage_write", "engine_call", "execution", "engine_handler", "engine_catching_up",
+        "health_checks", "stuck", "approval_import", "sync_import",
+    }  # fmt: skip
 
 
 def test_a_chain_of_two_seconds_has_these_values() -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
+from alysd.config.actor_options import twice
 from alysd.config.chain_sections import EngineConfig
 from alysd.config.connection_sections import BitcoinConfig, GovernanceConfig, NetworkConfig, PegConfig
 from alysd.config.flags import names_needed
@@ -49,6 +50,7 @@ def cross_check(config: AlysConfig, settings: Mapping[str, Setting], source: Sou
         *_governance_problems(config.governance, blame),
         *_address_problems(config, blame),
         *_monitoring_problems(config.monitoring, blame),
+        *_actor_problems(config, blame),
     ]
 
 
@@ -228,6 +230,14 @@ def _monitoring_problems(monitoring: MonitoringConfig, blame: Blame) -> list[str
         f"monitoring.degraded_slots, but {unhealthy} is not more than {degraded}"
     )
     return [] if unhealthy > degraded else [problem]
+
+
+def _actor_problems(config: AlysConfig, blame: Blame) -> list[str]:
+    return [
+        f"{blame(f'actors.{key}')}: actors.{key} names {name} twice: keep one of the two"
+        for key, options in (("capacity", config.actors.capacity), ("restart", config.actors.restart))
+        if (name := twice(one.name for one in options)) is not None
+    ]
 
 
 def check_with_chain(config: AlysConfig, spec: ChainSpec) -> None:

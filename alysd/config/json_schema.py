@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import attrs
 
+from alysd.config.actor_options import CAPACITIES, RESTARTABLE, ActorCapacity, ActorRestart
 from alysd.config.addresses import HostName, HttpUrl, ListenAddress, NodeId, ServerAddress, SignerAddress
 from alysd.config.model import SECTIONS, all_options
 from alysd.config.option_tables import inner_kind, is_list
@@ -34,6 +35,8 @@ KINDS: dict[object, dict[str, Any]] = {
     PeerAddress: {"type": "string", "pattern": r"^/(ip4|ip6|dns|dns4|dns6)/[^/]+/tcp/[0-9]+/p2p/[^/]+$"},
     Checkpoint: {"type": "string", "pattern": r"^[1-9][0-9]{0,17}:[0-9a-f]{64}$"},
     Rollout: {"type": "string", "pattern": r"^(on|off|[1-9][0-9]?%|nodes:[A-Za-z0-9_.-].*)$"},
+    ActorCapacity: {"type": "string", "pattern": rf"^ *({'|'.join(CAPACITIES)}) *= *[0-9]{{1,6}} *$"},
+    ActorRestart: {"type": "string", "pattern": rf"^ *({'|'.join(RESTARTABLE)}) *= *(never|[0-9]{{1,6}}) *$"},
     EvmAddress: {"type": "string", "pattern": r"^0x[0-9A-Fa-f]{40}$"},
 }
 """The schema of each type. It accepts all values that the node accepts, and refuses most mistakes."""

@@ -21,7 +21,7 @@ from alysd.config.operation_sections import (
     TracingConfig,
 )
 from alysd.config.options import ConfigOption
-from alysd.config.runtime_sections import MonitoringConfig
+from alysd.config.runtime_sections import ActorsConfig, MonitoringConfig, SystemConfig
 from alysd.types.peers import PeerAddress
 
 
@@ -56,6 +56,8 @@ class AlysConfig:
     mining: MiningConfig = attrs.Factory(MiningConfig)
     logging: LoggingConfig = attrs.Factory(LoggingConfig)
     reload: ReloadingConfig = attrs.Factory(ReloadingConfig)
+    system: SystemConfig = attrs.Factory(SystemConfig)
+    actors: ActorsConfig = attrs.Factory(ActorsConfig)
     monitoring: MonitoringConfig = attrs.Factory(MonitoringConfig)
     tracing: TracingConfig = attrs.Factory(TracingConfig)
     development: DevelopmentConfig = attrs.Factory(DevelopmentConfig)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import attrs
 
+from alysd.config.actor_options import ActorCapacity, ActorRestart
 from alysd.config.addresses import HostName, HttpUrl, ListenAddress, NodeId, ServerAddress, SignerAddress
 from alysd.config.model import SECTIONS, all_options
 from alysd.config.options import ConfigOption
@@ -30,6 +31,8 @@ KINDS: dict[object, str] = {
     PeerAddress: "multiaddress",
     Checkpoint: "`HEIGHT:HASH`",
     EvmAddress: "EVM address",
+    ActorCapacity: "`NAME=MESSAGES`",
+    ActorRestart: "`NAME=SECONDS`, `NAME=never`",
     Rollout: '`"on"`, `"off"`, `"25%"`, `"nodes:NAME,…"`',
 }
 """The values of each type in words."""

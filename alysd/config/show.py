@@ -5,12 +5,19 @@ from typing import Any, cast
 
 import attrs
 
-from alysd.config.addresses import HttpUrl, ListenAddress, SignerAddress
+from alysd.config.actor_options import ActorCapacity, ActorRestart
+from alysd.config.addresses import HttpUrl, ListenAddress, ServerAddress, SignerAddress
 from alysd.config.credentials import names_credential
 from alysd.config.model import AlysConfig
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.flags import Rollout
 from alysd.types.peers import PeerAddress
+
+_TEXTS = (
+    ActorCapacity, ActorRestart, Checkpoint, HttpUrl, ListenAddress, PeerAddress, Rollout, ServerAddress,
+    SignerAddress,
+)  # fmt: skip
+"""The types of values that `str` converts to the text of the configuration."""
 
 
 def show_config(config: AlysConfig) -> str:
@@ -31,7 +38,7 @@ def plain_value(value: object) -> object:
     """Convert a value to a TOML type. Paths become absolute, so that they are valid in any folder."""
     if isinstance(value, Path):
         return str(value if names_credential(value) else value.absolute())
-    if isinstance(value, Checkpoint | HttpUrl | ListenAddress | PeerAddress | Rollout | SignerAddress):
+    if isinstance(value, _TEXTS):
         return str(value)
     if isinstance(value, tuple):
         return [plain_value(item) for item in cast("tuple[object, ...]", value)]

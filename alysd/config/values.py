@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import cattrs
 
+from alysd.config.actor_options import ActorCapacity, ActorRestart, parse_capacity, parse_restart
 from alysd.config.addresses import HostName, HttpUrl, ListenAddress, NodeId, ServerAddress, SignerAddress
 from alysd.config.problems import Text
 from alysd.types.checkpoint import Checkpoint
@@ -250,6 +251,8 @@ def _converter() -> cattrs.Converter:
     converter.register_structure_hook(PeerAddress, _peer_address)
     converter.register_structure_hook(Checkpoint, _checkpoint)
     converter.register_structure_hook(Rollout, _rollout)
+    converter.register_structure_hook(ActorCapacity, lambda value, _: parse_capacity(value))
+    converter.register_structure_hook(ActorRestart, lambda value, _: parse_restart(value))
     converter.register_structure_hook(BlsPublicKey, lambda value, _: hex_bytes(value, 48, "a BLS public key"))
     converter.register_structure_hook(
         XOnlyKey, lambda value, _: hex_bytes(value, 32, "an x-only Bitcoin public key")

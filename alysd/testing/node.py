@@ -41,6 +41,7 @@ from alysd.nurseries import (
     FailureKind,
     HealthChange,
     HealthMonitor,
+    Intensity,
     SupervisorSpec,
     System,
     actor,
@@ -172,13 +173,14 @@ async def open_simulated_node(
     bitcoin: BitcoinNode | None = None,
     checkpoint: Checkpoint | None = None,
     adapt: Callable[[SupervisorSpec], SupervisorSpec] = lambda root: root,
+    budget: Intensity | None = None,
 ) -> AsyncGenerator[SimulatedNode]:
     """Run a node on the database in `folder`. Leaving the `with` block stops the node and closes the database.
 
     `authority` is the index of the authority whose key the node has; None makes a follower. `boot` is the kernel's
     id of this start of the machine. `second` is a second execution client. Without `peer_host` the node has no
     peers, without `bitcoin` no Bitcoin node.
-    `adapt` can change the tree before it starts.
+    `adapt` can change the tree before it starts. `budget` is that of the supervisors that may give up.
     """
     hand = ChainHand.of(spec)
     clock = clock or VirtualClock()
@@ -196,7 +198,7 @@ async def open_simulated_node(
     handle = SystemHandle(HealthMonitor(health_rules(resources.timing), health.append))
     bus, to = RecordingBus(), to or Addresses()
     try:
-        node = Node(mining, resources, to, bus, handle)
+        node = Node(mining, resources, to, bus, handle, budget=budget or Intensity())
         async with open_node(node, edges, observer=changes.append, adapt=adapt) as system:
             yield SimulatedNode(system, to, resources, engine, clock, bus, changes, health)
     finally:

@@ -42,6 +42,8 @@ EXAMPLES: Mapping[str, tuple[tuple[object, ...], tuple[object, ...]]] = {
     "mining.internal": ((True, False), ("true", 1)),
     "mining.fee_recipient": (("0x" + "ab" * 20,), ("ab" * 20, "0x" + "ab" * 19, 1)),
     "flags.engine_compare": (("on", "off", "1%", "99%", "nodes:one,two.x"), ("0%", "100%", "25", "nodes:", True)),
+    "actors.capacity": ((["sync=8", "peer host = 65536"], []), (["sync"], ["nobody=64"], "sync=64", [1])),
+    "actors.restart": ((["metrics=never", "bridge=60"], []), (["chain=never"], ["bridge=soon"], ["bridge"])),
     "logging.level": (("debug", "error"), ("Debug", "", 1)),
 }
 """For one option of each type: values that the node accepts, and values that both node and schema refuse."""

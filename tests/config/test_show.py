@@ -17,6 +17,17 @@ def test_what_is_shown_loads_to_the_same_configuration(tmp_path: Path) -> None:
     assert load(again) == config
 
 
+def test_values_of_every_type_are_shown_as_they_are_written(tmp_path: Path) -> None:
+    """`alysd check --show` failed for a node with a governance."""
+    for name in ("certificate", "key", "authority"):
+        (tmp_path / name).write_text("")
+    files = [f"governance.{name}={tmp_path / name}" for name in ("certificate", "key", "authority")]
+    more = ("governance.node_id=one", "actors.capacity=sync=8", "storage.path=/d")
+    config = load(folder_with(tmp_path), "governance.endpoints=a.b:1,[::1]:2", *more, *files)
+    (tmp_path / "shown.toml").write_text(show_config(config))
+    assert load(tmp_path / "shown.toml") == config
+
+
 def test_every_option_that_is_set_is_shown_and_no_other(tmp_path: Path) -> None:
     """The output must not suggest options that do not exist."""
     shown = tomllib.loads(show_config(load(folder_with(tmp_path))))
