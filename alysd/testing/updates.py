@@ -10,7 +10,7 @@ from btclib_secp256k1 import ssa
 from alysd.integrations.possession import x_only_key
 from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
 from alysd.types.chain_spec import ChainContext
-from alysd.types.federation_update import FederationMember, FederationUpdate, GovernanceSignature
+from alysd.types.federation_update import FederationMember, FederationUpdate, GovernanceSignature, UpdateKind
 from alysd.types.hashes import BlockHash, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.units import Height
 from alysd.wire.federation_update import update_message
@@ -51,3 +51,9 @@ def members_update(
     update = FederationUpdate(sequence, Height(height), "members", chosen, (EvmAddress(b"\xfe" * 20),))
     signing = range(context.spec.governance_threshold) if signers is None else signers
     return sign_update(update, context.genesis, signing)
+
+
+def halt_update(context: ChainContext, sequence: int, height: int, kind: UpdateKind) -> FederationUpdate:
+    """A signed update that halts or resumes the peg."""
+    update = FederationUpdate(sequence, Height(height), kind)
+    return sign_update(update, context.genesis, range(context.spec.governance_threshold))

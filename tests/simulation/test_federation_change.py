@@ -9,27 +9,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from alysd.consensus.federation import federation_at
-from alysd.integrations.bls import public_key
-from alysd.messages.chain import GetForkchoice
 from alysd.messages.federation_update import GetKeptUpdates, SubmitFederationUpdate
-from alysd.testing.chain import authority_secret
-from alysd.testing.federation.members import SimulatedMember
 from alysd.testing.federation.run import run_round
 from alysd.testing.federation.scenario import FAULT_SLOTS, draw_fault
 from alysd.testing.federation.shared_work import shared_work
 from alysd.testing.federation.simulation import SimulatedFederation, open_federation
 from alysd.testing.updates import members_update
 from alysd.testing.virtual_time import run_virtually, seeded
-from alysd.types.chain import ChainState
+from tests.simulation.change_kit import EFFECTIVE, check_change, until_height
 from tests.thorough import cases
-
-EFFECTIVE = 112
-
-
-async def head_of(member: SimulatedMember) -> ChainState:
-    assert member.life is not None
-    return (await member.life.to.chain.ask(GetForkchoice())).head
 
 
 async def submit(federation: SimulatedFederation, members: Sequence[int], height: int = EFFECTIVE) -> None:
@@ -38,24 +26,6 @@ async def submit(federation: SimulatedFederation, members: Sequence[int], height
     for member in federation.members:
         if member.life is not None:
             await member.life.to.updates.ask(SubmitFederationUpdate(update))
-
-
-async def until_height(federation: SimulatedFederation, height: int, slots: int) -> None:
-    """Wait until the federation has committed the height."""
-    for _ in range(slots):
-        if len(federation.world.ledger.committed) > height:
-            return
-        await federation.slots(1)
-    raise AssertionError(f"{len(federation.world.ledger.committed) - 1} blocks are committed, not {height}")
-
-
-async def check_change(federation: SimulatedFederation, members: Sequence[int]) -> None:
-    """Every node knows the new federation, which alone makes the blocks; who left it follows."""
-    keys = tuple(public_key(authority_secret(member)) for member in members)
-    heads = [await head_of(member) for member in federation.members]
-    for head in heads:
-        assert federation_at(head, federation.world.hand.context).authorities == keys
-    assert max(head.height for head in heads) - min(head.height for head in heads) <= 3
 
 
 @pytest.mark.parametrize("members", [(0, 1, 2, 4), (4, 0, 1, 2), (0, 1, 2, 3, 4), (0, 1, 2)])

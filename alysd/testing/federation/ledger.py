@@ -47,7 +47,7 @@ class _Approvers:
         """The federation that approves the children of a child."""
         former = () if self.former and block.slot == parent_slot + 1 else self.former
         found = attrs.evolve(self, former=former, final=final)
-        if (update := block.federation_update) is not None:
+        if (update := block.federation_update) is not None and update.kind == "members":
             keys = tuple(member.authority for member in update.members)
             return attrs.evolve(found, pending=(update.effective_height, block.height, keys))
         if self.pending is None or block.height + 1 < self.pending[0]:

@@ -137,7 +137,7 @@ async def open_federation(
     choices, broken = seeded(seed), list[str]()
     offered = list[BridgeCall]()
     governed = {"governance_keys": governance_keys(1), "governance_threshold": 1} if newcomers else {}
-    hand = ChainHand.of(chain_spec(members, **governed)) if peg is None else peg_hand(members, offered)
+    hand = ChainHand.of(chain_spec(members, **governed)) if peg is None else peg_hand(members, offered, **governed)
     history = History(hand.spec.slot_seconds)
 
     def record(violation: str) -> None:
@@ -146,7 +146,9 @@ async def open_federation(
 
     ledger = SignatureLedger(hand.genesis.hash, members, liars, record)
     network = SimulatedNetwork(choices, agenda=Agenda(GRID))
-    bridge = None if peg is None else make_peg(hand, offered, peg, record, history, seeded(seed))
+    bridge = (
+        None if peg is None else make_peg(hand, offered, peg, record, history, seeded(seed), members + newcomers)
+    )
     keyed = members + newcomers
     world = World(hand, network, ledger, history, choices, mining, scheme, bridge, keyed)
     everyone = _join_members(world, keyed, liars, skews, quality)

@@ -24,7 +24,8 @@ class CheckedBitcoin(FakeBitcoin):
 
     Users' coins come from nowhere, but each can be spent once too. `mined_rate` is the smallest fee rate of the
     federation's payments that miners include. `seen` is called with every payment of the federation that a node
-    accepts, and `payments` has them all. `places` has the transactions of every block that was ever mined.
+    accepts, and `payments` has them all. `spending` is that of the first federation, and `later` has those of
+    further ones. `places` has the transactions of every block that was ever mined.
     """
 
     spending: Spending = attrs.field(kw_only=True)
@@ -34,6 +35,7 @@ class CheckedBitcoin(FakeBitcoin):
     places: dict[BitcoinHash, frozenset[BitcoinHash]] = attrs.field(
         factory=dict[BitcoinHash, frozenset[BitcoinHash]]
     )
+    later: list[Spending] = attrs.field(factory=list[Spending])
     void: set[BitcoinHash] = attrs.field(factory=set[BitcoinHash])
     """The deposits whose coin has been spent otherwise: no block ever has them again."""
 
@@ -85,11 +87,16 @@ class CheckedBitcoin(FakeBitcoin):
         self.payments[transaction.txid] = transaction
         self.seen(transaction)
 
+    @property
+    def spendings(self) -> dict[bytes, Spending]:
+        """The federations by their output scripts."""
+        return {one.output_script: one for one in (self.spending, *self.later)}
+
     def unspent(self) -> dict[OutPoint, TransactionOutput]:
-        """The unspent outputs of the federation in the best chain."""
+        """The unspent outputs of all federations in the best chain."""
         outputs, spent = self._outputs()
-        script = self.spending.output_script
-        return {point: out for point, out in outputs.items() if out.script == script and point not in spent}
+        scripts = self.spendings.keys()
+        return {point: out for point, out in outputs.items() if out.script in scripts and point not in spent}
 
     def rate(self, payment: Transaction) -> int:
         """The fee rate of a payment of the federation; 0 if the outputs that it spends are not known."""
@@ -147,10 +154,10 @@ class CheckedBitcoin(FakeBitcoin):
         taken = [outputs[place] for place in places]
         if sum(one.amount for one in taken) < sum(one.amount for one in transaction.outputs):
             return "bad-txns-in-belowout"
+        owners = [self.spendings.get(one.script) for one in taken]
         if len(transaction.witness) != len(places) or any(
-            one.script != self.spending.output_script
-            or witness_fault(self.spending, message_of(transaction, taken, at, self.spending.leaf_hash), stack)
-            for at, (one, stack) in enumerate(zip(taken, transaction.witness, strict=True))
+            owner is None or witness_fault(owner, message_of(transaction, taken, at, owner.leaf_hash), stack)
+            for at, (owner, stack) in enumerate(zip(owners, transaction.witness, strict=True))
         ):
             return "mandatory-script-verify-flag-failed"
         return None

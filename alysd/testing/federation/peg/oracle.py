@@ -60,10 +60,10 @@ class Sums:
 class PegOracle:
     """Follows the committed chain. `broken` takes the violations. `service_fee` is that of the chain, in sat.
 
-    `federation` is the federation's output script.
+    `federations` are the output scripts of the federations so far, the newest last.
     """
 
-    federation: bytes
+    federations: list[bytes]
     service_fee: int
     places: Mapping[BitcoinHash, frozenset[BitcoinHash]]
     broken: Callable[[str], object]
@@ -168,7 +168,7 @@ class PegOracle:
         scripts = {burn.script: burn for burn in self.burns.values() if burn.script is not None}
         name = f"the payment {displayed(transaction.txid)[:8]}"
         for output in transaction.outputs:
-            if output.script == self.federation:
+            if output.script in self.federations:
                 continue
             burn = scripts.get(output.script)
             if burn is None or burn.height is None:

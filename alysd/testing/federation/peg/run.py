@@ -51,14 +51,14 @@ def run_peg_scenario(scenario: PegScenario, *, share: bool = True) -> PegResult:
                 await run_round(federation, faults, one.calm_slots)
                 for end in ends:
                     await end.wait()
-            settled = await _settle(federation, peg)
+            settled = await settle(federation, peg)
             return PegResult(federation, settled, peg.counts())
 
     with shared_work() if share else nullcontext(), rare_collections(), repeatable_signatures():
         return run_virtually(main, seed=one.seed)
 
 
-async def _settle(federation: SimulatedFederation, peg: SimulatedPeg) -> int:
+async def settle(federation: SimulatedFederation, peg: SimulatedPeg) -> int:
     """Wait until nothing is left to do. Returns the number of slots."""
     peg.users.busy = False
     federation.world.history.note("", "the users stop: everything has to end")

@@ -69,7 +69,8 @@ class PegUsers:
 
     def deposit(self) -> None:
         """Pay the federation: mostly a good deposit, sometimes one that must not be credited."""
-        choices, script = self.choices, self.oracle.federation
+        choices, scripts = self.choices, self.oracle.federations
+        script = scripts[0] if len(scripts) == 1 else choices.choice(scripts)
         recipient: EvmAddress | None = choices.choice((*USERS, RESERVE))
         amounts = [self._amount(choices.choice((10**6, 10**8))) for _ in range(choices.choice((1, 1, 1, 2)))]
         name = b"\x6a\x07reserve" if recipient == RESERVE else b"\x6a\x14" + recipient
@@ -86,6 +87,13 @@ class PegUsers:
         self.oracle.deposits[made.txid] = UserDeposit(recipient, places)
         to = "nobody" if recipient is None else recipient.hex()[:4]
         self.note(f"user: pays {sum(amounts)} sat to the federation for {to}, {made.txid[::-1].hex()[:8]}")
+
+    def fill_reserve(self, sat: int) -> None:
+        """Pay to the reserve of the newest federation."""
+        script = self.oracle.federations[-1]
+        made = self.bitcoin.pay([(0, b"\x6a\x07reserve"), (sat, script)])
+        self.oracle.deposits[made.txid] = UserDeposit(RESERVE, {1: sat})
+        self.note(f"user: pays {sat} sat to the reserve, {made.txid[::-1].hex()[:8]}")
 
     def burn(self) -> None:
         """Call the bridge with a part of a balance: mostly a good burn, sometimes one that must be refunded."""
@@ -113,7 +121,7 @@ class PegUsers:
         self.note(f"user: {burn}{'' if script else ', which must be refunded'}")
 
     def _own(self) -> bytes:
-        return ScriptPubKey(self.oracle.federation, "regtest").address.encode()
+        return ScriptPubKey(self.oracle.federations[0], "regtest").address.encode()
 
     def _amount(self, most: int) -> int:
         """An amount from the minimum on that no other deposit or burn has."""

@@ -24,9 +24,10 @@ from alysd.testing.federation.peg.engine import BridgeCall, PegEngine
 from alysd.testing.federation.peg.oracle import PegOracle
 from alysd.testing.federation.peg.records import MemoryBitcoinRecords, SimulatedRecord
 from alysd.testing.federation.peg.users import MINIMUM, PegUsers
+from alysd.testing.virtual_time import VirtualClock
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BitcoinHash
-from alysd.types.peg import Transaction
+from alysd.types.peg import OutPoint, Transaction, TransactionOutput
 from alysd.types.units import Sat
 
 CONFIRMATIONS = 3
@@ -54,6 +55,19 @@ class SimulatedPeg:
         record = SimulatedRecord(session, careless=lies)
         signer = RecordedSigner(bitcoin_secret(member), (self.bitcoin.spending,), record, clock)
         return MemberPeg(bitcoin, signer, lies)
+
+    def add_federation(self, keys: tuple[bytes, ...]) -> None:
+        """Tell Bitcoin, the users and the oracle of a later federation: users pay to its address from now on."""
+        spending = spending_of(keys)
+        self.bitcoin.later.append(spending)
+        self.oracle.federations.append(spending.output_script)
+
+    def left_behind(self) -> dict[OutPoint, TransactionOutput]:
+        """The unspent outputs of former federations that the ledger can hold."""
+        refused = {txid for txid, one in self.oracle.deposits.items() if one.recipient is None}
+        newest = self.oracle.federations[-1]
+        found = self.bitcoin.unspent().items()
+        return {point: out for point, out in found if out.script != newest and point.txid not in refused}
 
     def liar(self, member: int, choices: Random) -> PegLiar | None:
         """The lies of a Byzantine member about the peg; None if it tells none."""
@@ -93,10 +107,14 @@ class MemberPeg:
     lies: bool
 
 
-def peg_hand(members: int, offered: list[BridgeCall]) -> ChainHand:
-    """A chain with a peg, whose execution clients know accounts, and the calls that users have `offered`."""
+def peg_hand(members: int, offered: list[BridgeCall], **governed: Any) -> ChainHand:
+    """A chain with a peg, whose execution clients know accounts, and the calls that users have `offered`.
+
+    `governed` are further parameters.
+    """
     spec = peg_chain_spec(
         members,
+        **governed,
         peg_in_confirmations=CONFIRMATIONS,
         peg_in_minimum=Sat(MINIMUM),
         peg_out_minimum=Sat(MINIMUM),
@@ -114,8 +132,9 @@ def make_peg(
     broken: Callable[[str], object],
     history: History,
     choices: Random,
+    nodes: int,
 ) -> SimulatedPeg:
-    """The peg of the chain of `hand`, with a Bitcoin of some blocks.
+    """The peg of the chain of `hand`, with a Bitcoin of some blocks, and this number of Bitcoin `nodes`.
 
     `offered` are the calls that the execution clients know of. `habits` are those of the members that lie about
     the peg. `broken` takes the violations.
@@ -123,13 +142,18 @@ def make_peg(
     federation = federation_at(hand.genesis_state, hand.context)
     spending = spending_of(federation.bitcoin_keys)
     places: dict[BitcoinHash, frozenset[BitcoinHash]] = {}
-    oracle = PegOracle(spending.output_script, SERVICE_FEE, places, broken)
-    bitcoin = CheckedBitcoin(spending=spending, seen=oracle.check_payment, places=places, fee_rate=2_000)
+    oracle = PegOracle([spending.output_script], SERVICE_FEE, places, broken)
+    bitcoin = CheckedBitcoin(
+        spending=spending,
+        seen=oracle.check_payment,
+        places=places,
+        fee_rate=2_000,
+        clock=VirtualClock().time,
+    )
     bitcoin.mine(3)
     users = PegUsers(bitcoin, oracle, offered, choices, lambda text: history.note("", text), 1.0)
-    members = len(federation.authorities)
-    nodes = tuple(MemberBitcoin(chain=bitcoin) for _ in range(members))
-    return SimulatedPeg(hand, bitcoin, oracle, users, nodes, habits)
+    own = tuple(MemberBitcoin(chain=bitcoin) for _ in range(nodes))
+    return SimulatedPeg(hand, bitcoin, oracle, users, own, habits)
 
 
 @contextmanager

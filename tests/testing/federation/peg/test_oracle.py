@@ -30,7 +30,7 @@ class World:
     burn: UserBurn = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.oracle = PegOracle(FEDERATION, 500, {}, self.found.append)
+        self.oracle = PegOracle([FEDERATION], 500, {}, self.found.append)
         self.burn = UserBurn(BridgeCall(USER, 0, b"address", 100_000), PAYEE, height=7)
         self.oracle.burns[USER, 0] = self.burn
 
