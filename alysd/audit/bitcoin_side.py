@@ -209,6 +209,14 @@ class BitcoinSide:
             )
         )
 
+    def _less(self, credited: Mapping[int, Sat], outputs: list[tuple[bytes, Sat]]) -> tuple[Sat, ...]:
+        """The sums of the outputs up to each paid federation but the last one, the largest first."""
+        paid = {index: self.scripts[outputs[index][0]] for index in credited}
+        former = sorted(set(paid.values()), reverse=True)[1:]
+        return tuple(
+            Sat(sum(amount for index, amount in credited.items() if paid[index] <= number)) for number in former
+        )
+
     def _return(self, at: OutPoint) -> None:
         """Take note that an output that was not credited is spent: it is not held any more."""
         amount = self._coins.pop(at).amount
@@ -246,7 +254,8 @@ class BitcoinSide:
             self._coins[OutPoint(txid, index)] = _Coin(value, index in credited, number)
         if reason is None:
             amount = Sat(sum(credited.values()))
-            self._deposits.append(Deposited(txid, self.next_height, named[0], amount))
+            less = self._less(credited, outputs)
+            self._deposits.append(Deposited(txid, self.next_height, named[0], amount, less))
             reason = f"{len(own) - len(large)} of its outputs have less than the minimum of {self.minimum} sat"
         if len(credited) < len(own) and not self.deposits_only:
             rest = Sat(sum(value for index, value in own.items() if index not in credited))

@@ -6,7 +6,7 @@ All amounts are in sat. A problem is a sentence about something that no rule of 
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, product
 
 import attrs
 
@@ -20,6 +20,7 @@ from alysd.audit.records import (
     AlysRecords,
     BitcoinFindings,
     Burned,
+    Deposited,
     FederationRecord,
     Paid,
     PegTerms,
@@ -32,6 +33,9 @@ REFUND_DIVISOR = 10
 
 MAX_READINGS = 64
 """The number of readings of the withdrawals that are tried."""
+
+MAX_CHOICES = 1_024
+"""The number of tried ways in which blocks can have minted a recipient's deposits to several federations."""
 
 MAX_CONSOLIDATION_BLOCKS = 2_016
 """The number of Bitcoin blocks for which a consolidation may be in flight after its request was paid.
@@ -230,11 +234,14 @@ def _largest_in_flight(bitcoin: BitcoinFindings, terms: PegTerms) -> int:
 
 @attrs.frozen
 class _Minting:
+    """The withdrawals as mints and refunds. `left_out` is the amount of deposits that no block will ever mint."""
+
     minted: int
     refunded: int
     waiting: int
     waiting_deposits: int
     waiting_refunds: int
+    left_out: int
 
 
 def _explain_withdrawals(
@@ -244,11 +251,11 @@ def _explain_withdrawals(
     problems: list[str],
 ) -> _Minting:
     """Explain the withdrawals of each recipient by deposits to it and refunds to it."""
-    deposits: dict[bytes, list[Sat]] = defaultdict(list)
+    deposits: dict[bytes, list[Deposited]] = defaultdict(list)
     requested: dict[bytes, list[Height]] = defaultdict(list)
     for one in bitcoin.deposits:
         if one.recipient != RESERVE:
-            deposits[one.recipient].append(one.amount)
+            deposits[one.recipient].append(one)
     due: dict[bytes, list[Sat]] = defaultdict(list)
     for burned in refused:
         due[burned.sender].append(burned.amount)
@@ -257,15 +264,19 @@ def _explain_withdrawals(
     for withdrawn in alys.withdrawals:
         open_refunds = bisect_left(requested[withdrawn.recipient], withdrawn.block)
         made[withdrawn.recipient].append(Got(withdrawn.amount, open_refunds))
-    minted = refunded = 0
-    left = {who: Explained(0, 0, tuple(deposits[who]), tuple(due[who])) for who in {*deposits, *due}}
+    minted = refunded = left_out = 0
+    left = {
+        who: Explained(0, 0, tuple(one.amount for one in deposits[who]), tuple(due[who]))
+        for who in {*deposits, *due}
+    }
     for who, amounts in made.items():
-        found = explain(amounts, deposits[who], due[who])
+        found, unminted = _explained(amounts, deposits[who], due[who])
         if found is None:
             got = sum(one.amount for one in amounts)
             problems.append(f"0x{who.hex()} got {got} sat that its deposits and refunds do not explain")
             continue
         left[who] = found
+        left_out += unminted
         minted, refunded = minted + found.minted, refunded + found.refunded
     return _Minting(
         minted=minted,
@@ -273,7 +284,21 @@ def _explain_withdrawals(
         waiting=sum(sum(one.waiting) for one in left.values()),
         waiting_deposits=sum(len(one.waiting) for one in left.values()),
         waiting_refunds=sum(len(one.due) for one in left.values()),
+        left_out=left_out,
     )
+
+
+def _explained(
+    got: Sequence[Got], deposits: Sequence[Deposited], due: Sequence[Sat]
+) -> tuple[Explained | None, int]:
+    """Explain the withdrawals of a recipient, and tell which part of its deposits was left out of their mints."""
+    whole = sum(one.amount for one in deposits)
+    choices = product(*((one.amount, *one.less) for one in deposits))
+    for amounts in islice(choices, MAX_CHOICES):
+        found = explain(got, amounts, due)
+        if found is not None:
+            return found, whole - sum(amounts)
+    return None, 0
 
 
 def _sum_up(
@@ -287,7 +312,7 @@ def _sum_up(
     owed = sum(one.owed for one in unpaid)
     due = sum(one.amount for one in refused) - explained.refunded
     return Totals(
-        held=sum(bitcoin.coins.values()) - explained.waiting,
+        held=sum(bitcoin.coins.values()) - explained.waiting - explained.left_out,
         burned=sum(one.amount for one in alys.burns),
         minted=explained.minted,
         refunded=explained.refunded,
@@ -295,7 +320,7 @@ def _sum_up(
         owed=owed,
         reserve=reserve,
         waiting=explained.waiting,
-        uncredited=sum(one.amount for one in bitcoin.uncredited),
+        uncredited=sum(one.amount for one in bitcoin.uncredited) + explained.left_out,
         paid=sum(payment.paid for payment in bitcoin.payments),
         bitcoin_fees=sum(payment.fee for payment in bitcoin.payments),
     )

@@ -26,12 +26,17 @@ class FederationRecord:
 
 @attrs.frozen
 class Deposited:
-    """A credited deposit: a Bitcoin transaction that pays the federation and names one recipient."""
+    """A credited deposit: a Bitcoin transaction that pays the federation and names one recipient.
+
+    If it pays several federations, a block may have minted it before the later ones were in force. `less` are the
+    amounts that the block can have minted then; the rest is never credited.
+    """
 
     txid: BitcoinHash
     height: int
     recipient: EvmAddress
     amount: Sat
+    less: tuple[Sat, ...] = ()
 
 
 @attrs.frozen

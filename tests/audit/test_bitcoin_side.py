@@ -169,6 +169,7 @@ async def test_coins_are_moved_to_a_later_federation_and_never_back() -> None:
     second = node.transaction((FEDERATION, 0.125), named(ALICE))
     records = (await read(node.reader())).records()
     assert (records.former, sum(records.coins.values())) == (62_500_000, 87_500_000)
+    assert [(one.amount, one.less) for one in records.deposits] == [(75_000_000, (50_000_000,)), (12_500_000, ())]
     node.transaction((LATER, 0.62), spends=((first, 0), (second, 0)))
     records = (await read(node.reader())).records()
     (payment,) = records.payments

@@ -166,6 +166,23 @@ def test_the_reserve_pays_for_moves_to_a_later_federation() -> None:
     assert "more from the reserve than it had" in report.problems[0]
 
 
+def test_a_deposit_to_two_federations_may_be_minted_before_the_later_one_is_in_force() -> None:
+    """The output to the later one is then never credited, so the mint is smaller than the deposit."""
+    mixed = attrs.evolve(deposit(1, ALICE, 9_000), less=(Sat(5_000),))
+    coins = {OutPoint(mixed.txid, 0): Sat(5_000), OutPoint(mixed.txid, 1): Sat(4_000)}
+    for minted, left_out in (((5_000,), 4_000), ((9_000,), 0)):
+        report = audit([mixed], (), (), [mint(ALICE, one) for one in minted], coins=coins)
+        assert (report.equal, report.totals.held, report.totals.uncredited) == (True, sum(minted), left_out)
+        assert report.open == 0
+    both = [mixed, deposit(2, ALICE, 1_000)]
+    coins |= {OutPoint(txid(2), 0): Sat(1_000)}
+    report = audit(both, (), (), [mint(ALICE, 6_000)], coins=coins)
+    assert (report.equal, report.totals.held, report.open) == (True, 6_000, 0)
+    assert not audit(both, (), (), [mint(ALICE, 5_000), mint(ALICE, 4_000)], coins=coins).equal
+    waiting = audit([mixed], coins=dict(list(coins.items())[:2]))
+    assert (waiting.equal, waiting.open, waiting.totals.waiting) == (True, 1, 9_000)
+
+
 def test_a_burn_to_a_federation_is_refused_from_its_height_on() -> None:
     """Before, nobody knew that the address would be that of a federation, and the request is paid."""
     deposits, minted = [deposit(1, ALICE, 9_000)], [mint(ALICE, 9_000)]
