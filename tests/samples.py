@@ -88,6 +88,10 @@ def full_disk(_folder: object) -> FullDisk:
     return FullDisk()
 
 
+KEYS = SPEC.authorities
+"""The keys of the authorities."""
+
+
 def evidence(slot: int = 7, *authorities: int) -> Evidence:
     """Evidence that these authorities of three have approved two blocks of a slot. The signatures are made up."""
     approvals = Approvals(tuple(index in authorities for index in range(3)), SIGNATURE)
@@ -96,6 +100,7 @@ def evidence(slot: int = 7, *authorities: int) -> Evidence:
             SlotProof(BlockHash(bytes(32)), Slot(slot), digest(name), digest("outer"), digest("last")),
             approvals,
             None,
+            KEYS,
         )
         for name in ("one", "other")
     )

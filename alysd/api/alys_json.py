@@ -15,7 +15,6 @@ from alysd.types.auxpow import AuxPowHeader, BitcoinHeader
 from alysd.types.chain import FinalityProof, PlacedBlock
 from alysd.types.chain_spec import ChainSpec
 from alysd.types.evidence import Evidence
-from alysd.types.federation import Federation
 from alysd.types.hashes import BlockHash, EvmAddress, displayed
 from alysd.types.tables import Proof
 from alysd.wire.auxpow import encode_auxpow
@@ -105,13 +104,11 @@ def finality_json(wanted: BlockHash, found: FinalityProof) -> dict[str, Any]:
     }
 
 
-def evidence_json(evidence: Evidence, federation: Federation) -> dict[str, Any]:
+def evidence_json(evidence: Evidence) -> dict[str, Any]:
     """Evidence against authorities, as a part of the result of `getevidence`."""
     return {
         "offence": evidence.offence.value,
-        "authorities": [
-            {"index": index, "key": to_hex(federation.authorities[index])} for index in evidence.offenders
-        ],
+        "authorities": [{"index": index, "key": to_hex(key)} for index, key in evidence.offenders],
         "blocks": [
             {
                 "hash": displayed(approved.block.hash),

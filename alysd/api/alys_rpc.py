@@ -225,9 +225,7 @@ class AlysRpc:
 
     async def get_evidence(self, _params: Params) -> Any:
         """The evidence that authorities have broken the approval rule, oldest slot first."""
-        evidence = await self._reader.ask(ReadEvidence())
-        tip = await self._reader.ask(ReadForkchoice())
-        return [evidence_json(one, federation_at(tip.head, self._context)) for one in evidence]
+        return [evidence_json(one) for one in await self._reader.ask(ReadEvidence())]
 
     async def _offer(self, recipient: EvmAddress) -> Any:
         offer = await self._auxpow.ask(CreateWork(recipient))

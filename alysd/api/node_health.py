@@ -6,6 +6,7 @@ import attrs
 import trio
 
 from alysd import __version__
+from alysd.consensus.federation import federation_at
 from alysd.errors import approvals_needed, named_silent
 from alysd.messages.bridge import PegHealth
 from alysd.messages.metrics import FederationCounts, NodeCounts
@@ -217,6 +218,14 @@ class NodeReport:
             reasons.append(f"the governance has not acknowledged {found.link.waiting} requests")
         return reasons
 
+    def _accused(self) -> list[int]:
+        """The indices of the authorities at the head against which there is evidence."""
+        if self.tip is None:
+            return []
+        keys = {key for one in self.evidence for _, key in one.offenders}
+        authorities = federation_at(self.tip.head, self.context).authorities
+        return [index for index, key in enumerate(authorities) if key in keys]
+
     def as_json(self) -> dict[str, Any]:
         """The report in the JSON form of docs/operating.md. Must be called inside trio, whose clock it reads."""
         health = self.health()
@@ -236,7 +245,7 @@ class NodeReport:
             "peg": None if self.peg is None else _peg_json(self.peg),
             "execution": [attrs.asdict(one) for one in self.clients] or None,
             "dual_path": None if self.dual is None else attrs.asdict(self.dual),
-            "evidence_against": sorted({index for one in self.evidence for index in one.offenders}),
+            "evidence_against": self._accused(),
             "federation": None if self.federation is None else _federation_json(self.federation),
             "governance": None if self.governance is None else _governance_json(self.governance),
             "reload": None if self.reload is None else _reload_json(self.reload, self.trial_left),

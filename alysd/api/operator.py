@@ -224,8 +224,8 @@ class OperatorPages:
 
     def _counted(self, evidence: Sequence[Evidence], tip: Forkchoice) -> tuple[int, ...]:
         """The number of pieces of evidence against each authority of the head, also against those without any."""
-        indexes = range(len(federation_at(tip.head, self.context).authorities))
-        return tuple(sum(index in one.offenders for one in evidence) for index in indexes)
+        against = [key for one in evidence for _, key in one.offenders]
+        return tuple(against.count(key) for key in federation_at(tip.head, self.context).authorities)
 
     async def _operations(self) -> PegSummary | None:
         """The open operations of the peg; None without a peg, and while the reader does not answer."""

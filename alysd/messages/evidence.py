@@ -4,6 +4,7 @@ import attrs
 
 from alysd.nurseries import Tell
 from alysd.types.block import SignedBlock
+from alysd.types.federation import Federation
 from alysd.types.hashes import BlockHash
 
 
@@ -16,11 +17,13 @@ class ReportConflict(Tell[EvidenceKeeping]):
     """Report two different blocks that authorities have approved against the rule, such as two of one slot.
 
     The approvals may be those of a single authority. The actor checks everything itself, so a false report does
-    no harm.
+    no harm. `federations` are those by which the approvals of the blocks are numbered; None if the blocks are
+    stored, and their parents have the federations.
     """
 
     one: SignedBlock
     other: SignedBlock
+    federations: tuple[Federation, Federation] | None = None
 
 
 @attrs.frozen

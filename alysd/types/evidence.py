@@ -5,6 +5,7 @@ from enum import Enum
 import attrs
 
 from alysd.types.block import Approvals
+from alysd.types.hashes import BlsPublicKey
 from alysd.types.slot_proof import SlotProof
 
 
@@ -17,19 +18,30 @@ class Offence(Enum):
 
 @attrs.frozen
 class Approved:
-    """The approvals of a block, with the proof of its slot. `parent` proves the slot of its parent, if known."""
+    """The approvals of a block, with the proof of its slot. `parent` proves the slot of its parent, if known.
+
+    `authorities` are the keys of the block's federation, one for each bit of the approvals.
+    """
 
     block: SlotProof
     approvals: Approvals
     parent: SlotProof | None
+    authorities: tuple[BlsPublicKey, ...]
+
+    @property
+    def signers(self) -> tuple[BlsPublicKey, ...]:
+        """The keys of the authorities whose bits are set."""
+        pairs = zip(self.authorities, self.approvals.signers, strict=False)
+        return tuple(key for key, signed in pairs if signed)
 
 
 @attrs.frozen
 class Evidence:
     """Two blocks of which no authority may approve both. Every authority that has signed both is an offender.
 
-    Anyone who knows the genesis hash and the authorities' keys can check it, without knowing the blocks. `first`
-    has the earlier slot. For two blocks of one slot, `first` has the lower hash, and the parents are None.
+    Anyone who knows the genesis hash can check it, without knowing the blocks, and compare the keys with those of
+    the chain's federations. `first` has the earlier slot. For two blocks of one slot, `first` has the lower hash,
+    and the parents are None.
     """
 
     first: Approved
@@ -41,7 +53,7 @@ class Evidence:
         return Offence.TWO_BLOCKS if self.first.block.slot == self.second.block.slot else Offence.BROKEN_LOCK
 
     @property
-    def offenders(self) -> tuple[int, ...]:
-        """The indices of the authorities that have approved both blocks."""
-        signers = zip(self.first.approvals.signers, self.second.approvals.signers, strict=False)
-        return tuple(index for index, both in enumerate(signers) if all(both))
+    def offenders(self) -> tuple[tuple[int, BlsPublicKey], ...]:
+        """The keys of the authorities that have approved both blocks, with their indices for the first block."""
+        pairs, both = enumerate(self.first.authorities), {*self.first.signers} & {*self.second.signers}
+        return tuple((index, key) for index, key in pairs if key in both)

@@ -355,8 +355,8 @@ class ApprovalWorkflow(Actor[ApprovalGathering]):
     def _report_doubles(self, candidate: Candidate, *keys: BlsPublicKey) -> None:
         """Report each of the authorities that has also approved another candidate of the slot."""
         for key in keys:
-            for one, other in self._book.doubles(candidate, key):
-                offer(self._to.evidence, ReportConflict(one, other))
+            for one, other, its in self._book.doubles(candidate, key):
+                offer(self._to.evidence, ReportConflict(one, other, (candidate.federation, its)))
 
     def _queue(self, candidate: Candidate) -> None:
         """Send an `AdvanceCandidate` about a candidate to this actor, unless one waits already."""

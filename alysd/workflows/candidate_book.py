@@ -316,13 +316,18 @@ class CandidateBook:
         """The candidates that build on `block`."""
         return [candidate for candidate in self if candidate.signed.block.parent_hash == block]
 
-    def doubles(self, candidate: Candidate, key: BlsPublicKey) -> Iterator[tuple[SignedBlock, SignedBlock]]:
-        """Pairs of the candidate and another candidate of its slot, if this authority has approved both."""
+    def doubles(
+        self, candidate: Candidate, key: BlsPublicKey
+    ) -> Iterator[tuple[SignedBlock, SignedBlock, Federation]]:
+        """Pairs of the candidate and another candidate of its slot, if this authority has approved both.
+
+        The federation is that of the other candidate.
+        """
         one = candidate.approved_by(key)
         for other in self.of_slot(candidate.slot):
             double = None if other is candidate else other.approved_by(key)
             if one is not None and double is not None:
-                yield one, double
+                yield one, double, other.federation
 
     def has_room(self, slot: Slot, present: Slot, author: BlsPublicKey) -> bool:
         """Whether one more candidate of `slot` by the authority `author` may be added at the slot `present`."""

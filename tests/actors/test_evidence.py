@@ -27,7 +27,7 @@ from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.evidence import Evidence, Offence
-from alysd.types.hashes import BlockHash
+from alysd.types.hashes import BlockHash, BlsPublicKey
 from alysd.types.units import Slot, Wei
 
 HAND = ChainHand.of(chain_spec())
@@ -113,7 +113,7 @@ async def test_approved_rivals_on_a_branch_are_found_when_the_second_is_imported
         (kept,) = await world.kept()
         same_slot = await world.adopt(second, 8)
         both = await world.kept()
-    assert (kept.offence, kept.offenders) == (Offence.BROKEN_LOCK, (0,))
+    assert (kept.offence, kept.offenders) == (Offence.BROKEN_LOCK, ((0, HAND.spec.authorities[0]),))
     assert (kept.first.block.hash, kept.second.block.hash) == (second.hash, rival.hash)
     (new,) = set(both) - {kept}
     assert new.offence is Offence.TWO_BLOCKS
@@ -148,3 +148,33 @@ async def test_a_block_is_imported_although_no_report_fits_into_the_mailbox(
         assert newest.new.head == rivals[-1]
         world.harness.system.resume("evidence")
         assert 0 < len(await world.kept()) <= 2
+
+
+async def test_evidence_is_about_the_keys_of_the_federation_of_its_blocks(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    """After a change, the members at the head were named, or none had the index of the offender."""
+    world = World(tmp_path / "chain")
+    one, other = await two_blocks(7)
+    own, stranger = HAND.spec.authorities[0], BlsPublicKey(bytes(48))
+    wider = attrs.evolve(HAND.context.first_federation, authorities=(stranger, own))
+    moved = attrs.evolve(other, approvals=attrs.evolve(other.approvals, signers=(False, True)))
+    async with world.running():
+        await world.evidence.send(ReportConflict(moved, one, (wider, HAND.context.first_federation)))
+        (kept,) = await world.kept()
+    assert [key for _, key in kept.offenders] == [own]
+
+
+async def test_old_blocks_are_judged_by_the_federations_of_late(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    """The state of their parents is gone. Approvals that no known federation has made accuse nobody."""
+    world = World(tmp_path / "chain")
+    blocks = [HAND.sign(attrs.evolve(one.block, parent_hash=BlockHash(bytes(32)))) for one in await two_blocks(7)]
+    forged = attrs.evolve(blocks[1], approvals=blocks[0].approvals)
+    async with world.running():
+        await world.evidence.send(ReportConflict(blocks[0], forged))
+        assert await world.kept() == ()
+        await world.evidence.send(ReportConflict(blocks[0], blocks[1]))
+        (kept,) = await world.kept()
+    assert kept.offenders == ((0, HAND.spec.authorities[0]),)

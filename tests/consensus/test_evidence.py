@@ -15,7 +15,6 @@ from alysd.testing.chain import authority_secret, chain_spec
 from alysd.testing.federation.keyed_signatures import KeyedSignatures
 from alysd.types.block import Approvals
 from alysd.types.evidence import Approved, Evidence, Offence
-from alysd.types.federation import Federation
 from alysd.types.hashes import BlockHash, BlsPublicKey
 from alysd.types.signing import SignedSlot
 from alysd.types.slot_proof import SlotProof
@@ -23,7 +22,7 @@ from alysd.types.units import Slot
 
 SPEC = chain_spec(4)
 BLS = KeyedSignatures()
-FEDERATION = Federation(SPEC.authorities, SPEC.federation_bitcoin_keys, SPEC.federation_fee_addresses)
+KEYS = SPEC.authorities
 
 
 def proof(slot: int, parent: BlockHash, name: str = "") -> SlotProof:
@@ -36,11 +35,11 @@ def approved(slot: int, parent_slot: int, *signers: int, name: str = "") -> Appr
     block = proof(slot, parent.hash, name)
     message = approval_message(GENESIS, block.hash)
     signature = BLS.aggregate([BLS.sign(authority_secret(index), message) for index in signers])
-    return Approved(block, Approvals(tuple(index in signers for index in range(4)), signature), parent)
+    return Approved(block, Approvals(tuple(index in signers for index in range(4)), signature), parent, KEYS)
 
 
 def check(evidence: Evidence) -> None:
-    check_evidence(evidence, FEDERATION, GENESIS, BLS.verify)
+    check_evidence(evidence, GENESIS, BLS.verify)
 
 
 def found(one: Approved, other: Approved) -> Evidence:
@@ -52,14 +51,14 @@ def found(one: Approved, other: Approved) -> Evidence:
 
 def test_two_blocks_of_one_slot_are_evidence_against_all_who_approved_both() -> None:
     evidence = found(approved(7, 6, 0, 1, 3, name="a"), approved(7, 5, 0, 2, 3, name="b"))
-    assert (evidence.offence, evidence.offenders) == (Offence.TWO_BLOCKS, (0, 3))
+    assert (evidence.offence, evidence.offenders) == (Offence.TWO_BLOCKS, ((0, KEYS[0]), (3, KEYS[3])))
     assert (evidence.first.parent, evidence.second.parent) == (None, None)
     check(evidence)
 
 
 def test_a_parent_older_than_the_lock_is_evidence() -> None:
     evidence = found(approved(9, 4, 1, 2), approved(7, 6, 2, 3))
-    assert (evidence.offence, evidence.offenders) == (Offence.BROKEN_LOCK, (2,))
+    assert (evidence.offence, evidence.offenders) == (Offence.BROKEN_LOCK, ((2, KEYS[2]),))
     assert (evidence.first.block.slot, evidence.second.block.slot) == (7, 9)
     check(evidence)
 
@@ -153,3 +152,18 @@ def test_evidence_is_kept_once_and_bounded_per_authority() -> None:
         assert not worth_keeping(evidence, kept)
     assert len(kept) == MAX_PER_AUTHORITY
     assert worth_keeping(found(approved(30, 0, 0, 1, name="a"), approved(30, 0, 0, 1, name="b")), kept)
+
+
+def test_an_authority_that_approves_by_two_federations_is_found_by_its_key() -> None:
+    """While the federation changes, its bits have other places. Members with the same place are not accused."""
+    one, other = approved(7, 6, 0, 1, name="a"), approved(7, 6, 0, 1, name="b")
+    order = (KEYS[3], KEYS[2], KEYS[1], KEYS[0])
+    moved = attrs.evolve(other.approvals, signers=(False, False, True, True))
+    evidence = found(one, attrs.evolve(other, approvals=moved, authorities=order))
+    assert {key for _, key in evidence.offenders} == {KEYS[0], KEYS[1]}
+    check(evidence)
+    strangers = attrs.evolve(approved(7, 6, 2, 3, name="b"), authorities=order)
+    strangers = attrs.evolve(
+        strangers, approvals=attrs.evolve(strangers.approvals, signers=(True, True, False, False))
+    )
+    assert find_evidence(one, strangers) is None

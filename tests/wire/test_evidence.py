@@ -9,7 +9,7 @@ from alysd.testing.blocks import MINER, make_payload
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.block import Approvals, Block
 from alysd.types.evidence import Approved, Evidence
-from alysd.types.hashes import BlockHash, BlsSignature
+from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature
 from alysd.types.slot_proof import SlotProof
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash, slot_proof
@@ -24,8 +24,9 @@ APPROVALS = st.builds(
     st.lists(st.booleans(), max_size=21).map(tuple),
     st.binary(min_size=96, max_size=96).map(BlsSignature),
 )
+KEYS = st.lists(st.binary(min_size=48, max_size=48).map(BlsPublicKey), max_size=21).map(tuple)
 EVIDENCE = st.builds(
-    Evidence, *(st.builds(Approved, PROOFS, APPROVALS, st.none() | PROOFS) for _ in ("first", "second"))
+    Evidence, *(st.builds(Approved, PROOFS, APPROVALS, st.none() | PROOFS, KEYS) for _ in ("first", "second"))
 )
 
 
@@ -45,18 +46,19 @@ def test_the_proof_of_a_slot_leads_to_the_blocks_hash(
 def test_evidence_reads_back_and_is_small(evidence: Evidence) -> None:
     data = encode_evidence(evidence)
     assert decode_evidence(data) == evidence
-    assert len(data) < 1024
+    assert len(data) < 1024 + 2 * 21 * 48
 
 
 @given(EVIDENCE, st.data())
 def test_cut_evidence_is_refused_or_is_other_evidence(evidence: Evidence, data: st.DataObject) -> None:
-    """A cut can only drop the last optional part exactly: bytes with two readings would be two accusations."""
+    """A cut can only drop keys of the last list exactly: bytes with two readings would be two accusations."""
     encoded = encode_evidence(evidence)
     cut = encoded[: data.draw(st.integers(0, len(encoded) - 1))]
     try:
         found = decode_evidence(cut)
     except Malformed:
         return
-    second = attrs.evolve(evidence.second, parent=None)
-    assert found == attrs.evolve(evidence, second=second) != evidence
+    keys = found.second.authorities
+    assert keys == evidence.second.authorities[: len(keys)]
+    assert found == attrs.evolve(evidence, second=attrs.evolve(evidence.second, authorities=keys)) != evidence
     assert encode_evidence(found) == cut

@@ -44,10 +44,10 @@ def lied_to(liars: Mapping[int, Habits], members: int = 4, down: int | None = No
             await federation.slots(12)
             stores = [member.life.store for member in federation.honest if member.life is not None]
             offenders = {
-                (evidence.offence, offender)
+                (evidence.offence, index)
                 for store in stores
                 for evidence in store.evidence()
-                for offender in evidence.offenders
+                for index, _ in evidence.offenders
             }
             world = federation.world
             return Traces(world.history, len(world.ledger.committed), offenders)
