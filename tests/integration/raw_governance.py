@@ -30,12 +30,14 @@ def framed(message: Any) -> bytes:
 class RawGovernance:
     """Registers every node, and acknowledges what it reads. It reads on while `reads`, and keeps the ids of that.
 
-    After the registration it sends the message `announced`, if there is one, then the bytes `flood` for ever.
+    After the registration it sends the message `announced`, if there is one, the bytes `frames`, and then `flood`
+    for ever. STRM in these bytes stands for the number of the stream.
     """
 
     files: TlsFiles
     reads: bool = True
     announced: Any = None
+    frames: bytes = b""
     flood: bytes = b""
     ids: list[str] = attrs.field(factory=list[str])
     connections: int = 0
@@ -119,8 +121,11 @@ class _Talk:
         if governance.announced is not None:
             self.http.send_data(number, framed(governance.announced))
         await self.tls.send_all(self.http.data_to_send())
+        stream = number.to_bytes(4, "big")
+        if governance.frames:
+            await self.tls.send_all(governance.frames.replace(b"STRM", stream))
         while governance.flood:
-            await self.tls.send_all(governance.flood.replace(b"STRM", number.to_bytes(4, "big")) * 100)
+            await self.tls.send_all(governance.flood.replace(b"STRM", stream) * 100)
         while not governance.reads:  # noqa: ASYNC110  a test's fault: nobody waits for its end
             await trio.sleep(0.05)
 

@@ -2,7 +2,7 @@
 
 Flow control bounds the messages only. A server may send any number of other frames: pings and settings, whose
 answers wait in this process while the server does not read, or data frames without content. And grpclib breaks a
-connection at a frame that it does not know, while HTTP/2 demands to ignore it.
+connection at a frame that it does not know, which HTTP/2 demands to ignore, and at an empty one.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from typing import Any
 
 from grpclib.client import Channel, Handler
 from grpclib.protocol import EventsProcessor, H2Protocol
+from h2.events import DataReceived
 
 OVERHEAD_BYTES = 1 << 16
 """The bytes beside messages that a server may send at once: four of the largest frames, while they arrive."""
@@ -50,8 +51,10 @@ class _GuardedProtocol(H2Protocol):
 
 
 class _Tolerant(EventsProcessor):
-    """Ignores the events of HTTP/2 that grpclib does not know."""
+    """Ignores the events of HTTP/2 that grpclib does not know, and empty data frames, at which it fails."""
 
     def process(self, event: Any) -> None:
+        if isinstance(event, DataReceived) and not event.flow_controlled_length:
+            return
         with suppress(NotImplementedError):
             super().process(event)
