@@ -82,7 +82,7 @@ class FederationUpdatesActor(Actor[FederationUpdates]):
         kept = (*waiting, update)
         await self._storage.ask(KeepUpdates(kept), seconds=self._timing.storage_write)
         self._kept = kept
-        log(FederationUpdateKept(update.sequence, update.effective_height, len(update.members)))
+        log(FederationUpdateKept(update.sequence, update.kind, update.effective_height, len(update.members)))
         self._send(update)
         return True
 

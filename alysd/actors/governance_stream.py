@@ -11,7 +11,7 @@ import trio
 from alysd.actors.governance_counts import RefusalLog
 from alysd.actors.governance_proposals import ProposalBook
 from alysd.actors.governance_signing import SignatureAsks, TooManyAnswers
-from alysd.consensus.update_violations import NoGovernance
+from alysd.consensus.update_violations import NoGovernance, TooFar, UpdatePending, WrongSequence
 from alysd.errors import NotNow, Refused, StoreError
 from alysd.messages.events import OperationsMoved
 from alysd.messages.federation_update import FederationUpdates, SubmitFederationUpdate
@@ -32,6 +32,7 @@ from alysd.messages.governance import (
 )
 from alysd.messages.log.base import log
 from alysd.messages.log.governance import (
+    FederationUpdateEarly,
     FederationUpdateRefused,
     GovernanceAskedToSign,
     GovernanceConnected,
@@ -52,6 +53,7 @@ from alysd.messages.sync import GetSyncProgress, Sync
 from alysd.nurseries import Actor, Address, Ask, Bus, NotAnswered, Refusal, handles
 from alysd.ports import Clock
 from alysd.types.chain_spec import ChainContext
+from alysd.types.federation_update import FederationUpdate
 from alysd.types.governance import (
     GovernanceLinkState,
     GovernanceReport,
@@ -80,6 +82,9 @@ EVENTS_WAITING = 1024
 NOTICES_WAITING = 4096
 """The notifications that wait for room in the outbox. Further ones are lost, which is logged."""
 
+EARLY_UPDATES = 4
+"""The changes that wait until this node is synced, unchecked and in memory. A further one replaces the oldest."""
+
 LATE_SLOTS = 10
 """The age of the head, in slots, from which the status is `late`."""
 
@@ -93,6 +98,7 @@ class GovernanceMemory:
     logged: dict[str, int] = attrs.field(factory=dict[str, int])
     notices: deque[PegInNotice] = attrs.field(factory=deque[PegInNotice])
     declined: Counter[str] = attrs.field(factory=Counter[str])
+    early: deque[FederationUpdate] = attrs.field(factory=lambda: deque[FederationUpdate](maxlen=EARLY_UPDATES))
 
 
 @attrs.frozen
@@ -147,6 +153,7 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
                     await self._send_status()
                 await self._send_kept()
                 await self._ask_for_signatures()
+                await self._submit_early()
                 with trio.move_on_after(STATUS_SECONDS):
                     await self._wake.wait()
                 self._wake = trio.Event()
@@ -190,7 +197,11 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
     @handles(UpdateReceived)
     async def update_received(self, message: UpdateReceived) -> None:
         """Hand the change to the chain, which keeps it, knows it, or refuses it. Raises `NotNow`."""
-        update, updates = message.update, self._updates
+        await self._submit(message.update)
+
+    async def _submit(self, update: FederationUpdate) -> None:
+        """Hand a change to the chain. While this node syncs, one for a later head waits. Raises `NotNow`."""
+        updates, early = self._updates, self._memory.early
         if updates is None:
             self._decline(update.sequence, NoGovernance())
             return
@@ -198,6 +209,13 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
             await updates.ask(SubmitFederationUpdate(update), seconds=ASK_SECONDS)
         except (NotAnswered, NotNow) as error:
             raise NotNow(f"this node cannot check a change of the federation now: {error}") from None
+        except (WrongSequence, UpdatePending, TooFar) as error:
+            stale = isinstance(error, WrongSequence) and update.sequence < error.expected
+            if stale or await self._synced():
+                self._decline(update.sequence, error)
+            elif update not in early:
+                early.append(update)
+                self._refusals.add(FederationUpdateEarly(update.sequence, str(error)))
         except Refused as error:
             self._decline(update.sequence, error)
 
@@ -249,6 +267,28 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
         memory = self._memory
         declined = tuple(sorted((self._book.refused + memory.declined).items()))
         return GovernanceReport(memory.link, memory.since, len(self._book), declined)
+
+    async def _synced(self) -> bool:
+        """Whether this node has the head of its peers; False while nobody knows."""
+        if self._peers.sync is None:
+            return True
+        try:
+            return (await self._peers.sync.ask(GetSyncProgress(), seconds=ASK_SECONDS)).synced
+        except (NotAnswered, Refused):
+            return False
+
+    async def _submit_early(self) -> None:
+        """Hand the changes on that came while this node was syncing, once it is synced."""
+        early = self._memory.early
+        if not early or not await self._synced():
+            return
+        for update in tuple(early):
+            try:
+                await self._submit(update)
+            except NotNow as error:
+                self._note(str(error))
+                return
+            early.remove(update)
 
     async def _collect(self) -> None:
         """Turn the credited deposits of each block into notifications."""

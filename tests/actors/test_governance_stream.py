@@ -14,7 +14,7 @@ from alysd.actors.governance_proposals import MOST_RECORD_BYTES, ProposalBook
 from alysd.actors.governance_signing import SignatureAsks
 from alysd.actors.governance_stream import GovernanceMemory, GovernancePeers, GovernanceStreamActor
 from alysd.actors.rate_limits import AllowedRate
-from alysd.consensus.update_violations import WrongSequence
+from alysd.consensus.update_violations import TooFar, WrongSequence
 from alysd.errors import KeyUsedElsewhere, NotNow, Refused, StoreError
 from alysd.integrations.bls import BLS, public_key
 from alysd.integrations.governance.records import RecordFolder
@@ -43,6 +43,7 @@ from alysd.messages.peg_signatures import (
     UnknownVersion,
 )
 from alysd.messages.reads import ReadForkchoice, Reads
+from alysd.messages.sync import GetSyncProgress, Sync
 from alysd.node import REFUSALS
 from alysd.nurseries import Actor, Address, Bus, Immediate, OneForOne, actor, handles, open_system, supervisor
 from alysd.ports import KeptRecords
@@ -71,6 +72,7 @@ from alysd.types.hashes import (
 )
 from alysd.types.peg import PegSignature
 from alysd.types.peg_operation import OperationMoves, OperationState, PegOperation
+from alysd.types.sync import SyncProgress
 from alysd.types.units import Height, Sat
 
 pytestmark = pytest.mark.usefixtures("no_threads")
@@ -156,6 +158,7 @@ async def running(
     records: KeptRecords | None = None,
     signing: Address[PegSigning] | None = None,
     reader: Address[Reads] | None = None,
+    sync: Address[Sync] | None = None,
 ) -> AsyncGenerator[Running]:
     kept = RecordFolder.open(folder / "proposals", most, MOST_RECORD_BYTES) if records is None else records
     stream: Address[GovernanceStream] = Address("governance stream")
@@ -166,7 +169,7 @@ async def running(
     tree = supervisor("NetworkSupervisor", OneForOne(), [
         actor(host_address, lambda: host),
         actor(stream, lambda: GovernanceStreamActor(
-            context, host_address, GovernancePeers(reader, None, None),
+            context, host_address, GovernancePeers(reader, None, sync),
             ProposalBook(kept, key, clock.time), bus, clock, memory, updates,
             None if signing is None else SignatureAsks(signing),
         ), restart=Immediate()),
@@ -498,6 +501,41 @@ async def test_a_change_of_the_federation_goes_to_the_chain(
     assert report.declined == (("federation update: WrongSequence", 1),)
     (refused,) = [event for event in logged if event.name == "federation_update_refused"]
     assert refused.fields()["rule"] == "WrongSequence"
+
+
+async def test_a_change_that_comes_while_the_node_syncs_is_handed_on_afterwards(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    """The only node with a stream would refuse the change for good, because it lacks the newest blocks."""
+    harness = ActorTestHarness(refusals=REFUSALS)
+    updates, sync = (
+        StandIn[FederationUpdates]("updates", harness.transcript),
+        StandIn[Sync]("sync", harness.transcript),
+    )
+    synced, asked = [False], list[SubmitFederationUpdate]()
+
+    def judge(message: SubmitFederationUpdate) -> bool:
+        asked.append(message)
+        if message.update.sequence == 1:
+            raise WrongSequence(2, 1)
+        if not synced[0]:
+            raise TooFar(100, 500)
+        return True
+
+    updates.on(SubmitFederationUpdate).computes(judge)
+    sync.on(GetSyncProgress).computes(lambda _: SyncProgress(Height(5), Height(5 if synced[0] else 900), 0.0, 1))
+    later = attrs.evolve(UPDATE, sequence=3)
+    async with running(tmp_path, None, updates=updates, sync=sync) as node:
+        for one in (UPDATE, later, later):
+            await node.stream.ask(UpdateReceived(one))
+        await trio.sleep(60)
+        assert len(asked) == 3
+        synced[0] = True
+        await trio.sleep(30)
+        assert [message.update.sequence for message in asked] == [1, 3, 3, 3]
+        report = await node.stream.ask(GetGovernance())
+    assert report.declined == (("federation update: WrongSequence", 1),)
+    assert [event.name for event in logged].count("federation_update_early") == 1
 
 
 async def test_a_chain_without_governance_keys_takes_no_change(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -95,6 +95,22 @@ class FederationUpdateRefused(LogEvent):
 
 
 @attrs.frozen
+class FederationUpdateEarly(LogEvent):
+    """A change that the governance has sent may be right for a later head. It waits until this node is synced."""
+
+    name = "federation_update_early"
+
+    sequence: int
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return (
+            "governance",
+            f"change {self.sequence} of the federation waits until this node is synced: {self.reason}",
+        )
+
+
+@attrs.frozen
 class GovernanceRefusesRequest(LogEvent):
     """The governance has refused a request of this node for good, which is not sent again."""
 

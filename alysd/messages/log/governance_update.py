@@ -10,18 +10,19 @@ from alysd.types.units import Height
 
 @attrs.frozen
 class FederationUpdateKept(LogEvent):
-    """This node keeps a signed change of the federation to `members` until a block includes it."""
+    """This node keeps a signed change until a block includes it. A halt or resume of the peg has no members."""
 
     name = "federation_update_kept"
     level = logging.WARNING
 
     sequence: int
+    kind: str
     effective_height: Height
     members: int
 
     def _line(self) -> tuple[str, str]:
-        what = f"change {self.sequence} to {self.members} members at height {self.effective_height}"
-        return "federation", f"{what} waits for a block"
+        what = f"to {self.members} members" if self.members else f"({self.kind} of the peg)"
+        return "federation", f"change {self.sequence} {what} at height {self.effective_height} waits for a block"
 
 
 @attrs.frozen

@@ -130,7 +130,10 @@ EXAMPLES: dict[LogEvent, str] = {
     execution.DualPathRolledBack("it is slow"): (
         "engine|the first execution client is preferred, and nothing compared: it is slow"
     ),
-    governance_update.FederationUpdateKept(1, Height(900), 3): (
+    governance_update.FederationUpdateKept(2, "halt", Height(900), 0): (
+        "federation|change 2 (halt of the peg) at height 900 waits for a block"
+    ),
+    governance_update.FederationUpdateKept(1, "members", Height(900), 3): (
         "federation|change 1 to 3 members at height 900 waits for a block"
     ),
     governance_update.UpdateNotIncluded("no answer"): (
@@ -307,6 +310,9 @@ EXAMPLES: dict[LogEvent, str] = {
     governance.ProposalRefused("p-1", "too late"): "governance|proposal p-1 is refused: too late",
     governance.FederationUpdateRefused(3, "WrongSequence", "too high"): (
         "governance|change 3 of the federation is refused: too high"
+    ),
+    governance.FederationUpdateEarly(3, "too high"): (
+        "governance|change 3 of the federation waits until this node is synced: too high"
     ),
     governance.GovernanceRefusesRequest("peg-in-1", "no"): "governance|it refuses the request peg-in-1: no",
     governance.GovernanceAskedToSign("ab", 1, 3): (
