@@ -54,7 +54,7 @@ class BridgeActor(Actor[Bridge]):
         self._rules = rules
         self._reads = reads
         self._maker = ContentsMaker(reads, memory)
-        self._proposals = Proposals(reads, memory, rules)
+        self._proposals = Proposals(reads, memory, rules, report)
         self._beside = ProposalsBeside(self._proposals.make, self._fits, reads.timing.proposal_search)
         self._audit = LedgerAudit(reads, TheftWatch(reads, clock), report)
 

@@ -1,6 +1,6 @@
 """Makes the proposal of a block, and judges those of other authors by this node's own Bitcoin node."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import attrs
@@ -10,6 +10,8 @@ from alysd.actors.bridge_contents import BridgeMemory, Versions
 from alysd.actors.bridge_reads import MAX_COINS, BridgeReads
 from alysd.consensus.peg_ledger import spendings_at
 from alysd.errors import NotSeenOnBitcoin, PaymentDeclined
+from alysd.messages.log.base import LogEvent, log
+from alysd.messages.log.peg import FormerOutputsWait
 from alysd.peg.authoring import Wish, make_proposal, make_replacement
 from alysd.peg.coins import Coin
 from alysd.peg.consolidation import Waiting, judge_consolidation, make_consolidation
@@ -22,7 +24,7 @@ from alysd.peg.estimates import (
     replacement_helps,
 )
 from alysd.peg.ledger import Draft, free_reserve, number_key
-from alysd.peg.moves import judge_move, make_move
+from alysd.peg.moves import fee_of_move, former_coins, judge_move, make_move
 from alysd.peg.proposals import (
     MAX_IN_FLIGHT,
     MAX_PAYEES,
@@ -60,6 +62,8 @@ class Proposals:
     reads: BridgeReads
     memory: BridgeMemory
     rules: PegRules
+    report: Callable[[LogEvent], None] = log
+    _waiting: frozenset[OutPoint] = frozenset()
 
     async def make(self, parent: ChainState, versions: Versions) -> PegOutProposal | None:
         """A newer version of a payment that is stuck, or a payment of the requests at the front of the queue.
@@ -164,13 +168,22 @@ class Proposals:
 
     async def _move(self, parent: ChainState, spendings: Sequence[Spending]) -> PegOutProposal | None:
         """Move outputs of former federations, if there are any and the reserve can pay for it."""
-        if len(spendings) == 1 or not free_reserve(parent.peg):
+        if len(spendings) == 1:
             return None
-        coins = await self.reads.coins(parent.hash, spendings)
+        former = former_coins(await self.reads.coins(parent.hash, spendings), spendings)
         rate = min(await self._estimate(), self.reads.context.spec.peg_out_max_fee_rate - MARGIN)
-        return await trio.to_thread.run_sync(
-            make_move, coins, rate, free_reserve(parent.peg), spendings, make_transaction
-        )
+        reserve = free_reserve(parent.peg)
+        made = await trio.to_thread.run_sync(make_move, former, rate, reserve, spendings, make_transaction)
+        if made is None and former:
+            self._note_waiting(former, Sat(fee_of_move(former, rate, spendings) - reserve))
+        return made
+
+    def _note_waiting(self, former: Sequence[Coin], missing: Sat) -> None:
+        """Log once, until the outputs change, that the reserve cannot pay for moving them."""
+        waiting = frozenset(coin.outpoint for coin in former)
+        if missing > 0 and waiting != self._waiting:
+            self._waiting = waiting
+            self.report(FormerOutputsWait(len(former), Sat(sum(coin.amount for coin in former)), missing))
 
     async def _payment(
         self, parent: ChainState, versions: Versions, spendings: Sequence[Spending]

@@ -31,6 +31,25 @@ class PegContentsLeftOut(LogEvent):
 
 
 @attrs.frozen
+class FormerOutputsWait(LogEvent):
+    """The reserve cannot pay for moving `outputs` of former federations, with `amount` sat, to the newest one.
+
+    `missing` is the number of sat that it lacks at the present fee rate.
+    """
+
+    name = "peg_former_outputs_wait"
+    level = logging.WARNING
+
+    outputs: int
+    amount: Sat
+    missing: Sat
+
+    def _line(self) -> tuple[str, str]:
+        outputs = f"{counted(self.outputs, 'output')} of former federations with {self.amount} sat"
+        return "peg", f"{outputs} cannot move: the reserve needs a deposit of {self.missing} sat"
+
+
+@attrs.frozen
 class PegHalted(LogEvent):
     """Bitcoin has lost minted deposits, or payments that blocks have confirmed; or bitcoin is stolen.
 

@@ -279,6 +279,9 @@ EXAMPLES: dict[LogEvent, str] = {
         "bitcoin|block 840000: 2 deposits of 70000 sat, 1 payment by the federation"
     ),
     bitcoin.PaymentsFound(840_000, 0, Sat(0), 3, 0): "bitcoin|block 840000: 3 payments that cannot be credited",
+    peg.FormerOutputsWait(2, Sat(70_000), Sat(900)): (
+        "peg|2 outputs of former federations with 70000 sat cannot move: the reserve needs a deposit of 900 sat"
+    ),
     peg.PegHalted(2, Sat(70_000), 0, PARENT): (
         "peg|halted: 2 minted deposits of 70000 sat, such as 1f1e1d…, not on Bitcoin any more"
     ),

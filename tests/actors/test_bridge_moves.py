@@ -1,0 +1,147 @@
+"""The bridge after a change of the federation, and while governance has halted the peg."""
+
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from alysd.errors import NotNow, NotSeenOnBitcoin, PaymentDeclined
+from alysd.integrations.possession import x_only_key
+from alysd.messages.log.peg import FormerOutputsWait
+from alysd.peg.coins import Coin
+from alysd.peg.moves import fee_of_move, make_move
+from alysd.peg.signing import spending_of
+from alysd.testing.chain import bitcoin_secret
+from alysd.types.federation_update import GovernanceState, Holders
+from alysd.types.peg import PegContents, coin_of
+from alysd.types.tables import Table
+from alysd.types.units import Sat
+from alysd.wire.bitcoin_transaction import make_transaction
+from tests.actors.bridge_kit import CONFIRMATIONS, BridgeRig, bridge_rig, burn
+
+pytestmark = pytest.mark.usefixtures("no_threads")
+NEXT = spending_of((x_only_key(bitcoin_secret(7)),))
+TO_RESERVE = b"\x07reserve"
+
+
+def change(rig: BridgeRig, *, changed: bool = True, halted: bool = False) -> None:
+    """The state after the head says that a second federation has come, or that the peg is halted."""
+    first = rig.ledger.context.first_federation
+    later = (Holders(NEXT.keys),) if changed else ()
+    governance = GovernanceState(1, first, None, holders=(Holders(first.bitcoin_keys), *later), halted=halted)
+    rig.ledger.head = attrs.evolve(rig.ledger.head, governance=governance)
+    rig.ledger.states[rig.ledger.head.hash] = rig.ledger.head
+
+
+async def made(rig: BridgeRig) -> PegContents:
+    """The contents, once the watch has read the blocks again for a federation that is new to it."""
+    with trio.fail_after(120):
+        while True:
+            try:
+                return await rig.contents()
+            except NotNow:
+                await trio.sleep(0.1)
+
+
+async def minted(rig: BridgeRig, *deposits: tuple[int, bytes]) -> None:
+    """Blocks have minted these deposits to the first federation."""
+    for sat, data in deposits:
+        rig.deposit(sat, data)
+    await rig.mine(CONFIRMATIONS + 1)
+    assert (await rig.step()).peg_ins
+
+
+async def test_outputs_of_the_former_federation_move_to_the_newest(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        await minted(rig, (300_000, b"\x14" + bytes(19) + b"\1"), (400_000, TO_RESERVE))
+        assert (await rig.contents()).proposal is None
+        change(rig)
+        proposal = (await made(rig)).proposal
+        assert proposal is not None
+        assert [out.script for out in proposal.transaction.outputs] == [NEXT.output_script]
+        assert len(proposal.transaction.inputs) == 2
+        await rig.judge(PegContents(proposal=proposal))
+        coins = rig.ledger.head.peg
+        assert coins.reserve == 400_000
+        rig.ledger.advance(PegContents(proposal=proposal))
+        assert rig.ledger.head.peg.pledged == proposal.reserve_fee
+
+
+async def test_an_author_that_moves_one_output_of_many_is_declined(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        await minted(rig, (300_000, b"\x14" + bytes(19) + b"\1"), (400_000, TO_RESERVE))
+        change(rig)
+        proposal = (await made(rig)).proposal
+        assert proposal is not None
+        spendings = rig.spendings
+        coins = await rig_coins(rig)
+        few = make_move(coins[:1], 2_000, Sat(400_000), spendings, make_transaction)
+        with pytest.raises(PaymentDeclined, match="moves 1 outputs of former federations, and leaves 1"):
+            await rig.judge(PegContents(proposal=few))
+
+
+async def rig_coins(rig: BridgeRig) -> list[Coin]:
+    found = sorted(key for table, key in rig.ledger.entries if table is Table.COINS)
+    return [
+        Coin(outpoint, amount, 0, rig.spendings[0].weight) for amount, outpoint in (coin_of(key) for key in found)
+    ]
+
+
+async def test_an_empty_reserve_is_logged_with_what_it_lacks(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        await minted(rig, (300_000, b"\x14" + bytes(19) + b"\1"))
+        change(rig)
+        for _ in range(3):
+            assert (await made(rig)).proposal is None
+        coins = await rig_coins(rig)
+        needed = fee_of_move(coins, rig.ledger.context.spec.peg_out_fallback_fee_rate, rig.spendings)
+        waits = [one for one in rig.logged if isinstance(one, FormerOutputsWait)]
+        assert waits == [FormerOutputsWait(1, Sat(300_000), needed)]
+
+
+async def test_a_halted_peg_has_confirmations_alone(tmp_path: Path, autojump_clock: MockClock) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        await minted(rig, (900_000, b"\x14" + bytes(19) + b"\1"))
+        rig.ledger.advance(PegContents(), [burn(200_000)])
+        proposal = (await rig.step()).proposal
+        assert proposal is not None
+        signed = rig.sign_only(proposal.transaction)
+        rig.chain.accept(signed)
+        rig.deposit(500_000)
+        await rig.mine(CONFIRMATIONS + 1)
+        rig.ledger.advance(PegContents(), [burn(150_000)])
+        assert (await rig.contents()).peg_ins
+        change(rig, changed=False, halted=True)
+        contents = await rig.contents()
+        (confirmed,) = contents.confirmed
+        assert (confirmed.txid, contents) == (signed.txid, PegContents(confirmed=(confirmed,)))
+        await rig.judge(contents)
+        rig.ledger.advance(contents)
+        change(rig, changed=False)
+        assert (await rig.contents()).peg_ins
+
+
+async def test_deposits_to_both_federations_are_made_and_judged(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """One that paid the new address before its time counts from the change on."""
+    async with bridge_rig(tmp_path) as rig:
+        early = rig.chain.pay([(600_000, NEXT.output_script), (0, b"\x6a\x14" + bytes(19) + b"\1")])
+        rig.deposit(700_000)
+        await rig.mine(CONFIRMATIONS + 1)
+        assert [one.amount for one in (await rig.step()).peg_ins] == [700_000]
+        assert (await rig.contents()).peg_ins == ()
+        change(rig)
+        contents = await made(rig)
+        (peg_in,) = contents.peg_ins
+        assert (peg_in.txid, peg_in.outputs[0].federation) == (early.txid, 1)
+        await rig.judge(PegContents(peg_ins=contents.peg_ins))
+        rig.ledger.advance(PegContents(peg_ins=contents.peg_ins))
+        assert (await rig.contents()).peg_ins == ()
+        change(rig, changed=False)
+        with pytest.raises(NotSeenOnBitcoin, match="pays no federation of the chain so far"):
+            await rig.judge(PegContents(peg_ins=(peg_in,)))
