@@ -106,3 +106,13 @@ async def federations(
             for keys, addresses, since in changes
         ]
     )
+
+
+def check_in_force(found: Sequence[FederationRecord], height: Height) -> None:
+    """Raise `UserError` for a federation that is not in force at this height: it does not count deposits yet."""
+    for one in found:
+        if one.since > height:
+            raise UserError(
+                f"--update: a change takes effect at height {one.since}, and the audit has read the blocks up to "
+                f"{height}: leave this change out until then"
+            )

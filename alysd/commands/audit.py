@@ -105,7 +105,7 @@ async def _read(
 ) -> "tuple[Report, BitcoinFindings, AlysFindings]":
     from alysd.audit.alys_side import AlysSide, check_chain
     from alysd.audit.bitcoin_side import BitcoinSide, check_network, federation_script, payout_script
-    from alysd.audit.federations import federations
+    from alysd.audit.federations import check_in_force, federations
     from alysd.audit.reconcile import reconcile_all
 
     spec = genesis.context.spec
@@ -119,6 +119,7 @@ async def _read(
     reader = BitcoinSide(bitcoin, numbers, spec.peg_in_minimum, spec.bitcoin_start_height)
     await reader.read_to_tip(_progress("Bitcoin"))
     alys = await AlysSide(ethereum).read(tag, _progress("Alys"))
+    check_in_force(holders, alys.height)
     reader.deposits_only = True
     await reader.read_to_tip(_progress("Bitcoin"))
     records = reader.records()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import attrs
 import pytest
 
-from alysd.audit.federations import NamedUpdate, checked, federations
+from alysd.audit.federations import NamedUpdate, check_in_force, checked, federations
 from alysd.audit.records import FederationRecord
 from alysd.errors import UserError
 from alysd.testing.chain import chain_spec
@@ -91,3 +91,11 @@ def test_a_chain_without_governance_has_no_changes() -> None:
     other = BlockHash(b"\x08" * 32)
     with pytest.raises(UserError, match=r"a.json: the signature of governance key 0 does not match"):
         checked([NamedUpdate("a.json", FIRST)], SPEC, other)
+
+
+def test_a_change_that_is_not_in_force_yet_is_refused() -> None:
+    """Its members would look like holders, and all others like former ones."""
+    found = [FederationRecord(b"", (), Height(since)) for since in (0, 500)]
+    check_in_force(found, Height(500))
+    with pytest.raises(UserError, match="takes effect at height 500, and the audit has read the blocks up to 499"):
+        check_in_force(found, Height(499))
