@@ -9,6 +9,8 @@ import trio
 
 from alysd.actors.rate_limits import AllowedRate, RateLimits
 from alysd.errors import KeyUsedElsewhere, NotNow
+from alysd.messages.log.base import log
+from alysd.messages.log.governance import GovernanceRecordDamaged
 from alysd.ports import KeptRecords, ProposalSigner
 from alysd.types.governance import MAX_PROPOSAL_BYTES, GovernanceProposal, KeptProposal, ProposalKind
 from alysd.types.hashes import BlsPublicKey, BlsSignature
@@ -50,7 +52,16 @@ class ProposalBook:
         self._records = records
         self._signer = signer
         self._now = now
-        self._entries = {key: _decoded(data) for key, data in records.all()}
+        self._entries: dict[str, Entry] = {}
+        for key, data in records.all():
+            try:
+                self._entries[key] = _decoded(data)
+            except (
+                ValueError,
+                KeyError,
+                TypeError,
+            ):  # as of another version; it keeps its place, and nothing more
+                log(GovernanceRecordDamaged(f"{key} (a proposal of another form)"))
         self._limits = RateLimits(NEW)
         self.refused: Counter[str] = Counter()
 

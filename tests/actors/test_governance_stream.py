@@ -235,6 +235,19 @@ async def test_contradictory_late_and_surplus_proposals_are_refused(
     assert names.count("proposal_kept") == names.count("proposal_refused") == 3
 
 
+@pytest.mark.parametrize("data", [b"", b"\x02\0\0\0{}", b"\x02\0\0\0[]", b"\xff" * 9])
+async def test_a_record_of_another_form_does_not_end_the_actor(
+    tmp_path: Path, autojump_clock: MockClock, logged: list[LogEvent], data: bytes
+) -> None:
+    """The actor would fail at each start, and its supervisor, which has the peers too, would give up."""
+    records = RecordFolder.open(tmp_path / "proposals", 8, MOST_RECORD_BYTES)
+    records.put("p-0", data)
+    async with running(tmp_path, Key(), records=records) as node:
+        await node.proposed(proposal("p-1", node.clock))
+        assert [one.proposal.id for one in await node.stream.ask(GetProposals())] == ["p-1"]
+    assert [event.name for event in logged].count("governance_record_damaged") == 1
+
+
 async def test_far_and_too_many_proposals_are_refused(
     tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
