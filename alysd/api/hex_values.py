@@ -26,9 +26,11 @@ def to_data(value: bytes) -> str:
 
 
 def text(value: Any) -> str:
-    """Read a string."""
+    """Read a string. JSON can contain half of a character in UTF-16, which has no encoding in UTF-8."""
     if not isinstance(value, str):
         raise Malformed(f"must be a string, got {kind(value)}")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise Malformed("must be a string of whole characters, got a surrogate (U+D800 to U+DFFF)")
     return value
 
 

@@ -99,3 +99,11 @@ def test_json_s_kinds_are_named_as_json_names_them() -> None:
         "an array",
         "an object",
     ]
+
+
+@pytest.mark.parametrize("half", ["\ud800", "a\udfff", "é\ud83d"])
+def test_a_text_has_whole_characters(half: str) -> None:
+    """Nothing can encode half of a character: the connection ended with an internal error."""
+    with pytest.raises(Malformed, match="surrogate"):
+        text(half)
+    assert text("é😀") == "é😀"
