@@ -54,6 +54,7 @@ class BridgeActor(Actor[Bridge]):
         self._rules = rules
         self._reads = reads
         self._maker = ContentsMaker(reads, memory)
+        self._halted_by_governance = False
         self._proposals = Proposals(reads, memory, rules, report)
         self._beside = ProposalsBeside(self._proposals.make, self._fits, reads.timing.proposal_search)
         self._audit = LedgerAudit(reads, TheftWatch(reads, clock), report)
@@ -110,14 +111,18 @@ class BridgeActor(Actor[Bridge]):
 
     @handles(GetPegHealth)
     async def health(self, message: GetPegHealth) -> PegHealth:
-        """Return the result of the last comparison."""
-        return self._audit.health
+        """Return the result of the last comparison, and whether governance has halted the peg of the head."""
+        return attrs.evolve(self._audit.health, by_governance=self._halted_by_governance)
 
     async def _watch_federations(self) -> None:
-        """Tell the watch of federations as soon as their updates are in blocks, before they take effect."""
+        """Tell the watch of federations as soon as their updates are in blocks, before they take effect.
+
+        Remember too whether governance has halted the peg.
+        """
         told: tuple[Holders, ...] = ()
         while True:
             head = await answered(self._reads.head)
+            self._halted_by_governance = halted_at(head)
             holders = (*deposit_holders(head, self._reads.context), *pending_holders(head))
             if holders != told:
                 await answered(lambda holders=holders: self._reads.watch_ask(WatchFederations(holders)))

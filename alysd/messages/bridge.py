@@ -19,18 +19,20 @@ class PegHealth:
     """Whether Bitcoin has everything on which the ledger relies, as this node saw last.
 
     The peg is halted while there are `lost` transactions, which are minted deposits and confirmed payments, and
-    while bitcoin of the ledger is `stolen`. `doubt` is the reason why this node does not know yet; the node then
+    while bitcoin of the ledger is `stolen`. Independently, it is halted while governance has halted it, as the
+    chain's state says (`by_governance`). `doubt` is the reason why this node does not know yet; the node then
     makes, approves and signs nothing either.
     """
 
     lost: tuple[Expected, ...]
     doubt: str | None
     stolen: tuple[Stolen, ...] = ()
+    by_governance: bool = False
 
     @property
     def halted(self) -> bool:
         """Whether the peg is halted, as far as this node knows."""
-        return bool(self.lost or self.stolen)
+        return bool(self.lost or self.stolen) or self.by_governance
 
     @property
     def stolen_sat(self) -> Sat:
@@ -52,7 +54,7 @@ class PegHealth:
             others = f", nor {more} more" if more else ""
             kind = "confirmed payment" if first.is_payment else "minted deposit"
             return f"the {kind} {displayed(first.txid)} is not on Bitcoin any more{others}"
-        return None
+        return "governance has halted it, until it resumes it" if self.by_governance else None
 
 
 @attrs.frozen

@@ -9,6 +9,7 @@ from trio.testing import MockClock
 
 from alysd.errors import NotNow, NotSeenOnBitcoin, PaymentDeclined
 from alysd.integrations.possession import x_only_key
+from alysd.messages.bridge import GetPegHealth
 from alysd.messages.log.peg import FormerOutputsWait
 from alysd.peg.coins import Coin
 from alysd.peg.moves import fee_of_move, make_move
@@ -119,12 +120,17 @@ async def test_a_halted_peg_has_confirmations_alone(tmp_path: Path, autojump_clo
         assert (await rig.contents()).peg_ins
         change(rig, changed=False, halted=True)
         contents = await rig.contents()
+        await trio.sleep(5)
+        health = await rig.bridge.ask(GetPegHealth())
+        assert (health.halted, health.reason) == (True, "governance has halted it, until it resumes it")
         (confirmed,) = contents.confirmed
         assert (confirmed.txid, contents) == (signed.txid, PegContents(confirmed=(confirmed,)))
         await rig.judge(contents)
         rig.ledger.advance(contents)
         change(rig, changed=False)
         assert (await rig.contents()).peg_ins
+        await trio.sleep(5)
+        assert not (await rig.bridge.ask(GetPegHealth())).halted
 
 
 async def test_deposits_to_both_federations_are_made_and_judged(tmp_path: Path, autojump_clock: MockClock) -> None:
