@@ -120,12 +120,16 @@ def host_config(folder: Path, files: TlsFiles, *ports: int) -> GovernanceHostCon
 
 
 @asynccontextmanager
-async def running_host(config: GovernanceHostConfig) -> AsyncGenerator[Host]:
+async def running_host(config: GovernanceHostConfig, *, quick: bool = False) -> AsyncGenerator[Host]:
+    """Run the host. A `quick` one has a tenth of the usual intervals."""
     address: Address[GovernanceHost] = Address("governance host")
     stream: Address[GovernanceStream] = Address("governance stream")
     told = Told()
+    process = governance_process(config, address, stream)
+    if quick:
+        process = attrs.evolve(process, source="tests.integration.quick_governance:quick_start")
     tree = supervisor("NetworkSupervisor", OneForOne(), [
-        governance_process(config, address, stream),
+        process,
         actor(stream, lambda: Stream(told)),
     ], intensity=Intensity(restarts=100, seconds=60.0))  # fmt: skip
     async with open_system(tree, refusals=REFUSALS) as system:

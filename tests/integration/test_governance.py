@@ -71,7 +71,7 @@ async def test_after_kills_on_both_sides_the_unacknowledged_requests_are_sent_ag
     (port,) = free_ports(1)
     authority = CertificateAuthority(tmp_path)
     server, config = authority.member("server"), host_config(tmp_path, authority.member("node"), port)
-    async with running_host(config) as host:
+    async with running_host(config, quick=True) as host:
         async with open_governance(server, port) as governance:
             governance.server.faults.acknowledges = False
             await host.told.until(lambda: host.told.connected)
@@ -223,7 +223,7 @@ async def test_a_silent_partition_is_noticed(tmp_path: Path) -> None:
     authority = CertificateAuthority(tmp_path)
     async with (
         open_governance(authority.member("server"), port) as governance,
-        running_host(host_config(tmp_path, authority.member("node"), port)) as host,
+        running_host(host_config(tmp_path, authority.member("node"), port), quick=True) as host,
     ):
         await host.told.until(lambda: host.told.connected)
         governance.server.faults.answers = False
