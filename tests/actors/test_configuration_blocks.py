@@ -7,29 +7,41 @@ import attrs
 import trio
 from trio.testing import MockClock
 
-from alysd.api.live_parts import LiveMiner
+from alysd.api.live_parts import LiveHealth, LiveMiner, LivePeers
 from alysd.api.node_view import RunningNode
 from alysd.api.operator import OperatorPages
 from alysd.api.reloading import Reloading
 from alysd.api.system_handle import SystemHandle
+from alysd.config.addresses import ListenAddress
 from alysd.config.chain_sections import ChainConfig, MiningConfig
 from alysd.config.config_source import ConfigSource
-from alysd.config.connection_sections import ApiConfig
+from alysd.config.connection_sections import ApiConfig, NetworkConfig
 from alysd.config.model import AlysConfig
 from alysd.config.operation_sections import LoggingConfig, ReloadingConfig
+from alysd.config.peer_choice import PeerChoice
 from alysd.config.problems import InvalidConfig
+from alysd.config.runtime_sections import MonitoringConfig
 from alysd.errors import ConfigRefused, NotNow
+from alysd.integrations.key_kinds import public_text
 from alysd.messages.configuration import ReloadConfig
 from alysd.nurseries import HealthMonitor, State
 from alysd.testing.chain import chain_spec
-from alysd.testing.node import MINING, SimulatedNode, open_simulated_node
+from alysd.testing.federation.network import SimulatedNetwork
+from alysd.testing.node import MINING, SimulatedNode, open_simulated_node, peer_host_over
+from alysd.testing.virtual_time import seeded
 from alysd.types.configuration import Reload
 from alysd.types.hashes import EvmAddress
+from alysd.types.health_limits import HealthLimits
 from alysd.types.latest import Latest
+from alysd.types.peers import PeerAddress, PeerHostConfig
 from alysd.workflows.config_reload import ConfigMemory, LivePart
 from tests.thorough import cases
 
-START = AlysConfig(chain=ChainConfig(Path("chain.toml")), reload=ReloadingConfig(trial_seconds=3))
+PEERS = tuple(PeerAddress("192.0.2.1", 9333, public_text("network", bytes([number] * 32))) for number in (1, 2, 3))
+
+NETWORK = NetworkConfig(address=ListenAddress("127.0.0.1", 9333))
+
+START = AlysConfig(chain=ChainConfig(Path("chain.toml")), reload=ReloadingConfig(trial_seconds=3), network=NETWORK)
 
 
 @attrs.define
@@ -77,11 +89,15 @@ def random_config(rng: random.Random) -> AlysConfig:
         START,
         logging=LoggingConfig(rng.choice(["info", "debug", "error"])),
         mining=MiningConfig(fee_recipient=EvmAddress(bytes([rng.randrange(3)]) * 20)),
+        monitoring=MonitoringConfig(degraded_slots=rng.randint(2, 9)),
+        network=attrs.evolve(
+            NETWORK, peers=tuple(rng.sample(PEERS, rng.randrange(4))), max_inbound=rng.randrange(65)
+        ),
         api=ApiConfig(allowed_hosts=rng.choice([(), ("a.example",), ("b.example",)])),  # pyright: ignore[reportArgumentType]
     )
 
 
-def pages_of(node: SimulatedNode) -> OperatorPages:
+def pages_of(node: SimulatedNode, limits: Latest[HealthLimits]) -> OperatorPages:
     """The operator's pages, which tell how the node is."""
     resources, to = node.resources, node.to
     running = SystemHandle(HealthMonitor())
@@ -95,6 +111,7 @@ def pages_of(node: SimulatedNode) -> OperatorPages:
         running,
         resources.timing,
         "authority",
+        limits=limits,
     )
 
 
@@ -108,7 +125,8 @@ async def test_no_slot_is_missed_during_random_reloads(
     rng = random.Random(7)  # noqa: S311  repeatable, no secret
     memory, moody, history = ConfigMemory(START), MoodyPart(rng), History()
     recipient: Latest[EvmAddress | None] = Latest(None)
-    parts: list[LivePart] = [LiveMiner(recipient), moody]
+    gossip, limits = SimulatedNetwork(seeded(7)).add("node"), Latest(START.monitoring.limits)
+    choice = PeerChoice.of(PeerHostConfig("127.0.0.1", 9333, (), bytes(32), "6d3425cf", 32), "own")
     files, accepted = START, [START]
 
     def load() -> AlysConfig:
@@ -116,8 +134,12 @@ async def test_no_slot_is_missed_during_random_reloads(
             raise InvalidConfig(["a mistake"])
         return files
 
-    async with open_simulated_node(tmp_path, chain_spec(), mining=MINING) as node:
-        pages, to = pages_of(node), node.to.configuration
+    async with open_simulated_node(
+        tmp_path, chain_spec(), mining=MINING, peer_host=peer_host_over(gossip)
+    ) as node:
+        pages, to = pages_of(node, limits), node.to.configuration
+        peers = LivePeers(choice, node.to.peer_host, pages.running)
+        parts: list[LivePart] = [LiveMiner(recipient), LiveHealth(limits), moody, peers]
         reloading = Reloading(
             memory, ConfigSource(load), parts, RunningNode(pages), history, node.clock, node.resources.timing
         )
@@ -136,7 +158,12 @@ async def test_no_slot_is_missed_during_random_reloads(
             await trio.sleep(rng.random() * 5)
             assert memory.in_force in accepted
             if not memory.unsettled:
-                assert moody.uses.logging == memory.in_force.logging
+                in_force = memory.in_force
+                assert moody.uses.logging == in_force.logging
+                assert limits.value == in_force.monitoring.limits
+                used = choice.host.value
+                assert (used.peers, used.max_inbound) == (in_force.network.peers, in_force.network.max_inbound)
+                assert all((peer.peer in choice.configured) == (peer in used.peers) for peer in PEERS)
                 assert recipient.value in (memory.in_force.mining.fee_recipient, None)
         await node.slots(3)
         assert node.missed == []

@@ -180,6 +180,9 @@ CHOICES: Mapping[str, Sequence[str]] = {
     "logging.level": ['"info"', '"debug"', '"warning"', '"loud"', "7"],
     "api.allowed_hosts": ["[]", '["a.example"]', '["a.example", "b.example"]', '["not a host"]', '"a.example"'],
     "mining.fee_recipient": [*(f'"0x{number:040x}"' for number in (1, 2, 3)), '"0x12"', "true"],
+    "monitoring.degraded_slots": ["3", "5", "9", "1", "10"],  # 10: that is when the node is unhealthy
+    "monitoring.least_free_mib": ["512", "0", "64", "-1", '"all"'],
+    "network.max_inbound": ["32", "0", "64", "65", "true"],
     "reload.trial_seconds": ["0", "1", "30", "-1", "4000"],
 }
 """Values of live options, as TOML: three that are valid and two that are not."""
