@@ -6,7 +6,7 @@ All amounts are in sat. A problem is a sentence about something that no rule of 
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice, product
+from itertools import combinations, islice, product
 
 import attrs
 
@@ -22,10 +22,12 @@ from alysd.audit.records import (
     Burned,
     Deposited,
     FederationRecord,
+    NotCreditedPayment,
     Paid,
     PegTerms,
 )
 from alysd.types.hashes import EvmAddress
+from alysd.types.peg import OutPoint
 from alysd.types.units import Height, Sat
 
 REFUND_DIVISOR = 10
@@ -33,6 +35,9 @@ REFUND_DIVISOR = 10
 
 MAX_READINGS = 64
 """The number of readings of the withdrawals that are tried."""
+
+MAX_PAYMENT_READINGS = 16
+"""The number of readings of payments whose last output may be that of a payee."""
 
 MAX_CHOICES = 1_024
 """The number of tried ways in which blocks can have minted a recipient's deposits to several federations."""
@@ -109,11 +114,50 @@ def reconcile_all(
     for burned in alys.burns:
         most[burned.sender] += burned.amount
     tried: list[tuple[Report, AlysFindings]] = []
-    for findings in islice(readings(alys, federations, most), MAX_READINGS):
-        tried.append((reconcile(bitcoin, findings, terms, scripts), findings))
-        if tried[-1][0].equal:
-            return tried[-1]
+    for read in _readings_of_payments(bitcoin, alys, terms, scripts):
+        for findings in islice(readings(alys, federations, most), MAX_READINGS):
+            tried.append((reconcile(read, findings, terms, scripts), findings))
+            if tried[-1][0].equal:
+                return tried[-1]
     return tried[0]
+
+
+def _readings_of_payments(
+    bitcoin: BitcoinFindings, alys: AlysRecords, terms: PegTerms, scripts: Mapping[bytes, bytes | None]
+) -> Iterator[BitcoinFindings]:
+    """The ways to read the last output of payments without change: as change, which is likelier, or as a payee.
+
+    A user can burn to the address of a federation before that is in force. The payment of this request looks as if
+    it brought its rest to this federation.
+    """
+    own = list(terms.own)
+    burned = {(scripts[one.address], one.block) for one in alys.burns}
+    asked = {own.index(script) for script, block in burned if script and block < terms.own.get(script, 0)}
+    unclear = [
+        place
+        for place, one in enumerate(bitcoin.payments)
+        if one.change and one.federation in asked and _change_of(one) in bitcoin.coins
+    ]
+    subsets = (chosen for count in range(len(unclear) + 1) for chosen in combinations(unclear, count))
+    for chosen in islice(subsets, MAX_PAYMENT_READINGS):
+        yield _without_change(bitcoin, frozenset(chosen), own)
+
+
+def _change_of(payment: Paid) -> OutPoint:
+    return OutPoint(payment.txid, len(payment.payees))
+
+
+def _without_change(bitcoin: BitcoinFindings, places: frozenset[int], own: Sequence[bytes]) -> BitcoinFindings:
+    """The findings if the last outputs of the payments at these places are those of payees."""
+    payments, coins, uncredited = list(bitcoin.payments), dict(bitcoin.coins), list(bitcoin.uncredited)
+    for place in places:
+        one = payments[place]
+        payments[place] = attrs.evolve(
+            one, payees=(*one.payees, (own[one.federation], one.change)), change=Sat(0), federation=0
+        )
+        del coins[_change_of(one)]
+        uncredited.append(NotCreditedPayment(one.txid, one.change, "it is a payment to a federation"))
+    return attrs.evolve(bitcoin, payments=tuple(payments), coins=coins, uncredited=tuple(uncredited))
 
 
 def reconcile(

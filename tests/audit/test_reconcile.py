@@ -6,13 +6,16 @@ from typing import Any
 import attrs
 import pytest
 
-from alysd.audit.reconcile import Report, reconcile
+from alysd.audit.reconcile import Report, reconcile, reconcile_all
 from alysd.audit.records import (
     RESERVE,
     AlysFindings,
+    AlysRecords,
     BitcoinFindings,
+    BlockWithdrawals,
     Burned,
     Deposited,
+    FederationRecord,
     Paid,
     PegTerms,
     Spent,
@@ -181,6 +184,34 @@ def test_a_deposit_to_two_federations_may_be_minted_before_the_later_one_is_in_f
     assert not audit(both, (), (), [mint(ALICE, 5_000), mint(ALICE, 4_000)], coins=coins).equal
     waiting = audit([mixed], coins=dict(list(coins.items())[:2]))
     assert (waiting.equal, waiting.open, waiting.totals.waiting) == (True, 1, 9_000)
+
+
+@pytest.mark.parametrize("others", [(), ((OTHER, 1_990 - 1_000),)], ids=["alone", "beside another"])
+def test_a_payment_to_a_later_federation_is_no_change(others: tuple[tuple[bytes, int], ...]) -> None:
+    """Anybody can burn to the address before it is in force. Without change, its output is the last one."""
+    later = b"\x51\x20" + b"\xfd" * 32
+    terms = attrs.evolve(TERMS, own={b"first": 0, later: 100})
+    burns = [*([burn(2_000, b"other")] if others else []), burn(7_000, b"later")]
+    owed = sum(one.amount - 10 for one in burns)
+    fee = 1_000 * len(burns)
+    payees = tuple((to, Sat(one)) for to, one in others)
+    paid = Paid(txid(3), 3, (Spent(Sat(owed), 200),), payees, Sat(5_990), 2_000, 1)
+    assert paid.fee == fee
+    rest = Sat(9_000 - owed)
+    bitcoin = BitcoinFindings(
+        9, (deposit(1, ALICE, owed), deposit(2, ALICE, rest)), (), (paid,),
+        {OutPoint(txid(2), 0): rest, OutPoint(txid(3), len(others)): paid.change}, (),
+    )  # fmt: skip
+    burned = Sat(sum(one.amount for one in burns))
+    minted = (BlockWithdrawals(Height(5), ((ALICE, 9_000 * 10),)),)
+    alys = AlysRecords(Height(9), tuple(burns), minted, (), burned)
+    members = (FederationRecord(b"first", (BOB,), Height(0)),)
+    known = {**SCRIPTS, b"later": later}
+    report, _ = reconcile_all(bitcoin, alys, terms, known, members)
+    assert (report.problems, report.totals.missing, report.totals.owed) == ((), 0, 0)
+    assert report.totals.held == rest
+    in_force = attrs.evolve(terms, own={b"first": 0, later: 1})
+    assert not reconcile_all(bitcoin, alys, in_force, known, members)[0].equal
 
 
 def test_a_burn_to_a_federation_is_refused_from_its_height_on() -> None:
