@@ -119,11 +119,9 @@ class BlockProduction:
             now = self._present_slot()
             if now > slot:
                 self._miss_between(slot, now)
-            elif self.federation.author(slot) == self.authority:
+            elif await self._is_own(slot):
                 await self._slot(slot)
                 self._enter(ProductionStep.WAITING)
-            else:
-                await self._look_at_head()
             slot = Slot(max(slot + 1, self._present_slot()))
 
     async def _pause(self) -> Slot:
@@ -297,13 +295,19 @@ class BlockProduction:
     def _present_slot(self) -> Slot:
         return slot_at(self.clock.time(), self.context.spec.slot_seconds)
 
-    async def _look_at_head(self) -> None:
-        """Update `federation` in another authority's slot: after a change, the next slot may be this node's."""
-        try:
-            tip = await self.chain.ask(GetForkchoice(), seconds=self.timing.chain_lookup)
-        except NotAnswered:
-            return  # the next slot asks again
-        self.federation = federation_at(tip.head, self.context)
+    async def _is_own(self, slot: Slot) -> bool:
+        """Whether the slot is this authority's, as far as this node knows.
+
+        In a slot of another authority, look at the head: its block may have changed the federation, and the first
+        slot of a new member is the one after that block.
+        """
+        if self.federation.author(slot) != self.authority:
+            try:
+                tip = await self.chain.ask(GetForkchoice(), seconds=self.timing.chain_lookup)
+            except NotAnswered:
+                return False  # the next slot asks again
+            self.federation = federation_at(tip.head, self.context)
+        return self.federation.author(slot) == self.authority
 
     def _miss_between(self, first: Slot, end: Slot) -> None:
         """Report this authority's slots from `first` up to, not including, `end`."""

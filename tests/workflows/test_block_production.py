@@ -383,6 +383,27 @@ async def test_a_slot_that_the_newest_head_gives_to_another_is_left_to_it(
     assert not world.produced
 
 
+async def test_a_new_member_makes_the_first_block_if_its_slot_is_the_first(
+    autojump_clock: MockClock, no_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The block of the slot before has changed the federation. The workflow knew only the block before that."""
+    first, second = (bls.public_key(authority_secret(n)) for n in (0, 1))
+    present = [Federation((second,), (), ())]
+
+    def changing(_state: ChainState, _context: ChainContext) -> Federation:
+        return present[0]
+
+    monkeypatch.setattr(block_production, "federation_at", changing)
+    world = ProductionOnTheHarness()
+    async with world.running():
+        await world.slots(2.5)
+        assert not world.produced
+        present[0] = Federation((first,), (), ())
+        await world.slots(1)
+        assert world.produced == [FIRST_SLOT + 3]
+    assert not world.missed
+
+
 async def test_slots_that_passed_while_the_machine_slept_are_counted_not_made_up(
     autojump_clock: MockClock, no_threads: None
 ) -> None:
