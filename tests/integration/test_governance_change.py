@@ -1,5 +1,6 @@
 """A federation of real daemons that replaces a member: the governance sends the change to one of them."""
 
+import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -142,12 +143,23 @@ async def everyone_makes_blocks(node: Daemon, first: int) -> None:
             await trio.sleep(0.5)
 
 
+async def no_gap_at_the_change(node: Daemon, effective: int) -> None:
+    """Around the change, hardly more slots are empty than before it: other programs may slow this machine down."""
+    slots = [(await node.call("getblockbyheight", each))["slot"] for each in range(effective - 90, effective + 5)]
+    empty = [late - early - 10 for early, late in zip(slots, slots[10:], strict=False)]
+    usual, found = max(empty[:-10]), max(empty[-10:])
+    assert found <= 2 * usual + 3, f"{found} slots around the change have no block, and at most {usual} before it"
+
+
 async def test_the_governance_replaces_a_member_through_the_stream_of_one_node(tmp_path: Path) -> None:
     """The change would not reach all nodes, take effect at different heights, or stop the chain.
 
     The stream of the second member is down all the time, and the governance of the third reads nothing.
     """
-    port, closed, mute = free_ports(3)
+    port, mute = free_ports(2)
+    unused = socket.socket()
+    unused.bind(("127.0.0.1", 0))  # it does not listen, and nobody else can
+    closed = unused.getsockname()[1]
     authority = CertificateAuthority(tmp_path)
     files = authority.member("node")
     settings = {0: stream_settings(files, port, "member-0"), 1: stream_settings(files, closed, "member-1"),
@@ -160,6 +172,7 @@ async def test_the_governance_replaces_a_member_through_the_stream_of_one_node(t
     )
     silent = RawGovernance(server, reads=False, announced=pb.StreamResponse(proposal_notification=notice))
     async with AsyncExitStack() as stack:
+        stack.enter_context(unused)
         await stack.enter_async_context(raw_governance(silent, mute))
         governance = await stack.enter_async_context(open_governance(server, port))
         nodes = await stack.enter_async_context(
@@ -207,10 +220,10 @@ async def test_the_governance_replaces_a_member_through_the_stream_of_one_node(t
             assert [one["authority"] for one in shown["members"]] == keys_of(AFTER)
             assert (shown["sequence"], shown["handover"], shown["pending"]) == (1, None, None)
         await same_chain(nodes, effective + 4)
-        blocks = [await nodes[1].call("getblockbyheight", each) for each in range(effective - 6, effective + 5)]
-        empty = blocks[-1]["slot"] - blocks[0]["slot"] - len(blocks) + 1
-        assert empty <= 5, f"{empty} slots around the change have no block"
-        assert [node.events("slot_missed") for node in nodes[4:]] == [[]]
+        await no_gap_at_the_change(nodes[1], effective)
+        handed_over = (await nodes[0].call("getblockbyheight", effective + 4))["slot"]
+        missed = [one["slot"] for one in nodes[LEAVER].events("slot_missed") if one["slot"] > handed_over]
+        assert missed == [], "the member that has left still counts slots as its own"
 
         # The old change again, and another one in its place: nothing happens.
         await governance.do(run.send_once(change))
