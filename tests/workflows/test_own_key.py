@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import attrs
 import pytest
 from trio.testing import MockClock
 
@@ -10,6 +11,8 @@ from alysd.messages.log.base import LogEvent
 from alysd.messages.log.chain import CandidateDeclined, KeySeenElsewhere
 from alysd.testing.blocks import FIRST_SLOT
 from alysd.testing.chain import ChainHand, authority_secret, chain_spec
+from alysd.testing.updates import governance_keys
+from alysd.types.federation_update import GovernanceState
 from alysd.types.units import Slot
 from alysd.wire.block_ssz import block_hash
 from alysd.workflows.own_key import OwnKey
@@ -71,3 +74,22 @@ async def test_blocks_of_a_sync_show_that_the_guard_is_old(tmp_path: Path, logge
     await OwnKey(hand.context, signer).imported(signed, hand.genesis_state)
     await OwnKey(hand.context, signer).imported(signed, hand.genesis_state)
     assert seen(logged) == [KeySeenElsewhere(FIRST_SLOT, 0, Slot(0), signed.hash)]
+
+
+async def test_a_key_that_left_and_came_back_with_a_new_guard_signs_nothing(
+    tmp_path: Path, logged: list[LogEvent]
+) -> None:
+    """Its approvals of the time before it left still bind it. The blocks of that time name it by another index."""
+    hand = ChainHand.of(chain_spec(4, governance_keys=governance_keys(1), governance_threshold=1))
+    signer = GuardedSigner.open(authority_secret(0), hand.context.genesis, tmp_path / "guard")
+    present = hand.context.first_federation
+    before = attrs.evolve(present, authorities=tuple(reversed(present.authorities)))
+    parent = attrs.evolve(hand.genesis_state, governance=GovernanceState(0, before, None))
+    signed = await hand.block(hand.genesis_state, FIRST_SLOT)
+    others = attrs.evolve(signed, approvals=attrs.evolve(signed.approvals, signers=(True, False, False, False)))
+    await OwnKey(hand.context, signer).imported(others, parent)
+    assert seen(logged) == []
+    own = attrs.evolve(signed, approvals=attrs.evolve(signed.approvals, signers=(False, False, False, True)))
+    await OwnKey(hand.context, signer).imported(own, parent)
+    assert seen(logged) == [KeySeenElsewhere(FIRST_SLOT, 3, Slot(0), signed.hash)]
+    assert signer.last.unknown is not None
