@@ -16,8 +16,8 @@ An analysis can be 125 times as large as its code, if that consists of pushes th
 A compiled run counts as `RUN_BYTES`, so that this factor is not exceeded.
 """
 
-RUN_BYTES = 64
-"""The size, as of a code, that a compiled run counts as: it has at most 8 kB."""
+RUN_BYTES = 256
+"""The size, as of a code, that a compiled run counts as: it has at most 28 kB."""
 
 
 @attrs.frozen
@@ -27,7 +27,8 @@ class CompiledRun:
     `execute` takes the frame, its stack, its memory and its gas, and returns the position of the next instruction
     and the gas left. The complement of a position stands for an instruction that the interpreter has to execute
     itself. It may be called with at least `gas`, and if the stack has `least` to `most` numbers. `steps` measures
-    its time, in instructions of the interpreter. `instructions` is its length.
+    its time, in instructions of the interpreter. `instructions` is its length, and
+    `effort` the time of its compilation, also in instructions of the interpreter.
     """
 
     execute: Callable[[Any, list[int], bytearray, int], tuple[int, int]]
@@ -36,6 +37,7 @@ class CompiledRun:
     most: int
     steps: int
     instructions: int
+    effort: int
 
 
 @attrs.define(eq=False)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from alysd.embedded.engine.code_analysis import AnalysedCodes, CodeAnalysis, CompiledRun, pushed
-from alysd.embedded.engine.run_compiler import MOST_INSTRUCTIONS, compile_run
+from alysd.embedded.engine.run_compiler import compile_run
 from alysd.embedded.engine.specification import (
     PRECOMPILED,
     Ops,
@@ -35,14 +35,14 @@ _CHECK_EVERY = 256
 _HOT = 50
 """How often the loop comes to a position until the run that begins there is compiled."""
 
-_EXECUTED_BEFORE = 50
-"""The number of instructions that the loop executes in a code for each one that is compiled.
+_EXECUTED_BEFORE = 3_200
+"""The number of instructions that the loop executes in a code before it compiles a run: the effort of a usual one.
 
-They take as long as the compilation. So no code can use more than about twice the time of the loop, even if it has
-thousands of positions that are each executed only `_HOT` times.
+The effort of each compilation is taken from the instructions that were executed. So no code can use more than
+about twice the time of the loop, even if it has thousands of positions that are each executed only `_HOT` times.
 """
 
-_NEVER = CompiledRun(lambda _frame, _stack, _memory, _gas: (0, 0), 2**256, 0, 0, 0, MOST_INSTRUCTIONS)
+_NEVER = CompiledRun(lambda _frame, _stack, _memory, _gas: (0, 0), 2**256, 0, 0, 0, 0, 100)
 """It stands for a run that is too short: no frame has so much gas."""
 
 _BINARY: dict[int, tuple[int, Callable[[int, int], int]]] = {
@@ -181,7 +181,8 @@ def _run(evm: Any) -> None:
                     pc = ~pc  # here the run could not pay an instruction and all that follow it
             elif entered[pc] < _HOT:
                 entered[pc] += 1
-            elif analysis.executed >= _EXECUTED_BEFORE * MOST_INSTRUCTIONS:
+            elif analysis.executed >= _EXECUTED_BEFORE:
+                budget.check()  # a compilation takes up to 4 ms
                 _compile(analysis, code, pc)
                 continue
             entry = False
@@ -319,5 +320,5 @@ def _run(evm: Any) -> None:
 def _compile(analysis: CodeAnalysis, code: bytes, position: int) -> None:
     """Compile the run that begins at a position, and keep it."""
     run = compile_run(code, analysis.destinations, position) or _NEVER
-    analysis.executed -= _EXECUTED_BEFORE * run.instructions
+    analysis.executed -= run.effort
     _codes.keep_run(code, analysis, position, run)

@@ -178,12 +178,12 @@ class _Writer:
         if not ended:
             self._leave(str(self._steps[-1].follows))
         names: dict[str, Any] = {**_NAMES, "__builtins__": {"len": len}, "D": self._destinations}
-        # The text has only the templates of this module and numbers.
-        exec(compile("\n".join(self._lines), "<EVM>", "exec"), names)  # noqa: S102
+        text = "\n".join(self._lines)
+        exec(compile(text, "<EVM>", "exec"), names)  # noqa: S102  the text has only templates of this module and numbers
         slow = sum(_SLOW_STEPS.get(step.op, 0) for step in self._steps)
         most = _STACK_LIMIT - self._highest
         length = len(self._steps)
-        return CompiledRun(names["execute"], gas, self._taken, most, 2 + length // 5 + slow, length)
+        return CompiledRun(names["execute"], gas, self._taken, most, 2 + length // 5 + slow, length, 2 * len(text))
 
     def _write(self, step: _Step) -> bool:
         """Write an instruction. Returns whether it ends the run."""

@@ -5,8 +5,9 @@ import random
 import pytest
 
 from alysd.embedded.engine import fast_interpreter
-from alysd.embedded.engine.code_analysis import AnalysedCodes, analyse
+from alysd.embedded.engine.code_analysis import AnalysedCodes, CompiledRun, analyse
 from alysd.embedded.engine.run_compiler import MOST_INSTRUCTIONS, compile_run
+from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 from tests.embedded.engine.both_loops import NUMBERS, compare, environments, executed, push
 from tests.thorough import cases
 
@@ -15,7 +16,7 @@ from tests.thorough import cases
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each run is compiled when it is executed for the first time."""
     monkeypatch.setattr(fast_interpreter, "_HOT", 0)
-    monkeypatch.setattr(fast_interpreter, "_EXECUTED_BEFORE", 0)
+    monkeypatch.setattr(fast_interpreter, "_EXECUTED_BEFORE", -(10**9))
     monkeypatch.setattr(fast_interpreter, "_codes", AnalysedCodes())
 
 
@@ -175,7 +176,7 @@ def test_a_run_has_at_most_so_many_instructions_and_a_short_one_is_not_compiled(
 
 
 def test_an_analysis_is_forgotten_for_compiled_runs() -> None:
-    codes, old, new = AnalysedCodes(most_bytes=100), b"\x5b\x00", b"\x5b\x5b\x5b\x00"
+    codes, old, new = AnalysedCodes(most_bytes=300), b"\x5b\x00", b"\x5b\x5b\x5b\x00"
     kept, forgotten = codes.of(new), codes.of(old)
     run = compile_run(new, kept.destinations, 0)
     assert run is not None
@@ -187,17 +188,29 @@ def test_an_analysis_is_forgotten_for_compiled_runs() -> None:
     assert codes.of(old) is not forgotten
 
 
-def compiled_by(code: bytes, gas: int) -> int:
-    """The number of runs that are compiled while a code is executed."""
+def compiled_by(code: bytes, gas: int) -> list[CompiledRun]:
+    """The runs that are compiled while a code is executed."""
     executed(environments(code)[0], code, gas, b"")
-    return len(fast_interpreter._codes.of(code).runs)  # pyright: ignore[reportPrivateUsage]
+    return [*fast_interpreter._codes.of(code).runs.values()]  # pyright: ignore[reportPrivateUsage]
 
 
 def test_only_what_is_executed_often_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a code of thousands of runs, each executed once, would take many times as long."""
     monkeypatch.setattr(fast_interpreter, "_HOT", 50)
-    monkeypatch.setattr(fast_interpreter, "_EXECUTED_BEFORE", 50)
-    assert compiled_by(_loop(b"", 0, 49), 10**6) == 0
-    assert compiled_by(_loop(b"\x5a\x50" * 10, 0, 250), 10**6) == 1
-    many = b"".join(_loop(b"", at, 255) for at in range(0, 12 * 30, 12))
-    assert compiled_by(many, 10**7) * MOST_INSTRUCTIONS * 50 <= 30 * 255 * 7
+    monkeypatch.setattr(fast_interpreter, "_EXECUTED_BEFORE", 3_200)
+    assert compiled_by(_loop(b"", 0, 49), 10**6) == []
+    assert len(compiled_by(_loop(b"\x5a\x50" * 10, 0, 250), 10**6)) == 1
+    many = b"".join(_loop(b"", at, 255) for at in range(0, 13 * 30, 13))
+    *runs, last = compiled_by(many, 10**7)
+    assert runs
+    assert sum(run.effort for run in runs) <= 30 * 255 * 7
+    assert last.effort < 20_000
+
+
+def test_a_compilation_waits_for_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a call in the event loop could compile run after run, each for a millisecond."""
+    ours, _ = environments(b"\x5b\x5f\x56")
+    ours.budget = TimeBudget(-1)
+    monkeypatch.setattr(fast_interpreter, "compile_run", None)
+    with pytest.raises(OutOfTime):
+        executed(ours, b"\x5b\x5f\x56", 100, b"")
