@@ -44,6 +44,11 @@ class Rig:
         one: dict[str, Any] | None = await self.node.call("getpegoperation", name)
         return None if one is None else one["state"]
 
+    async def witnessed(self, burn: str) -> bool:
+        """Whether a block has the witnesses of a burn's payment."""
+        one: dict[str, Any] | None = await self.node.call("getpegoperation", burn)
+        return one is not None and any(version["signed"] is not None for version in one["payments"])
+
     async def halted(self) -> bool | None:
         """Whether the peg is halted."""
         return (await self.node.call("getpeg"))["halted"]
@@ -177,6 +182,7 @@ async def test_an_operator_sends_a_lost_payment_again(tmp_path: Path) -> None:
             order = ("--to", address, "--amount", "0.005", "--key", str(key), "--yes")
             said = await run.alysd("peg", "out", *order, "--ethereum", run.node.eth_url, *url)
             burn = said.split()[-1].strip("`")
+            await run.until(lambda: run.witnessed(burn))  # Bitcoin must not be faster
             await run.mined_until(lambda: _in(run.state(burn), "confirmed"))
             payment: str = (await run.node.call("getpegoperation", burn))["txid"]
 
