@@ -1,6 +1,7 @@
 """Approval while one federation hands over to another: whose approvals count, and under which numbers."""
 
 from pathlib import Path
+from typing import cast
 
 import attrs
 import pytest
@@ -26,6 +27,8 @@ from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 from alysd.types.units import Height, Slot
 from alysd.wire.block_ssz import block_hash, slot_proof
 from alysd.workflows.candidate_book import Candidate
+from alysd.workflows.clock_watch import ClockWatch
+from alysd.workflows.recovery import RecoveringMembers
 from tests.workflows.approvals import PEER, MemberOnTheHarness
 
 OLD, NEW = (0, 1, 2, 3), (0, 4, 5, 6)
@@ -335,3 +338,27 @@ def test_a_missing_quorum_names_the_federation_that_lacks_approvals() -> None:
     error = NoQuorum(SLOT, *HANDING.lacking(bits[4, 5, 6])[:2], ((1, None),), "former")
     assert str(error).startswith("0 of the 3 approvals of former members needed; no approval from authority 1")
     assert str(attrs.evolve(error, of="")).startswith("0 of the 3 approvals needed")
+
+
+async def test_a_sum_of_approvals_of_a_known_block_counts_for_nobody(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The approvals in it cannot be taken apart, and they come one by one too."""
+    world = HandOver(tmp_path)
+    async with world.running():
+        await world.until_slot(SLOT, 0.1)
+        block = world.make(SLOT)
+        await world.offer(world.signed_by(block, (4,)), HANDING)
+        await world.offer(world.signed_by(block, (4, 5, 1, 2)), HANDING)
+        assert world.states[-1] == "ApprovedCandidate"
+        assert not world.has(block)
+
+
+def test_a_member_that_has_left_is_not_said_to_have_recovered(logged: list[LogEvent]) -> None:
+    """It has no index in the federation at the head."""
+    recovering = RecoveringMembers(None, cast("ClockWatch", None))
+    leaver, new = FIRST.authorities[1], federation_of(NEW)
+    recovering.note(leaver, SLOT, FIRST)
+    recovering.approved(leaver, Slot(SLOT + 1), new)
+    recovering.approved(leaver, Slot(SLOT + 2), FIRST)
+    assert logged == [MemberRecovering(SLOT, 1)]
