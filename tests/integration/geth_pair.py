@@ -30,6 +30,8 @@ from tests.integration.rival_clients import GENESIS, SENDERS, External, external
 BLOCKS = 6
 TRANSACTIONS = 20
 BUSY_TRIES = 4
+BUILD_SECONDS = 30.0
+"""The most time for a pending block: a busy machine must leave out no transaction."""
 
 
 @attrs.frozen
@@ -108,7 +110,7 @@ def part_of(whole: Any, name: Any) -> Any:
 @asynccontextmanager
 async def served(folder: Path, geth: ExecutionProcess) -> AsyncGenerator[tuple[EmbeddedExecution, Pair]]:
     """An embedded engine whose RPC is served beside geth's."""
-    execution = await EmbeddedExecution.open(folder, GENESIS, CHAIN_ID, 1.0, "all")
+    execution = await EmbeddedExecution.open(folder, GENESIS, CHAIN_ID, BUILD_SECONDS, "all")
     listeners = await listen("127.0.0.1", 0)
     try:
         async with trio.open_nursery() as nursery, httpx.AsyncClient(timeout=90) as client:
