@@ -15,7 +15,6 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx
 import trio
@@ -26,17 +25,15 @@ from alysd.testing import components
 from alysd.testing.components import Bitcoind
 from benchmarks.federation.__main__ import client_settings
 from benchmarks.federation.feeder import rpc_of
-from benchmarks.federation.members import Federation, federation
+from benchmarks.federation.members import federation
 from benchmarks.federation.watch import Watch, level
+from benchmarks.peg.ending import has_ended, until_ended, url_of
 from benchmarks.peg.report import latencies
-from benchmarks.peg.troubles import NOBODY, BitcoinMiner, Killer
-from benchmarks.peg.users import RESERVE_WORD, WALLET, Users
+from benchmarks.peg.troubles import BitcoinMiner, Killer, fund_wallet
+from benchmarks.peg.users import RESERVE_WORD, Users
 
 MEMBERS = 4
 START_SECONDS = 240.0
-END_SECONDS = 1_800.0
-"""The longest wait for the end of all operations after the last request."""
-
 USERS = 8
 
 
@@ -45,11 +42,8 @@ async def measure(options: argparse.Namespace, folder: Path) -> bool:
     chance = random.Random(options.seed)  # noqa: S311  a seed that can be repeated
     async with AsyncExitStack() as stack:
         bitcoin = await stack.enter_async_context(components.bitcoind(folder))
-        await bitcoin.call("createwallet", WALLET)
-        # The wallet's coins mature before the first reorganisation, which would make them immature again.
-        await bitcoin.call("generatetoaddress", 60, await bitcoin.call("getnewaddress", wallet=WALLET))
-        await bitcoin.call("generatetodescriptor", 105, NOBODY)
-        open_federation(folder / "federation", MEMBERS, _url(bitcoin))
+        await fund_wallet(bitcoin)
+        open_federation(folder / "federation", MEMBERS, url_of(bitcoin))
         settings = await client_settings(folder, stack) if options.clients else {}
         running = await stack.enter_async_context(federation(folder / "federation", MEMBERS, 0, 0, settings))
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=30.0, trust_env=False))
@@ -58,7 +52,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> bool:
             nursery.start_soon(watch.run)
             if not await watch.until(lambda newest: level(newest, range(1, MEMBERS + 1), 4), START_SECONDS):
                 raise TimeoutError(f"no common blocks after {START_SECONDS:.0f} s: see the logs in {folder}")
-            good = await _use(options, watch, bitcoin, client, chance, folder)
+            good = await _use(options, watch, bitcoin, client, chance)
             nursery.cancel_scope.cancel()
         return good
 
@@ -69,7 +63,6 @@ async def _use(
     bitcoin: Bitcoind,
     client: httpx.AsyncClient,
     chance: random.Random,
-    folder: Path,
 ) -> bool:
     running = watch.federation
     address: str = (await running.members[1].call("getdepositaddress"))["address"]
@@ -98,45 +91,12 @@ async def _use(
             f"{killer.killed} times a member was killed, {miner.reorganised} times Bitcoin was reorganised",
             flush=True,
         )
-        report = await _until_ended(bitcoin, running, folder, users)
+        report = await until_ended(bitcoin, running, users)
         nursery.cancel_scope.cancel()
     print(json.dumps(report, indent=2))
     print(await latencies(users, miner, watch, client, rpc_of(running.members[1]), PEG_IN_CONFIRMATIONS))
     print("sent by users: {} sat in deposits, {} sat in requests".format(*users.sums))
-    return _has_ended(report, users)
-
-
-def _has_ended(report: dict[str, Any], users: Users) -> bool:
-    """Whether nothing is open or missing, and the audit has found all that the users have sent."""
-    found = report["totals"]["minted"], report["totals"]["burned"]
-    return report["equal"] and report["open"] == 0 and found == users.sums
-
-
-async def _until_ended(bitcoin: Bitcoind, running: Federation, folder: Path, users: Users) -> dict[str, Any]:
-    """Audit repeatedly until all has ended, or until it takes too long; returns the last report."""
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "alysd",
-            "audit",
-            "--json",
-            "--chain",
-            str(folder / "federation/chain/chain.toml"),
-        ),
-        *("--bitcoin", _url(bitcoin), "--ethereum", rpc_of(running.members[1])),
-    ]
-    report: dict[str, Any] = {}
-    with trio.move_on_after(END_SECONDS):
-        while not report or not _has_ended(report, users):
-            await trio.sleep(10)
-            audit = await trio.run_process(command, capture_stdout=True, check=False)
-            report = json.loads(audit.stdout) if audit.stdout else {}
-    return report
-
-
-def _url(bitcoin: Bitcoind) -> str:
-    return bitcoin.rpc_url.replace("://", f"://{bitcoin.user}:{bitcoin.password}@")
+    return has_ended(report, users)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,9 +8,20 @@ import trio
 
 from alysd.testing.components import Bitcoind
 from benchmarks.federation.members import Federation
+from benchmarks.peg.users import WALLET
 
 NOBODY = f"raw(0014{bytes(20).hex()})"
 """The descriptor of a script for which there is no key."""
+
+
+async def fund_wallet(bitcoin: Bitcoind) -> None:
+    """Make the users' wallet, with 60 coins.
+
+    They mature before the first reorganisation, which would make them immature again.
+    """
+    await bitcoin.call("createwallet", WALLET)
+    await bitcoin.call("generatetoaddress", 60, await bitcoin.call("getnewaddress", wallet=WALLET))
+    await bitcoin.call("generatetodescriptor", 105, NOBODY)
 
 
 @attrs.define

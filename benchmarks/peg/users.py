@@ -63,7 +63,10 @@ class Request:
 
 @attrs.define
 class Users:
-    """A few accounts, and the Bitcoin wallet that they all use."""
+    """A few accounts, and the Bitcoin wallet that they all use.
+
+    Once `stopped` is set, they begin nothing new, and end what they have begun.
+    """
 
     federation: Federation
     bitcoin: Bitcoind
@@ -74,6 +77,7 @@ class Users:
     accounts: Sequence[LocalAccount]
     deposits: list[Deposit] = attrs.field(init=False, factory=list[Deposit])
     requests: list[Request] = attrs.field(init=False, factory=list[Request])
+    stopped: bool = attrs.field(init=False, default=False)
 
     @property
     def sums(self) -> tuple[int, int]:
@@ -91,6 +95,8 @@ class Users:
         """Send `count` deposits at random times, on average `seconds` apart."""
         for _ in range(count):
             await trio.sleep(self.chance.expovariate(1 / seconds))
+            if self.stopped:
+                return
             account = self.chance.choice(self.accounts)
             sat = round(10 ** self.chance.uniform(5.1, 7.5))
             await self.deposit(bytes.fromhex(account.address[2:]), sat)
@@ -113,6 +119,8 @@ class Users:
         made = 0
         while made < count:
             await trio.sleep(self.chance.expovariate(1 / seconds))
+            if self.stopped:
+                return
             account = self.chance.choice(self.accounts)
             balance = await self._ask("eth_getBalance", account.address, "latest")
             spare = 0 if balance is None else int(balance, 16) // WEI_PER_SAT - FEE_SAT
