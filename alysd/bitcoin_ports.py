@@ -14,8 +14,8 @@ from alysd.types.bitcoin_watch import (
     ReadBlock,
     Seen,
     SeenDeposit,
-    SeenPayment,
     SeenUncredited,
+    SpendPage,
     WatchedFederation,
 )
 from alysd.types.following import FinalityStep
@@ -201,8 +201,11 @@ class BitcoinRecords(Protocol):
         """At most `limit` payments that are not credited, with a number above `after`, in order."""
         ...
 
-    def payments(self, after: int, limit: int) -> tuple[SeenPayment, ...]:
-        """At most `limit` spends of outputs of federations, with a number above `after`, in order."""
+    def spends(self, after: int, limit: int) -> SpendPage:
+        """The spends with a number above `after`, in order, until they have `limit` outputs; at least one.
+
+        The transactions are not read, because those of thieves can be large.
+        """
         ...
 
     def find(self, txids: Sequence[BitcoinHash]) -> tuple[Seen | None, ...]:

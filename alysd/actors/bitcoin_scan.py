@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 
 import attrs
@@ -68,10 +69,10 @@ FindingOf = Callable[[BitcoinHash], Finding | None]
 def scan_block(height: int, block: BitcoinHash, data: bytes, watched: Watched, earlier: FindingOf) -> ReadBlock:
     """Find the transactions that concern the peg in the block with the hash `block`. Call it in a thread.
 
-    `earlier` is called only for a transaction that looks both like a payment and like a deposit. Only the
-    coinbase, and transactions that contain one of `watched.needles`, are parsed. Raises `Malformed` if `data` is
-    not the block with this hash, if the header does not commit to the transactions, if the coinbase does not
-    commit to the witnesses, or if a parsed transaction is malformed.
+    `earlier` is called only for the transactions whose outputs are spent by inputs that look like those of
+    payments. Only the coinbase, and transactions that contain one of `watched.needles`, are parsed. Raises
+    `Malformed` if `data` is not the block with this hash, if the header does not commit to the transactions, if
+    the coinbase does not commit to the witnesses, or if a parsed transaction is malformed.
     """
     previous = check_header(data, block)
     located = locate_transactions(data)
@@ -105,15 +106,16 @@ def _concerned(data: bytes, borders: Sequence[int], needles: Sequence[bytes]) ->
 def scan_unconfirmed(transaction: Transaction, watched: Watched) -> UnconfirmedDeposit | BitcoinHash | None:
     """The deposit in a transaction of the mempool, or the txid of a federation's payment, or None.
 
-    A transaction that names a recipient counts as a deposit: the federation makes no such payment.
+    The outputs that it spends are not looked up. So a transaction that names a recipient counts as a deposit,
+    since the federation makes no such payment, and another one with the witness of a payment counts as a payment.
     """
-    found = read_finding(transaction, _NO_BLOCK, watched, lambda _: None)
+    found = _read_payment_to(transaction, _NO_BLOCK, watched)
     if isinstance(found, PegIn):
         counted = tuple(output.index for output in found.outputs)
         return UnconfirmedDeposit(found.txid, found.amount, found.recipient, None, counted)
-    if isinstance(found, Uncredited):
-        return UnconfirmedDeposit(found.txid, found.amount, None, found.reason)
-    return None if found is None else transaction.txid
+    if _revealing(transaction, watched):
+        return transaction.txid
+    return None if found is None else UnconfirmedDeposit(found.txid, found.amount, None, found.reason)
 
 
 def read_finding(
@@ -121,23 +123,33 @@ def read_finding(
 ) -> Finding | None:
     """The deposit or payment in a transaction of a block; None if it does not concern the peg.
 
-    A payment has no output that names a recipient. A transaction that has one, and the witness of a payment, is a
-    deposit nevertheless, unless it spends an output that the ledger can know. `finding_of` tells whether it does.
+    A payment spends an output that the ledger can hold: `finding_of` looks up the earlier transaction. The witness
+    of a payment alone does not make one, because anyone can spend an output of a future kind with any witness, of
+    up to 4 MB: such a transaction would be kept, and looked up by those that spend its outputs.
     """
-    spends = [
-        one.spends
-        for one, stack in zip(transaction.inputs, transaction.witness, strict=False)
-        if _revealed(stack) in watched.spends
-    ]
+    known = cache(finding_of)  # many inputs can spend outputs of one transaction
+    spends = tuple(one for one in _revealing(transaction, watched) if _is_credited(one, known, watched))
+    if spends:
+        return ConfirmedPayment(transaction, block, spends)
+    return _read_payment_to(transaction, block, watched)
+
+
+def _read_payment_to(transaction: Transaction, block: BitcoinHash, watched: Watched) -> PegIn | Uncredited | None:
+    """The deposit in a transaction, or its payment that is not credited, whatever it spends."""
     try:
         deposit = read_deposit(transaction, watched.scripts, watched.minimum)
     except NotCredited as refusal:
-        if spends:
-            return ConfirmedPayment(transaction, block)
         return Uncredited(refusal.txid, block, refusal.amount, refusal.reason)
-    if spends and (deposit is None or any(is_credited(one, finding_of, watched) for one in spends)):
-        return ConfirmedPayment(transaction, block)
     return None if deposit is None else PegIn(deposit.txid, block, deposit.recipient, deposit.outputs)
+
+
+def _revealing(transaction: Transaction, watched: Watched) -> tuple[OutPoint, ...]:
+    """The outputs that the inputs spend whose witnesses end like those of payments."""
+    return tuple(
+        one.spends
+        for one, stack in zip(transaction.inputs, transaction.witness, strict=False)
+        if _revealed(stack) in watched.spends
+    )
 
 
 def _revealed(stack: tuple[bytes, ...]) -> tuple[bytes, ...]:
@@ -145,7 +157,7 @@ def _revealed(stack: tuple[bytes, ...]) -> tuple[bytes, ...]:
     return stack[-3:-1] if stack and stack[-1][:1] == _ANNEX else stack[-2:]
 
 
-def is_credited(spent: OutPoint, finding_of: FindingOf, watched: Watched) -> bool:
+def _is_credited(spent: OutPoint, finding_of: FindingOf, watched: Watched) -> bool:
     """Whether an output is a part of a deposit, or the change of a payment: only these can be in the ledger."""
     finding = finding_of(spent.txid)
     if isinstance(finding, PegIn):

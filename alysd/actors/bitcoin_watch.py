@@ -12,7 +12,7 @@ import trio
 from alysd.actors.bitcoin_again import Numbers, WatchedFederations, on_branch
 from alysd.actors.bitcoin_follower import BitcoinFollower
 from alysd.actors.bitcoin_mempool import MempoolReader
-from alysd.actors.bitcoin_scan import Watched, is_credited
+from alysd.actors.bitcoin_scan import Watched
 from alysd.bitcoin_ports import BitcoinNode, BitcoinRecords
 from alysd.errors import BitcoinUnavailable, NotBroadcast, NotNow, NotSeenOnBitcoin
 from alysd.messages.bitcoin_watch import (
@@ -42,15 +42,12 @@ from alysd.types.bitcoin_watch import (
     Confirmation,
     Deposits,
     Expected,
-    Finding,
     Seen,
     SeenDeposit,
     SeenPayment,
     SeenUncredited,
-    Spend,
     SpendPage,
     Unconfirmed,
-    finding_of,
 )
 from alysd.types.hashes import BitcoinHash, displayed
 from alysd.types.peg import PegIn, Transaction
@@ -60,8 +57,8 @@ MAX_BROADCASTS = 16
 """The maximum number of transactions that wait to be sent: four payments in flight, with some versions each."""
 
 
-MAX_SPENDS = 64
-"""The number of spends that are read at once. Each has up to 100 inputs, with witnesses of 170 kB."""
+MAX_SPENT = 4_000
+"""The number of spent outputs that are read at once: some milliseconds."""
 
 
 @attrs.frozen
@@ -166,7 +163,7 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
     async def get_spends(self, message: GetSpends) -> SpendPage:
         """Read the spends from the database."""
         self._follower.require()
-        found = await trio.to_thread.run_sync(self._spends, message.after)
+        found = await trio.to_thread.run_sync(self._records.spends, message.after, MAX_SPENT)
         self._follower.require()
         return found
 
@@ -227,26 +224,6 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
     async def status(self, message: GetBitcoinStatus) -> BitcoinStatus:
         """Return the follower's status."""
         return self._follower.status
-
-    def _spends(self, after: int) -> SpendPage:
-        """The next spends, with those of their outputs that the ledger can hold. Runs in a thread."""
-        seen = self._records.payments(after, MAX_SPENDS)
-        transactions = [one.payment.transaction for one in seen]
-        spent = {spend.spends.txid for one in transactions for spend in one.inputs}
-        findings = dict(zip(spent, self._records.find(tuple(spent)), strict=True))
-
-        def finding(txid: BitcoinHash) -> Finding | None:
-            return None if (found := findings[txid]) is None else finding_of(found)
-
-        spends = [
-            Spend(
-                one.txid,
-                tuple(i.spends for i in one.inputs if is_credited(i.spends, finding, self._federations.scripts)),
-            )
-            for one in transactions
-        ]
-        last = seen[-1].number if seen else after
-        return SpendPage(tuple(one for one in spends if one.outputs), last, len(seen) == MAX_SPENDS)
 
     async def _find(self, txids: Iterable[BitcoinHash]) -> tuple[Seen | None, ...]:
         """The findings of some transactions. Raises `NotNow` unless the database agrees with the best chain."""

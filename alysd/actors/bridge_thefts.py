@@ -14,10 +14,10 @@ from collections.abc import Mapping
 import attrs
 
 from alysd.actors.bridge_reads import BridgeReads
-from alysd.messages.bitcoin_watch import GetSpends
+from alysd.messages.bitcoin_watch import MAX_ITEMS, GetMissing, GetSpends
 from alysd.messages.chain import GetEntries
 from alysd.ports import Clock
-from alysd.types.bitcoin_watch import Spend, Stolen
+from alysd.types.bitcoin_watch import Expected, Spend, Stolen
 from alysd.types.hashes import BitcoinHash, BlockHash, displayed
 from alysd.types.peg import FederationOutput
 from alysd.types.tables import Entry, EntryKey, Table
@@ -65,8 +65,9 @@ class TheftWatch:
         while True:
             page = await self.reads.watch_ask(GetSpends(self._read))
             now = self.clock.time()
-            for one in page.spends:
-                self._unknown.setdefault(one.txid, _Unknown(one, now))
+            for one in page.spends:  # a block that was read again can have the same spend with more outputs
+                known = self._unknown.get(one.txid)
+                self._unknown[one.txid] = _Unknown(one, now if known is None else known.since)
             self._read = max(self._read, page.last)
             stolen = await self._judge(block)
             if not page.more:
@@ -76,11 +77,11 @@ class TheftWatch:
 
     async def _forget_removed(self) -> None:
         """Forget the spends that a reorganisation of Bitcoin has removed. Back in a block, they are new."""
-        txids = tuple(self._unknown)
-        there = await self.reads.confirmations(txids)
-        for txid in txids:
-            if txid not in there:
-                self._unknown.pop(txid, None)
+        expected = [Expected(txid, None) for txid in self._unknown]
+        for start in range(0, len(expected), MAX_ITEMS):
+            some = tuple(expected[start : start + MAX_ITEMS])
+            for one in await self.reads.watch_ask(GetMissing(some, 1)):
+                self._unknown.pop(one.txid, None)
 
     async def _judge(self, block: BlockHash) -> dict[BitcoinHash, Sat]:
         """Forget the spends that the ledger knows. Returns those of outputs that it holds, with their amounts."""

@@ -4,6 +4,7 @@
     deposits    number (8, BE)  -> height (4, BE) | the deposit
     uncredited  number (8, BE)  -> height (4, BE) | the payment that is not credited
     payments    number (8, BE)  -> height (4, BE) | the federation's own payment
+    spends      number (8, BE)  -> the txid of a payment, and the outputs of the ledger that it spends
     places      txid            -> number (8, BE) | height (4, BE) | amount (8, BE) | the name of its table; the
                                    amount of a payment is 0
     lost        key (Expected)  -> amount of a deposit (8, BE), or nothing: transactions that the ledger may rely
@@ -35,14 +36,16 @@ from alysd.types.bitcoin_watch import (
     ReadBlock,
     Seen,
     SeenDeposit,
-    SeenPayment,
     SeenUncredited,
+    Spend,
+    SpendPage,
     Uncredited,
     WatchedFederation,
     expected_of,
     finding_of,
     found_txid,
     may_be_minted,
+    page_of,
     seen_of,
     txid_of,
 )
@@ -56,9 +59,9 @@ KINDS: Mapping[type[Any], str] = MappingProxyType(
 )
 """The table of each kind of finding. The kinds are apart, so that many findings of one kind slow down no other."""
 
-TABLES = (*KINDS.values(), "blocks", "places", "lost", "signed", "meta")
+TABLES = (*KINDS.values(), "spends", "blocks", "places", "lost", "signed", "meta")
 
-VERSION = 3
+VERSION = 4
 """The version of the tables' contents."""
 
 MAX_SIGNED = 1_024
@@ -141,7 +144,7 @@ class LmdbBitcoinRecords:
                 if before is not None and finding_of(before) == finding:
                     continue
                 if before is not None:
-                    txn.delete(KINDS[type(finding_of(before))], _number_key(before.number))
+                    _delete(txn, before)
                 _put(txn, number, block.height, finding)
                 number += 1
             txn.put("meta", b"next", _number_key(number))
@@ -169,9 +172,7 @@ class LmdbBitcoinRecords:
             height = newest[0]
             for table in KINDS.values():
                 for seen in _at_newest(txn, table, height):
-                    txid = txid_of(seen)
-                    txn.delete(table, _number_key(seen.number))
-                    txn.delete("places", txid)
+                    _delete(txn, seen)
                     if (expected := expected_of(seen)) is not None:
                         _put_lost(txn, expected)
             txn.delete("blocks", _height_key(height))
@@ -196,12 +197,13 @@ class LmdbBitcoinRecords:
 
         return self._records.read(read)
 
-    def payments(self, after: int, limit: int) -> tuple[SeenPayment, ...]:
-        """At most `limit` spends of outputs of federations, with a number above `after`."""
+    def spends(self, after: int, limit: int) -> SpendPage:
+        """The spends with a number above `after`, until they have `limit` outputs."""
 
-        def read(txn: RecordTransaction) -> tuple[SeenPayment, ...]:
-            found = (cast("SeenPayment", seen) for seen in _scan(txn, "payments", after))
-            return tuple(islice(found, limit))
+        def read(txn: RecordTransaction) -> SpendPage:
+            stored = txn.scan("spends", _number_key(after + 1))
+            spends = ((int.from_bytes(key, "big"), _SPEND.decode(value)) for key, value in stored)
+            return page_of(spends, after, limit)
 
         return self._records.read(read)
 
@@ -262,6 +264,7 @@ class _Watched:
 
 
 _WATCHED: RecordCodec[_Watched] = record_codec(_Watched)
+_SPEND: RecordCodec[Spend] = record_codec(Spend)
 
 
 def _seen(txn: RecordTransaction, txid: BitcoinHash) -> Seen | None:
@@ -297,8 +300,18 @@ def _put(txn: RecordTransaction, number: int, height: int, finding: Finding) -> 
     txid = found_txid(finding)
     key, table = _number_key(number), KINDS[type(finding)]
     txn.put(table, key, _height_key(height) + PAYLOADS.encode(finding))
+    if isinstance(finding, ConfirmedPayment):
+        txn.put("spends", key, _SPEND.encode(Spend(txid, finding.spends)))
     amount = _amount(finding).to_bytes(_AMOUNT_BYTES, "big")
     txn.put("places", txid, key + _height_key(height) + amount + table.encode())
+
+
+def _delete(txn: RecordTransaction, seen: Seen) -> None:
+    key, table = _number_key(seen.number), KINDS[type(finding_of(seen))]
+    txn.delete(table, key)
+    txn.delete("places", txid_of(seen))
+    if table == KINDS[ConfirmedPayment]:
+        txn.delete("spends", key)
 
 
 @attrs.frozen

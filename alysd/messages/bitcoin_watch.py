@@ -74,7 +74,8 @@ class WatchFederations(Ask[BitcoinWatch, None]):
 class GetConfirmations(Ask[BitcoinWatch, tuple[Confirmation | None, ...]]):
     """Get the places of the federation's own transactions, in the order of `txids`, at most `MAX_ITEMS`.
 
-    The watch knows every transaction that spends an output of a federation; None for others and unconfirmed ones.
+    The watch knows every transaction that spends an output which the ledger can hold; None for others and
+    unconfirmed ones.
     """
 
     txids: tuple[BitcoinHash, ...]
@@ -111,8 +112,8 @@ class GetLost(Ask[BitcoinWatch, tuple[Expected, ...]]):
 class GetSpends(Ask[BitcoinWatch, SpendPage]):
     """Get the next transactions that spend outputs of federations, after the number `after`.
 
-    A transaction that spends no output which the ledger can hold is left out: the operators return payments that
-    are not credited by hand.
+    A transaction that spends no output which the ledger can hold is none of them: the operators return payments
+    that are not credited by hand.
     """
 
     after: int

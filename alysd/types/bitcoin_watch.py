@@ -4,6 +4,8 @@ A finding has a `number`, its place in the order in which the watch found everyt
 reorganisation moves to another block gets a new, higher number.
 """
 
+from collections.abc import Iterable
+
 import attrs
 
 from alysd.types.hashes import BitcoinHash, EvmAddress
@@ -26,10 +28,14 @@ class Uncredited:
 
 @attrs.frozen
 class ConfirmedPayment:
-    """A transaction, with its witness, that spends an output of a federation."""
+    """A transaction, with its witness, that spends outputs of federations.
+
+    `spends` are those outputs that are a part of a deposit or the change of a payment: the ledger can hold them.
+    """
 
     transaction: Transaction
     bitcoin_block: BitcoinHash
+    spends: tuple[OutPoint, ...]
 
 
 @attrs.frozen
@@ -82,7 +88,7 @@ class SeenUncredited:
 
 @attrs.frozen
 class SeenPayment:
-    """A transaction in the best chain of Bitcoin that spends an output of a federation."""
+    """A transaction in the best chain of Bitcoin that spends outputs of federations."""
 
     number: int
     height: int
@@ -186,6 +192,18 @@ class SpendPage:
     spends: tuple[Spend, ...]
     last: int
     more: bool
+
+
+def page_of(numbered: Iterable[tuple[int, Spend]], after: int, limit: int) -> SpendPage:
+    """The first of these spends, with their numbers, until they have `limit` outputs."""
+    spends: list[Spend] = []
+    last, outputs = after, 0
+    for number, spend in numbered:
+        if outputs >= limit:
+            return SpendPage(tuple(spends), last, more=True)
+        spends.append(spend)
+        last, outputs = number, outputs + len(spend.outputs)
+    return SpendPage(tuple(spends), last, more=False)
 
 
 @attrs.frozen

@@ -24,6 +24,7 @@ from alysd.messages.bitcoin_watch import (
     GetDeposits,
     GetLost,
     GetMissing,
+    GetSpends,
     WatchFederations,
 )
 from alysd.messages.log.base import LogEvent
@@ -32,11 +33,12 @@ from alysd.nurseries import Address, OneForOne, actor, open_system, supervisor
 from alysd.peg.signing import Spending, spending_of
 from alysd.testing.bitcoin import FakeBitcoin, FakeBitcoinNode
 from alysd.testing.chain import bitcoin_secret
-from alysd.types.bitcoin_watch import Expected
+from alysd.types.bitcoin_watch import Expected, Spend, SpendPage
 from alysd.types.federation_update import Holders
 from alysd.types.hashes import EvmAddress
-from alysd.types.peg import DepositOutput, PegIn, Transaction
+from alysd.types.peg import DepositOutput, OutPoint, PegIn, Transaction, TransactionInput, TransactionOutput
 from alysd.types.units import Sat
+from alysd.wire.bitcoin_transaction import make_transaction
 
 FIRST, SECOND, THIRD = (spending_of((x_only_key(bitcoin_secret(member)),)) for member in range(3))
 RECIPIENT = EvmAddress(b"\x11" * 20)
@@ -81,6 +83,14 @@ class Rig:
     def deposit(self, *outputs: tuple[int, Spending]) -> Transaction:
         paid = [(amount, one.output_script) for amount, one in outputs]
         return self.chain.pay([*paid, (0, b"\x6a\x14" + RECIPIENT)])
+
+    def pay_from(self, output: OutPoint, federation: Spending) -> Transaction:
+        """A payment that spends an output of a federation, with change to it."""
+        change = [TransactionOutput(Sat(900), federation.output_script)]
+        made = make_transaction(2, [TransactionInput(output, b"", 0)], change, 0)
+        paid = attrs.evolve(made, witness=((bytes(64), federation.leaf_script, federation.control_block),))
+        self.chain.mempool[paid.txid] = paid
+        return paid
 
     def mine(self, count: int = 1) -> None:
         """Mine blocks ten minutes apart."""
@@ -227,17 +237,26 @@ async def test_what_was_found_again_goes_with_its_block(rig: Rig, autojump_clock
 
 
 async def test_a_payment_by_a_later_federation_is_found(rig: Rig, autojump_clock: MockClock) -> None:
+    """Also one that the watch reads before it has read the deposit again, and one of the change."""
     since = int(rig.now)
-    made = rig.chain.pay([(900, b"\x51")], wait=False)
-    paid = attrs.evolve(made, witness=((bytes(64), SECOND.leaf_script, SECOND.control_block),))
-    rig.chain.mempool[paid.txid] = paid
+    deposit = rig.deposit((5_000, SECOND))
+    rig.mine(2 * BATCH)
+    paid = rig.pay_from(OutPoint(deposit.txid, 0), SECOND)
     rig.mine()
     async with rig.watching() as watch:
         await settled(watch, rig)
         assert await watch.ask(GetConfirmations((paid.txid,))) == (None,)
+        await watch.ask(WatchFederations(holders((SECOND, since))))
+        change = rig.pay_from(OutPoint(paid.txid, 0), SECOND)
+        rig.mine()
         await found(watch, (SECOND, since))
-        (confirmation,) = await watch.ask(GetConfirmations((paid.txid,)))
-        assert confirmation is not None
+        await settled(watch, rig)
+        assert None not in await watch.ask(GetConfirmations((paid.txid, change.txid)))
+        # The change was an uncredited payment, number 1, until the deposit, number 2, had been read again.
+        spends = [(paid.txid, OutPoint(deposit.txid, 0)), (change.txid, OutPoint(paid.txid, 0))]
+        assert await watch.ask(GetSpends(0)) == SpendPage(
+            tuple(Spend(txid, (output,)) for txid, output in spends), last=4, more=False
+        )
 
 
 async def test_a_restart_knows_the_federations(rig: Rig, autojump_clock: MockClock) -> None:

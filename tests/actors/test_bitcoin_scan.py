@@ -64,6 +64,14 @@ def transactions(draw: st.DrawFn) -> Transaction:
     return attrs.evolve(made, witness=witness if any(witness) else ())
 
 
+def payment_of(deposit: Transaction, *annex: bytes) -> Transaction:
+    """A transaction that spends the federation's output of a deposit."""
+    index = next(place for place, one in enumerate(deposit.outputs) if one.script == OURS)
+    return attrs.evolve(
+        spending([OutPoint(deposit.txid, index)], b"\x51"), witness=((bytes(64), LEAF, CONTROL, *annex),)
+    )
+
+
 def nothing(_txid: BitcoinHash) -> None:
     """No earlier block has a finding."""
 
@@ -115,10 +123,7 @@ def test_a_large_block_with_few_payments() -> None:
     block = [typical_transaction(random) for _ in range(700)]
     block[5] = typical_transaction(random, (OURS, RECIPIENT))
     block[6] = typical_transaction(random, (OURS,))
-    spending = typical_transaction(random)
-    block[699] = attrs.evolve(
-        spending, witness=((bytes(64), LEAF, CONTROL), *((b"",) for _ in spending.inputs[1:]))
-    )
+    block[699] = payment_of(block[5])
     found = scan(block_of(block))
     assert [type(one) for one in found] == [PegIn, Uncredited, ConfirmedPayment]
     assert found == whole(block_of(block))
@@ -170,17 +175,15 @@ def test_a_block_whose_header_commits_to_others_is_refused_also_without_payments
 
 def test_a_block_without_its_witnesses_is_refused() -> None:
     """The payment would not be found, and the node would let another one replace it."""
-    plain = typical_transaction(seeded(9))
-    stacks = ((bytes(64), LEAF, CONTROL), *((b"",) for _ in plain.inputs[1:]))
-    payment = attrs.evolve(plain, witness=stacks)
-    data = block_of([payment])
-    assert [type(one) for one in scan(data)] == [ConfirmedPayment]
+    deposit = typical_transaction(seeded(9), (OURS, RECIPIENT))
+    data = block_of([deposit, payment_of(deposit)])
+    assert [type(one) for one in scan(data)] == [PegIn, ConfirmedPayment]
     stripped = data[:81] + b"".join(one.raw for one in parse_block(data))
     assert [one.txid for one in parse_block(stripped)] == [one.txid for one in parse_block(data)]
     with pytest.raises(Malformed, match="must send blocks with their witnesses"):
         scan(stripped)
     older = attrs.evolve(WATCHED, segwit=8)
-    assert scan_block(7, hash_of(stripped), stripped, older, nothing).findings == ()
+    assert [type(one) for one in scan_block(7, hash_of(stripped), stripped, older, nothing).findings] == [PegIn]
     with pytest.raises(Malformed, match="must send blocks with their witnesses"):
         scan_block(8, hash_of(stripped), stripped, older, nothing)
 
@@ -216,10 +219,9 @@ def test_an_input_of_a_future_kind_makes_no_payment_of_a_deposit() -> None:
 @pytest.mark.parametrize("annex", [b"\x50", b"\x50" + LEAF])
 def test_a_spend_with_an_annex_is_found(annex: bytes) -> None:
     """A quorum of the keys can sign one, although the protocol never does: nobody would notice the theft."""
-    plain = typical_transaction(seeded(10))
-    stacks = ((bytes(64), LEAF, CONTROL, annex), *((b"",) for _ in plain.inputs[1:]))
-    data = block_of([attrs.evolve(plain, witness=stacks)])
-    assert [type(one) for one in scan(data)] == [ConfirmedPayment]
+    deposit = typical_transaction(seeded(10), (OURS, RECIPIENT))
+    data = block_of([deposit, payment_of(deposit, annex)])
+    assert [type(one) for one in scan(data)] == [PegIn, ConfirmedPayment]
     assert scan(data) == whole(data)
 
 
@@ -250,6 +252,36 @@ def test_a_deposit_of_uncredited_outputs_is_one() -> None:
     index = next(place for place, one in enumerate(lost.outputs) if one.script == OURS)
     found = scan(block_of([lost, spending([OutPoint(lost.txid, index)], OURS, RECIPIENT)]))
     assert [type(one) for one in found] == [Uncredited, PegIn]
+
+
+def test_the_witness_of_a_payment_alone_makes_none() -> None:
+    """Anyone can spend an output of a future kind. Each such transaction was kept, with its witness of 4 MB."""
+    strange = OutPoint(BitcoinHash(b"\x07" * 32), 0)
+    assert scan(block_of([spending([strange], b"\x51")])) == ()
+    paid = spending([strange], OURS)
+    returned = spending([OutPoint(paid.txid, 0)], OURS, RECIPIENT)
+    assert [type(one) for one in scan(block_of([paid, returned]))] == [Uncredited, PegIn]
+
+
+def test_a_payment_has_the_outputs_of_the_ledger_that_it_spends() -> None:
+    deposit = typical_transaction(seeded(13), (OURS, RECIPIENT))
+    index = next(place for place, one in enumerate(deposit.outputs) if one.script == OURS)
+    held = OutPoint(deposit.txid, index)
+    strange = OutPoint(BitcoinHash(b"\x07" * 32), 0)
+    payment = spending([strange, held, OutPoint(deposit.txid, index + 1)], OURS)
+    found = scan(block_of([deposit, payment]))[1]
+    assert isinstance(found, ConfirmedPayment)
+    assert found.spends == (held,)
+
+
+def test_an_earlier_transaction_is_looked_up_once() -> None:
+    """Each look-up decodes a record: one for each input of a transaction took hours."""
+    asked: list[BitcoinHash] = []
+    earlier = BitcoinHash(b"\x07" * 32)
+    data = block_of([spending([OutPoint(earlier, number) for number in range(50)], OURS, RECIPIENT)])
+    found = scan_block(7, hash_of(data), data, WATCHED, asked.append).findings
+    assert [type(one) for one in found] == [PegIn]
+    assert asked == [earlier]
 
 
 def test_a_block_full_of_scripts_is_scanned_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,8 +36,9 @@ from alysd.testing.bitcoin import FakeBitcoin, FakeBitcoinNode
 from alysd.types.bitcoin import BitcoinChainInfo
 from alysd.types.bitcoin_watch import Deposits, Expected, SeenDeposit
 from alysd.types.hashes import BitcoinHash, EvmAddress
-from alysd.types.peg import PegIn, Transaction
+from alysd.types.peg import OutPoint, PegIn, Transaction, TransactionInput, TransactionOutput
 from alysd.types.units import Sat
+from alysd.wire.bitcoin_transaction import make_transaction
 
 FEDERATION = spending_of((bytes.fromhex("79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"),))
 WATCHED = Watched.of((FEDERATION,), minimum=Sat(1_000), network="regtest")
@@ -77,9 +78,11 @@ class Rig:
     def deposit(self, amount: int = 5_000, recipient: bytes = RECIPIENT) -> Transaction:
         return self.chain.pay([(amount, FEDERATION.output_script), (0, b"\x6a\x14" + recipient)])
 
-    def spend(self, change: int = 0) -> Transaction:
-        """A payment by the federation, as Bitcoin sees it."""
-        made = self.chain.pay([(900, b"\x51"), (change, FEDERATION.output_script)], wait=False)
+    def spend(self, change: int = 0, victim: Transaction | None = None) -> Transaction:
+        """A payment by the federation, as Bitcoin sees it, from the deposit `victim`, by default a new one."""
+        spent = TransactionInput(OutPoint((victim or self.deposit()).txid, 0), b"", 0)
+        paid = ((900, b"\x51"), (change, FEDERATION.output_script))
+        made = make_transaction(2, [spent], [TransactionOutput(Sat(sat), script) for sat, script in paid], 0)
         signed = attrs.evolve(made, witness=((bytes(64), FEDERATION.leaf_script, FEDERATION.control_block),))
         self.chain.mempool[signed.txid] = signed
         return signed
@@ -189,7 +192,7 @@ async def test_a_payment_by_the_federation_is_no_deposit(rig: Rig, autojump_cloc
         assert (found.bitcoin_block, found.height, found.confirmations) == (rig.chain.blocks[1].hash, 1, 3)
         assert found.transaction == signed
         assert await watch.ask(GetUncredited(0, 10)) == ()
-        assert await deposits(watch) == ()
+        assert [one.txid for one in await deposits(watch)] == [signed.inputs[0].spends.txid]
 
 
 async def test_a_reorganisation_moves_a_deposit(rig: Rig, autojump_clock: MockClock) -> None:
@@ -273,7 +276,9 @@ async def test_what_is_noted_as_lost_is_lost_until_it_is_found(rig: Rig, autojum
 
 async def test_a_payment_that_a_reorganisation_removes_is_lost(rig: Rig, autojump_clock: MockClock) -> None:
     async with rig.watching() as watch:
-        spent = rig.spend(change=400)
+        victim = rig.deposit()
+        rig.chain.mine()
+        spent = rig.spend(change=400, victim=victim)
         rig.chain.mine(5)
         await settled(watch, rig)
         rig.chain.reorganise(5, keep=False)

@@ -187,7 +187,7 @@ async def test_a_node_that_is_behind_sees_no_thefts(
 ) -> None:
     """It does not have the blocks that propose the payments, while Bitcoin has confirmed them long ago."""
     monkeypatch.setattr(bridge_thefts, "MAX_UNKNOWN", most)
-    monkeypatch.setattr(bitcoin_watch, "MAX_SPENDS", 1)
+    monkeypatch.setattr(bitcoin_watch, "MAX_SPENT", 1)
     async with bridge_rig(tmp_path) as rig:
         stages = [copy(rig.ledger)]
         for _ in range(3):

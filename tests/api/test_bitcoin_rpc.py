@@ -113,7 +113,7 @@ async def test_a_transaction_is_asked_for_by_its_txid_alone() -> None:
              "recipient": checksum_address(USER)},
         ),
         (
-            SeenPayment(2, 100, ConfirmedPayment(any_transaction(), BLOCK)),
+            SeenPayment(2, 100, ConfirmedPayment(any_transaction(), BLOCK, ())),
             {"kind": "payment", "number": 2, "txid": displayed(any_transaction().txid), **PLACE},
         ),
     ],

@@ -181,7 +181,7 @@ async def test_a_burn_is_followed_to_its_payment(
         assert await rpc.state(name) == "signed"
         rpc.watch.on(GetUnconfirmed).answers(Unconfirmed((), (txid,), 0, None))
         assert await rpc.state(name) == "broadcast"
-        rpc.watch.on(FindOnBitcoin).answers(SeenPayment(7, 101, ConfirmedPayment(made.transaction, BLOCK)))
+        rpc.watch.on(FindOnBitcoin).answers(SeenPayment(7, 101, ConfirmedPayment(made.transaction, BLOCK, ())))
         rpc.watch.on(GetUnconfirmed).answers(NOTHING)
         found = await rpc.call("getpegoperation", name)
         assert (found["state"], found["confirmations"], found["txid"]) == ("broadcast", 2, displayed(txid))

@@ -111,7 +111,7 @@ async def test_a_payment_without_witnesses_in_a_block_is_found_on_bitcoin(
                 f"bitcoin-cli -regtest getrawtransaction {displayed(bare.txid)} false {displayed(BLOCK)}"
                 in message
             )
-        rpc.watch.on(FindOnBitcoin).answers(SeenPayment(1, 101, ConfirmedPayment(complete, BLOCK)))
+        rpc.watch.on(FindOnBitcoin).answers(SeenPayment(1, 101, ConfirmedPayment(complete, BLOCK, ())))
         found = await rpc.result(bare.txid)
         assert decode_transaction(bytes.fromhex(found["hex"])) == complete
 

@@ -9,10 +9,21 @@ from alysd.errors import ConfigError, Corrupt
 from alysd.integrations import lmdb_bitcoin
 from alysd.integrations.lmdb_bitcoin import LmdbBitcoinRecords
 from alysd.integrations.lmdb_records import Records, RecordTransaction
-from alysd.types.bitcoin_watch import Expected, Finding, ReadBlock, SeenDeposit, Uncredited
+from alysd.messages.codec import ValueCodec
+from alysd.types.bitcoin_watch import (
+    ConfirmedPayment,
+    Expected,
+    Finding,
+    ReadBlock,
+    SeenDeposit,
+    Spend,
+    SpendPage,
+    Uncredited,
+)
 from alysd.types.hashes import BitcoinHash, EvmAddress, sha256
-from alysd.types.peg import DepositOutput, PegIn
+from alysd.types.peg import DepositOutput, OutPoint, PegIn, TransactionInput, TransactionOutput
 from alysd.types.units import Sat
+from alysd.wire.bitcoin_transaction import make_transaction
 
 
 @pytest.fixture
@@ -73,6 +84,37 @@ def test_removing_undoes_exactly_one_block(records: LmdbBitcoinRecords) -> None:
     assert records.newest() is None
     with pytest.raises(ValueError, match="there is no Bitcoin block to remove"):
         records.remove_newest()
+
+
+def payment(name: str, *places: int) -> ConfirmedPayment:
+    spent = TransactionInput(OutPoint(digest(name), 0), b"", 0)
+    made = make_transaction(2, [spent], [TransactionOutput(Sat(7), b"\x51")], 0)
+    return ConfirmedPayment(made, digest("block"), tuple(OutPoint(digest(name), place) for place in places))
+
+
+def spend(one: ConfirmedPayment) -> Spend:
+    return Spend(one.transaction.txid, one.spends)
+
+
+def test_spends_are_listed_without_their_transactions(
+    records: LmdbBitcoinRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The witnesses of ten transactions made a page of the list take longer than its deadline."""
+    first, second, third = payment("a", 0, 1), payment("b", 0), payment("c", 0)
+    records.add([block(1, first, deposit("d"), second), block(2, third)], 1)
+    monkeypatch.delattr(ValueCodec, "decode")
+    assert records.spends(0, 1) == SpendPage((spend(first),), 1, more=True)
+    assert records.spends(0, 3) == SpendPage((spend(first), spend(second)), 3, more=True)
+    assert records.spends(1, 9) == SpendPage((spend(second), spend(third)), 4, more=False)
+    assert records.spends(4, 9) == SpendPage((), 4, more=False)
+
+
+def test_spends_of_removed_blocks_are_none(records: LmdbBitcoinRecords) -> None:
+    records.add([block(1, payment("a", 0)), block(2, payment("b", 0))], 1)
+    records.add_again(block(1, payment("a", 0, 1)))
+    assert records.spends(0, 9) == SpendPage((spend(payment("b", 0)), spend(payment("a", 0, 1))), 3, more=False)
+    records.remove_newest()
+    assert records.spends(0, 9) == SpendPage((spend(payment("a", 0, 1)),), 3, more=False)
 
 
 def test_numbers_are_never_used_again(records: LmdbBitcoinRecords) -> None:

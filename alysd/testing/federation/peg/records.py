@@ -15,11 +15,14 @@ from alysd.types.bitcoin_watch import (
     SeenDeposit,
     SeenPayment,
     SeenUncredited,
+    Spend,
+    SpendPage,
     WatchedFederation,
     expected_of,
     finding_of,
     found_txid,
     may_be_minted,
+    page_of,
     seen_of,
     txid_of,
 )
@@ -122,10 +125,11 @@ class MemoryBitcoinRecords:
         found = (one for one in self._seen() if isinstance(one, SeenUncredited))
         return tuple(one for one in found if one.number > after)[:limit]
 
-    def payments(self, after: int, limit: int) -> tuple[SeenPayment, ...]:
-        """At most `limit` spends of outputs of federations, with a number above `after`."""
-        found = (one for one in self._seen() if isinstance(one, SeenPayment))
-        return tuple(one for one in found if one.number > after)[:limit]
+    def spends(self, after: int, limit: int) -> SpendPage:
+        """The spends with a number above `after`, until they have `limit` outputs."""
+        found = (one for one in self._seen() if isinstance(one, SeenPayment) and one.number > after)
+        spends = ((one.number, Spend(txid_of(one), one.payment.spends)) for one in found)
+        return page_of(spends, after, limit)
 
     def find(self, txids: Sequence[BitcoinHash]) -> tuple[Seen | None, ...]:
         """The findings in these transactions, in order; None for a transaction without a finding."""

@@ -30,7 +30,10 @@ def finding(kind: str, name: str) -> Finding:
     if kind == "uncredited":
         return Uncredited(digest(name), digest("block"), Sat(7), "no recipient")
     spent = TransactionInput(OutPoint(digest(name), 0), b"", 0)
-    return ConfirmedPayment(make_transaction(2, [spent], [TransactionOutput(Sat(7), b"\x51")], 0), digest("block"))
+    made = make_transaction(2, [spent], [TransactionOutput(Sat(7), b"\x51")], 0)
+    return ConfirmedPayment(
+        made, digest("block"), tuple(OutPoint(digest(name), at) for at in range(int(name) % 3))
+    )
 
 
 def txid_of(one: Finding) -> BitcoinHash:
@@ -93,6 +96,7 @@ def test_both_databases_give_the_same_answers(steps: list[str | list[tuple[str, 
             for after in (0, 2):
                 assert memory.deposits(after, START + 2, 2) == disk.deposits(after, START + 2, 2)
                 assert memory.uncredited(after, 2) == disk.uncredited(after, 2)
+                assert memory.spends(after, 3) == disk.spends(after, 3)
             for height in range(START - 1, START + 4):
                 assert memory.hash_at(height) == disk.hash_at(height)
         disk.close()
