@@ -6,25 +6,29 @@ because the node is new or has lost its database, finds the lost transactions he
 of the ledger that others have spent.
 """
 
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar, cast
 
 import attrs
 import trio
 
 from alysd.actors.bridge_reads import BridgeReads, answered
 from alysd.actors.bridge_thefts import TheftWatch
+from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotNow
 from alysd.messages.bitcoin_watch import MAX_ITEMS, GetLost, GetMissing, NoteLost
 from alysd.messages.bridge import PegHealth
 from alysd.messages.chain import ListEntries
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.peg import PegHalted, PegResumed
+from alysd.nurseries import NotAnswered
 from alysd.types.bitcoin_watch import Expected, Stolen
 from alysd.types.hashes import BitcoinHash, BlockHash, displayed
 from alysd.types.peg import Minted, PaidOut
 from alysd.types.tables import Table
 from alysd.types.units import Sat
+
+Reply = TypeVar("Reply")
 
 PAGE = 1_000
 """The number of entries that are compared in one step: some milliseconds of the chain actor and of the watch."""
@@ -62,11 +66,12 @@ class LedgerAudit:
     lost: tuple[Expected, ...] = ()
     stolen: tuple[Stolen, ...] = ()
     _spend_doubt: str | None = None
+    _failing: tuple[float, str] | None = None
 
     @property
     def health(self) -> PegHealth:
         """The result of the last look, for operators."""
-        return PegHealth(self.lost, self.doubt or self._spend_doubt, self.stolen)
+        return PegHealth(self.lost, self.doubt or self._spend_doubt or self._failure, self.stolen)
 
     async def health_at(self, block: BlockHash) -> PegHealth:
         """Compare the ledger after `block` with Bitcoin.
@@ -85,11 +90,11 @@ class LedgerAudit:
         while True:
             began = trio.current_time()
             await self._note(await self._missing())
-            await answered(self._look_at_head)
+            await self._answered(self._look_at_head)
             self.doubt = None
             rest_until = max(began + LEAST_REST, trio.current_time() + REST_FACTOR * (trio.current_time() - began))
             while True:  # also a node that makes no blocks logs that the peg halts
-                await answered(self._look_at_head)
+                await self._answered(self._look_at_head)
                 if trio.current_time() >= rest_until:
                     break
                 await trio.sleep(min(LEAST_REST, rest_until - trio.current_time()))
@@ -104,7 +109,7 @@ class LedgerAudit:
         for table in (Table.MINTED, Table.CONFIRMED):
             after: bytes | None = b""
             while after is not None and len(found) < MAX_ITEMS:
-                missing, after = await answered(lambda table=table, after=after: self._page(table, after))
+                missing, after = await self._answered(lambda table=table, after=after: self._page(table, after))
                 found += (one for one in missing if one not in self.lost)
                 await trio.sleep(PAUSE)
         suspects = tuple(found[:MAX_ITEMS])
@@ -115,7 +120,7 @@ class LedgerAudit:
             f"may be behind; this node looks again after {SECOND_LOOK:.0f} s"
         )
         await trio.sleep(SECOND_LOOK)
-        return await answered(lambda: self._still_missing(suspects))
+        return await self._answered(lambda: self._still_missing(suspects))
 
     async def _page(self, table: Table, after: bytes) -> tuple[tuple[Expected, ...], bytes | None]:
         """Compare the next entries of a table. Returns the missing ones, and where to go on."""
@@ -152,7 +157,7 @@ class LedgerAudit:
     async def _note(self, missing: tuple[Expected, ...]) -> None:
         """Have the watch keep the `missing` transactions: after a restart, the peg is then still halted."""
         if missing:
-            await answered(lambda: self.reads.watch_ask(NoteLost(missing)))
+            await self._answered(lambda: self.reads.watch_ask(NoteLost(missing)))
 
     async def _look_at_head(self) -> None:
         await self._look((await self.reads.head()).hash)
@@ -170,6 +175,29 @@ class LedgerAudit:
             self.report(_halted(self.health))
         if was.halted and not self.health.halted:
             self.report(PegResumed())
+
+    async def _answered(self, question: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Repeat a request until it is answered, and remember since when it is not."""
+
+        async def remembered() -> Reply:
+            try:
+                found = await question()
+            except (NotNow, NotAnswered, UnknownParent) as error:
+                since = trio.current_time() if self._failing is None else self._failing[0]
+                self._failing = since, str(error)
+                raise
+            self._failing = None
+            return found
+
+        return await answered(remembered)
+
+    @property
+    def _failure(self) -> str | None:
+        """The reason why the results are old, if they are."""
+        if self._failing is None or trio.current_time() - self._failing[0] <= SECOND_LOOK:
+            return None
+        since, reason = f"for more than {SECOND_LOOK:.0f} s", self._failing[1]
+        return f"this node could not compare the ledger with Bitcoin {since}: {reason}"
 
     @property
     def _confirmations(self) -> int:

@@ -10,7 +10,7 @@ from btclib_secp256k1 import ssa
 from trio.testing import MockClock
 
 from alysd.actors import bitcoin_watch, bridge_thefts
-from alysd.actors.bridge_audit import LEAST_REST
+from alysd.actors.bridge_audit import LEAST_REST, SECOND_LOOK
 from alysd.errors import NotNow, NotSeenOnBitcoin
 from alysd.messages.bridge import CheckNotHalted, GetPegHealth, PegHealth
 from alysd.messages.log.peg import PegHalted, PegResumed
@@ -212,6 +212,22 @@ async def test_a_node_that_is_behind_sees_no_thefts(
         await rig.settled()
         await rig.bridge.ask(CheckNotHalted())
         assert halts(rig) == []
+
+
+async def test_a_look_that_fails_for_long_is_a_doubt(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """`getpeg` named no problem while the watch did not answer, and nothing was credited."""
+    async with bridge_rig(tmp_path) as rig:
+        await with_deposit(rig)
+        rig.node.down = "connection refused"
+        await trio.sleep(LEAST_REST)
+        assert (await rig.bridge.ask(GetPegHealth())).doubt is None
+        await trio.sleep(SECOND_LOOK + LEAST_REST)
+        doubt = (await rig.bridge.ask(GetPegHealth())).doubt
+        assert doubt is not None
+        assert "could not compare the ledger with Bitcoin for more than 60 s" in doubt
+        assert "connection refused" in doubt
+        rig.node.down = None
+        await rig.settled()
 
 
 def copy(ledger: Ledger) -> Ledger:
