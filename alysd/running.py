@@ -8,6 +8,7 @@ from pathlib import Path
 import attrs
 import trio
 
+from alysd.addresses import addresses_with
 from alysd.api import control
 from alysd.api.alys_rpc import AlysRpc
 from alysd.api.banner import accounts_open, node_starting, options_exposed
@@ -47,7 +48,7 @@ from alysd.integrations.reload_history import HISTORY_FILE, ReloadFile
 from alysd.integrations.systemd import Notifier
 from alysd.messages.log.base import log
 from alysd.messages.log.process import NodeReady, NodeStopped
-from alysd.node import EdgeChildren, Node, addresses_with, open_node
+from alysd.node import EdgeChildren, Node, open_node
 from alysd.nurseries import (
     ChildSpec,
     Immediate,

@@ -21,7 +21,7 @@ FLOORS = (
     {"actors"},
     {"api"},
     {"embedded"},
-    {"validation", "peer_host_process", "governance_process", "bitcoin_resources", "audit"},
+    {"addresses", "validation", "peer_host_process", "governance_process", "bitcoin_resources", "audit"},
     {"payment_signer", "signer_process", "governance_resources"},
     {"node", "resources"},
     {"running", "clock_mode"},

@@ -9,9 +9,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from alysd.addresses import Addresses, addresses_with
 from alysd.config.actor_options import CAPACITIES, RESTARTABLE, ActorCapacity, ActorRestart, with_restarts
 from alysd.messages.chain import GetForkchoice
-from alysd.node import FATAL, REFUSALS, Addresses, addresses_with
+from alysd.node import FATAL, REFUSALS
 from alysd.nurseries import Intensity, Priority, State, WrongState
 from alysd.testing.bitcoin import FakeBitcoin, FakeBitcoinNode
 from alysd.testing.chain import chain_spec, peg_chain_spec

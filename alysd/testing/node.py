@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from alysd.actors.peer_host import PeerHostActor
+from alysd.addresses import Addresses
 from alysd.api.system_handle import SystemHandle
 from alysd.bitcoin_ports import BitcoinNode
 from alysd.bitcoin_resources import BitcoinResources, watched_of
@@ -31,7 +32,7 @@ from alysd.messages.chain import GetForkchoice
 from alysd.messages.events import BlockProduced, HeadMoved, SlotMissed
 from alysd.messages.network import Network, PeerRequests
 from alysd.messages.peer_host import PeerHost
-from alysd.node import NO_EDGES, Addresses, EdgeChildren, Node, health_rules, open_node
+from alysd.node import NO_EDGES, EdgeChildren, Node, health_rules, open_node
 from alysd.nurseries import (
     Address,
     Bus,

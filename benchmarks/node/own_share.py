@@ -16,6 +16,7 @@ from typing import ParamSpec, TypeVar
 import attrs
 import trio
 
+from alysd.addresses import Addresses
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.load import load_config
 from alysd.config.model import AlysConfig
@@ -23,7 +24,7 @@ from alysd.embedded import read_transaction
 from alysd.integrations.tracing import NoTracing
 from alysd.messages.block_import import ImportBlock
 from alysd.messages.events import BlockProduced
-from alysd.node import Addresses, Node, open_node
+from alysd.node import Node, open_node
 from alysd.nurseries import Bus, System
 from alysd.ports import ExecutionEngine
 from alysd.resources import NodeResources, open_resources

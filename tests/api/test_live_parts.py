@@ -11,6 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from alysd.addresses import Addresses
 from alysd.api.console_log import console_log
 from alysd.api.http.connection_places import Port
 from alysd.api.http.limits import LIMITS
@@ -42,7 +43,6 @@ from alysd.messages.log.base import log
 from alysd.messages.log.process import NodeReady, NotReady
 from alysd.messages.metrics import PortCounts
 from alysd.messages.peer_host import ChangePeers, ConfirmChange, PeerHost
-from alysd.node import Addresses
 from alysd.nurseries import (
     Actor,
     Address,

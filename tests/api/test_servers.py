@@ -4,6 +4,7 @@ import httpx
 import pytest
 import trio
 
+from alysd.addresses import Addresses
 from alysd.api.alys_rpc import AlysRpc
 from alysd.api.operator import OperatorPages
 from alysd.api.servers import ServerAddresses, server_tasks
@@ -12,7 +13,7 @@ from alysd.config.addresses import ListenAddress
 from alysd.config.connection_sections import ApiConfig
 from alysd.errors import AddressInUse
 from alysd.integrations.clock import SystemClock
-from alysd.node import FATAL, Addresses
+from alysd.node import FATAL
 from alysd.nurseries import ChildSpec, HealthMonitor, OneForOne, State, SystemFailed, open_system, supervisor
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.processes import free_ports

@@ -6,6 +6,7 @@ import attrs
 import pytest
 from trio.testing import MockClock
 
+from alysd.addresses import Addresses
 from alysd.messages.auxpow import MergedMining
 from alysd.messages.block_import import BlockImport
 from alysd.messages.chain import Chain
@@ -13,7 +14,6 @@ from alysd.messages.codec import MessageCodec
 from alysd.messages.engine import Engine
 from alysd.messages.metrics import Metrics
 from alysd.messages.storage import Storage
-from alysd.node import Addresses
 from alysd.nurseries import Codec, Envelope, NotAuthentic, actor
 from alysd.testing.chain import chain_spec
 from alysd.testing.harness import ActorTestHarness

@@ -6,10 +6,11 @@ import attrs
 import trio
 
 from alysd.actors.peer_host import PeerHostActor
+from alysd.addresses import Addresses
 from alysd.config.chain_sections import MiningConfig
 from alysd.consensus.aura import slot_start
 from alysd.integrations.bls import public_key
-from alysd.node import Addresses, Node
+from alysd.node import Node
 from alysd.nurseries import Bus, ExponentialBackoff, System, actor
 from alysd.ports import Bls, Gossip
 from alysd.resources import NodeResources
