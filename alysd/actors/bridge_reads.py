@@ -67,6 +67,10 @@ class BridgeReads:
         """The chain's state after its head."""
         return (await self.chain.ask(GetForkchoice(), seconds=self.timing.chain_lookup)).head
 
+    async def final(self) -> BlockHash:
+        """The last final block."""
+        return (await self.chain.ask(GetForkchoice(), seconds=self.timing.chain_lookup)).finalized.hash
+
     async def entries(self, table: Table, keys: Sequence[bytes], at: BlockHash) -> tuple[Entry | None, ...]:
         """Entries of one table after the block `at`."""
         if not keys:

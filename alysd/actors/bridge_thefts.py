@@ -9,7 +9,7 @@ A node whose chain is behind does not have the proposal yet. So a spend counts a
 slot began after this node has found the spend.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -24,19 +24,19 @@ from alysd.types.tables import Entry, EntryKey, Table
 from alysd.types.units import Sat
 
 MAX_UNKNOWN = 256
-"""The number of spends that the ledger does not know and that are judged again at each look.
+"""The number of spends that the final ledger does not know and that are judged again at each look.
 
 A node whose chain is far behind reads further spends only when the ledger knows some of these."""
 
 KEYS = 1_000
 """The number of entries that are read in one step: some milliseconds of the chain actor."""
 
-_BEHIND = "the chain of this node is behind Bitcoin: many spends of the federation are not in its blocks yet"
+_BEHIND = "the chain of this node is behind Bitcoin: many spends of the federation are in no final block yet"
 
 
 @attrs.frozen
 class _Unknown:
-    """A spend that the ledger did not know at the last look, and the Unix time at which this node found it."""
+    """A spend that the final ledger did not know at the last look, and the Unix time of its discovery."""
 
     spend: Spend
     since: float
@@ -52,7 +52,7 @@ class Thefts:
 
 @attrs.define
 class TheftWatch:
-    """Compares the spends that the Bitcoin watch has found with the ledger, each until the ledger knows it."""
+    """Compares the spends that the watch has found with the ledger, each until the final ledger knows it."""
 
     reads: BridgeReads
     clock: Clock
@@ -84,22 +84,31 @@ class TheftWatch:
                 self._unknown.pop(one.txid, None)
 
     async def _judge(self, block: BlockHash) -> dict[BitcoinHash, Sat]:
-        """Forget the spends that the ledger knows. Returns those of outputs that it holds, with their amounts."""
+        """The spends of outputs that the ledger after `block` holds, with their amounts.
+
+        A spend that this ledger knows is forgotten once the ledger after the last final block knows it too: a
+        block that is not final may be abandoned.
+        """
         spends = [one.spend for one in self._unknown.values()]
+        found = await self._entries(spends, block)
+        amounts = {one.txid: _held(one, found) for one in spends}
+        known = [one for one in spends if amounts[one.txid] is None]
+        if known:
+            final = await self._entries(known, await self.reads.final())
+            for one in known:
+                if _held(one, final) is None:
+                    self._unknown.pop(one.txid, None)
+        return {txid: amount for txid, amount in amounts.items() if amount}
+
+    async def _entries(self, spends: Sequence[Spend], at: BlockHash) -> dict[EntryKey, Entry | None]:
+        """The entries of the ledger after the block `at` that tell whether it knows these spends."""
         keys = [key for one in spends for key in _keys(one)]
         found: dict[EntryKey, Entry | None] = {}
         for start in range(0, len(keys), KEYS):
             some = tuple(keys[start : start + KEYS])
-            entries = await self.reads.chain.ask(GetEntries(some, block), seconds=self.reads.timing.chain_lookup)
+            entries = await self.reads.chain.ask(GetEntries(some, at), seconds=self.reads.timing.chain_lookup)
             found |= dict(zip(some, entries, strict=True))
-        held: dict[BitcoinHash, Sat] = {}
-        for one in spends:
-            amount = _held(one, found)
-            if amount:
-                held[one.txid] = amount
-            elif amount is None:
-                self._unknown.pop(one.txid, None)
-        return held
+        return found
 
     async def _thefts(self, held: Mapping[BitcoinHash, Sat], block: BlockHash, doubt: str | None) -> Thefts:
         """Tell thefts from spends whose proposal may be in a block that this node does not have yet."""

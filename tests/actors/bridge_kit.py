@@ -53,12 +53,16 @@ CONFIRMATIONS = 3
 
 @attrs.define
 class Ledger:
-    """The ledger of one branch: the states by block, and the entries after the newest."""
+    """The ledger of one branch: the states by block, and the entries after the newest.
+
+    The newest block is final, unless `final` is the ledger as of an earlier one.
+    """
 
     context: ChainContext
     head: ChainState
     states: dict[BlockHash, ChainState] = attrs.field(factory=dict[BlockHash, ChainState])
     entries: dict[EntryKey, Entry] = attrs.field(factory=dict[EntryKey, Entry])
+    final: "Ledger | None" = None
 
     def __attrs_post_init__(self) -> None:
         self.states[self.head.hash] = self.head
@@ -111,11 +115,14 @@ class LedgerActor(Actor[Chain], partial=True):
 
     @handles(GetForkchoice)
     async def forkchoice(self, message: GetForkchoice) -> Forkchoice:
-        return Forkchoice(self._ledger.head, self._ledger.head, self._ledger.head)
+        final = self._ledger.final or self._ledger
+        return Forkchoice(self._ledger.head, final.head, final.head)
 
     @handles(GetEntries)
     async def get(self, message: GetEntries) -> tuple[Entry | None, ...]:
-        return tuple(self._ledger.entries.get(key) for key in message.keys)
+        final = self._ledger.final
+        ledger = final if final is not None and message.at == final.head.hash else self._ledger
+        return tuple(ledger.entries.get(key) for key in message.keys)
 
     @handles(ListEntries)
     async def list(self, message: ListEntries) -> EntryPage:

@@ -17,7 +17,7 @@ from alysd.messages.log.peg import PegHalted, PegResumed
 from alysd.peg.signing import assemble_witness, message_of
 from alysd.testing.chain import bitcoin_secret
 from alysd.types.bitcoin_watch import Stolen
-from alysd.types.hashes import SchnorrSignature
+from alysd.types.hashes import SchnorrSignature, displayed
 from alysd.types.peg import OutPoint, PegContents, Transaction, TransactionInput, TransactionOutput
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_transaction import make_transaction
@@ -212,6 +212,28 @@ async def test_a_node_that_is_behind_sees_no_thefts(
         await rig.settled()
         await rig.bridge.ask(CheckNotHalted())
         assert halts(rig) == []
+
+
+async def test_a_payment_whose_proposal_was_abandoned_is_a_theft(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The spend was forgotten because of a block that was not final, and missed when the block was gone."""
+    async with bridge_rig(tmp_path) as rig:
+        await with_deposit(rig)
+        await rig.step([burn(300_000)])
+        final = rig.ledger.final = copy(rig.ledger)
+        proposal = (await rig.step()).proposal
+        assert proposal is not None
+        stolen = rig.sign_only(proposal.transaction)
+        rig.chain.mempool[stolen.txid] = stolen
+        await rig.mine()
+        await trio.sleep(LEAST_REST + 1)
+        await rig.bridge.ask(CheckNotHalted())
+        rig.ledger.head, rig.ledger.entries = final.head, dict(final.entries)
+        await trio.sleep(1)
+        rig.ledger.advance(PegContents())
+        with pytest.raises(NotSeenOnBitcoin, match=f"{displayed(stolen.txid)}, which no block has proposed"):
+            await rig.bridge.ask(CheckNotHalted())
 
 
 async def test_a_look_that_fails_for_long_is_a_doubt(tmp_path: Path, autojump_clock: MockClock) -> None:
