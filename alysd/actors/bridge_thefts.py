@@ -6,7 +6,8 @@ held output that the ledger does not know is a theft as soon as a Bitcoin block 
 this, and a reorganisation of Bitcoin that removes the spend ends the halt.
 
 A node whose chain is behind does not have the proposal yet. So a spend counts as a theft only after a block whose
-slot began after this node has found the spend.
+slot began after this node has found the spend. If the node's clock was slow then, an old block can seem to be such
+a block. So the slot must also be recent by the present clock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,11 @@ MAX_UNKNOWN = 256
 
 A node whose chain is far behind reads further spends only when the ledger knows some of these."""
 
+RECENT = 60.0
+"""The greatest age in seconds of a block after which a spend is found to be a theft.
+
+A proposal is older when Bitcoin confirms the payment: it must have become final first."""
+
 KEYS = 1_000
 """The number of entries that are read in one step: some milliseconds of the chain actor."""
 
@@ -36,10 +42,14 @@ _BEHIND = "the chain of this node is behind Bitcoin: many spends of the federati
 
 @attrs.frozen
 class _Unknown:
-    """A spend that the final ledger did not know at the last look, and the Unix time of its discovery."""
+    """A spend that the final ledger did not know at the last look, and the Unix time of its discovery.
+
+    `is_theft` says that the ledger after a recent block of a later slot has held an output of it.
+    """
 
     spend: Spend
     since: float
+    is_theft: bool = False
 
 
 @attrs.frozen
@@ -67,7 +77,7 @@ class TheftWatch:
             now = self.clock.time()
             for one in page.spends:  # a block that was read again can have the same spend with more outputs
                 known = self._unknown.get(one.txid)
-                self._unknown[one.txid] = _Unknown(one, now if known is None else known.since)
+                self._unknown[one.txid] = _Unknown(one, now) if known is None else attrs.evolve(known, spend=one)
             self._read = max(self._read, page.last)
             stolen = await self._judge(block)
             if not page.more:
@@ -115,8 +125,13 @@ class TheftWatch:
         if not held:
             return Thefts((), doubt)
         began = (await self.reads.state(block)).timestamp
-        since = {txid: one.since for txid, one in self._unknown.items()}
-        stolen = tuple(Stolen(txid, held[txid]) for txid in held if since.get(txid, began) <= began)
+        recent = self.clock.time() - began <= RECENT
+        for txid in held:
+            one = self._unknown.get(txid)
+            if one is not None and one.since <= began and recent:
+                self._unknown[txid] = attrs.evolve(one, is_theft=True)
+        thefts = {txid for txid, one in self._unknown.items() if one.is_theft and one.since <= began}
+        stolen = tuple(Stolen(txid, amount) for txid, amount in held.items() if txid in thefts)
         if stolen:
             return Thefts(stolen, None)
         found = displayed(next(iter(held)))

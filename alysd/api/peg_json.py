@@ -82,7 +82,7 @@ def peg_json(
         "open": {state.value: count for state, count in summary.open},
         "oldest": None if summary.oldest is None else {"number": summary.oldest, "time": summary.since},
         "halted": halted_json(health),
-        "haltreason": None if health is None else health.reason,
+        "haltreason": None if halted_json(health) is None or health is None else health.reason,
         "stolen": None if halted_json(health) is None or health is None else health.stolen_sat,
         "bitcoin": None if bitcoin is None else {"read": bitcoin.read, "tip": bitcoin.tip},
         "problem": doubt_json(bitcoin, health),

@@ -11,11 +11,13 @@ from trio.testing import MockClock
 
 from alysd.actors import bitcoin_watch, bridge_thefts
 from alysd.actors.bridge_audit import LEAST_REST, SECOND_LOOK
+from alysd.actors.bridge_thefts import RECENT
 from alysd.errors import NotNow, NotSeenOnBitcoin
 from alysd.messages.bridge import CheckNotHalted, GetPegHealth, PegHealth
 from alysd.messages.log.peg import PegHalted, PegResumed
 from alysd.peg.signing import assemble_witness, message_of
 from alysd.testing.chain import bitcoin_secret
+from alysd.testing.virtual_time import VirtualClock
 from alysd.types.bitcoin_watch import Stolen
 from alysd.types.hashes import SchnorrSignature, displayed
 from alysd.types.peg import OutPoint, PegContents, Transaction, TransactionInput, TransactionOutput
@@ -234,6 +236,54 @@ async def test_a_payment_whose_proposal_was_abandoned_is_a_theft(
         rig.ledger.advance(PegContents())
         with pytest.raises(NotSeenOnBitcoin, match=f"{displayed(stolen.txid)}, which no block has proposed"):
             await rig.bridge.ask(CheckNotHalted())
+
+
+async def test_a_node_whose_clock_was_slow_while_it_is_behind_sees_no_theft(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has found the payment before the slot of an old block, by its clock of that time."""
+    async with bridge_rig(tmp_path) as rig:
+        stages = [copy(rig.ledger)]
+        await with_deposit(rig)
+        await rig.step([burn(300_000)])
+        old = rig.ledger.head.timestamp
+        stages.append(copy(rig.ledger))
+        await trio.sleep(2 * RECENT)
+        proposal = (await rig.step()).proposal
+        assert proposal is not None
+        stages.append(copy(rig.ledger))
+        signed = rig.sign_only(proposal.transaction)
+        rig.chain.mempool[signed.txid] = signed
+        await rig.mine(CONFIRMATIONS + 1)
+        chain = rig.chain
+    right = VirtualClock.time
+    slow = right(VirtualClock()) - old + 30
+
+    def late(clock: VirtualClock) -> float:
+        return right(clock) - slow
+
+    monkeypatch.setattr(VirtualClock, "time", late)
+    behind = copy(stages[0])
+    async with bridge_rig(tmp_path / "new", behind, chain, settled=False) as rig:
+        await trio.sleep(5)
+        monkeypatch.setattr(VirtualClock, "time", right)
+        for stage in stages[1:]:
+            behind.head, behind.entries, behind.states = stage.head, stage.entries, behind.states | stage.states
+            await trio.sleep(LEAST_REST + 5)
+        await rig.settled()
+        await rig.bridge.ask(CheckNotHalted())
+        assert halts(rig) == []
+
+
+async def test_a_theft_is_none_the_less_when_no_more_blocks_come(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        theft(rig, await with_deposit(rig))
+        await mine_theft(rig)
+        await trio.sleep(10 * RECENT)
+        assert (await rig.bridge.ask(GetPegHealth())).stolen
+        assert [type(event) for event in halts(rig)] == [PegHalted]
 
 
 async def test_a_look_that_fails_for_long_is_a_doubt(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -233,6 +233,10 @@ async def test_a_burn_is_followed_to_its_payment(
         found = await rpc.call("getpeg")
         assert (found["halted"], found["stolen"], found["held"]) == (True, 9_000, peg["held"])
         assert displayed(DEPOSIT.txid) in found["haltreason"]
+        rpc.bridge.on(GetPegHealth).answers(PegHealth((lost,), "the ledger is being compared"))
+        found = await rpc.call("getpeg")
+        assert (found["halted"], found["haltreason"], found["stolen"]) == (None, None, None)
+        assert found["problem"] == "the ledger is being compared"
         other = await world.take(await world.make(before, skip=20))
         assert await world.head() == other
         assert [await rpc.state(name), await rpc.state(1)] == [None, None], "a reorganisation undoes the history"
