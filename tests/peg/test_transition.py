@@ -114,7 +114,8 @@ class PegMachine(LedgerBook, RuleBasedStateMachine):
                 self.block(PegContents(proposal=proposal))
             return
         before = self.free_coins()
-        made = self.propose(proposal)
+        self._count_mints(self.block(PegContents(proposal=proposal)), 0)
+        made = next(one for one in self.payments() if one.versions[0].txid == proposal.transaction.txid)
         judge_move(made, before, reserve, self.spendings)
         assert all(one.federation < len(self.spendings) - 1 for one in made.inputs)
         self.proposed[proposal.transaction.txid] = proposal.transaction

@@ -93,9 +93,12 @@ def test_the_bitcoin_ends_at_the_new_address(members: tuple[int, ...]) -> None:
     assert len(oracle.minted) > 5
 
 
-@pytest.mark.parametrize("seed", range(cases(1, 20)))
+@pytest.mark.parametrize("seed", range(cases(1, 5)))
 def test_faults_around_the_change_lose_no_bitcoin(seed: int) -> None:
-    """Members lose power, links fail and clocks are set around the height, while users pay both addresses."""
+    """Members lose power, links fail and clocks are set around the height, while users pay both addresses.
+
+    A quorum of both federations always remains.
+    """
     choices = seeded(seed)
     members = choices.choice([(0, 1, 2, 4), (4, 1, 2, 3), (0, 1, 2, 3, 4)])
 
@@ -105,7 +108,8 @@ def test_faults_around_the_change_lose_no_bitcoin(seed: int) -> None:
             await federation.slots(3)
             await change(federation, members)
             await until_height(federation, EFFECTIVE - choices.randint(2, FAULT_SLOTS), 2 * EFFECTIVE)
-            faults = [draw_fault(choices, 4, [choices.randrange(3)]) for _ in range(choices.randint(1, 3))]
+            fragile = [choices.randrange(3)]
+            faults = [draw_fault(choices, 4, fragile) for _ in range(choices.randint(1, 3))]
             await run_round(federation, faults, 40)
             await until_height(federation, EFFECTIVE + 12, 80)
             await settled(federation)
