@@ -57,8 +57,9 @@ def judge_move(made: Payment, coins: Sequence[Coin], reserve: Sat, spendings: Se
     if not left or len(made.inputs) == MAX_INPUTS:
         return
     rate = rate_of(made, made.versions[0].fee, spendings)
-    lightest = min(spendings[coin.federation].weight for coin in left)
-    if made.versions[0].fee + fee_at(rate, lightest) < reserve:
+    # An author takes the outputs in order, and stops at the first that is too expensive: others may be lighter.
+    heaviest = max(spendings[coin.federation].weight for coin in left)
+    if made.versions[0].fee + fee_at(rate, heaviest) < reserve:
         raise PaymentDeclined(
             f"it moves {len(made.inputs)} outputs of former federations, and leaves {len(left)} for which the "
             "reserve could pay too"

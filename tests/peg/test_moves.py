@@ -186,6 +186,25 @@ def test_an_author_moves_as_many_outputs_as_it_can() -> None:
     judge_move(many.propose(most), coins, Sat(10**9), many.spendings)
 
 
+@pytest.mark.parametrize("reserve", range(300, 1_800, 25))
+def test_members_approve_the_move_that_an_author_makes(reserve: int) -> None:
+    """Inputs of federations have different weights. An author stops at the first that is too expensive."""
+    book = LedgerBook()
+    for _ in range(3):
+        book.change_federation()
+    weights = [spending.weight for spending in book.spendings[:3]]
+    light, heavy = weights.index(min(weights)), weights.index(max(weights))
+    for amount, federation in ((90_000, light), (80_000, heavy), (70_000, light)):
+        book.block(PegContents(peg_ins=(book.next_deposit([amount], federation=federation),)))
+    book.block(PegContents(peg_ins=(book.next_deposit([1_000 + reserve], RESERVE, 3),)))
+    coins, free = book.free_coins(), Sat(reserve)
+    made = make_move(coins, RATE, free, book.spendings, make_transaction)
+    if made is None:
+        assert fee_of_move(former_coins(coins, book.spendings)[:1], RATE, book.spendings) > reserve
+        return
+    judge_move(book.propose(made), coins, free, book.spendings)
+
+
 def test_a_stuck_move_is_replaced_at_the_reserves_expense() -> None:
     book = changed([50_000] * 5)
     made, found = moved(book)
