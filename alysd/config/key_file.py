@@ -90,7 +90,12 @@ def _decrypted(path: Path, line: str, passphrase: Callable[[], str] | None) -> b
 
 def read_passphrase(path: Path) -> str:
     """Read a passphrase from the first line of a file that only its owner can read. Raises `ConfigError`."""
-    text = read_bounded(path, what="a passphrase file").decode(errors="replace").split("\n")[0].rstrip("\r")
+    text = (
+        read_bounded(path, what="a passphrase file", pipe=True)
+        .decode(errors="replace")
+        .split("\n")[0]
+        .rstrip("\r")
+    )
     if exposed(path.stat()):
         raise ConfigError(f"{path}: the passphrase is accessible to other users; restrict it: chmod 600 {path}")
     if not text:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import attrs
 
@@ -48,18 +49,36 @@ MOST_SHOWN = 80
 
 
 def shown(value: object, most: int = MOST_SHOWN) -> str:
-    """Format a value as in TOML, without user and password of a URL, and with at most `most` characters."""
+    """Format a value as in TOML, without user and password of a URL, and with at most `most` characters.
+
+    A wrong URL may lack its scheme. So all before the last @ of a text is left out, but for the scheme.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if not isinstance(value, str):
         try:
-            return _cut(repr(value), most)
+            return _cut(repr(_masked(value)), most)
         except ValueError:  # Python cannot convert a number of more than 4,300 digits to text
             return "a number that is too long"
-    head, at, tail = value.rpartition("@")
-    if at and "://" in head:
-        value = f"{head.partition('://')[0]}://***@{tail}"
-    return f'"{_cut(value, most)}"'
+    return f'"{_cut(_without_user(value), most)}"'
+
+
+def _without_user(text: str) -> str:
+    head, at, tail = text.rpartition("@")
+    scheme, separator, _ = head.partition("://")
+    return f"{scheme + separator if separator else ''}***@{tail}" if at else text
+
+
+def _masked(value: object) -> object:
+    """The value with `_without_user` for all texts in it."""
+    if isinstance(value, str):
+        return _without_user(value)
+    if isinstance(value, list | tuple):
+        items = [_masked(item) for item in cast("Sequence[object]", value)]
+        return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, dict):
+        return {key: _masked(item) for key, item in cast("dict[str, object]", value).items()}
+    return value
 
 
 def _cut(text: str, most: int) -> str:

@@ -1,6 +1,8 @@
 """Reads TOML files with the line number of each key, for use in error messages."""
 
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,14 +14,23 @@ from alysd.errors import ConfigError
 MAX_FILE_BYTES = 4 * 1024 * 1024
 """The largest file that is read. A larger one is not a configuration or genesis, but a wrong file name."""
 
-_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$")
-_KEY = re.compile(r"\s*([A-Za-z0-9_.\"' -]+?)\s*=")
+MAX_PARTS = 8
+"""The maximum number of parts of a dotted key. Options have two or three."""
+
+_NAME = re.compile(r"[A-Za-z0-9_.\"' -]+")
+"""A dotted key. The pattern has one part, so its match takes linear time: other people write such files."""
 
 
-def read_bounded(path: Path, *, what: str) -> bytes:
-    """Read a file of at most `MAX_FILE_BYTES`. Raises `ConfigError`, in which `what` names the file's purpose."""
+def read_bounded(path: Path, *, what: str, pipe: bool = False) -> bytes:
+    """Read a file of at most `MAX_FILE_BYTES`. Raises `ConfigError`, in which `what` names the file's purpose.
+
+    Only with `pipe` may it be other than a regular file: to read a pipe waits for the program at its other end.
+    """
     try:
-        with path.open("rb") as file:
+        # Without O_NONBLOCK, to open a pipe would wait too.
+        with open(path, "rb", opener=None if pipe else _open_at_once) as file:
+            if not pipe and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ConfigError(f"{path}: {what} must be a regular file")
             data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file ({what})") from None
@@ -42,7 +53,8 @@ def read_settings(path: Path, *, what: str) -> dict[str, Setting]:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     lines = key_lines(text)
     settings: dict[str, Setting] = {}
-    for key, value in _flatten(document, ""):
+    for parts, value in _flatten(document, path):
+        key = ".".join(parts)
         line = lines.get(key)
         words = f"{path}:{line}" if line else str(path)
         settings[key] = Setting(value, Source(words, path.parent))
@@ -56,13 +68,28 @@ def key_lines(text: str) -> dict[str, int]:
     """
     lines: dict[str, int] = {}
     table = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := _HEADER.match(line):
-            table = _plain(header[1]) + "."
+    for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
+        if header := _header(line):
+            table = _plain(header) + "."
             lines.setdefault(table.removesuffix("."), number)
-        elif key := _KEY.match(line):
-            lines.setdefault(table + _plain(key[1]), number)
+        elif key := _key(line):
+            lines.setdefault(table + _plain(key), number)
     return lines
+
+
+def _header(line: str) -> str:
+    """The key in a `[table]` header; empty for other lines."""
+    name, closed, rest = line.removeprefix("[").partition("]")
+    rest = rest.strip()
+    is_header = line.startswith("[") and closed and "[" not in name and (not rest or rest.startswith("#"))
+    return name.strip() if is_header else ""
+
+
+def _key(line: str) -> str:
+    """The key in `key = value`; empty for other lines."""
+    name, equal, _ = line.partition("=")
+    name = name.strip()
+    return name if equal and _NAME.fullmatch(name) else ""
 
 
 def _plain(key: str) -> str:
@@ -70,12 +97,24 @@ def _plain(key: str) -> str:
     return ".".join(part.strip(" \"'") for part in key.split("."))
 
 
-def _flatten(table: Mapping[str, object], prefix: str) -> list[tuple[str, object]]:
-    """Return dotted keys with their values, in the order of the file. An empty table is a value."""
-    found: list[tuple[str, object]] = []
+def _flatten(
+    table: Mapping[str, object], path: Path, above: tuple[str, ...] = ()
+) -> list[tuple[tuple[str, ...], object]]:
+    """Return the parts of dotted keys with their values, in the order of the file. An empty table is a value.
+
+    Raises `ConfigError` for a key with more than `MAX_PARTS` parts.
+    """
+    found: list[tuple[tuple[str, ...], object]] = []
     for key, value in table.items():
+        parts = (*above, key)
+        if len(parts) > MAX_PARTS:
+            raise ConfigError(f"{path}: the keys in {'.'.join(above)[:80]} have more than {MAX_PARTS} parts")
         if isinstance(value, dict) and value:
-            found.extend(_flatten(cast("dict[str, object]", value), f"{prefix}{key}."))
+            found.extend(_flatten(cast("dict[str, object]", value), path, parts))
         else:
-            found.append((prefix + key, cast("object", value)))
+            found.append((parts, cast("object", value)))
     return found
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)

@@ -15,7 +15,10 @@ from alysd.errors import ConfigError
         ([1, "a"], "[1, 'a']"),
         ("http://user:secret@host:1/x", '"http://***@host:1/x"'),
         ("https://user:p@ss@host", '"https://***@host"'),
-        ("someone@host", '"someone@host"'),
+        ("user:secret@host:1", '"***@host:1"'),
+        ("http:/user:secret@host", '"***@host"'),
+        (["http://user:secret@host", 1], "['http://***@host', 1]"),
+        ({"url": ("u:secret@host",)}, "{'url': ('***@host',)}"),
     ],
 )
 def test_a_value_is_shown_as_it_was_written_without_passwords(value: object, text: str) -> None:

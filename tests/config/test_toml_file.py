@@ -1,6 +1,7 @@
 """Reading TOML with the line of every key, and refusing files that are not TOML."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,36 @@ def test_finding_lines_never_fails(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        f"{' ' * 200_000}# x",
+        f"{' ' * 200_000}a = 1",
+        f"[{' ' * 200_000}b",
+        f"[b{' ' * 200_000}] x",
+        "a b " * 50_000,
+    ],
+)
+def test_finding_lines_takes_linear_time(line: str) -> None:
+    """A line of 2,500 spaces took three slots, in a file that another person had written."""
+    begun = time.process_time()
+    key_lines(line)
+    assert time.process_time() - begun < 1
+
+
+def test_a_key_with_many_parts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"the keys in a\.a\.a\.a\.a\.a\.a\.a have more than 8 parts"):
+        settings_of(tmp_path, f"{'.'.join('a' * 200)} = 1")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """A pipe in place of the configuration kept the only thread that reads files, and all later reloads failed."""
+    pipe = tmp_path / "file.toml"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError, match="the file must be a regular file"):
+        read_settings(pipe, what="the file")
+
+
+@pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"a = ", "not valid TOML"),
@@ -71,8 +102,10 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
 
 def test_a_wrong_file_name_cannot_fill_the_memory(tmp_path: Path) -> None:
     """`--config /dev/zero` would take all of it."""
-    with pytest.raises(ConfigError, match="is it the right file"):
+    with pytest.raises(ConfigError, match="the configuration file must be a regular file"):
         read_bounded(Path("/dev/zero"), what="the configuration file")
+    with pytest.raises(ConfigError, match="is it the right file"):
+        read_bounded(Path("/dev/zero"), what="the passphrase", pipe=True)
     path = tmp_path / "large"
     with path.open("wb") as file:
         os.truncate(file.fileno(), MAX_FILE_BYTES)
