@@ -36,12 +36,10 @@ async def test_the_end_closes_all_connections(
     monkeypatch.setattr(closing_server, "CLOSE_SECONDS", 0.2)
     authority, (port,) = CertificateAuthority(tmp_path), free_ports(1)
     with trio.fail_after(30):
-        async with open_governance(authority.member("server"), port) as governance, trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery, open_governance(authority.member("server"), port) as governance:
             stream = await connected(authority.member("node"), port)
             if closes:
                 nursery.start_soon(_until_closed, stream)
-            assert governance.loop is not None
-            governance.loop.call_soon_threadsafe(governance.stop.set)  # pyright: ignore[reportOptionalMemberAccess]
     gc.collect()  # warns about a connection that the server has left open
     await stream.transport_stream.aclose()
     assert governance.heard == ([] if closes else ["some connections did not close in order"])
