@@ -90,14 +90,22 @@ async def test_the_operators_pages_may_have_a_port_of_their_own() -> None:
         assert await status_of(f"http://127.0.0.1:{api}/health/status") == 404
 
 
+async def until_bound(addresses: ServerAddresses, wanted: ListenAddress) -> None:
+    with trio.fail_after(30):
+        while addresses.alys.bound != wanted:  # noqa: ASYNC110  the place has no event
+            await trio.sleep(0.01)
+
+
 async def test_a_port_that_is_taken_while_the_server_restarts_does_not_stop_the_node() -> None:
     """A node that makes blocks would stop because another program was quicker."""
     first, second = (ListenAddress("127.0.0.1", port) for port in free_ports(2))
     config = ApiConfig(address=first)
     addresses = ServerAddresses.of(config)
     async with open_system(supervisor("Root", OneForOne(), tasks(config, addresses)), fatal=FATAL) as system:
+        await until_bound(addresses, first)  # at the start of a node, the same failure stops it
         addresses.alys.wanted = second
         await system.restart("alys server")
+        await until_bound(addresses, second)
         (taken,) = await trio.open_tcp_listeners(first.port, host=first.host)
         async with taken:
             addresses.alys.wanted = first
