@@ -26,7 +26,7 @@ class RunningNode:
                 return f"{child.name} failed: {child.last_error}"
         return ""
 
-    async def illness(self) -> str:
+    async def unhealthy_reason(self) -> str:
         """Return the first reason for which the node is unhealthy, or "" if it is not."""
         try:
             health = (await self.pages.report()).health()

@@ -161,7 +161,7 @@ class ConfigReload:
             reason += f"; the roll-back failed, and is tried again: {undone}" if undone else ""
             memory.last = Reload("rolled_back", trial.changes, reason, trial.origin, self._clock.time())
             return memory.last
-        if trio.current_time() >= trial.until and not trial.ill:
+        if trio.current_time() >= trial.until and not trial.unhealthy_looks:
             memory.trial = None
         return None
 
@@ -232,7 +232,7 @@ class ConfigReload:
 
     async def _is_unhealthy(self) -> bool:
         with trio.move_on_after(self._timing.config_apply):
-            return bool(await self._view.illness())
+            return bool(await self._view.unhealthy_reason())
         return True  # a node that does not say how it is cannot be judged by that
 
     async def _give(self, config: AlysConfig, parts: Sequence[LivePart]) -> str:

@@ -8,7 +8,7 @@ import trio
 from alysd.config.model import AlysConfig
 from alysd.types.configuration import OptionChange
 
-ILL_LOOKS = 5
+UNHEALTHY_LOOKS = 5
 """The number of looks in a row, one each second, at which the node is unhealthy before a trial fails.
 
 A part that restarts, or one slow answer, makes the node unhealthy for a look, without any change."""
@@ -21,7 +21,7 @@ class NodeView(Protocol):
         """Return the first failure of one of `children` after `since` (trio's clock), or ""."""
         ...
 
-    async def illness(self) -> str:
+    async def unhealthy_reason(self) -> str:
         """Return the first reason for which the node is unhealthy, or "" if it is not."""
         ...
 
@@ -31,9 +31,9 @@ class Trial:
     """The trial of the configuration in force, from `begun` to `until` on trio's clock.
 
     `base` is the last configuration without a trial; a failure restores it. `children` are those that use
-    the changed options. A node that was `unhealthy` before is not judged by its health; otherwise `ill` is the
-    number of the last looks in a row at which it was unhealthy. `changes` and `origin` are those of the last
-    reload.
+    the changed options. A node that was `unhealthy` before is not judged by its health; otherwise
+    `unhealthy_looks` is the number of the last looks in a row at which it was unhealthy. `changes` and `origin`
+    are those of the last reload.
     """
 
     base: AlysConfig
@@ -43,17 +43,17 @@ class Trial:
     unhealthy: bool
     changes: tuple[OptionChange, ...]
     origin: str
-    ill: int = 0
+    unhealthy_looks: int = 0
 
     async def looked(self, view: NodeView) -> tuple[Self, str]:
         """Return the trial after one more look at the node, and the failure that ends the trial, or ""."""
         failure = view.failure(self.children, self.begun)
         if not failure and not self.unhealthy:
-            illness = await view.illness()
-            ill = self.ill + 1 if illness else 0
-            if ill < ILL_LOOKS:
-                return attrs.evolve(self, ill=ill), ""
-            failure = illness
+            reason = await view.unhealthy_reason()
+            looks = self.unhealthy_looks + 1 if reason else 0
+            if looks < UNHEALTHY_LOOKS:
+                return attrs.evolve(self, unhealthy_looks=looks), ""
+            failure = reason
         if not failure:
             return self, ""
         return self, f"{failure}, {trio.current_time() - self.begun:.0f} s after the change"

@@ -9,7 +9,6 @@ blocks whose contracts compute as long as a block may take to build. "faults" ta
 
 import argparse
 import json
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -23,6 +22,7 @@ from alysd.testing.components import ExecutionProcess
 from benchmarks.federation.chains import chain_of, conflicts, finality_conflicts
 from benchmarks.federation.faults import NAMES, Faults, slot_at
 from benchmarks.federation.feeder import FULL, HEAVY, Feeder
+from benchmarks.federation.folders import add_folder, run_in_folder
 from benchmarks.federation.members import Federation, federation
 from benchmarks.federation.report import fault_rows, filled, latency, missed_slots
 from benchmarks.federation.watch import Watch, level
@@ -118,13 +118,9 @@ def main() -> int:
     parser.add_argument("--jitter", type=float, default=20, help="milliseconds, more or less (20)")
     parser.add_argument("--clients", action="store_true", help="geth for member 2, EthereumJS for member 3")
     parser.add_argument("--faults", nargs="+", choices=NAMES, default=NAMES, help="the faults to do (all)")
-    parser.add_argument("--folder", type=Path, help="keep all files in this new folder")
+    add_folder(parser)
     options = parser.parse_args()
-    if options.folder is not None:
-        options.folder.mkdir()
-        return 0 if trio.run(measure, options, options.folder) else 1
-    with tempfile.TemporaryDirectory() as name:
-        return 0 if trio.run(measure, options, Path(name)) else 1
+    return run_in_folder(measure, options)
 
 
 if __name__ == "__main__":

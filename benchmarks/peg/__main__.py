@@ -10,7 +10,6 @@ import argparse
 import json
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -25,6 +24,7 @@ from alysd.testing import components
 from alysd.testing.components import Bitcoind
 from benchmarks.federation.__main__ import client_settings
 from benchmarks.federation.feeder import rpc_of
+from benchmarks.federation.folders import add_folder, run_in_folder
 from benchmarks.federation.members import federation
 from benchmarks.federation.watch import Watch, level
 from benchmarks.peg.ending import has_ended, until_ended, url_of
@@ -112,13 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-reserve", dest="reserve", action="store_false", help="no deposit to the reserve")
     parser.add_argument("--clients", action="store_true", help="geth for member 2, EthereumJS for member 3")
     parser.add_argument("--seed", type=int, default=1, help="seed of amounts and times (1)")
-    parser.add_argument("--folder", type=Path, help="keep all files in this new folder")
+    add_folder(parser)
     options = parser.parse_args(arguments)
-    if options.folder is not None:
-        options.folder.mkdir()
-        return 0 if trio.run(measure, options, options.folder) else 1
-    with tempfile.TemporaryDirectory() as folder:
-        return 0 if trio.run(measure, options, Path(folder)) else 1
+    return run_in_folder(measure, options)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import json
 import random
 import re
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -32,6 +31,7 @@ from alysd.testing import components
 from alysd.testing.components import Bitcoind
 from benchmarks.federation.__main__ import client_settings
 from benchmarks.federation.chains import chain_of, conflicts
+from benchmarks.federation.folders import add_folder, run_in_folder
 from benchmarks.federation.members import Federation, federation
 from benchmarks.federation.watch import Watch, level
 from benchmarks.peg.ending import END_SECONDS, has_ended, until_ended, url_of
@@ -232,13 +232,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--clients", action="store_true", help="geth for member 2, EthereumJS for member 3")
     parser.add_argument("--seed", type=int, default=1, help="seed of amounts and times (1)")
-    parser.add_argument("--folder", type=Path, help="keep all files in this new folder")
+    add_folder(parser)
     options = parser.parse_args(arguments)
-    if options.folder is not None:
-        options.folder.mkdir()
-        return 0 if trio.run(measure, options, options.folder) else 1
-    with tempfile.TemporaryDirectory() as folder:
-        return 0 if trio.run(measure, options, Path(folder)) else 1
+    return run_in_folder(measure, options)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ class World:
         assert (children, since <= trio.current_time()) == (self.children, True)
         return ""
 
-    async def illness(self) -> str:
+    async def unhealthy_reason(self) -> str:
         await trio.lowlevel.checkpoint()
         return self.unhealthy
 

@@ -73,7 +73,7 @@ class AnyNode:
     def failure(self, children: frozenset[str], since: float) -> str:
         return ""
 
-    async def illness(self) -> str:
+    async def unhealthy_reason(self) -> str:
         await trio.lowlevel.checkpoint()
         return ""
 

@@ -131,11 +131,11 @@ async def test_a_child_that_is_starting_has_not_failed() -> None:
 
 async def test_the_health_of_the_node_is_told_with_its_first_reason() -> None:
     async with running() as (node, _):
-        assert await node.illness() == ""
+        assert await node.unhealthy_reason() == ""
     async with running(clock=LateClock()) as (node, handle):
-        assert await node.illness() == "the node is unhealthy: no block for 1800 slots"
+        assert await node.unhealthy_reason() == "the node is unhealthy: no block for 1800 slots"
         handle.system = None
-        assert await node.illness() == "the node is starting"
+        assert await node.unhealthy_reason() == "the node is starting"
 
 
 async def test_the_height_is_that_of_the_head_if_the_reader_answers() -> None:

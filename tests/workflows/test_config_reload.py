@@ -25,7 +25,7 @@ from alysd.types.flags import Rollout
 from alysd.types.units import Height
 from alysd.workflows import config_reload
 from alysd.workflows.config_reload import ConfigMemory, ConfigReload
-from alysd.workflows.config_trial import ILL_LOOKS
+from alysd.workflows.config_trial import UNHEALTHY_LOOKS
 from tests.thorough import cases
 
 TIMING = Timing(2)
@@ -84,7 +84,7 @@ class View:
     def failure(self, children: frozenset[str], since: float) -> str:
         return next((f"{name} failed" for name in sorted(children) if self.failures.get(name, -1) > since), "")
 
-    async def illness(self) -> str:
+    async def unhealthy_reason(self) -> str:
         if self.silent:
             await trio.sleep_forever()
         await trio.lowlevel.checkpoint()
@@ -261,12 +261,12 @@ async def test_a_node_that_becomes_unhealthy_in_the_trial_rolls_back(autojump_cl
     world.view.silent = True
     assert await world.reload.judge() is None, "no answer is no judgement"
     world.view.silent, world.view.unhealthy = False, "no block for 12 slots"
-    for _ in range(ILL_LOOKS - 1):
+    for _ in range(UNHEALTHY_LOOKS - 1):
         assert await world.reload.judge() is None
         await trio.sleep(1)
     failed = await world.reload.judge()
     assert failed is not None
-    assert failed.reason == f"no block for 12 slots, {2 + ILL_LOOKS - 1} s after the change"
+    assert failed.reason == f"no block for 12 slots, {2 + UNHEALTHY_LOOKS - 1} s after the change"
     assert world.as_at_start()
 
 
@@ -277,7 +277,7 @@ async def test_a_node_that_is_unhealthy_for_a_moment_keeps_its_options(autojump_
     await world.reload.run("test")
     for _ in range(5):
         world.view.unhealthy = "chain waits for its restart"
-        for _ in range(ILL_LOOKS - 1):
+        for _ in range(UNHEALTHY_LOOKS - 1):
             assert await world.reload.judge() is None
         world.view.unhealthy = ""
         assert await world.reload.judge() is None
@@ -294,7 +294,7 @@ async def test_a_trial_does_not_end_while_the_node_is_unhealthy(recovers: bool, 
     world.view.unhealthy = "no block for 12 slots"
     assert await world.reload.judge() is None
     await trio.sleep(2)
-    for _ in range(ILL_LOOKS - 2):
+    for _ in range(UNHEALTHY_LOOKS - 2):
         assert await world.reload.judge() is None
     assert world.memory.trial is not None
     if recovers:
@@ -466,7 +466,7 @@ def test_every_settled_state_is_one_that_was_wholly_accepted(steps: list[tuple[s
                 world.view.failures = {"logging": trio.current_time(), "api": trio.current_time()}
             trial = world.memory.trial
             failed = None
-            for _ in range(ILL_LOOKS):
+            for _ in range(UNHEALTHY_LOOKS):
                 failed = failed or await world.reload.judge()
             world.view.unhealthy = ""
             if failed is not None:
