@@ -117,9 +117,13 @@ def _changes_text(changes: list[dict[str, Any]], action: str) -> str:
 
 
 def _print_history(folder: "Path") -> int:
+    from alysd.errors import UserError
     from alysd.integrations.reload_history import HISTORY_FILE, ReloadFile
 
-    reloads = ReloadFile(folder / HISTORY_FILE).read()
+    try:
+        reloads = ReloadFile(folder / HISTORY_FILE).read()
+    except OSError as error:
+        raise UserError(f"{folder / HISTORY_FILE}: the history cannot be read: {error.strerror}") from None
     say("".join(map(_history_text, reloads)) or "the configuration was never reloaded\n")
     return 0
 

@@ -1,14 +1,13 @@
 """Reads TOML files with the line number of each key, for use in error messages."""
 
-import os
 import re
-import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 from alysd.config.problems import Setting, Source
+from alysd.config.regular_file import reading_regular
 from alysd.errors import ConfigError
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
@@ -27,10 +26,7 @@ def read_bounded(path: Path, *, what: str, pipe: bool = False) -> bytes:
     Only with `pipe` may it be other than a regular file: to read a pipe waits for the program at its other end.
     """
     try:
-        # Without O_NONBLOCK, to open a pipe would wait too.
-        with open(path, "rb", opener=None if pipe else _open_at_once) as file:
-            if not pipe and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ConfigError(f"{path}: {what} must be a regular file")
+        with path.open("rb") if pipe else reading_regular(path) as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file ({what})") from None
@@ -114,7 +110,3 @@ def _flatten(
         else:
             found.append((parts, cast("object", value)))
     return found
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)

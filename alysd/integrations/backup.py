@@ -25,9 +25,10 @@ from typing import Any
 import lmdb
 
 from alysd import __version__
+from alysd.config.regular_file import read_regular
 from alysd.errors import ConfigError, Corrupt
 from alysd.integrations.backup_manifest import MANIFEST_FILE, BackupBlock, Manifest, file_sum
-from alysd.integrations.data_folder import CHAIN_FILE
+from alysd.integrations.data_folder import CHAIN_FILE, MAX_CHAIN_BYTES
 from alysd.integrations.durable import replace_file, sync_folder
 from alysd.integrations.lmdb_errors import DATA_FILE, EXECUTION_FOLDER, advice, database_errors
 from alysd.integrations.lmdb_snapshot import Snapshot, open_snapshot
@@ -69,7 +70,7 @@ def make_backup(data: Path, target: Path, chain: str, genesis: BlockHash, *, emb
                 for snapshot in snapshots
             }
             manifest = Manifest(__version__, chain, displayed(genesis), int(time.time()), head, final, files)
-            replace_file(fresh / CHAIN_FILE, (data / CHAIN_FILE).read_bytes())
+            replace_file(fresh / CHAIN_FILE, read_regular(data / CHAIN_FILE, MAX_CHAIN_BYTES))
             replace_file(fresh / MANIFEST_FILE, manifest.encode())
             fresh.rename(target)
             unless_complete.pop_all()

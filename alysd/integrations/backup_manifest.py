@@ -9,6 +9,7 @@ from typing import Any, cast
 import attrs
 import cattrs
 
+from alysd.config.regular_file import reading_regular
 from alysd.errors import ConfigError, Corrupt, WrongChain
 from alysd.integrations.durable import sync_folder
 from alysd.types.hashes import BlockHash, displayed
@@ -64,7 +65,7 @@ class Manifest:
 def file_sum(path: Path) -> FileSum:
     """Size and sum of a file. Raises `OSError`."""
     digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
+    with reading_regular(path) as file:
         while piece := file.read(_PIECE_BYTES):
             digest.update(piece)
             size += len(piece)
@@ -109,7 +110,7 @@ def _check_file(path: Path, expected: FileSum) -> None:
 
 def _read(path: Path) -> Manifest | None:
     try:
-        with path.open("rb") as file:
+        with reading_regular(path) as file:
             document: Any = parse_json(file.read(_MAX_BYTES))
     except FileNotFoundError:
         return None

@@ -7,6 +7,7 @@ from typing import Any, Self, TypeVar
 import httpx
 import trio
 
+from alysd.config.regular_file import read_regular
 from alysd.errors import BitcoinUnavailable, ComponentError, Malformed, UserError
 from alysd.integrations.json_rpc_client import Credentials, JsonRpcClient, no_credentials
 from alysd.types.bitcoin import BitcoinChainInfo, BlockTemplate
@@ -34,6 +35,9 @@ MAX_RESPONSE = 16 * 1024 * 1024
 
 The largest answer is a template with 4 MB of transactions, which are 8 MB in hex.
 """
+
+MAX_COOKIE_BYTES = 1024
+"""The largest cookie file. That of a Bitcoin node has 75 bytes."""
 
 RPC_VERIFY_REJECTED = -26
 """Bitcoin Core's error code for a broken rule. `submitblock` gives no code, so this code is used for it."""
@@ -64,9 +68,12 @@ def cookie_credentials(cookie: Path, url: str) -> Credentials:
 
     async def credentials() -> httpx.Auth | None:
         try:
-            text = await trio.Path(cookie).read_text()
+            data = await trio.to_thread.run_sync(read_regular, cookie, MAX_COOKIE_BYTES)
+            text = data.decode()
         except OSError as error:
             raise BitcoinUnavailable(url, f"cookie file {cookie}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise BitcoinUnavailable(url, f"cookie file {cookie}: not UTF-8 text at byte {error.start}") from error
         user, _, password = text.strip().partition(":")
         return httpx.BasicAuth(user, password)
 

@@ -15,6 +15,7 @@ from typing import cast
 
 import attrs
 
+from alysd.config.regular_file import reading_regular
 from alysd.errors import StoreError
 from alysd.integrations.durable import replace_file, sync_folder
 from alysd.wire.json_input import parse_json
@@ -49,7 +50,7 @@ class StepFile:
         A damaged file is treated like a missing one: the node starts and compares the clock with the chain.
         """
         try:
-            with self.path.open("rb") as file:
+            with reading_regular(self.path) as file:
                 document: object = parse_json(file.read(_MAX_BYTES))
         except (OSError, ValueError):
             return None

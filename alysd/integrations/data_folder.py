@@ -16,6 +16,7 @@ from typing import Self, cast
 
 import attrs
 
+from alysd.config.regular_file import reading_regular
 from alysd.errors import ConfigError, Corrupt, DataFolderInUse, StoreError, WrongChain
 from alysd.integrations.durable import replace_file
 from alysd.types.hashes import BlockHash, displayed
@@ -23,7 +24,9 @@ from alysd.wire.json_input import parse_json
 
 LOCK_FILE = "lock"
 CHAIN_FILE = "chain.json"
-_MAX_FILE_BYTES = 4096  # both files hold one short line of JSON
+MAX_CHAIN_BYTES = 4096
+"""The largest chain file, and the largest lock file: both hold one short line of JSON."""
+
 _GENESIS = re.compile("[0-9a-f]{64}")
 
 
@@ -52,7 +55,7 @@ class DataFolder:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = _owner(os.pread(lock, _MAX_FILE_BYTES, 0))
+            owner = _owner(os.pread(lock, MAX_CHAIN_BYTES, 0))
             os.close(lock)
             raise DataFolderInUse(f"{path} is in use by {owner}; give each node its own data folder") from None
         try:
@@ -124,8 +127,8 @@ def _owner(content: bytes) -> str:
 def _read_chain(file: Path) -> _Chain | None:
     """Read a chain file; None if there is none. Raises `Corrupt` for anything else than a chain file."""
     try:
-        with file.open("rb") as stored:
-            document: object = parse_json(stored.read(_MAX_FILE_BYTES))
+        with reading_regular(file) as stored:
+            document: object = parse_json(stored.read(MAX_CHAIN_BYTES))
         identity = cast("dict[str, object]", document if isinstance(document, dict) else {})
         chain, genesis = identity.get("chain"), identity.get("genesis")
         if isinstance(chain, str) and isinstance(genesis, str) and _GENESIS.fullmatch(genesis):

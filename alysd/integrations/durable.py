@@ -3,15 +3,17 @@
 import os
 from pathlib import Path
 
+from alysd.config.regular_file import open_regular
+
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write `content` to `path`, with mode 0600, in place of any existing file. It is on disk when this returns.
 
     Raises `OSError` when the disk fails. A crash may leave a file with the suffix `.new`, which the next call
-    overwrites.
+    overwrites. Anything else with this name, such as a pipe or a symbolic link, is an `OSError`.
     """
     fresh = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+    with os.fdopen(open_regular(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW), "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import attrs
 
+from alysd.config.regular_file import reading_regular
 from alysd.errors import Corrupt
 from alysd.integrations.lmdb_errors import DATA_FILE, advice
 
@@ -92,7 +93,7 @@ def _needed_bytes(path: Path) -> int | None:
 
 def _newest_meta(path: Path) -> _Meta | None:
     """The meta page of the later transaction, or None if a meta page is missing or has another form."""
-    with path.open("rb") as file:
+    with reading_regular(path) as file:
         first = _meta(file.read(_META_BYTES))
         if first is None:
             return None

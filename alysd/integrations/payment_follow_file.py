@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from alysd.config.regular_file import read_regular
 from alysd.errors import Corrupt, Malformed, StoreError, WrongChain
 from alysd.integrations.durable import replace_file
 from alysd.integrations.payment_follower import Knowledge
@@ -22,6 +23,9 @@ from alysd.wire.ssz_composite import Container, ListOf, Option
 _HEAD = b"alysd followed chain 1\n"
 _HASH_BYTES = 32
 _MOST = 2**32
+
+_MOST_BYTES = 2**30
+"""The largest file that is read. Ten million outputs and payees have some 0.5 GB."""
 
 _OUTPOINT = Container(OutPoint, txid=Bytes(32), index=UInt(4))
 _OUTPUT = Container(PaymentInput, spends=_OUTPOINT, amount=UInt(8), federation=UInt(4))
@@ -59,7 +63,7 @@ _CONTENT = Container(
 def read_follow_file(path: Path, genesis: BlockHash) -> Knowledge | None:
     """Read the file; None if there is none. Raises `Corrupt`, `WrongChain`, or `StoreError`."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path, _MOST_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:

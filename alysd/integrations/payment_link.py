@@ -7,6 +7,8 @@ import attrs
 import trio
 
 from alysd.config.key_file import exposed
+from alysd.config.regular_file import read_regular
+from alysd.config.toml_file import MAX_FILE_BYTES
 from alysd.errors import ConfigError, Malformed
 from alysd.wire.signer_messages import LENGTH_BYTES
 
@@ -44,6 +46,8 @@ class TlsFiles:
         context.verify_mode = ssl.CERT_REQUIRED
         if server:
             context.num_tickets = 0  # each connection shows its certificates
+        for file in (self.certificate, self.key, self.authority):
+            _check_readable(file)
         try:
             if exposed(self.key.stat()):
                 raise ConfigError(f"{self.key}: the key is accessible to other users: chmod 600 {self.key}")
@@ -59,6 +63,14 @@ class TlsFiles:
             reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
             raise ConfigError(f"{self.authority}: not a certificate in PEM form: {reason}") from None
         return context
+
+
+def _check_readable(file: Path) -> None:
+    """Raise `ConfigError` unless OpenSSL can read a file without waiting for another program."""
+    try:
+        read_regular(file, MAX_FILE_BYTES)
+    except OSError as error:
+        raise ConfigError(f"{file}: the certificate or its key cannot be read: {error.strerror}") from None
 
 
 def _no_password() -> str:

@@ -22,6 +22,7 @@ from typing import Self
 
 import attrs
 
+from alysd.config.regular_file import open_regular, read_regular
 from alysd.errors import ConfigError, Corrupt, PaymentRecordMissing, StoreError
 from alysd.integrations.durable import create_file
 from alysd.types.hashes import BitcoinHash, XOnlyKey, displayed, sha256
@@ -34,6 +35,9 @@ _LINE = re.compile(
 )
 
 _CHECK_DIGITS = 16
+
+_MOST_BYTES = 2**30
+"""The largest record that is read. A line has some 250 bytes: a payment per minute for eight years."""
 
 
 @attrs.frozen
@@ -92,7 +96,7 @@ class PaymentRecord:
         """
         head = _head(key)
         try:
-            content = path.read_bytes()
+            content = read_regular(path, _MOST_BYTES)
         except FileNotFoundError:
             raise PaymentRecordMissing(
                 f"the record {path} of payments signed with the key {key.hex()[:16]}… is missing: without it this "
@@ -188,7 +192,7 @@ def _head(key: XOnlyKey) -> str:
 def _opened(path: Path, length: int) -> int:
     """Open the file for writing at its end, after `length` bytes; the rest is removed. Raises `StoreError`."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        descriptor = open_regular(path, os.O_WRONLY)
         try:
             os.ftruncate(descriptor, length)
             os.fsync(descriptor)
@@ -228,12 +232,16 @@ def _parse(line: str, before: str, place: str) -> tuple[SignedPayment, str]:
 def locked_record(record: Path) -> Generator[None]:
     """Lock the record, so that no second process writes to it: the lines of one would replace those of the other.
 
-    A missing record is not locked, because opening it is an error. Raises `ConfigError` if the record is locked.
+    A missing record is not locked, because opening it is an error. Raises `ConfigError` if the record is
+    locked, `StoreError` if it cannot be read.
     """
-    if not record.exists():
+    try:
+        descriptor = open_regular(record)
+    except FileNotFoundError:
         yield
         return
-    descriptor = os.open(record, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StoreError(f"cannot read the payment record {record}: {error.strerror}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -8,6 +8,7 @@ import attrs
 import cattrs
 from cattrs.errors import CattrsError
 
+from alysd.config.regular_file import reading_regular
 from alysd.integrations.durable import replace_file
 from alysd.types.configuration import Reload
 from alysd.wire.json_input import parse_json
@@ -42,12 +43,15 @@ class ReloadFile:
         replace_file(self.path, "".join(f"{one}\n" for one in lines).encode())
 
     def read(self) -> list[Reload]:
-        """Return the reloads, oldest first. A line that is no reload (a fault of the disk) is left out."""
+        """Return the reloads, oldest first. A line that is no reload (a fault of the disk) is left out.
+
+        Raises `OSError` if the file cannot be read, or is not a regular file.
+        """
         return [reload for line in self._lines() if (reload := _reload(line)) is not None]
 
     def _lines(self) -> list[str]:
         try:
-            with self.path.open("rb") as file:
+            with reading_regular(self.path) as file:
                 data = file.read(MAX_FILE_BYTES + 1)
         except FileNotFoundError:
             return []

@@ -18,6 +18,7 @@ used instead, so the database must contain the signed block itself.
 import re
 from pathlib import Path
 
+from alysd.config.regular_file import reading_regular
 from alysd.errors import Corrupt, StoreError
 from alysd.integrations.durable import replace_file
 from alysd.types.hashes import ZERO_HASH, BlockHash, BlsPublicKey, sha256
@@ -39,7 +40,7 @@ def read_guard(path: Path, key: BlsPublicKey) -> SignedSlot | None:
     Raises `Corrupt` for a file that is damaged or belongs to another key, and `StoreError` when it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with reading_regular(path) as file:
             text = file.read(_MAX_BYTES).decode("ascii", errors="replace")
     except FileNotFoundError:
         return None

@@ -144,6 +144,14 @@ def test_a_value_cannot_write_to_the_terminal(
     assert "x" * 1000 in shown, "the end of a list of peers would be cut"
 
 
+def test_a_history_that_cannot_be_read_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / HISTORY_FILE).mkdir()
+    assert (
+        main(["config", "history", "--config", str(CONF / "dev.toml"), "--set", f"storage.path={tmp_path}"]) == 2
+    )
+    assert "config-history.jsonl: the history cannot be read: Is a directory" in capsys.readouterr().err
+
+
 def test_the_history_is_shown_without_a_running_node(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     files = ["--config", str(CONF / "dev.toml"), "--set", f"storage.path={tmp_path}"]
     assert main(["config", "history", *files]) == 0

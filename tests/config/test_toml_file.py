@@ -69,7 +69,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     """A pipe in place of the configuration kept the only thread that reads files, and all later reloads failed."""
     pipe = tmp_path / "file.toml"
     os.mkfifo(pipe)
-    with pytest.raises(ConfigError, match="the file must be a regular file"):
+    with pytest.raises(ConfigError, match="the file cannot be read: not a regular file"):
         read_settings(pipe, what="the file")
 
 
@@ -102,7 +102,7 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
 
 def test_a_wrong_file_name_cannot_fill_the_memory(tmp_path: Path) -> None:
     """`--config /dev/zero` would take all of it."""
-    with pytest.raises(ConfigError, match="the configuration file must be a regular file"):
+    with pytest.raises(ConfigError, match="the configuration file cannot be read: not a regular file"):
         read_bounded(Path("/dev/zero"), what="the configuration file")
     with pytest.raises(ConfigError, match="is it the right file"):
         read_bounded(Path("/dev/zero"), what="the passphrase", pipe=True)

@@ -158,7 +158,7 @@ def test_a_chain_file_that_cannot_be_read_is_named(
     def refuse(*args: object, **options: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(error, match=f"chain.json cannot be read: {os.strerror(number)}"):
         is_claimed(tmp_path, "alys-dev", HERE)
 

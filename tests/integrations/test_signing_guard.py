@@ -133,7 +133,7 @@ def test_a_guard_that_cannot_be_read_is_not_taken_for_none(
     def refuse(*args: object, **options: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(StoreError, match="cannot read .*Input/output error"):
         read_guard(guard, KEY)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import attrs
 
+from alysd.config.regular_file import open_regular, reading_regular
 from alysd.integrations.durable import replace_file
 from alysd.messages.log.base import log
 from alysd.messages.log.chain import PoolJournalFailed
@@ -62,7 +63,7 @@ class PoolJournal:
     def read(self) -> JournalContent:
         """The transactions in the file; none if there is no file, or if it cannot be read, which is logged."""
         try:
-            with self._path.open("rb") as file:
+            with reading_regular(self._path) as file:
                 return _parse(file.read(_MOST_BYTES))
         except FileNotFoundError:
             pass
@@ -93,7 +94,7 @@ class PoolJournal:
                     self._failed = False
                 changed, self._unsynced = self._unsynced, False
             if changed:  # without the lock, because a sync can take a second, and senders wait for `add`
-                with self._path.open("rb") as file:
+                with reading_regular(self._path) as file:
                     os.fsync(file.fileno())
         except OSError as error:
             self._warn(error)
@@ -108,8 +109,11 @@ class PoolJournal:
 
     def _append(self, records: bytes) -> None:
         # The file is opened each time (20 µs), so that no owner has to close it.
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        descriptor = open_regular(self._path, os.O_WRONLY | os.O_APPEND)
         try:
+            found = os.fstat(descriptor).st_size
+            if found != self._size:
+                raise OSError(f"it has {found} bytes instead of {self._size}: another program has changed it")
             written = os.write(descriptor, records)
         finally:
             os.close(descriptor)

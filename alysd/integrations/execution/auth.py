@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import jwt
 
+from alysd.config.regular_file import reading_regular
 from alysd.errors import ConfigError
 from alysd.ports import Clock
 
@@ -40,8 +41,8 @@ def read_jwt_secret(path: Path) -> bytes:
     Raises `ConfigError`, whose text never contains the content of the file.
     """
     try:
-        with path.open(encoding="ascii") as file:
-            text = file.read(_MOST_CHARACTERS)
+        with reading_regular(path) as file:
+            text = file.read(_MOST_CHARACTERS).decode("ascii")
     except OSError as error:
         raise ConfigError(f"JWT secret {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

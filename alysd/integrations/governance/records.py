@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from alysd.config.regular_file import reading_regular
 from alysd.errors import NotNow, StoreError
 from alysd.integrations.durable import replace_file, sync_folder
 from alysd.messages.log.base import log
@@ -95,7 +96,7 @@ class RecordFolder:
         """Read one file. Files beyond the bounds are left alone, as after a bound was lowered."""
         content = b""
         if path.is_file():  # a folder cannot be read, and a pipe would be read for ever
-            with path.open("rb") as file:
+            with reading_regular(path) as file:
                 content = file.read(_CHECKSUM + _LENGTH + (1 << 16) + self._most_bytes + 1)
         body = content[_CHECKSUM:]
         length = int.from_bytes(body[:_LENGTH], "little")

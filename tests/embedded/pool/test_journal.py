@@ -172,6 +172,38 @@ def test_an_unreadable_file_is_reported(path: Path, logged: list[LogEvent]) -> N
     assert [type(event) for event in logged] == [PoolJournalFailed]
 
 
+def test_a_pipe_in_its_place_is_reported_and_replaced_by_sync(path: Path, logged: list[LogEvent]) -> None:
+    """The thread that answers a sender would wait for a program at the other end of the pipe."""
+    pool = [ONE]
+    into = PoolJournal(path, lambda: pool)
+    into.renew()
+    path.unlink()
+    os.mkfifo(path)
+    assert journal(path).read() == JournalContent((), 0)
+    pool.append(TWO)
+    into.add([TWO])
+    assert logged == [
+        PoolJournalFailed(str(path), "not a regular file"),
+        PoolJournalFailed(str(path), os.strerror(errno.ENXIO)),
+    ]
+    into.sync()
+    assert journal(path).read() == JournalContent((ONE, TWO), 0)
+
+
+def test_a_file_that_another_program_has_changed_is_written_anew(path: Path, logged: list[LogEvent]) -> None:
+    """A record behind a damaged one is never read again."""
+    pool = [ONE]
+    into = PoolJournal(path, lambda: pool)
+    into.renew()
+    path.write_bytes(b"other")
+    pool.append(TWO)
+    into.add([TWO])
+    (event,) = logged
+    assert "it has 5 bytes instead of 134: another program has changed it" in str(event)
+    into.sync()
+    assert journal(path).read() == JournalContent((ONE, TWO), 0)
+
+
 def test_nothing_to_add_touches_nothing(path: Path) -> None:
     journal(path).add([])
     journal(path).sync()
