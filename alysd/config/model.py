@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import attrs
 
-from alysd.config.addresses import ListenAddress
+from alysd.config.addresses import HttpUrl, ListenAddress
 from alysd.config.chain_sections import ChainConfig, EngineConfig, MiningConfig, StorageConfig
 from alysd.config.connection_sections import ApiConfig, BitcoinConfig, GovernanceConfig, NetworkConfig, PegConfig
 from alysd.config.operation_sections import (
@@ -43,6 +43,16 @@ class AlysConfig:
             named["api.ethereum_address"] = self.api.ethereum_address
         named["network.address"] = self.network.address
         return {key: address for key, address in named.items() if address is not None}
+
+    @property
+    def urls(self) -> Mapping[str, HttpUrl]:
+        """The URLs of other servers, by their keys."""
+        return {
+            f"{name}.{field.name}": value
+            for name, section in SECTIONS.items()
+            for field in attrs.fields(section)
+            if isinstance(value := getattr(getattr(self, name), field.name), HttpUrl)
+        }
 
     chain: ChainConfig
     node: NodeConfig = attrs.Factory(NodeConfig)

@@ -41,6 +41,9 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, object]]] = MappingProxyType(
 )
 """The presets that each option of the section `node` chooses from; the later overrides."""
 
+WITHOUT_SECRETS = frozenset({"engine.url", "engine.second_url", "tracing.endpoint"})
+"""The options with a URL to which the node sends no secret, unless the URL has a password."""
+
 
 def preset_settings(chosen: Mapping[str, Setting]) -> dict[str, Setting]:
     """Return the defaults of the profile and the environment that the settings `chosen` name.
@@ -81,11 +84,10 @@ def exposed_options(config: "AlysConfig") -> Sequence[tuple[str, str]]:
             found.append((key, f"other machines reach {address}: let a firewall or a proxy protect it"))
     if config.peg.key_file is not None and config.peg.passphrase_file is None:
         found.append(("peg.key_file", "the Bitcoin key has no passphrase: use peg.passphrase_file or peg.signer"))
-    for section, name in (("engine", "engine_url"), ("engine", "second_engine_url"), ("bitcoin", "url")):
-        url = getattr(getattr(config, section), name)
-        host = "" if url is None else url.host
-        if url is not None and url.text.lower().startswith("http://") and not _is_loopback(host):
-            found.append((f"{section}.{name}", "secrets would cross the network without TLS: use https"))
+    for key, url in config.urls.items():
+        secret = key not in WITHOUT_SECRETS or "@" in url.text
+        if secret and url.text.lower().startswith("http://") and not _is_loopback(url.host):
+            found.append((key, "secrets would cross the network without TLS: use https"))
     return found
 
 

@@ -12,7 +12,15 @@ from alysd.config.load import load_layers
 from alysd.config.model import AlysConfig, all_options
 from alysd.config.operation_sections import DevelopmentConfig, NodeConfig
 from alysd.config.origins import show_origins
-from alysd.config.presets import ENVIRONMENTS, PRESETS, Environment, refusals, warnings
+from alysd.config.presets import (
+    ENVIRONMENTS,
+    PRESETS,
+    WITHOUT_SECRETS,
+    Environment,
+    exposed_options,
+    refusals,
+    warnings,
+)
 from alysd.config.problems import InvalidConfig
 from alysd.testing.config_files import CONF, RIGHT, folder_with, load
 
@@ -122,6 +130,21 @@ def test_a_refusal_names_the_place_and_the_reason(tmp_path: Path) -> None:
         f'{path}: engine.mode is not allowed with node.environment = "production": the embedded engine is for '
         'development: set it to "engine-api"'
     )
+
+
+URLS = [one.key for one in all_options() if "HttpUrl" in str(one.kind)]
+
+
+@pytest.mark.parametrize("key", URLS)
+@pytest.mark.parametrize("user", ["", "user:password@"])
+def test_every_url_over_which_a_secret_passes_is_warned_of(key: str, user: str) -> None:
+    """`bitcoin.second_url` was forgotten: its password crossed the network, and nothing said so."""
+    config = attrs.evolve(unsafe("production"), engine=EngineConfig("engine-api"))
+    section, _, name = key.partition(".")
+    url = HttpUrl(f"http://{user}10.0.0.1:1")
+    config = attrs.evolve(config, **{section: attrs.evolve(getattr(config, section), **{name: url})})
+    assert (key in dict(exposed_options(config))) is (bool(user) or key not in WITHOUT_SECRETS)
+    assert len(URLS) == 7
 
 
 def test_production_warns_of_what_is_exposed() -> None:
