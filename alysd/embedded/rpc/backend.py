@@ -15,6 +15,7 @@ from alysd.embedded.engine.transaction import SignedTransaction, read_transactio
 from alysd.embedded.engine.values import AccountState
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.requests import BlockAtHash, BlockReference
+from alysd.nurseries.shared_thread import SharedThread
 from alysd.types.execution import ExecutionHeader
 from alysd.types.hashes import EvmAddress
 
@@ -33,6 +34,9 @@ class RpcLimits:
 
     They only compute, so more would slow down the execution of blocks.
     """
+
+    admissions: int = 64
+    """The maximum number of transactions that a thread adds to the pool before it reports the results: 10 ms."""
 
     call_gas: int = GAS_CAP
     """The maximum gas of an execution."""
@@ -135,6 +139,7 @@ class EthBackend:
         self.demand: DemandHooks | None = None
         self._reading = trio.CapacityLimiter(limits.readers)
         self._calling = trio.CapacityLimiter(limits.callers)
+        self._admitting = SharedThread(limits.admissions)
         self._building = trio.Lock()
         self._pending: _Pending | None = None
 
@@ -145,6 +150,13 @@ class EthBackend:
     async def read(self, work: Callable[[], T]) -> T:
         """Run `work`, which reads the database, in a worker thread."""
         return await trio.to_thread.run_sync(work, limiter=self._reading)
+
+    async def admit(self, work: Callable[[], T]) -> T:
+        """Run `work`, which adds a transaction to the pool, in the thread that does so for all clients.
+
+        Transactions are added in the order in which they arrive.
+        """
+        return await self._admitting.run(work)
 
     async def execute(self, work: Callable[[], T]) -> T:
         """Run `work`, which executes EVM code, in a worker thread; at most `limits.callers` run at a time."""

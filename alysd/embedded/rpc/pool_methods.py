@@ -38,7 +38,7 @@ class TransactionMethods:
     async def send(self, params: Params) -> str:
         """Add a signed transaction to the pool and return its hash."""
         raw, now = params.required(0, data), trio.current_time()
-        transaction, executable = await self.backend.read(lambda: self._admit(raw, now))
+        transaction, executable = await self.backend.admit(lambda: self._admit(raw, now))
         self.feed.publish_pending(executable)
         if executable and self.backend.demand is not None:
             await self.backend.demand.sent(transaction.hash)

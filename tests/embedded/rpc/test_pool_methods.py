@@ -1,9 +1,11 @@
 """The methods that add transactions to the pool and show it, over HTTP. tests/embedded/pool tests the rules."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from tests.embedded.rpc.chain import NOBODY, RICH, RpcFailure, eth_chain
 
@@ -49,6 +51,28 @@ async def test_a_used_nonce_and_a_replay_are_told_apart(tmp_path: Path) -> None:
         await chain.mine()
         with pytest.raises(RpcFailure, match=r"^-32000: nonce too low: next nonce 1, tx nonce 0$"):
             await chain.send(to=NOBODY)
+
+
+async def test_transactions_of_many_clients_are_added_together_each_with_its_own_answer(tmp_path: Path) -> None:
+    """One is wrong; the others do not notice."""
+    async with eth_chain(tmp_path) as chain:
+        answers: dict[int, str] = {}
+
+        async def send(nonce: int, **fields: Any) -> None:
+            try:
+                answers[nonce] = await chain.send(nonce=nonce, to=NOBODY, **fields)
+            except RpcFailure as error:
+                answers[nonce] = error.message
+
+        async with trio.open_nursery() as nursery:
+            for nonce in range(40):
+                nursery.start_soon(partial(send, nonce, **({"gas": 20_999} if nonce == 39 else {})))
+        assert answers.pop(39) == "intrinsic gas too low: gas 20999, minimum needed 21000"
+        assert len(set(answers.values())) == 39
+        assert await chain.rpc("txpool_status") == {"pending": "0x27", "queued": "0x0"}
+        await chain.mine()
+        mined = await chain.rpc("eth_getBlockByNumber", "latest", False)
+        assert mined["transactions"] == [answers[nonce] for nonce in range(39)]
 
 
 NO_TRANSACTIONS = ["0x", "0x02", "0x02c0", "0xc0", "0x05c0", "0x02f86e", "0x" + "c1" * 1000]
