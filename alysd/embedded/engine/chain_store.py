@@ -104,6 +104,7 @@ class ChainStore:
         self._nodes = [self._tables[name] for name in _NODES]
         self._checked: set[bytes] = set()  # nodes that need not be hashed again
         self._added = 0  # trie nodes since the last forkchoice
+        self._canonical_version = 0
         self._checked_code = lru_cache(_CODES)(self._read_code)
 
     @classmethod
@@ -191,6 +192,11 @@ class ChainStore:
         """The hash of the canonical block with this number, or None."""
         return self.get("canonical", number_key(number)) if 0 <= number < 2**64 else None
 
+    @property
+    def canonical_version(self) -> int:
+        """A number that rises after each change of the index of canonical blocks."""
+        return self._canonical_version
+
     def canonical_hashes(self, first: int, count: int) -> bytes:
         """The hashes of up to `count` canonical blocks from the number `first` on, one after the other."""
         with self._lock, database_errors(self.folder), self._environment.begin() as transaction:
@@ -210,6 +216,7 @@ class ChainStore:
             transaction.put(b"format", _FORMATS[0], db=self._tables["meta"])
 
         self._write(write, sync=True)
+        self._canonical_version += 1
 
     def write_block(self, block: BlockRecord) -> None:
         """Write a block and its state, and sync: when this returns, both survive a power cut."""
@@ -242,6 +249,7 @@ class ChainStore:
                 self._prune(transaction, change.floor, self._limits)
 
         self._write(write, sync=False)
+        self._canonical_version += 1
         self._added = 0
 
     def close(self) -> None:

@@ -44,6 +44,11 @@ class LogFilter:
             wanted is None or topic in wanted for wanted, topic in zip(self.topics, log.topics, strict=False)
         )
 
+    @property
+    def alternatives(self) -> int:
+        """The number of addresses and topics that are accepted, in all conditions."""
+        return len(self.addresses) + sum(len(wanted) for wanted in self.topics if wanted is not None)
+
     def blooms(self) -> tuple[tuple[int, ...], ...]:
         """The bloom bits of each accepted value, grouped by condition. Compute them once for many blocks."""
         conditions = [self.addresses] if self.addresses else []

@@ -14,12 +14,13 @@ import trio
 
 from alysd.api.hex_values import text, to_data, to_quantity
 from alysd.api.jsonrpc import INVALID_PARAMS, SERVER_ERROR, Method, Params, RpcError
-from alysd.embedded.engine.log_filter import TooManyLogs
+from alysd.embedded.engine.log_filter import LogFilter, TooManyLogs
 from alysd.embedded.engine.values import FoundLog
 from alysd.embedded.rpc.backend import EthBackend, RpcLimits
 from alysd.embedded.rpc.feed import ChainNews, Listener, News
-from alysd.embedded.rpc.requests import BlockReference, LogQuery, log_query
+from alysd.embedded.rpc.requests import LogQuery, log_query
 from alysd.embedded.rpc.views import View, log_view
+from alysd.types.hashes import PayloadHash
 
 LIMIT_EXCEEDED = -32005
 """Error code of a query that exceeds a limit (EIP-1474)."""
@@ -41,19 +42,31 @@ class LogMethods:
         return await self.find(query)
 
     async def find(self, query: LogQuery) -> list[View]:
-        """The logs that match a query. Raises `RpcError` for unknown blocks, too many blocks or too many logs."""
-        return await self.backend.read(lambda: [log_view(log) for log in self._find(query)])
+        """The logs that match a query. Raises `RpcError` for unknown blocks, too many blocks or too many logs.
 
-    def _find(self, query: LogQuery) -> list[FoundLog]:
-        reader = self.backend.engine.reader
-        if query.at is not None:
-            header = reader.header(query.at)
-            if header is None:
-                raise RpcError(SERVER_ERROR, "unknown block")
-            return self._limited(reader.logs_of(header, query.wanted))
+        Tools poll, and usually there is nothing new. If that is certain from the bloom filters in memory, it is
+        answered in the event loop, which costs a tenth of the time of a search in a thread.
+        """
+        at = query.at
+        if at is not None:
+            return await self.backend.read(lambda: [log_view(log) for log in self._of_block(at, query.wanted)])
         first, last = self._range(query)
+        if self.backend.engine.reader.has_no_logs(first, last, query.wanted):
+            return []
+        return await self.backend.read(
+            lambda: [log_view(log) for log in self._of_range(first, last, query.wanted)]
+        )
+
+    def _of_block(self, at: PayloadHash, wanted: LogFilter) -> list[FoundLog]:
+        reader = self.backend.engine.reader
+        header = reader.header(at)
+        if header is None:
+            raise RpcError(SERVER_ERROR, "unknown block")
+        return self._limited(reader.logs_of(header, wanted))
+
+    def _of_range(self, first: int, last: int, wanted: LogFilter) -> list[FoundLog]:
         try:
-            return reader.logs(first, last, query.wanted, self.backend.limits.logs)
+            return self.backend.engine.reader.logs(first, last, wanted, self.backend.limits.logs)
         except TooManyLogs as error:
             raise RpcError(LIMIT_EXCEEDED, str(error)) from error
 
@@ -79,7 +92,10 @@ class LogMethods:
             raise RpcError(INVALID_PARAMS, f"exceed maximum block range {most}")
         return first, last
 
-    def _number(self, reference: BlockReference) -> int:
+    def _number(self, reference: str | int) -> int:
+        """The number of a block. It needs no read of the database, so the event loop may call this."""
+        if reference == "earliest":
+            return 0
         return reference if isinstance(reference, int) else self.backend.state_at(reference).number
 
 

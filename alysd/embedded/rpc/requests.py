@@ -57,12 +57,15 @@ class CallArguments:
 
 @attrs.frozen
 class LogQuery:
-    """A query for the logs that match `wanted`, in the block `at` or else in the blocks from `first` to `last`."""
+    """A query for the logs that match `wanted`, in the block `at` or else in the blocks from `first` to `last`.
+
+    These two are numbers or one of `TAGS`.
+    """
 
     wanted: LogFilter
     at: PayloadHash | None = None
-    first: BlockReference = "latest"
-    last: BlockReference = "latest"
+    first: str | int = "latest"
+    last: str | int = "latest"
 
 
 def block_number(value: Any) -> str | int:

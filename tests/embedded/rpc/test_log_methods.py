@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import pytest
@@ -13,12 +13,14 @@ from eth_utils.crypto import keccak
 from alysd.api.jsonrpc import Params, RpcError
 from alysd.embedded.engine.values import FoundLog
 from alysd.embedded.rpc import log_methods
-from alysd.embedded.rpc.backend import RpcLimits
+from alysd.embedded.rpc.backend import EthBackend, RpcLimits
 from alysd.embedded.rpc.feed import ChainNews, Listener, News
-from alysd.embedded.rpc.log_methods import FilterMethods, new_id
+from alysd.embedded.rpc.log_methods import FilterMethods, LogMethods, new_id
 from alysd.embedded.rpc.requests import LogQuery
-from tests.embedded.rpc.chain import EthChain, RpcFailure, box, eth_chain, selector
+from tests.embedded.rpc.chain import NOBODY, EthChain, RpcFailure, box, eth_chain, selector
 from tests.embedded.rpc.news import ANNA, BORIS, OTHER_TOPIC, TOPIC, block, header, log, sent
+
+T = TypeVar("T")
 
 CHANGED = "0x" + keccak(text="Changed(address,uint256,string)").hex()
 
@@ -59,6 +61,38 @@ async def test_logs_are_found_by_range_address_and_topics(tmp_path: Path) -> Non
         assert await found(fromBlock="0x0", topics=[seven]) == []
         head = await chain.rpc("eth_getBlockByNumber", "latest", False)
         assert await found(blockHash=head["hash"]) == [7]
+
+
+async def test_a_search_without_result_needs_no_thread_once_the_filters_are_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change to a thread and back is nine tenths of the time of such an answer, and tools poll."""
+    async with eth_chain(tmp_path) as chain:
+        to = await changed_box(chain, [7, 8])
+        backend = EthBackend(chain.engine, chain.pool)
+        methods, read, reads = LogMethods(backend), backend.read, 0
+
+        async def counting(work: Callable[[], T]) -> T:
+            nonlocal reads
+            reads += 1
+            return await read(work)
+
+        monkeypatch.setattr(backend, "read", counting)
+
+        async def found(**query: Any) -> list[int]:
+            return values(await methods.logs(Params(({"fromBlock": "earliest", **query},))))
+
+        assert await found(address=NOBODY) == []
+        assert reads == 1
+        assert await found(address=NOBODY) == await found(address=to, toBlock="0x1") == []
+        assert reads == 1
+        assert await found(address=to) == [7, 8]
+        assert reads == 2
+        await chain.mine()
+        assert await found(address=NOBODY) == []
+        assert reads == 3, "a new block has to be read"
+        assert await found(address=NOBODY) == []
+        assert reads == 3
 
 
 NOT_FOUND: list[tuple[dict[str, Any], str]] = [
