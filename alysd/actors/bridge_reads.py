@@ -27,7 +27,16 @@ from alysd.types.bitcoin_watch import Confirmation, Expected
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
 from alysd.types.hashes import BitcoinHash, BlockHash
-from alysd.types.peg import FreeOutput, Minted, PaidOut, Payment, Transaction, coin_of
+from alysd.types.peg import (
+    MAX_INPUTS,
+    FreeOutput,
+    Minted,
+    PaidOut,
+    Payment,
+    Transaction,
+    coin_of,
+    coins_prefix,
+)
 from alysd.types.tables import SHAPES, Entry, Table
 
 Reply = TypeVar("Reply")
@@ -35,11 +44,14 @@ Reply = TypeVar("Reply")
 PAGE = 1_000
 """The number of entries that are listed in one step: some milliseconds of the chain and storage actors."""
 
+LEAST_PAGE = 200
+"""The number of entries that are listed in one step if few are wanted: some may have been deleted since."""
+
 RETRY_SECONDS = 1.0
 """The pause after a request without an answer, such as while the watch reads a new Bitcoin block."""
 
 MAX_COINS = 2_000
-"""The number of outputs of the federation from which a payment chooses, the largest ones: reading takes 10 ms."""
+"""The number of outputs of a federation from which a payment chooses, the largest ones: reading takes 10 ms."""
 
 
 @attrs.frozen
@@ -96,21 +108,42 @@ class BridgeReads:
         return tuple(cast("Payment", entry) for _, entry in found)
 
     async def coins(
-        self, at: BlockHash, spendings: Sequence[Spending], most: int | None = None
+        self, at: BlockHash, spendings: Sequence[Spending], federation: int, most: int | None = None
     ) -> tuple[Coin, ...]:
-        """The outputs that a payment in a child of the block `at` can spend, the largest first.
+        """The outputs of a federation that a payment in a child of the block `at` can spend, the largest first.
 
         There are at most `most`, or `MAX_COINS`. `spendings` are those of all federations.
         """
         limit = MAX_COINS if most is None else most
-        found = (await self._list(Table.COINS, at, limit))[:limit]
-        return tuple(_coin(key, cast("FreeOutput", entry).federation, spendings) for key, entry in found)
+        prefix = coins_prefix(federation)
+        found = await self._list(Table.COINS, at, limit, prefix)
+        return tuple(_coin(one, spendings) for one in found[:limit] if one[0].startswith(prefix))
 
-    async def _list(self, table: Table, at: BlockHash, most: int) -> list[tuple[bytes, Entry]]:
+    async def former_coins(self, at: BlockHash, spendings: Sequence[Spending]) -> tuple[tuple[Coin, ...], ...]:
+        """As `coins` for each former federation that has some, the newest of these first.
+
+        There are at most `MAX_INPUTS` of each, as many as a payment spends.
+        """
+        found: list[tuple[Coin, ...]] = []
+        before = len(spendings) - 1
+        while before > 0:
+            # The next entry is of the next federation that has any, so the others need no look.
+            rest = await self._list(Table.COINS, at, MAX_INPUTS, coins_prefix(before - 1))
+            if not rest:
+                break
+            before = _federation(rest[0])
+            own = [one for one in rest[:MAX_INPUTS] if _federation(one) == before]
+            found.append(tuple(_coin(one, spendings) for one in own))
+        return tuple(found)
+
+    async def _list(
+        self, table: Table, at: BlockHash, most: int, after: bytes | None = b""
+    ) -> list[tuple[bytes, Entry]]:
+        """The first entries after a key: `most` of them or more, if there are as many."""
         found: list[tuple[bytes, Entry]] = []
-        after: bytes | None = b""
         while after is not None and len(found) < most:
-            page = await self.chain.ask(ListEntries(table, after, PAGE, at), seconds=self.timing.chain_lookup)
+            work = ListEntries(table, after, min(PAGE, max(LEAST_PAGE, most)), at)
+            page = await self.chain.ask(work, seconds=self.timing.chain_lookup)
             found += page.entries
             after = page.next
         return found
@@ -161,6 +194,11 @@ async def answered(question: Callable[[], Awaitable[Reply]]) -> Reply:
             await trio.sleep(RETRY_SECONDS)
 
 
-def _coin(key: bytes, federation: int, spendings: Sequence[Spending]) -> Coin:
-    amount, outpoint = coin_of(key)
+def _federation(found: tuple[bytes, Entry]) -> int:
+    return cast("FreeOutput", found[1]).federation
+
+
+def _coin(found: tuple[bytes, Entry], spendings: Sequence[Spending]) -> Coin:
+    amount, outpoint = coin_of(found[0])
+    federation = _federation(found)
     return Coin(outpoint, amount, federation, spendings[federation].weight)

@@ -42,7 +42,6 @@ from alysd.messages.peg_signatures import (
 from alysd.messages.storage import GetBlockByHeight, Storage
 from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.peg.collecting import OpenVersion, open_versions
-from alysd.peg.proposals import MAX_IN_FLIGHT
 from alysd.peg.signing import Spending
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
@@ -57,6 +56,9 @@ SENT_AGAIN = 60.0
 
 A node that was down, or has restarted, has all signatures a minute later. The most are 168 messages of up to
 6.5 KB: 4 payments, 2 versions of each, 21 members."""
+
+PAYMENTS_AT_ONCE = 32
+"""The number of payments in flight that are read in one step, of some 10 KB each."""
 
 BROADCAST_AGAIN = 60.0
 """Seconds after which a complete payment is sent to the Bitcoin node again. A full mempool may have dropped it."""
@@ -184,7 +186,7 @@ class FederationActor(Actor[PegSigning]):
 
     @handles(GetLacking)
     async def lacking(self, message: GetLacking) -> tuple[PaymentToSign, ...]:
-        """The versions that lack signatures for so long. There are at most `MAX_IN_FLIGHT` payments."""
+        """The versions that lack signatures for so long."""
         now = trio.current_time()
         return tuple(
             PaymentToSign(
@@ -206,12 +208,9 @@ class FederationActor(Actor[PegSigning]):
         final = tip.finalized.hash
         if final == self._memory.final:
             return
-        page = await self._chain.ask(
-            ListEntries(Table.PAYMENTS, b"", MAX_IN_FLIGHT, final), seconds=self._timing.storage_write
-        )
+        payments = await self._payments_at(final)
         spendings = await trio.to_thread.run_sync(spendings_at, tip.finalized, self._context)
         self._learn(spendings)
-        payments = [entry for _, entry in page.entries if isinstance(entry, Payment)]
         versions = {version.txid: (one, version) for one in payments for version in open_versions(one)}
         known = self._memory.versions
         for txid in known.keys() - versions.keys():
@@ -224,6 +223,18 @@ class FederationActor(Actor[PegSigning]):
             known[txid].open = attrs.evolve(made, payment=payment, version=version)
             await self._read_witnesses(known[txid])
         self._memory.final = final
+
+    async def _payments_at(self, final: BlockHash) -> list[Payment]:
+        """All payments in flight: four of the newest federation, and those that former ones have not signed."""
+        found: list[Payment] = []
+        after: bytes | None = b""
+        while after is not None:
+            page = await self._chain.ask(
+                ListEntries(Table.PAYMENTS, after, PAYMENTS_AT_ONCE, final), seconds=self._timing.storage_write
+            )
+            found += [entry for _, entry in page.entries if isinstance(entry, Payment)]
+            after = page.next
+        return found
 
     def _learn(self, spendings: Sequence[Spending]) -> None:
         """Tell the signer of the federations, and log for which of them it signs when that changes."""

@@ -26,7 +26,7 @@ TABLES = ("blocks", "states", "changes", "canonical", "evidence", "meta", *(tabl
 STATE: RecordCodec[ChainState] = record_codec(ChainState)
 ENTRIES: Mapping[Table, RecordCodec[Any]] = {table: record_codec(shape.value) for table, shape in SHAPES.items()}
 
-VERSION = 4
+VERSION = 5
 """The version of the tables' contents. A new field in a record, such as `ChainState`, needs no new version."""
 
 FORMAT = f"{VERSION}-{sha256('; '.join(codec.layout for codec in (STATE, *ENTRIES.values())).encode()).hex()[:8]}"

@@ -8,11 +8,11 @@ import attrs
 
 from alysd.peg.coins import Coin, Selection, SelectionTarget, Strategy, select
 from alysd.peg.ledger import Draft, free_reserve
-from alysd.peg.moves import former_coins
 from alysd.peg.proposals import (
     CONSOLIDATE_ABOVE,
     MAX_EXTRA_INPUTS,
-    allowed_extra,
+    MAX_PAYEES,
+    PAYEES_OF_FORMER,
     costs_of,
     pays_dust,
     too_small_beside_others,
@@ -87,10 +87,11 @@ def make_proposal(
 ) -> PegOutProposal | None:
     """Make a proposal that pays as many requests from the front of the queue as the coins allow.
 
-    `coins` are the outputs that no payment in flight spends. `draft` needs the requests at the front of the queue.
-    Returns None if nothing can be paid.
+    `coins` are the outputs of one federation that no payment in flight spends. `draft` needs the requests at the
+    front of the queue. Returns None if nothing can be paid.
     """
-    requests = waiting_requests(draft)
+    former = any(coin.federation != len(spendings) - 1 for coin in coins)
+    requests = waiting_requests(draft, PAYEES_OF_FORMER if former else MAX_PAYEES)
     largest = sorted(coins, key=lambda coin: coin.amount, reverse=True)[:MAX_INPUTS]
     held = [0, *accumulate(coin.amount for coin in largest)]
     for count in range(len(requests), 0, -1):
@@ -109,7 +110,7 @@ def make_proposal(
             # the change, so there must be one after it. Beside a coin of this very amount, others are unneeded.
             target = SelectionTarget(Sat(owed + DUST_CHANGE), Sat(0), MAX_INPUTS)
             usable = [coin for coin in coins if coin.amount != owed]
-        for chosen in _choices(usable, Sat(owed), wish, draft, spendings, target):
+        for chosen in _choices(usable, Sat(owed), wish, draft, target):
             fitted = _fit(chosen, payees, Sat(owed), wish, spendings, draft)
             if fitted is not None:
                 return _proposal(fitted, spendings, make)
@@ -119,23 +120,16 @@ def make_proposal(
 
 
 def _choices(
-    coins: Sequence[Coin],
-    owed: Sat,
-    wish: Wish,
-    draft: Draft,
-    spendings: Sequence[Spending],
-    target: SelectionTarget | None,
+    coins: Sequence[Coin], owed: Sat, wish: Wish, draft: Draft, target: SelectionTarget | None
 ) -> Iterator[Selection]:
-    """The coins for the requests: first with coins to move or to consolidate, then without these.
+    """The coins for the requests: first with coins to consolidate, then without these.
 
-    With a `target`, they hold this instead. The reserve may be too small for the part of the fee that they cost.
-    So fewer and fewer coins are moved.
+    With a `target`, they hold this instead. The reserve may be too small for the part of the fee that the further
+    coins cost.
     """
     joins = wish.consolidate and draft.totals.outputs > CONSOLIDATE_ABOVE
     most = MAX_INPUTS - MAX_EXTRA_INPUTS if joins else MAX_INPUTS
     chosen = select(wish.strategy, coins, target or SelectionTarget(owed, DUST_CHANGE, most))
-    if chosen is not None:
-        yield from _with_former(chosen, coins, owed, draft, spendings)
     if chosen is None:
         chosen = None if target else select(wish.strategy, coins, SelectionTarget(owed, Sat(0), most))
     elif joins:
@@ -144,25 +138,6 @@ def _choices(
         yield chosen + tuple(sorted(others, key=lambda coin: (coin.amount, coin.outpoint.key))[:MAX_EXTRA_INPUTS])
     if chosen is not None:
         yield chosen
-
-
-def _with_former(
-    chosen: Selection, coins: Sequence[Coin], owed: Sat, draft: Draft, spendings: Sequence[Spending]
-) -> Iterator[Selection]:
-    """The chosen coins with all coins of former federations, then with half of these, a quarter, and so on."""
-    others = sorted(
-        (coin for coin in former_coins(coins, spendings) if coin not in chosen),
-        key=lambda coin: (coin.amount, coin.outpoint.key),
-    )[: MAX_INPUTS - len(chosen)]
-    newest, scripts = len(spendings) - 1, [spendings[-1].output_script]
-    while others:
-        both = (*chosen, *others)
-        inputs = [PaymentInput(coin.outpoint, coin.amount, coin.federation) for coin in both]
-        # A coin that is larger than a chosen one makes the chosen one unneeded.
-        extra = costs_of(inputs, owed, 0, scripts, spendings).extra
-        if extra <= allowed_extra(inputs, newest, draft.totals):
-            yield both
-        others = others[: len(others) // 2]
 
 
 @attrs.frozen

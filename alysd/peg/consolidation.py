@@ -21,8 +21,9 @@ from alysd.types.units import Sat
 class Waiting:
     """The amount that the first waiting request is `owed`, and the outputs that could pay it.
 
-    They decide whether a consolidation is needed. `coins` are the outputs that no payment in flight spends, the
-    largest first. `changes` are the amounts of the changes that payments in flight will make.
+    They decide whether a consolidation is needed. `coins` are the outputs of one federation that no payment in
+    flight spends, the largest first. `changes` are the amounts of the changes that its payments in flight will
+    make for this federation.
     """
 
     owed: Sat

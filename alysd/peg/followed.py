@@ -11,14 +11,13 @@ from types import MappingProxyType
 import attrs
 
 from alysd.errors import NotFollowed
-from alysd.peg.proposals import MAX_IN_FLIGHT, MAX_PAYEES, check_form, check_rate
+from alysd.peg.proposals import MAX_PAYEES, check_form, check_in_flight, check_rate, check_spender
 from alysd.peg.signing import Spending
 from alysd.peg.versions import MakeTransaction, transaction_of, version_with
 from alysd.peg.violations import (
     BadDeposit,
     BadReplacement,
     ReservedOutput,
-    TooManyPayments,
     UnknownOutput,
     UnknownPayment,
     WrongPayees,
@@ -114,8 +113,6 @@ def _deposit(ledger: FollowedLedger, peg_ins: Sequence[PegIn], federations: int)
 def _propose(
     ledger: FollowedLedger, proposal: PegOutProposal, rules: PegRules, spendings: Sequence[Spending]
 ) -> FollowedLedger:
-    if len(ledger.payments) >= MAX_IN_FLIGHT:
-        raise TooManyPayments(MAX_IN_FLIGHT)
     transaction = proposal.transaction
     check_form(transaction)
     reserved = {one.spends: payment.versions[0].txid for payment in ledger.payments for one in payment.inputs}
@@ -127,6 +124,10 @@ def _propose(
         if one.spends in reserved:
             raise ReservedOutput(one.spends, reserved[one.spends])
         inputs.append(output)
+    check_spender(inputs)
+    spender, newest = inputs[0].federation, len(spendings) - 1
+    same = [one for one in ledger.payments if (one.spender, one.is_of_former) == (spender, spender != newest)]
+    check_in_flight(spender, newest, len(same))
     payment = _payment_of(ledger, transaction, tuple(inputs), proposal.reserve_fee, spendings)
     check_rate(payment, payment.versions[0].fee, rules, spendings)
     return attrs.evolve(

@@ -12,7 +12,16 @@ import attrs
 
 from alysd.errors import InvalidBlock
 from alysd.types.hashes import BitcoinHash
-from alysd.types.peg import FederationOutput, FreeOutput, OutPoint, PaymentInput, PegTotals, Refund, coin_key
+from alysd.types.peg import (
+    FederationOutput,
+    FreeOutput,
+    OutPoint,
+    Payment,
+    PaymentInput,
+    PegTotals,
+    Refund,
+    coin_key,
+)
 from alysd.types.peg_history import OperationRecord
 from alysd.types.tables import HistoryEntry, LedgerEntry
 from alysd.types.units import MAX_SAT, Sat
@@ -82,13 +91,23 @@ class Draft:
     def hold(self, outpoint: OutPoint, amount: Sat, federation: int) -> None:
         """Add a confirmed output to those that the federation holds."""
         self.put(outpoint.key, FederationOutput(amount, federation, payment=None))
-        self.put(coin_key(amount, outpoint), FreeOutput(federation))
+        self.put(coin_key(federation, amount, outpoint), FreeOutput(federation))
         self.add(held=amount, outputs=1)
 
     def reserve(self, one: PaymentInput, payment: BitcoinHash) -> None:
         """Reserve for `payment` an output that the federation holds."""
         self.put(one.spends.key, FederationOutput(one.amount, one.federation, payment))
-        self.delete(FreeOutput, coin_key(one.amount, one.spends))
+        self.delete(FreeOutput, coin_key(one.federation, one.amount, one.spends))
+
+    def count(self, payment: Payment, change: int) -> None:
+        """Add `change`, 1 or -1, to the number of payments in flight that spend outputs of the same federation."""
+        name = "moving" if payment.is_of_former else "paying"
+        counts: tuple[int, ...] = getattr(self.totals, name)
+        counts += (0,) * (payment.spender + 1 - len(counts))
+        changed = [one + change * (number == payment.spender) for number, one in enumerate(counts)]
+        while changed and not changed[-1]:
+            changed.pop()
+        self.totals = attrs.evolve(self.totals, **{name: tuple(changed)})
 
     def note(self, operation: OperationRecord) -> None:
         """Add an operation to the history."""
@@ -117,7 +136,8 @@ def check_totals(totals: PegTotals) -> None:
         totals.reserve,
         totals.pledged,
         totals.outputs,
-        totals.payments,
+        *totals.paying,
+        *totals.moving,
     )
     possible = all(value >= 0 for value in sums) and totals.held <= MAX_SAT and totals.pledged <= totals.reserve
     queues = totals.first_request <= totals.next_request and totals.first_refund <= totals.next_refund

@@ -146,7 +146,7 @@ def confirm(draft: Draft, txid: BitcoinHash, height: Height) -> None:
         owed=-payment.owed,
         reserve=payment.gain - payment.reserve_fee_of(confirmed),
         pledged=-payment.reserve_fee_of(payment.versions[-1]),
-        payments=-1,
     )
+    draft.count(payment, -1)
     if payment.change:
         draft.hold(OutPoint(txid, len(payment.payees)), payment.change_of(confirmed), payment.federation)

@@ -35,7 +35,6 @@ from alysd.types.peg import (
     PegOutProposal,
     PegOutRequest,
     PegRules,
-    PegTotals,
     Transaction,
     VersionOf,
 )
@@ -44,14 +43,23 @@ from alysd.types.units import Sat
 MAX_PAYEES = 64
 """The maximum number of requests that a payment pays."""
 
+PAYEES_OF_FORMER = 1
+"""The maximum number of requests that wait for the signatures of a former federation, for each of these."""
+
 MAX_IN_FLIGHT = 4
-"""The maximum number of payments in flight."""
+"""The maximum number of payments in flight that spend outputs of the newest federation."""
+
+MAX_OF_FORMER = 1
+"""The maximum number of payments in flight that spend outputs of a former federation, for each of these."""
 
 CONSOLIDATE_ABOVE = 100
 """The number of held outputs above which a payment may spend more outputs than its payees need."""
 
 MAX_EXTRA_INPUTS = 20
-"""The maximum number of unneeded inputs of a payment, plus one per input of a former federation."""
+"""The maximum number of unneeded inputs of a payment."""
+
+FEES_OF_MOVE = 2
+"""The reserve pays for a move if it can pay this many times the fee, so that it can also pay a higher one."""
 
 MIN_CONSOLIDATED = 20
 """The minimum number of inputs of a consolidation, so that few of them are needed."""
@@ -119,32 +127,55 @@ def propose(draft: Draft, proposal: PegOutProposal, rules: PegRules, spendings: 
     `spendings` are those of all federations of the chain, by number; the last one receives the change. Raises a
     subclass of `InvalidBlock` for the first rule that the proposal breaks.
     """
-    if draft.totals.payments >= MAX_IN_FLIGHT:
-        raise TooManyPayments(MAX_IN_FLIGHT)
     transaction = proposal.transaction
     check_form(transaction)
     inputs = _inputs_of(draft, transaction)
+    check_spender(inputs)
+    spender, newest = inputs[0].federation, len(spendings) - 1
+    check_in_flight(spender, newest, draft.totals.in_flight(spender, former=spender != newest))
     payment = _payment_of(draft, proposal, inputs, spendings)
     check_rate(payment, payment.versions[0].fee, rules, spendings)
     if payment.payees:
         weight = payment_weight(payment, spendings)
         if too_small_beside_others(payment.payees, weight, rules.peg_out_max_fee_rate):
             raise WrongPayees("one payee could not bear its share at the largest fee rate: pay it alone")
+        if payment.is_of_former and len(payment.payees) > PAYEES_OF_FORMER:
+            raise WrongPayees(
+                f"only one request can be paid from outputs of a former federation, not {len(payment.payees)}"
+            )
         _check_reserve(draft, payment, transaction, spendings)
-    elif is_move(payment, draft.totals):
-        check_pledge(draft, payment.reserve_fee)
-    else:
+    elif not is_move(payment, free_reserve(draft.totals)):
         _take_consolidation(draft, payment, rules)
     _apply(draft, payment)
 
 
-def is_move(payment: Payment, totals: PegTotals) -> bool:
-    """Whether a payment without payees is a move: no request waits, and all inputs are of former federations.
+def is_move(payment: Payment, reserve: Sat) -> bool:
+    """Whether a new payment without payees is a move: its inputs are a former federation's, and the reserve pays.
 
-    `totals` are those before the payment.
+    Otherwise it is a consolidation. `reserve` is the free part of the reserve before the payment.
     """
-    former = all(one.federation != payment.federation for one in payment.inputs)
-    return former and totals.first_request == totals.next_request
+    return payment.is_of_former and FEES_OF_MOVE * payment.reserve_fee <= reserve
+
+
+def check_spender(inputs: Sequence[PaymentInput]) -> None:
+    """Check that all inputs are outputs of one federation. Raises `BadProposal`.
+
+    Outputs of the newest federation would otherwise wait for the signatures of a former one.
+    """
+    federations = sorted({one.federation for one in inputs})
+    if len(federations) != 1:
+        raise BadProposal(f"it spends outputs of the federations {', '.join(map(str, federations))}, not of one")
+
+
+def check_in_flight(federation: int, newest: int, found: int) -> None:
+    """Check that one more payment may spend outputs of this federation. Raises `TooManyPayments`.
+
+    `found` are in flight. Each federation has payments of its own, so one that does not sign any more delays no
+    payment of another.
+    """
+    limit = MAX_IN_FLIGHT if federation == newest else MAX_OF_FORMER
+    if found >= limit:
+        raise TooManyPayments(federation, limit)
 
 
 def check_form(transaction: Transaction) -> None:
@@ -291,17 +322,11 @@ def _check_reserve(
             f"it must be {costs.extra_fee} to {costs.extra_fee + rest} sat, found {payment.reserve_fee}"
         )
     check_pledge(draft, payment.reserve_fee)
-    allowed = allowed_extra(payment.inputs, payment.federation, draft.totals)
+    allowed = MAX_EXTRA_INPUTS if draft.totals.outputs > CONSOLIDATE_ABOVE else 0
     if costs.extra > allowed:
         raise WrongReserveFee(
             f"{costs.extra} inputs are not needed for the payees, but only {allowed} such inputs are allowed"
         )
-
-
-def allowed_extra(inputs: Sequence[PaymentInput], newest: int, totals: PegTotals) -> int:
-    """The maximum number of inputs that the payees do not need. `totals` are those before the payment."""
-    old = sum(one.federation != newest for one in inputs)
-    return old + (MAX_EXTRA_INPUTS if totals.outputs > CONSOLIDATE_ABOVE else 0)
 
 
 def _apply(draft: Draft, payment: Payment) -> None:
@@ -310,6 +335,7 @@ def _apply(draft: Draft, payment: Payment) -> None:
         draft.reserve(one, name)
     for payee in payment.payees:
         draft.delete(PegOutRequest, number_key(payee.request))
-    draft.add(first_request=len(payment.payees), payments=1, pledged=payment.reserve_fee)
+    draft.add(first_request=len(payment.payees), pledged=payment.reserve_fee)
+    draft.count(payment, 1)
     draft.put(name, payment)
     draft.put(name, VersionOf(name))

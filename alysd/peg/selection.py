@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from alysd.errors import PaymentDeclined
 from alysd.peg.coins import Coin, SelectionTarget, largest_first
+from alysd.peg.consolidation import Waiting
 from alysd.peg.estimates import LOW_RATE
 from alysd.peg.proposals import costs_of
 from alysd.peg.signing import Spending
@@ -25,16 +26,15 @@ def judge_selection(made: Payment, coins: Sequence[Coin], spendings: Sequence[Sp
     """Compare the weight that the payees pay for with that of the largest outputs for the same payees.
 
     The payment may be heavier by a quarter and the weight of a change, because its author may use another
-    strategy. Unneeded outputs, for which the reserve pays, can wait for low fees. `coins` are the outputs that no
-    payment in flight spends. Raises `PaymentDeclined`.
+    strategy. Unneeded outputs, for which the reserve pays, can wait for low fees. `coins` are the outputs of the
+    same federation that no payment in flight spends. Raises `PaymentDeclined`.
     """
     payees = [payee.script for payee in made.payees]
     scripts = [*payees, spendings[made.federation].output_script]
     fee = made.versions[0].fee
     unneeded = costs_of(made.inputs, made.owed, fee, scripts, spendings)
-    former = sum(one.federation != made.federation for one in made.inputs)
     rate = rate_of(made, fee, spendings)
-    if unneeded.extra > former and rate > MOST_FOR_UNNEEDED:
+    if unneeded.extra and rate > MOST_FOR_UNNEEDED:
         raise PaymentDeclined(
             f"it spends {unneeded.extra} outputs that its payees do not need, at {rate} sat/kvB: at most "
             f"{MOST_FOR_UNNEEDED} sat/kvB are allowed for these"
@@ -49,4 +49,16 @@ def judge_selection(made: Payment, coins: Sequence[Coin], spendings: Sequence[Sp
         raise PaymentDeclined(
             f"it spends {len(made.inputs)} outputs, and {len(own)} are enough: "
             f"each payee would pay {share} sat instead of {fair} sat"
+        )
+
+
+def check_former_needed(made: Payment, waiting: Waiting) -> None:
+    """Check that the first request needs outputs of a former federation, as in `waiting` those of the newest one.
+
+    It waits for the former members' signatures. Raises `PaymentDeclined`.
+    """
+    if not waiting.is_stuck:
+        raise PaymentDeclined(
+            f"it spends outputs of the former federation {made.spender}, and those of the newest one are enough "
+            "for the first request"
         )

@@ -86,12 +86,13 @@ class ReservedOutput(InvalidBlock):
 
 @attrs.frozen
 class TooManyPayments(InvalidBlock):
-    """The block proposes a new payment while as many payments are in flight as the chain allows."""
+    """The block proposes a payment while as many of the same `federation` are in flight as the chain allows."""
 
+    federation: int
     limit: int
 
     def __str__(self) -> str:
-        return f"{self.limit} payments are in flight, and no more are allowed"
+        return f"{self.limit} payments of the federation {self.federation} are in flight, and no more are allowed"
 
 
 @attrs.frozen

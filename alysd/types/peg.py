@@ -32,7 +32,7 @@ MAX_SIGNED_PAYMENTS = 1
 """The maximum number of finalized peg-outs in a block, because the witnesses are large."""
 
 MAX_CONFIRMED_PAYMENTS = 4
-"""The maximum number of confirmed peg-outs in a block: as many payments may be in flight."""
+"""The maximum number of confirmed peg-outs in a block: as many payments of one federation may be in flight."""
 
 
 @attrs.frozen
@@ -185,20 +185,30 @@ class FreeOutput:
     federation: int
 
 
-_COIN_TXID = 8
-"""The place of the txid in `coin_key`, after the amount."""
+_COIN_AMOUNT = 2
+"""The place of the amount in `coin_key`, after the number of the federation."""
+
+_COIN_TXID = _COIN_AMOUNT + 8
 
 _COIN_INDEX = _COIN_TXID + 32
 
 
-def coin_key(amount: Sat, outpoint: OutPoint) -> bytes:
-    """A key of 44 bytes that orders outputs by their amounts, the largest first."""
-    return (2**64 - 1 - amount).to_bytes(8, "big") + outpoint.key
+def coins_prefix(federation: int) -> bytes:
+    """The first bytes of the keys of a federation's outputs, which come after this prefix and before other keys.
+
+    The keys of later federations come first.
+    """
+    return (2**16 - 1 - federation).to_bytes(_COIN_AMOUNT, "big")
+
+
+def coin_key(federation: int, amount: Sat, outpoint: OutPoint) -> bytes:
+    """A key of 46 bytes that orders the outputs of each federation by their amounts, the largest first."""
+    return coins_prefix(federation) + (2**64 - 1 - amount).to_bytes(8, "big") + outpoint.key
 
 
 def coin_of(key: bytes) -> tuple[Sat, OutPoint]:
     """The amount and the outpoint of a `coin_key`."""
-    amount = 2**64 - 1 - int.from_bytes(key[:_COIN_TXID], "big")
+    amount = 2**64 - 1 - int.from_bytes(key[_COIN_AMOUNT:_COIN_TXID], "big")
     txid = BitcoinHash(key[_COIN_TXID:_COIN_INDEX])
     return Sat(amount), OutPoint(txid, int.from_bytes(key[_COIN_INDEX:], "big"))
 
@@ -278,7 +288,10 @@ class Payment:
     output and goes to the federation with the number `federation`. The versions are in order, oldest first.
 
     A consolidation has no payees: the reserve pays the fee of each version, and the change is the rest. Its
-    `change` and `reserve_fee` are those of the first version.
+    `change` and `reserve_fee` are those of the first version. The same holds for a move.
+
+    All inputs are outputs of the federation `spender`. It is a former one in a move, and in a payment of a request
+    for which the newest federation did not hold enough.
     """
 
     inputs: tuple[PaymentInput, ...]
@@ -287,6 +300,16 @@ class Payment:
     federation: int
     reserve_fee: Sat
     versions: tuple[PaymentVersion, ...]
+
+    @property
+    def spender(self) -> int:
+        """The number of the federation that signs."""
+        return self.inputs[0].federation
+
+    @property
+    def is_of_former(self) -> bool:
+        """Whether the inputs were those of a former federation when the payment was made."""
+        return self.spender != self.federation
 
     @property
     def owed(self) -> Sat:
@@ -346,9 +369,12 @@ class PegTotals:
     `pledged` is the part of the reserve that payments in flight use.
 
     The requests from `first_request` up to the one before `next_request` wait for a proposal; the refunds from
-    `first_refund` up to the one before `next_refund` wait for a withdrawal. `payments` is the number of payments
-    in flight, `outputs` that of the outputs held, and `operations` that of the operations in the history
-    (`types.peg_history`).
+    `first_refund` up to the one before `next_refund` wait for a withdrawal. `outputs` is the number of the outputs
+    held, and `operations` that of the operations in the history (`types.peg_history`).
+
+    `paying` and `moving` are the numbers of payments in flight by the number of the federation whose outputs they
+    spend, without zeros at the end: `paying` has those that were made while this federation was the newest, and
+    `moving` those made later.
     """
 
     held: Sat = _NONE
@@ -363,9 +389,23 @@ class PegTotals:
     next_request: int = 0
     first_refund: int = 0
     next_refund: int = 0
-    payments: int = 0
     outputs: int = 0
     operations: int = 0
+    paying: tuple[int, ...] = ()
+    moving: tuple[int, ...] = ()
+
+    @property
+    def payments(self) -> int:
+        """The number of payments in flight."""
+        return sum(self.paying) + sum(self.moving)
+
+    def in_flight(self, federation: int, *, former: bool) -> int:
+        """The number of payments in flight that spend outputs of this federation.
+
+        With `former`, those that were made after it was the newest, else the others.
+        """
+        counts = self.moving if former else self.paying
+        return counts[federation] if federation < len(counts) else 0
 
 
 @attrs.frozen

@@ -56,7 +56,9 @@ class Table(Enum):
     """Maps an outpoint (`OutPoint.key`) to the output, which the federation holds."""
 
     COINS = "coins"
-    """The outputs that no payment in flight spends, under the keys of `types.peg.coin_key`: the largest first."""
+    """The outputs that no payment in flight spends, under the keys of `types.peg.coin_key`.
+
+    Those of the newest federation come first, and of each federation the largest."""
 
     MINTED = "minted"
     """Maps the txid of a deposit to its mint. Entries are never deleted, so that no deposit is minted twice."""

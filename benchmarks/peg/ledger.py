@@ -55,7 +55,7 @@ def large_ledger() -> Iterator[EntryChange]:
     for number in range(OUTPUTS):
         outpoint = OutPoint(txid(f"output {number}"), 0)
         yield EntryChange(Table.OUTPUTS, outpoint.key, FederationOutput(AMOUNT, 0, None))
-        yield EntryChange(Table.COINS, coin_key(AMOUNT, outpoint), FreeOutput(0))
+        yield EntryChange(Table.COINS, coin_key(0, AMOUNT, outpoint), FreeOutput(0))
     for number in range(REQUESTS):
         request = PegOutRequest(USER, b"\x51\x20" + bytes(32), AMOUNT)
         yield EntryChange(Table.REQUESTS, number.to_bytes(8, "big"), request)

@@ -83,7 +83,7 @@ async def test_an_author_that_moves_one_output_of_many_is_declined(
         spendings = rig.spendings
         coins = await rig_coins(rig)
         few = make_move(coins[:1], 2_000, Sat(400_000), spendings, make_transaction)
-        with pytest.raises(PaymentDeclined, match="moves 1 outputs of former federations, and leaves 1"):
+        with pytest.raises(PaymentDeclined, match="moves 1 outputs of a former federation, and leaves 1"):
             await rig.judge(PegContents(proposal=few))
 
 
@@ -103,7 +103,7 @@ async def test_an_empty_reserve_is_logged_with_what_it_lacks(tmp_path: Path, aut
         coins = await rig_coins(rig)
         needed = fee_of_move(coins, rig.ledger.context.spec.peg_out_fallback_fee_rate, rig.spendings)
         waits = [one for one in rig.logged if isinstance(one, FormerOutputsWait)]
-        assert waits == [FormerOutputsWait(1, Sat(300_000), needed)]
+        assert waits == [FormerOutputsWait(1, Sat(300_000), Sat(2 * needed))]
 
 
 async def test_a_halted_peg_has_confirmations_alone(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -168,15 +168,21 @@ class LedgerBook:
         """The payments in flight."""
         return [value for value in self.entries.values() if isinstance(value, Payment)]
 
-    def free_coins(self) -> list[Coin]:
-        """The outputs that no payment in flight spends, the largest first."""
+    def free_coins(self, *federations: int) -> list[Coin]:
+        """The outputs of these federations, or of all, that no payment in flight spends, in the order of keys."""
         found = sorted(key for (kind, key) in self.entries if kind is FreeOutput)
         coins: list[Coin] = []
         for key in found:
             (amount, outpoint), free = coin_of(key), self.entries[FreeOutput, key]
             assert isinstance(free, FreeOutput)
-            coins.append(Coin(outpoint, amount, free.federation, self.spendings[free.federation].weight))
+            if not federations or free.federation in federations:
+                coins.append(Coin(outpoint, amount, free.federation, self.spendings[free.federation].weight))
         return coins
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest federation."""
+        return len(self.spendings) - 1
 
     def propose(self, proposal: PegOutProposal) -> Payment:
         """Take a proposal, and return the payment."""

@@ -85,7 +85,7 @@ def test_at_most_four_payments_are_in_flight() -> None:
         book.hold([], burned=[50_000])
         book.propose(proposal(book))
     book.hold([], burned=[50_000])
-    with pytest.raises(TooManyPayments, match="4 payments are in flight, and no more are allowed"):
+    with pytest.raises(TooManyPayments, match="4 payments of the federation 0 are in flight, and no more"):
         book.propose(proposal(book))
 
 

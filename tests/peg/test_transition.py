@@ -16,7 +16,7 @@ from alysd.peg.coins import Strategy
 from alysd.peg.ledger import check_totals, free_reserve
 from alysd.peg.moves import judge_move, make_move
 from alysd.peg.versions import transaction_of
-from alysd.peg.violations import BadDeposit, PegIsHalted
+from alysd.peg.violations import BadDeposit, PegIsHalted, TooManyPayments
 from alysd.types.hashes import BitcoinHash, EvmAddress, sha256
 from alysd.types.peg import (
     RESERVE,
@@ -101,23 +101,24 @@ class PegMachine(LedgerBook, RuleBasedStateMachine):
         with pytest.raises(PegIsHalted):
             self.block(contents)
 
-    @precondition(lambda self: len(self.spendings) > 1 and self.totals.payments < 4 and not self.halted)
-    @rule(rate=st.sampled_from([1_000, 3_000, 20_000]))
-    def move(self, rate: int) -> None:
-        """Former outputs go to the newest federation, while nobody waits."""
+    @precondition(lambda self: len(self.spendings) > 1 and not self.halted)
+    @rule(rate=st.sampled_from([1_000, 3_000, 20_000]), pick=st.integers(0, len(LATER)))
+    def move(self, rate: int, pick: int) -> None:
+        """Former outputs go to the newest federation, also while requests wait."""
         reserve = free_reserve(self.totals)
-        proposal = make_move(self.free_coins(), rate, reserve, self.spendings, make_transaction)
+        before = self.free_coins(pick % self.newest)
+        proposal = make_move(before, rate, reserve, self.spendings, make_transaction)
         if proposal is None:
             return
-        if self.totals.first_request < self.totals.next_request:
-            with pytest.raises(InvalidBlock):
+        if self.totals.in_flight(pick % self.newest, former=True):
+            with pytest.raises(TooManyPayments, match="1 payments of the federation"):
                 self.block(PegContents(proposal=proposal))
             return
-        before = self.free_coins()
         self._count_mints(self.block(PegContents(proposal=proposal)), 0)
         made = next(one for one in self.payments() if one.versions[0].txid == proposal.transaction.txid)
         judge_move(made, before, reserve, self.spendings)
-        assert all(one.federation < len(self.spendings) - 1 for one in made.inputs)
+        assert made.is_of_former
+        assert made.spender == pick % self.newest
         self.proposed[proposal.transaction.txid] = proposal.transaction
 
     @precondition(lambda self: not self.halted)
@@ -151,7 +152,7 @@ class PegMachine(LedgerBook, RuleBasedStateMachine):
         assert self.totals.reserve - before.reserve == (100 if accepted else 0 if refunded else amount)
 
     @precondition(lambda self: self.totals.next_request > self.totals.first_request and self.free_coins())
-    @precondition(lambda self: self.totals.payments < 4 and not self.halted)
+    @precondition(lambda self: not self.halted)
     @rule(
         rate=st.sampled_from([1_000, 3_000, 20_000, 199_950]),
         strategy=st.sampled_from(STRATEGIES),
@@ -159,11 +160,19 @@ class PegMachine(LedgerBook, RuleBasedStateMachine):
             [None, None, None, "amount", "reserve", "order", "extra output", "unknown coin", "sequence"]
         ),
         seed=st.integers(0, 2**32),
+        back=st.sampled_from([0, 0, 0, 1, 2]),
     )
-    def propose_some(self, rate: int, strategy: Strategy, lie: str | None, seed: int) -> None:
+    def propose_some(self, rate: int, strategy: Strategy, lie: str | None, seed: int, back: int) -> None:
         wish = Wish(rate, RULES.peg_out_max_fee_rate, strategy)
-        proposal = make_proposal(self.draft(), self.free_coins(), wish, self.spendings, make_transaction)
+        spender = max(0, self.newest - back)
+        former = spender != self.newest
+        coins = self.free_coins(spender)
+        proposal = make_proposal(self.draft(), coins, wish, self.spendings, make_transaction)
         if proposal is None:
+            return
+        if self.totals.in_flight(spender, former=former) >= (1 if former else 4):
+            with pytest.raises(TooManyPayments):
+                self.block(PegContents(proposal=proposal))
             return
         if lie is not None:
             false = falsified(proposal, lie, random.Random(seed))  # noqa: S311  not used for secrets
@@ -182,6 +191,7 @@ class PegMachine(LedgerBook, RuleBasedStateMachine):
             before = self.totals
             self._count_mints(self.block(PegContents(proposal=proposal)), 0)
             assert before.first_request < self.totals.first_request <= before.next_request
+            assert not former or self.totals.first_request == before.first_request + 1
         self.proposed[proposal.transaction.txid] = proposal.transaction
 
     @precondition(lambda self: not self.halted)
@@ -260,7 +270,13 @@ class PegMachine(LedgerBook, RuleBasedStateMachine):
         assert (totals.burned, totals.minted, totals.refunded) == (self.burned, self.minted, self.refunded)
         waiting = sum(value.owed for value in self.entries.values() if isinstance(value, PegOutRequest))
         assert totals.owed == waiting + sum(payment.owed for payment in self.payments())
-        assert totals.payments == len(self.payments()) <= 4
+        assert totals.payments == len(self.payments())
+        for former, counts, most in ((False, totals.paying, 4), (True, totals.moving, 1)):
+            same = [one.spender for one in self.payments() if one.is_of_former is former]
+            assert [totals.in_flight(number, former=former) for number in range(self.newest + 1)] == [
+                same.count(number) for number in range(self.newest + 1)
+            ]
+            assert not counts or (counts[-1] and max(counts) <= most)
         for payment in self.payments():
             for version in payment.versions:
                 transaction = transaction_of(payment, version, self.spendings, make_transaction)

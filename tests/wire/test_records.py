@@ -42,6 +42,7 @@ HOLDERS = st.lists(st.builds(Holders, st.lists(hashes, max_size=3).map(tuple), w
 GOVERNANCE = st.builds(
     GovernanceState, words, FEDERATIONS, st.none() | PENDING, st.none() | FEDERATIONS, HOLDERS, st.booleans()
 )
+COUNTS = st.lists(words, max_size=3).map(tuple)
 STATES = st.builds(
     ChainState,
     hash=hashes.map(BlockHash),
@@ -57,7 +58,10 @@ STATES = st.builds(
     unpaid_fees=st.integers(0, 2**256 - 1).map(Wei),
     next_withdrawal=words,
     governance=st.none() | GOVERNANCE,
-    peg=st.builds(PegTotals, **{field.name: words for field in attrs.fields(PegTotals)}),
+    peg=st.builds(
+        PegTotals,
+        **{field.name: COUNTS if field.type == tuple[int, ...] else words for field in attrs.fields(PegTotals)},
+    ),
 )
 
 
