@@ -119,6 +119,14 @@ class BitcoinNode(Protocol):
         """The serialized block, at most 4,000,000 bytes. Its header has the hash `block`."""
         ...
 
+    async def median_time(self, block: BitcoinHash) -> int:
+        """The median time past of a block (BIP-113), in seconds since 1970.
+
+        It is the median of the times of this block and the ten before it, and no block's is before that of the
+        block below.
+        """
+        ...
+
     async def wait_for_height(self, height: int, seconds: float) -> None:
         """Wait until the newest block has at least this height, but at most `seconds`."""
         ...
@@ -165,6 +173,14 @@ class BitcoinRecords(Protocol):
 
     def hash_at(self, height: int) -> BitcoinHash | None:
         """The hash of the block at `height`, or None if no block at this height was read."""
+        ...
+
+    def first_from(self, median_time: int) -> int | None:
+        """The height of the first block whose median time past is at least this; None if no block's is."""
+        ...
+
+    def median_at(self, height: int) -> int | None:
+        """The median time past of the block at `height`, or None if no block at this height was read."""
         ...
 
     def add(self, blocks: Sequence[ReadBlock], confirmations: int) -> None:

@@ -15,7 +15,7 @@ from statistics import median, quantiles
 import attrs
 import trio
 
-from alysd.actors.bitcoin_scan import Watched, read_finding, scan_block
+from alysd.actors.bitcoin_scan import BlockPlace, Watched, read_finding, scan_block
 from alysd.peg.signing import spending_of
 from alysd.testing.bitcoin_blocks import block_of, hash_of, parse_block, typical_transaction
 from alysd.testing.virtual_time import seeded
@@ -72,7 +72,7 @@ def nothing(_txid: BitcoinHash) -> None:
 
 def scanned(one: Case) -> int:
     """The number of findings of the scan."""
-    return len(scan_block(1, hash_of(one.data), one.data, WATCHED, nothing).findings)
+    return len(scan_block(BlockPlace(1, hash_of(one.data), 0), one.data, WATCHED, nothing).findings)
 
 
 def parsed(one: Case) -> int:

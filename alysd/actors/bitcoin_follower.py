@@ -7,7 +7,7 @@ import attrs
 import trio
 
 from alysd.actors.bitcoin_again import WatchedFederations
-from alysd.actors.bitcoin_scan import scan_block
+from alysd.actors.bitcoin_scan import BlockPlace, scan_block
 from alysd.bitcoin_ports import BitcoinNode, BitcoinRecords
 from alysd.errors import BitcoinUnavailable, Malformed, NotNow
 from alysd.messages.log.base import LogEvent
@@ -23,6 +23,7 @@ from alysd.types.bitcoin_watch import (
     BitcoinStatus,
     Finding,
     ReadBlock,
+    SpendingDeposit,
     Uncredited,
     finding_of,
     found_txid,
@@ -104,7 +105,7 @@ class BitcoinFollower:
 
     async def _step(self) -> None:
         """Read the new blocks and the fee estimate, then wait for the next block."""
-        await self.federations.take_asked()
+        await self.federations.take_asked(self.height)
         info = await self.node.chain_info()
         self.tip = info.height
         if info.initial_download:
@@ -178,8 +179,9 @@ class BitcoinFollower:
         if block is None:
             return None
         data = await self.node.block(block)
+        place = BlockPlace(height, block, await self.node.median_time(block))
         earlier = partial(self._finding_of, {found_txid(one): one for read in below for one in read.findings})
-        return await trio.to_thread.run_sync(scan_block, height, block, data, self.federations.scripts, earlier)
+        return await trio.to_thread.run_sync(scan_block, place, data, self.federations.scripts, earlier)
 
     def _finding_of(self, fresh: Mapping[BitcoinHash, Finding], txid: BitcoinHash) -> Finding | None:
         """The finding in a transaction: one of the records, or of `fresh` ones that are not there yet."""
@@ -198,7 +200,8 @@ class BitcoinFollower:
 
 
 def _found(block: ReadBlock) -> PaymentsFound:
-    deposits = [one for one in block.findings if isinstance(one, PegIn)]
+    found = (one.peg_in if isinstance(one, SpendingDeposit) else one for one in block.findings)
+    deposits = [one for one in found if isinstance(one, PegIn)]
     uncredited = sum(isinstance(one, Uncredited) for one in block.findings)
     return PaymentsFound(
         block.height,

@@ -9,7 +9,14 @@ import attrs
 
 from alysd.peg.deposits import NotCredited, read_deposit
 from alysd.peg.signing import Spending
-from alysd.types.bitcoin_watch import ConfirmedPayment, Finding, ReadBlock, UnconfirmedDeposit, Uncredited
+from alysd.types.bitcoin_watch import (
+    ConfirmedPayment,
+    Finding,
+    ReadBlock,
+    SpendingDeposit,
+    UnconfirmedDeposit,
+    Uncredited,
+)
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import OutPoint, PegIn, Transaction
 from alysd.types.units import Sat
@@ -25,6 +32,9 @@ SEGWIT_HEIGHTS: Mapping[str, int] = MappingProxyType(
 _ANNEX = b"\x50"
 """The first byte of an annex. No control block begins with it: those of a federation begin with 0xc0 or 0xc1."""
 
+_CONTROL_FIRST = (0xC0, 0xC1)
+"""The first byte of a federation's control block: the leaf's version, and the output key's parity (BIP-341)."""
+
 _NO_BLOCK = BitcoinHash(bytes(32))
 
 
@@ -38,12 +48,14 @@ class Watched:
     input of a kind that is in use has both, because the control block proves that the script belongs to the output
     (BIP-341). An input of a future kind, which anyone can spend, can have both as well: `read_finding`. A block
     without any of the `needles`, the output scripts and the spending scripts, has nothing of the peg. `segwit` is
-    the height from which on the witnesses of blocks are checked.
+    the height from which on the witnesses of blocks are checked. `reveals` maps such last two items to the number
+    of the federation, with either parity in the control block: only the output tells which one is right.
     """
 
     federations: tuple[Spending, ...]
     scripts: Mapping[bytes, int]
     spends: frozenset[tuple[bytes, ...]]
+    reveals: Mapping[tuple[bytes, ...], int]
     needles: tuple[bytes, ...]
     minimum: Sat
     segwit: int
@@ -54,7 +66,12 @@ class Watched:
         scripts = {one.output_script: number for number, one in enumerate(federations)}
         spends = frozenset((one.leaf_script, one.control_block) for one in federations)
         needles = (*scripts, *(script for script, _ in spends))
-        return cls(tuple(federations), scripts, spends, needles, minimum, SEGWIT_HEIGHTS[network])
+        reveals = {
+            (one.leaf_script, bytes([first]) + one.control_block[1:]): number
+            for number, one in enumerate(federations)
+            for first in _CONTROL_FIRST
+        }
+        return cls(tuple(federations), scripts, spends, reveals, needles, minimum, SEGWIT_HEIGHTS[network])
 
     def widened(self, more: Sequence[Spending]) -> "Watched":
         """The values to watch for these federations too, which get the next numbers."""
@@ -66,17 +83,27 @@ FindingOf = Callable[[BitcoinHash], Finding | None]
 """Looks up the finding in a transaction of an earlier block."""
 
 
-def scan_block(height: int, block: BitcoinHash, data: bytes, watched: Watched, earlier: FindingOf) -> ReadBlock:
-    """Find the transactions that concern the peg in the block with the hash `block`. Call it in a thread.
+@attrs.frozen
+class BlockPlace:
+    """The place of a Bitcoin block in its chain: height, hash and median time past."""
+
+    height: int
+    hash: BitcoinHash
+    median_time: int
+
+
+def scan_block(place: BlockPlace, data: bytes, watched: Watched, earlier: FindingOf) -> ReadBlock:
+    """Find the transactions that concern the peg in the block at `place`. Call it in a thread.
 
     `earlier` is called only for the transactions whose outputs are spent by inputs that look like those of
     payments. Only the coinbase, and transactions that contain one of `watched.needles`, are parsed. Raises
     `Malformed` if `data` is not the block with this hash, if the header does not commit to the transactions, if
     the coinbase does not commit to the witnesses, or if a parsed transaction is malformed.
     """
+    block = place.hash
     previous = check_header(data, block)
     located = locate_transactions(data)
-    if height >= watched.segwit:
+    if place.height >= watched.segwit:
         check_witnesses(data, located)
     found: dict[BitcoinHash, Finding] = {}
 
@@ -88,7 +115,7 @@ def scan_block(height: int, block: BitcoinHash, data: bytes, watched: Watched, e
         finding = read_finding(transaction, block, watched, finding_of)
         if finding is not None:
             found[transaction.txid] = finding
-    return ReadBlock(height, block, previous, tuple(found.values()))
+    return ReadBlock(place.height, block, previous, place.median_time, tuple(found.values()))
 
 
 def _concerned(data: bytes, borders: Sequence[int], needles: Sequence[bytes]) -> list[tuple[int, int]]:
@@ -125,13 +152,17 @@ def read_finding(
 
     A payment spends an output that the ledger can hold: `finding_of` looks up the earlier transaction. The witness
     of a payment alone does not make one, because anyone can spend an output of a future kind with any witness, of
-    up to 4 MB: such a transaction would be kept, and looked up by those that spend its outputs.
+    up to 4 MB: such a transaction would be kept, and looked up by those that spend its outputs. It makes a
+    `SpendingDeposit` of a deposit, though: a rule about the transaction alone is the same for every node.
     """
     known = cache(finding_of)  # many inputs can spend outputs of one transaction
     spends = tuple(one for one in _revealing(transaction, watched) if _is_credited(one, known, watched))
-    if spends:
-        return ConfirmedPayment(transaction, block, spends)
-    return _read_payment_to(transaction, block, watched)
+    found = _read_payment_to(transaction, block, watched)
+    if isinstance(found, PegIn):
+        reveals = {watched.reveals.get(_revealed(stack)) for stack in transaction.witness} - {None}
+        numbers = tuple(sorted(number for number in reveals if number is not None))
+        return SpendingDeposit(found, numbers, spends) if numbers else found
+    return ConfirmedPayment(transaction, block, spends) if spends else found
 
 
 def _read_payment_to(transaction: Transaction, block: BitcoinHash, watched: Watched) -> PegIn | Uncredited | None:
@@ -160,6 +191,8 @@ def _revealed(stack: tuple[bytes, ...]) -> tuple[bytes, ...]:
 def _is_credited(spent: OutPoint, finding_of: FindingOf, watched: Watched) -> bool:
     """Whether an output is a part of a deposit, or the change of a payment: only these can be in the ledger."""
     finding = finding_of(spent.txid)
+    if isinstance(finding, SpendingDeposit):
+        finding = finding.peg_in
     if isinstance(finding, PegIn):
         return any(output.index == spent.index for output in finding.outputs)
     if isinstance(finding, ConfirmedPayment):

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 import attrs
 import trio
 
-from alysd.actors.bitcoin_again import Numbers, WatchedFederations, on_branch
+from alysd.actors.bitcoin_again import WatchedFederations
+from alysd.actors.bitcoin_counting import Numbers, on_branch
 from alysd.actors.bitcoin_follower import BitcoinFollower
 from alysd.actors.bitcoin_mempool import MempoolReader
 from alysd.actors.bitcoin_scan import Watched
@@ -86,7 +87,7 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
     ) -> None:
         self._node = node
         self._records = records
-        self._federations = WatchedFederations(node, records, watched, start, report)
+        self._federations = WatchedFederations(node, records, watched, report)
         self._follower = BitcoinFollower(node, records, self._federations, start, confirmations, report)
         self._mempool = MempoolReader(node, self._follower)
         self._send, self._sendings = trio.open_memory_channel[_Sending](MAX_BROADCASTS)
@@ -110,9 +111,11 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
             self._records.deposits, message.after, tip - message.confirmations + 1, limit
         )
         self._follower.require()  # the chain may have changed while they were read
-        counted = ((seen, on_branch(seen.peg_in, seen.height, numbers)) for seen in found)
-        deposits = (attrs.evolve(seen, peg_in=peg_in) for seen, peg_in in counted if peg_in is not None)
-        return Deposits(tuple(deposits), tip, found[-1].number if len(found) == limit else None)
+        counted = ((seen, on_branch(seen, numbers)) for seen in found)
+        deposits = tuple(attrs.evolve(seen, peg_in=one) for seen, one in counted if isinstance(one, PegIn))
+        holders = message.holders
+        unknown = tuple(one.number for one in deposits if self._federations.unknown_of(one, holders) is not None)
+        return Deposits(deposits, tip, found[-1].number if len(found) == limit else None, unknown)
 
     @handles(CheckPegIns)
     async def check_peg_ins(self, message: CheckPegIns) -> None:
@@ -121,6 +124,8 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
         found = await self._find(peg_in.txid for peg_in in message.peg_ins)
         highest = self._follower.height - message.confirmations + 1
         for peg_in, seen in zip(message.peg_ins, found, strict=True):
+            if (unknown := self._federations.unknown_of(seen, message.holders)) is not None:
+                raise NotNow(unknown)
             _check(peg_in, seen, highest, numbers)
 
     @handles(WatchFederations)
@@ -255,9 +260,9 @@ def _check(peg_in: PegIn, seen: Seen | None, highest: int, numbers: Numbers) -> 
         raise NotSeenOnBitcoin(f"{name} is not credited: {seen.payment.reason}")
     if not isinstance(seen, SeenDeposit):
         raise NotSeenOnBitcoin(f"{name} is not in Bitcoin's best chain")
-    counted = on_branch(seen.peg_in, seen.height, numbers)
-    if counted is None:
-        raise NotSeenOnBitcoin(f"{name} pays no federation of the chain so far")
+    counted = on_branch(seen, numbers)
+    if isinstance(counted, str):
+        raise NotSeenOnBitcoin(f"{name} is not credited: {counted}")
     for field in attrs.fields(PegIn):
         stated, found = getattr(peg_in, field.name), getattr(counted, field.name)
         if stated != found:

@@ -99,6 +99,17 @@ class Versions:
 
 
 @attrs.frozen
+class _Page:
+    """Deposits, each with its `Minted` entry after a block; None for one that is not minted.
+
+    `unknown` are the numbers of those that may have more outputs than this node knows yet (`Deposits`).
+    """
+
+    entries: tuple[tuple[SeenDeposit, Minted | None], ...]
+    unknown: tuple[int, ...]
+
+
+@attrs.frozen
 class ContentsMaker:
     """Makes the contents of children of a block."""
 
@@ -113,20 +124,23 @@ class ContentsMaker:
     async def _peg_ins(self, parent: ChainState) -> tuple[PegIn, ...]:
         """The oldest deposits that are not minted after `parent`. The author leaves out those without room."""
         found: list[PegIn] = []
+        waits = False
         holders = deposit_holders(parent, self.reads.context)
         self.memory.begin(holders)
         after = first = max(self.memory.final, await self._minted_below(parent))
         for _ in range(MAX_PAGES):
             page, following = await self._page(after, parent)
-            for seen, entry in page:
-                if entry is None:
+            for seen, entry in page.entries:
+                if entry is None and seen.number in page.unknown:
+                    waits = True  # its number may stay the same, so the next block begins here
+                elif entry is None:
                     found.append(seen.peg_in)
-                elif not found:
+                elif not found and not waits:
                     first = seen.number
             if following is None or len(found) >= MAX_PEG_INS:
                 break
             after = following
-            first = first if found else following
+            first = first if found or waits else following
         if holders == self.memory.holders:
             self.memory.note_minted(parent.hash, first)
         return tuple(found[:MAX_PEG_INS])
@@ -147,7 +161,7 @@ class ContentsMaker:
         holders = deposit_holders(head, self.reads.context)
         self.memory.begin(holders)
         page, following = await self._page(self.memory.final, head)
-        for seen, entry in page:
+        for seen, entry in page.entries:
             if holders != self.memory.holders or entry is None or entry.height > head.last_final_height:
                 return False
             self.memory.final = seen.number
@@ -166,18 +180,13 @@ class ContentsMaker:
             state = await self.reads.state(state.parent_hash)
         return 0
 
-    async def _page(
-        self, after: int, parent: ChainState
-    ) -> tuple[tuple[tuple[SeenDeposit, Minted | None], ...], int | None]:
-        """The next deposits, each with its `Minted` entry after `parent`; None for one that is not minted.
-
-        The second value is the number after which the next page begins; None if this page is the last.
-        """
+    async def _page(self, after: int, parent: ChainState) -> tuple["_Page", int | None]:
+        """The next deposits, and the number after which the next page begins; None if this page is the last."""
         context = self.reads.context
         needed = context.spec.peg_in_confirmations + 1
         page = await self.reads.watch_ask(GetDeposits(needed, after, PAGE, deposit_holders(parent, context)))
         minted = await self.reads.minted([one.peg_in.txid for one in page.deposits], parent.hash)
-        return tuple(zip(page.deposits, minted, strict=True)), page.next
+        return _Page(tuple(zip(page.deposits, minted, strict=True)), page.unknown), page.next
 
     def confirmed(self, versions: Versions) -> tuple[ConfirmedPegOut, ...]:
         """The payments that have enough confirmations."""

@@ -6,6 +6,7 @@ checked; an answer that is not as documented counts as no answer.
 
 from collections.abc import AsyncGenerator, Callable, Container, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from alysd.wire.bitcoin_json import (
     block_from_json,
     fee_rate_from_json,
     hash_from_json,
+    median_time_from_json,
     mempool_from_json,
     mempool_size_from_json,
     transaction_from_json,
@@ -123,6 +125,10 @@ class BitcoinCore:
         except ComponentError as error:
             advice = "use a Bitcoin node that still has the block" if "pruned" in error.message else "try again"
             raise self._unavailable(f"it does not have the block {shown}: {error.message}: {advice}") from error
+
+    async def median_time(self, block: BitcoinHash) -> int:
+        """The median time past of a block (`getblockheader`). A node that has pruned the block knows it too."""
+        return await self._get(partial(median_time_from_json, block), "getblockheader", block[::-1].hex())
 
     async def wait_for_height(self, height: int, seconds: float) -> None:
         """Wait until the newest block has at least this height, but at most `seconds` (`waitforblockheight`).

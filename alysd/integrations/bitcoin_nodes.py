@@ -58,6 +58,10 @@ class BitcoinNodes:
         """The serialized block."""
         return await self._first(lambda node: node.block(block))
 
+    async def median_time(self, block: BitcoinHash) -> int:
+        """The median time past of a block."""
+        return await self._first(lambda node: node.median_time(block))
+
     async def wait_for_height(self, height: int, seconds: float) -> None:
         """Wait until the newest block has at least this height, but at most `seconds`."""
         await self._first(lambda node: node.wait_for_height(height, seconds))

@@ -1,10 +1,10 @@
 """The database of the Bitcoin watch in LMDB: the blocks that the watch has read, and its findings.
 
-    blocks      height (4, BE)  -> block hash
-    deposits    number (8, BE)  -> height (4, BE) | the deposit
-    uncredited  number (8, BE)  -> height (4, BE) | the payment that is not credited
-    payments    number (8, BE)  -> height (4, BE) | the federation's own payment
-    spends      number (8, BE)  -> the txid of a payment, and the outputs of the ledger that it spends
+    blocks      height (4, BE)  -> block hash | median time past (4, BE)
+    deposits    number (8, BE)  -> height (4, BE) | median time past (4, BE) | the deposit
+    uncredited  number (8, BE)  -> height (4, BE) | median time past (4, BE) | the payment that is not credited
+    payments    number (8, BE)  -> height (4, BE) | median time past (4, BE) | the federation's own payment
+    spends      number (8, BE)  -> the txid of a payment or deposit, and the outputs of the ledger that it spends
     places      txid            -> number (8, BE) | height (4, BE) | amount (8, BE) | the name of its table; the
                                    amount of a payment is 0
     lost        key (Expected)  -> amount of a deposit (8, BE), or nothing: transactions that the ledger may rely
@@ -17,6 +17,7 @@ The watch can find everything in the database again on Bitcoin, so the database 
 of `signed` are lost then, and payments that are stuck wait once more before they are replaced.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice, takewhile
@@ -38,6 +39,7 @@ from alysd.types.bitcoin_watch import (
     SeenDeposit,
     SeenUncredited,
     Spend,
+    SpendingDeposit,
     SpendPage,
     Uncredited,
     WatchedFederation,
@@ -47,6 +49,7 @@ from alysd.types.bitcoin_watch import (
     may_be_minted,
     page_of,
     seen_of,
+    spends_of,
     txid_of,
 )
 from alysd.types.hashes import BitcoinHash
@@ -55,19 +58,29 @@ from alysd.types.units import Sat
 from alysd.wire.records import RecordCodec, record_codec
 
 KINDS: Mapping[type[Any], str] = MappingProxyType(
-    {PegIn: "deposits", Uncredited: "uncredited", ConfirmedPayment: "payments"}
+    {
+        PegIn: "deposits",
+        SpendingDeposit: "deposits",
+        Uncredited: "uncredited",
+        ConfirmedPayment: "payments",
+    }
 )
 """The table of each kind of finding. The kinds are apart, so that many findings of one kind slow down no other."""
 
-TABLES = (*KINDS.values(), "spends", "blocks", "places", "lost", "signed", "meta")
+FOUND = tuple(dict.fromkeys(KINDS.values()))
+"""The tables of findings."""
 
-VERSION = 4
+TABLES = (*FOUND, "spends", "blocks", "places", "lost", "signed", "meta")
+
+VERSION = 5
 """The version of the tables' contents."""
 
 MAX_SIGNED = 1_024
 """The maximum number of heights that are kept in `signed`: at most four payments are in flight."""
 
 _HEIGHT_BYTES = 4
+_TIME_BYTES = 4
+_HASH_BYTES = 32
 _NUMBER_BYTES = 8
 _AMOUNT_BYTES = 8
 _TXID_BYTES = 32
@@ -111,7 +124,27 @@ class LmdbBitcoinRecords:
     def hash_at(self, height: int) -> BitcoinHash | None:
         """The hash of the block at `height`, or None."""
         found = self._records.read(lambda txn: txn.get("blocks", _height_key(height)))
-        return None if found is None else BitcoinHash(found)
+        return None if found is None else BitcoinHash(found[:_HASH_BYTES])
+
+    def median_at(self, height: int) -> int | None:
+        """The median time past of the block at `height`, or None."""
+        found = self._records.read(lambda txn: txn.get("blocks", _height_key(height)))
+        return None if found is None else _median_of_block(found)
+
+    def first_from(self, median_time: int) -> int | None:
+        """The height of the first block whose median time past is at least this, or None. Halves the range."""
+
+        def read(txn: RecordTransaction) -> int | None:
+            newest = _newest(txn)
+            if newest is None:
+                return None
+            lowest = next(int.from_bytes(key, "big") for key, _ in txn.scan("blocks", b""))
+            found = bisect_left(
+                range(lowest, newest[0] + 1), median_time, key=lambda height: _median_at(txn, height)
+            )
+            return None if lowest + found > newest[0] else lowest + found
+
+        return self._records.read(read)
 
     def add(self, blocks: Sequence[ReadBlock], confirmations: int) -> None:
         """Add blocks on top of the newest, and forget lost transactions that have enough `confirmations` again."""
@@ -122,9 +155,10 @@ class LmdbBitcoinRecords:
                 if below is not None and (block.height - 1, block.previous) != below:
                     raise ValueError(f"the Bitcoin block {block.height} is not on top of block {below[0]}")
                 below = (block.height, block.hash)
-                txn.put("blocks", _height_key(block.height), block.hash)
+                median_time = block.median_time.to_bytes(_TIME_BYTES, "big")
+                txn.put("blocks", _height_key(block.height), block.hash + median_time)
                 for finding in block.findings:
-                    _put(txn, number, block.height, finding)
+                    _put(txn, number, block, finding)
                     number += 1
             txn.put("meta", b"next", _number_key(number))
             if below is not None:
@@ -136,7 +170,8 @@ class LmdbBitcoinRecords:
         """Put the findings of a block that was read again in place of those before."""
 
         def write(txn: RecordTransaction) -> None:
-            if txn.get("blocks", _height_key(block.height)) != block.hash:
+            stored = txn.get("blocks", _height_key(block.height))
+            if stored is None or stored[:_HASH_BYTES] != block.hash:
                 raise ValueError(f"the Bitcoin block {block.height} was not added with this hash")
             number = _next_number(txn)
             for finding in block.findings:
@@ -145,7 +180,7 @@ class LmdbBitcoinRecords:
                     continue
                 if before is not None:
                     _delete(txn, before)
-                _put(txn, number, block.height, finding)
+                _put(txn, number, block, finding)
                 number += 1
             txn.put("meta", b"next", _number_key(number))
             txn.put("meta", b"again", b"1")
@@ -170,7 +205,7 @@ class LmdbBitcoinRecords:
             if newest is None:
                 raise ValueError("there is no Bitcoin block to remove")
             height = newest[0]
-            for table in KINDS.values():
+            for table in FOUND:
                 for seen in _at_newest(txn, table, height):
                     _delete(txn, seen)
                     if (expected := expected_of(seen)) is not None:
@@ -296,21 +331,33 @@ def _height_of(value: bytes) -> int:
     return int.from_bytes(value[:_HEIGHT_BYTES], "big")
 
 
-def _put(txn: RecordTransaction, number: int, height: int, finding: Finding) -> None:
+def _median_of_block(value: bytes) -> int:
+    return int.from_bytes(value[_HASH_BYTES:], "big")
+
+
+def _median_at(txn: RecordTransaction, height: int) -> int:
+    value = txn.get("blocks", _height_key(height))
+    if value is None:
+        raise Corrupt(f"the record of the Bitcoin block {height} is missing: {REBUILD_BITCOIN}")
+    return _median_of_block(value)
+
+
+def _put(txn: RecordTransaction, number: int, block: ReadBlock, finding: Finding) -> None:
     txid = found_txid(finding)
     key, table = _number_key(number), KINDS[type(finding)]
-    txn.put(table, key, _height_key(height) + PAYLOADS.encode(finding))
-    if isinstance(finding, ConfirmedPayment):
-        txn.put("spends", key, _SPEND.encode(Spend(txid, finding.spends)))
+    place = _height_key(block.height) + block.median_time.to_bytes(_TIME_BYTES, "big")
+    txn.put(table, key, place + PAYLOADS.encode(finding))
+    if spends := spends_of(finding):
+        txn.put("spends", key, _SPEND.encode(Spend(txid, spends)))
     amount = _amount(finding).to_bytes(_AMOUNT_BYTES, "big")
-    txn.put("places", txid, key + _height_key(height) + amount + table.encode())
+    txn.put("places", txid, key + _height_key(block.height) + amount + table.encode())
 
 
 def _delete(txn: RecordTransaction, seen: Seen) -> None:
     key, table = _number_key(seen.number), KINDS[type(finding_of(seen))]
     txn.delete(table, key)
     txn.delete("places", txid_of(seen))
-    if table == KINDS[ConfirmedPayment]:
+    if spends_of(finding_of(seen)):
         txn.delete("spends", key)
 
 
@@ -335,6 +382,8 @@ class _Place:
 
 def _amount(finding: Finding) -> int:
     """The amount by which a transaction is compared with the ledger, which knows a payment by its txid alone."""
+    if isinstance(finding, SpendingDeposit):
+        return finding.peg_in.amount
     return 0 if isinstance(finding, ConfirmedPayment) else finding.amount
 
 
@@ -343,8 +392,11 @@ def _is_missing(txn: RecordTransaction, expected: Expected, highest: int) -> boo
     if stored is None:
         return True
     place = _Place.of(stored)
-    table = KINDS[ConfirmedPayment if expected.is_payment else PegIn]
-    if place.table != table or place.height > highest:
+    if place.height > highest:
+        return True
+    if expected.is_payment and place.table == KINDS[SpendingDeposit]:
+        return txn.get("spends", stored[:_NUMBER_BYTES]) is None
+    if place.table != KINDS[ConfirmedPayment if expected.is_payment else PegIn]:
         return True
     if expected.amount is None or place.amount == expected.amount:
         return False
@@ -375,13 +427,14 @@ def _scan(txn: RecordTransaction, table: str, after: int) -> Iterator[Seen]:
 
 def _decode(key: bytes, value: bytes) -> Seen:
     number, height = int.from_bytes(key, "big"), _height_of(value)
-    finding = cast("Finding", PAYLOADS.decode(value[_HEIGHT_BYTES:]))
-    return seen_of(number, height, finding)
+    median_time = int.from_bytes(value[_HEIGHT_BYTES : _HEIGHT_BYTES + _TIME_BYTES], "big")
+    finding = cast("Finding", PAYLOADS.decode(value[_HEIGHT_BYTES + _TIME_BYTES :]))
+    return seen_of(number, height, median_time, finding)
 
 
 def _newest(txn: RecordTransaction) -> tuple[int, BitcoinHash] | None:
     for key, value in txn.scan_back("blocks"):
-        return int.from_bytes(key, "big"), BitcoinHash(value)
+        return int.from_bytes(key, "big"), BitcoinHash(value[:_HASH_BYTES])
     return None
 
 

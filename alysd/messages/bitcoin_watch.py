@@ -37,8 +37,8 @@ class GetDeposits(Ask[BitcoinWatch, Deposits]):
 
     The block of a deposit is its first confirmation. The outputs are those to `holders`, the federations of a
     branch in order; deposits without such outputs are left out. Without `holders`, they are those to all
-    federations that the watch knows, by numbers of its own. Raises `NotNow` too while the Bitcoin blocks with
-    deposits to one of `holders` have not been read again.
+    federations that the watch knows, by numbers of its own. While Bitcoin blocks have not been read again for one
+    of `holders`, deposits in them are `Deposits.unknown`, or missing; they get higher numbers then.
     """
 
     confirmations: int
@@ -51,8 +51,8 @@ class GetDeposits(Ask[BitcoinWatch, Deposits]):
 class CheckPegIns(Ask[BitcoinWatch, None]):
     """Check that Bitcoin has each of these deposits exactly as stated, with at least `confirmations`.
 
-    `holders` are as in `GetDeposits`. Raises `NotSeenOnBitcoin` with the first difference. At most `MAX_ITEMS`
-    peg-ins.
+    `holders` are as in `GetDeposits`. Raises `NotSeenOnBitcoin` with the first difference, and `NotNow` too for a
+    deposit whose block may not have been read again for one of `holders`. At most `MAX_ITEMS` peg-ins.
     """
 
     peg_ins: tuple[PegIn, ...]

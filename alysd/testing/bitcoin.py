@@ -34,6 +34,12 @@ class FakeBlock:
     transactions: tuple[Transaction, ...]
 
 
+def median_time_past(blocks: Sequence[FakeBlock]) -> int:
+    """The median time past of the last of these blocks, which begin with the genesis block (BIP-113)."""
+    times = sorted(int.from_bytes(one.data[68:72], "little") for one in blocks[-11:])
+    return times[len(times) // 2]
+
+
 @attrs.define
 class FakeBitcoin:
     """The best chain from the genesis block on, and the transactions that wait for a block.
@@ -173,6 +179,14 @@ class FakeBitcoinNode:
             if one.hash == block and height >= self.pruned:
                 return one.data if self.garbage is None else one.data[:80] + self.garbage
         raise self._unavailable(f"it does not have the block {block[::-1].hex()}: pruned data")
+
+    async def median_time(self, block: BitcoinHash) -> int:
+        """The median of the times of the block and the ten before it, also of a pruned block."""
+        await self._answer()
+        for height, one in enumerate(self.chain.blocks):
+            if one.hash == block:
+                return median_time_past(self.chain.blocks[: height + 1])
+        raise self._unavailable(f"it does not have the block {block[::-1].hex()}")
 
     async def wait_for_height(self, height: int, seconds: float) -> None:
         """Wait for a block."""

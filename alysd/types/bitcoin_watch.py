@@ -39,42 +39,71 @@ class ConfirmedPayment:
 
 
 @attrs.frozen
+class SpendingDeposit:
+    """A transaction that pays federations and names a recipient, but spends outputs of federations too.
+
+    It is no deposit on a branch with one of these federations (docs/protocol.md, "Peg-in"), and a deposit on the
+    others. `reveals` are the numbers, in the watch, of the federations with whose script its inputs spend outputs.
+    `spends` are those of these outputs that the ledger can hold.
+    """
+
+    peg_in: PegIn
+    reveals: tuple[int, ...]
+    spends: tuple[OutPoint, ...]
+
+
+@attrs.frozen
 class WatchedFederation:
     """A later federation that the watch looks for: its keys, and `since` (`types.federation_update.Holders`).
 
-    `first` is the height of the first Bitcoin block that can hold a deposit to it; None until the blocks from
-    there on have been read again.
+    Blocks from the height `above` on were searched for its address when they were read first. Older ones with a
+    median time from `since` on are read again, in order: `next` is the height of the next one, None when those up
+    to the newest have been read.
     """
 
     keys: tuple[bytes, ...]
     since: int
-    first: int | None
+    above: int
+    next: int | None
+
+    def has_read(self, height: int | None) -> bool:
+        """Whether the watch knows all outputs to it that count in the block at `height`; None stands for any."""
+        if self.next is None:
+            return True
+        return height is not None and (height >= self.above or height < self.next)
 
 
-Finding = PegIn | Uncredited | ConfirmedPayment
-"""A transaction that concerns the peg. One that spends an output of the ledger is never a deposit."""
+Finding = PegIn | SpendingDeposit | Uncredited | ConfirmedPayment
+"""A transaction that concerns the peg."""
 
 
 @attrs.frozen
 class ReadBlock:
     """A Bitcoin block that the watch has read, and its findings, in the order of the block.
 
-    `previous` is the hash of the block below.
+    `previous` is the hash of the block below, and `median_time` the median time past of this one (BIP-113).
     """
 
     height: int
     hash: BitcoinHash
     previous: BitcoinHash
+    median_time: int
     findings: tuple[Finding, ...]
 
 
 @attrs.frozen
 class SeenDeposit:
-    """A deposit in the best chain of Bitcoin; `height` is that of its Bitcoin block."""
+    """A deposit in the best chain of Bitcoin; `height` and `median_time` are those of its Bitcoin block.
+
+    `reveals` and `spends` are those of a `SpendingDeposit`, and empty for other deposits.
+    """
 
     number: int
     height: int
     peg_in: PegIn
+    median_time: int = 0
+    reveals: tuple[int, ...] = ()
+    spends: tuple[OutPoint, ...] = ()
 
 
 @attrs.frozen
@@ -99,10 +128,12 @@ Seen = SeenDeposit | SeenUncredited | SeenPayment
 """A finding with its number and height."""
 
 
-def seen_of(number: int, height: int, finding: Finding) -> Seen:
-    """A finding with its place."""
+def seen_of(number: int, height: int, median_time: int, finding: Finding) -> Seen:
+    """A finding with its place, in a block with this median time past."""
     if isinstance(finding, PegIn):
-        return SeenDeposit(number, height, finding)
+        return SeenDeposit(number, height, finding, median_time)
+    if isinstance(finding, SpendingDeposit):
+        return SeenDeposit(number, height, finding.peg_in, median_time, finding.reveals, finding.spends)
     if isinstance(finding, Uncredited):
         return SeenUncredited(number, height, finding)
     return SeenPayment(number, height, finding)
@@ -110,12 +141,21 @@ def seen_of(number: int, height: int, finding: Finding) -> Seen:
 
 def finding_of(seen: Seen) -> Finding:
     """A finding without its place."""
-    return seen.peg_in if isinstance(seen, SeenDeposit) else seen.payment
+    if not isinstance(seen, SeenDeposit):
+        return seen.payment
+    return SpendingDeposit(seen.peg_in, seen.reveals, seen.spends) if seen.reveals else seen.peg_in
 
 
 def found_txid(finding: Finding) -> BitcoinHash:
     """The txid of the transaction that was found."""
+    if isinstance(finding, SpendingDeposit):
+        return finding.peg_in.txid
     return finding.transaction.txid if isinstance(finding, ConfirmedPayment) else finding.txid
+
+
+def spends_of(finding: Finding) -> tuple[OutPoint, ...]:
+    """The outputs that the ledger can hold and that the transaction spends."""
+    return finding.spends if isinstance(finding, SpendingDeposit | ConfirmedPayment) else ()
 
 
 def txid_of(seen: Seen) -> BitcoinHash:
@@ -128,7 +168,8 @@ class Expected:
     """A transaction on which the ledger relies: it must be in the best chain, with `peg_in_confirmations`.
 
     It is a deposit of `amount` that a block has minted. Or, if `amount` is None, it is a payment by the federation
-    that a block has confirmed; its txid alone identifies it.
+    that a block has confirmed, or another transaction that spends outputs of the ledger; its txid alone identifies
+    it.
     """
 
     txid: BitcoinHash
@@ -221,12 +262,15 @@ class Stolen:
 class Deposits:
     """Deposits, oldest first, and the height of the newest Bitcoin block that the watch has read.
 
-    `next` is the number after which further deposits come, None if there are none.
+    `next` is the number after which further deposits come, None if there are none. `unknown` are the numbers of
+    those deposits that may have more outputs than are known: their blocks have not been read again for all
+    federations.
     """
 
     deposits: tuple[SeenDeposit, ...]
     tip: int
     next: int | None = None
+    unknown: tuple[int, ...] = ()
 
 
 @attrs.frozen

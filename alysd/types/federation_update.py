@@ -90,8 +90,8 @@ class FederationUpdate:
 class Holders:
     """The members of a federation as holders of deposits: their x-only keys (BIP-340, 32 bytes), in order.
 
-    Bitcoin blocks can hold deposits to them from the time `since` on, in seconds since 1970: more precisely those
-    above the newest block with an earlier time. For the first federation this is 0.
+    Outputs to them count in Bitcoin blocks whose median time past (BIP-113) is at least `since`, in seconds since
+    1970. For the first federation this is 0.
     """
 
     keys: tuple[bytes, ...]

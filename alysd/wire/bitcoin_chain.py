@@ -20,7 +20,6 @@ _WIDE = 0xFD
 
 _PREVIOUS = slice(4, 36)
 _MERKLE_ROOT = slice(36, 68)
-_TIME = slice(68, 72)
 
 
 def check_header(data: bytes, expected: BitcoinHash) -> BitcoinHash:
@@ -34,12 +33,6 @@ def check_header(data: bytes, expected: BitcoinHash) -> BitcoinHash:
     if found != expected:
         raise Malformed(f"the Bitcoin block {expected[::-1].hex()} was requested, found {found[::-1].hex()}")
     return BitcoinHash(data[_PREVIOUS])
-
-
-def block_time(data: bytes, expected: BitcoinHash) -> int:
-    """The time in the header of a block, in seconds since 1970. Raises the errors of `check_header`."""
-    check_header(data, expected)
-    return int.from_bytes(data[_TIME], "little")
 
 
 def _usual_transactions() -> re.Pattern[bytes]:

@@ -9,12 +9,20 @@ from alysd.errors import Malformed
 from alysd.types.hashes import BitcoinHash
 from alysd.types.units import MAX_SAT, SAT_PER_BTC
 from alysd.wire.bitcoin_chain import MAX_BLOCK_BYTES
-from alysd.wire.json_input import hex_field, integer_field, list_field, object_of
+from alysd.wire.json_input import displayed_hash, hex_field, integer_field, list_field, object_of
 
 
 def hash_from_json(value: Any) -> BitcoinHash:
     """Read the result of `getblockhash`. Raises `Malformed`."""
     return BitcoinHash(hex_field({"hash": value}, "hash", 32, 32)[::-1])
+
+
+def median_time_from_json(block: BitcoinHash, value: Any) -> int:
+    """Read the median time past from the result of `getblockheader` for `block`. Raises `Malformed`."""
+    fields = object_of(value, "block header")
+    if (found := displayed_hash(fields, "hash")) != block:
+        raise Malformed(f"hash: the header of {block[::-1].hex()} was requested, found {found[::-1].hex()}")
+    return integer_field(fields, "mediantime", 0, 2**32)
 
 
 def block_from_json(value: Any) -> bytes:

@@ -1,5 +1,6 @@
 """Federations that the Bitcoin watch learns of later: which deposits to them count, on which branch."""
 
+import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -31,7 +32,7 @@ from alysd.messages.log.base import LogEvent
 from alysd.messages.log.bitcoin import BitcoinNotReadAgain, FederationWatched
 from alysd.nurseries import Address, OneForOne, actor, open_system, supervisor
 from alysd.peg.signing import Spending, spending_of
-from alysd.testing.bitcoin import FakeBitcoin, FakeBitcoinNode
+from alysd.testing.bitcoin import FakeBitcoin, FakeBitcoinNode, median_time_past
 from alysd.testing.chain import bitcoin_secret
 from alysd.types.bitcoin_watch import Expected, Spend, SpendPage
 from alysd.types.federation_update import Holders
@@ -61,6 +62,7 @@ class Rig:
     chain: FakeBitcoin = attrs.field(init=False)
     node: FakeBitcoinNode = attrs.field(init=False)
     logged: list[LogEvent] = attrs.field(factory=list[LogEvent])
+    records: LmdbBitcoinRecords = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.chain = FakeBitcoin(clock=lambda: self.now)
@@ -68,7 +70,7 @@ class Rig:
 
     @asynccontextmanager
     async def watching(self) -> AsyncGenerator[Address[BitcoinWatch]]:
-        records = LmdbBitcoinRecords.open(self.folder / "bitcoin", "test")
+        records = self.records = LmdbBitcoinRecords.open(self.folder / "bitcoin", "test")
         watch: Address[BitcoinWatch] = Address("bitcoin watch", capacity=64)
         watched = Watched.of((FIRST,), minimum=Sat(1_000), network="regtest")
         made = actor(
@@ -113,16 +115,18 @@ async def settled(watch: Address[BitcoinWatch], rig: Rig) -> None:
             await trio.sleep(0.01)
 
 
-async def found(watch: Address[BitcoinWatch], *later: tuple[Spending, int]) -> list[PegIn]:
+async def found(watch: Address[BitcoinWatch], rig: Rig, *later: tuple[Spending, int]) -> list[PegIn]:
     """The deposits to a branch's federations, once the watch has read the blocks."""
+    await watch.ask(WatchFederations(holders(*later)))
     with trio.fail_after(600):
         while True:
-            try:
+            with contextlib.suppress(NotNow):
                 page = await watch.ask(GetDeposits(1, 0, 100, holders(*later)))
-            except NotNow:
-                await trio.sleep(0.1)
-            else:
-                return [one.peg_in for one in page.deposits]
+                read = {(one.keys, one.since) for one in rig.records.watched() if one.next is None}
+                if all((one.keys, since) in read for one, since in later):
+                    assert not page.unknown
+                    return [one.peg_in for one in page.deposits]
+            await trio.sleep(0.1)
 
 
 async def test_a_deposit_from_before_the_watch_knew_the_federation_is_found(
@@ -133,10 +137,12 @@ async def test_a_deposit_from_before_the_watch_knew_the_federation_is_found(
     rig.mine(2 * BATCH + 3)
     async with rig.watching() as watch:
         await settled(watch, rig)
-        assert await found(watch) == []
+        assert await found(watch, rig) == []
+        stated = PegIn(before.txid, rig.chain.blocks[1].hash, RECIPIENT, (DepositOutput(0, 1, Sat(5_000)),))
         with pytest.raises(NotNow, match="federation 1 have not been read again yet"):
-            await watch.ask(GetDeposits(1, 0, 100, holders((SECOND, since))))
-        (peg_in,) = await found(watch, (SECOND, since))
+            await watch.ask(CheckPegIns((stated,), 1, holders((SECOND, since))))
+        (peg_in,) = await found(watch, rig, (SECOND, since))
+        assert peg_in == stated
         assert (peg_in.txid, peg_in.outputs) == (before.txid, (DepositOutput(0, 1, Sat(5_000)),))
         await watch.ask(CheckPegIns((peg_in,), 1, holders((SECOND, since))))
         with pytest.raises(NotSeenOnBitcoin, match="pays no federation of the chain so far"):
@@ -145,42 +151,177 @@ async def test_a_deposit_from_before_the_watch_knew_the_federation_is_found(
         rig.deposit((6_000, SECOND))
         rig.mine()
         await settled(watch, rig)
-        assert [one.amount for one in await found(watch, (SECOND, since))] == [5_000, 6_000]
-        assert await found(watch) == []
+        assert [one.amount for one in await found(watch, rig, (SECOND, since))] == [5_000, 6_000]
+        assert await found(watch, rig) == []
 
 
-async def test_deposits_count_from_the_time_of_the_update_on(rig: Rig, autojump_clock: MockClock) -> None:
-    """Every node draws the same line, above the newest block with an earlier time."""
-    since = int(rig.now) + 4 * 600
-    for place in range(8):
-        rig.deposit((1_000 + place, SECOND), (2_000 + place, FIRST))
-        if place == 5:
-            rig.now -= 1_800  # miners' clocks differ: this block has an earlier time than the two before it
+def medians(rig: Rig) -> list[int]:
+    """The median time past of each block, from the genesis block on."""
+    return [median_time_past(rig.chain.blocks[: height + 1]) for height in range(rig.chain.height + 1)]
+
+
+async def test_deposits_count_from_the_median_time_of_the_update_on(rig: Rig, autojump_clock: MockClock) -> None:
+    """Single times of blocks can go back by an hour; the median of eleven never does."""
+    for _ in range(15):
         rig.mine()
-    times = [int.from_bytes(block.data[68:72], "little") for block in rig.chain.blocks]
-    first = max(height for height, time in enumerate(times) if time < since) + 1
-    assert times[first - 2] >= since > times[first - 1]
+    since = int(rig.now)
+    for place in range(15):
+        rig.deposit((1_000 + place, SECOND), (2_000 + place, FIRST))
+        rig.now += (-3_000, 3_000)[place % 2]
+        rig.mine()
+    counted = [median >= since for median in medians(rig)[16:]]
+    assert counted == sorted(counted)
+    assert len(set(counted)) == 2
+    times = [int.from_bytes(block.data[68:72], "little") for block in rig.chain.blocks[16:]]
+    assert counted != [time >= since for time in times]
     async with rig.watching() as watch:
-        seen = await found(watch, (SECOND, since))
-        heights = {block.transactions[0].txid: height for height, block in enumerate(rig.chain.blocks) if height}
-        assert len(seen) == 8
-        for one in seen:
-            assert len(one.outputs) == (2 if heights[one.txid] >= first else 1)
+        await settled(watch, rig)
+        seen = await found(watch, rig, (SECOND, since))
+        assert [len(one.outputs) == 2 for one in seen] == counted
 
 
-async def test_the_line_is_not_drawn_before_a_block_of_that_time(rig: Rig, autojump_clock: MockClock) -> None:
-    """The next block may still have an earlier time."""
+async def test_nothing_counts_before_a_block_of_that_time(rig: Rig, autojump_clock: MockClock) -> None:
+    """No block is read again, and nothing waits: later blocks are searched when they come."""
     since = int(rig.now) + 700
+    rig.deposit((4_000, SECOND), (1_500, FIRST))
     rig.mine()
     async with rig.watching() as watch:
         await settled(watch, rig)
-        await watch.ask(WatchFederations(holders((SECOND, since))))
-        await trio.sleep(5 * WAIT_SECONDS)
-        with pytest.raises(NotNow):
-            await watch.ask(GetDeposits(1, 0, 100, holders((SECOND, since))))
+        calls = rig.node.calls
+        assert [one.amount for one in await found(watch, rig, (SECOND, since))] == [1_500]
+        assert rig.node.calls < calls + 10
+        rig.mine(11)
         rig.deposit((5_000, SECOND))
         rig.mine()
-        assert [one.amount for one in await found(watch, (SECOND, since))] == [5_000]
+        await settled(watch, rig)
+        assert [one.amount for one in await found(watch, rig, (SECOND, since))] == [1_500, 5_000]
+
+
+async def test_all_nodes_draw_one_line(rig: Rig, tmp_path: Path, autojump_clock: MockClock) -> None:
+    """One node reads again when a single block has the time, another one when later blocks have earlier times."""
+    other = attrs.evolve(rig, folder=tmp_path / "other")
+    other.chain, other.node = rig.chain, rig.node
+    rig.mine(3)
+    since = int(rig.now) + 500
+    rig.deposit((5_000, SECOND))
+    rig.mine()
+    async with rig.watching() as early:
+        await settled(early, rig)
+        await found(early, rig, (SECOND, since))
+        rig.now -= 900
+        rig.mine()
+        rig.now += 900
+        rig.deposit((6_000, SECOND))
+        rig.mine(12)
+        rig.deposit((7_000, SECOND))
+        rig.mine()
+        await settled(early, rig)
+        one = await found(early, rig, (SECOND, since))
+    async with other.watching() as late:
+        await settled(late, rig)
+        assert await found(late, other, (SECOND, since)) == one
+    assert [each.amount for each in one] == [7_000]
+
+
+def spend_into(rig: Rig, spent: OutPoint, owner: Spending, paid: Spending) -> Transaction:
+    """A deposit that spends an output of a federation."""
+    outputs = [
+        TransactionOutput(Sat(8_000), paid.output_script),
+        TransactionOutput(Sat(0), b"\x6a\x14" + RECIPIENT),
+    ]
+    made = make_transaction(2, [TransactionInput(spent, b"", 0)], outputs, 0)
+    made = attrs.evolve(made, witness=((bytes(64), owner.leaf_script, owner.control_block),))
+    rig.chain.mempool[made.txid] = made
+    return made
+
+
+async def test_a_void_change_makes_no_difference(rig: Rig, tmp_path: Path, autojump_clock: MockClock) -> None:
+    """One node saw the change pending, the other one has started after it was void."""
+    other, since = attrs.evolve(rig, folder=tmp_path / "other"), int(rig.now)
+    other.chain, other.node = rig.chain, rig.node
+    deposit = rig.deposit((9_000, SECOND))
+    rig.mine()
+    again = spend_into(rig, OutPoint(deposit.txid, 0), SECOND, FIRST)
+    rig.mine(3)
+    async with rig.watching() as knew:
+        await settled(knew, rig)
+        assert [one.txid for one in await found(knew, rig, (SECOND, since))] == [deposit.txid]
+        (refused,) = await found(knew, rig)
+        with pytest.raises(NotSeenOnBitcoin, match="is not credited: it spends an output of federation 1"):
+            await knew.ask(CheckPegIns((refused,), 1, holders((SECOND, since))))
+        one = await found(knew, rig)
+        assert await knew.ask(GetSpends(0)) == SpendPage(
+            (Spend(again.txid, (OutPoint(deposit.txid, 0),)),), last=3, more=False
+        )
+    async with other.watching() as joined:
+        await settled(joined, other)
+        assert await found(joined, other) == one
+    assert [each.txid for each in one] == [again.txid]
+
+
+async def test_a_node_that_joins_later_judges_the_same(
+    rig: Rig, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """New members test their address, and return the bitcoin as a deposit, days before the change."""
+    other = attrs.evolve(rig, folder=tmp_path / "other")
+    other.chain, other.node = rig.chain, rig.node
+    deposit = rig.deposit((9_000, SECOND))
+    rig.mine()
+    again = spend_into(rig, OutPoint(deposit.txid, 0), SECOND, FIRST)
+    rig.mine(300)
+    since = int(rig.now) - DAY
+    async with rig.watching() as old:
+        await settled(old, rig)
+        one = await found(old, rig, (SECOND, since))
+    async with other.watching() as joined:
+        await joined.ask(WatchFederations(holders((SECOND, since))))  # its chain is there before it reads Bitcoin
+        await settled(joined, other)
+        assert await found(joined, other, (SECOND, since)) == one
+    assert [each.txid for each in one] == [again.txid]
+
+
+async def test_what_a_known_deposit_may_pay_besides_is_unknown_until_read_again(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """Other deposits go on; minting the known part would lose the rest for good."""
+    since = int(rig.now) + 1
+    both = rig.deposit((5_000, FIRST), (6_000, SECOND))
+    rig.mine(6)
+    async with rig.watching() as watch:
+        await settled(watch, rig)
+        rig.node.pruned = 4
+        await watch.ask(WatchFederations(holders((SECOND, since))))
+        await trio.sleep(3 * WAIT_SECONDS)
+        rig.deposit((7_000, FIRST))
+        rig.mine()
+        await settled(watch, rig)
+        page = await watch.ask(GetDeposits(1, 0, 100, holders((SECOND, since))))
+        assert [one.peg_in.amount for one in page.deposits] == [5_000, 7_000]
+        assert page.unknown == (page.deposits[0].number,)
+        await watch.ask(CheckPegIns((page.deposits[1].peg_in,), 1, holders((SECOND, since))))
+        for stated in (page.deposits[0].peg_in, attrs.evolve(page.deposits[0].peg_in, txid=rig.chain.tip)):
+            with pytest.raises(NotNow, match="not been read again yet"):
+                await watch.ask(CheckPegIns((stated,), 1, holders((SECOND, since))))
+        rig.node.pruned = 0
+        seen = await found(watch, rig, (SECOND, since))
+        assert {one.amount for one in seen if one.txid == both.txid} == {11_000}
+
+
+async def test_a_restart_goes_on_reading(rig: Rig, autojump_clock: MockClock) -> None:
+    since = int(rig.now) + 1
+    rig.deposit((5_000, SECOND))
+    rig.mine(6 * BATCH)
+    async with rig.watching() as watch:
+        await settled(watch, rig)
+        rig.node.delay = 0.1
+        await watch.ask(WatchFederations(holders((SECOND, since))))
+        await trio.sleep(WAIT_SECONDS + BATCH * 0.1 * 2)
+        (left,) = rig.records.watched()
+    rig.node.delay = 0
+    async with rig.watching() as watch:
+        assert [one.amount for one in await found(watch, rig, (SECOND, since))] == [5_000]
+    assert left.next is not None
+    assert BATCH < left.next < rig.chain.height
 
 
 async def test_two_branches_have_their_own_federations(rig: Rig, autojump_clock: MockClock) -> None:
@@ -191,15 +332,15 @@ async def test_two_branches_have_their_own_federations(rig: Rig, autojump_clock:
     rig.deposit((7_000, SECOND), (8_000, THIRD), (9_000, FIRST))
     rig.mine()
     async with rig.watching() as watch:
-        amounts = [one.amount for one in await found(watch, (SECOND, since))]
+        amounts = [one.amount for one in await found(watch, rig, (SECOND, since))]
         assert amounts == [5_000, 16_000]
-        amounts = [one.amount for one in await found(watch, (THIRD, since))]
+        amounts = [one.amount for one in await found(watch, rig, (THIRD, since))]
         assert sorted(amounts) == [6_000, 17_000]
-        both = await found(watch, (THIRD, since), (SECOND, since))
+        both = await found(watch, rig, (THIRD, since), (SECOND, since))
         assert sorted(one.amount for one in both) == [5_000, 6_000, 24_000]
         numbers = {output.amount: output.federation for one in both for output in one.outputs}
         assert numbers == {5_000: 2, 6_000: 1, 7_000: 2, 8_000: 1, 9_000: 0}
-        assert [one.amount for one in await found(watch)] == [9_000]
+        assert [one.amount for one in await found(watch, rig)] == [9_000]
 
 
 async def test_what_any_branch_can_have_minted_is_not_missing(rig: Rig, autojump_clock: MockClock) -> None:
@@ -208,7 +349,7 @@ async def test_what_any_branch_can_have_minted_is_not_missing(rig: Rig, autojump
     both = rig.deposit((5_000, FIRST), (6_000, SECOND))
     rig.mine(CONFIRMATIONS + 1)
     async with rig.watching() as watch:
-        await found(watch, (SECOND, since))
+        await found(watch, rig, (SECOND, since))
         right = tuple(Expected(both.txid, Sat(amount)) for amount in (5_000, 6_000, 11_000))
         wrong = tuple(Expected(both.txid, Sat(amount)) for amount in (1, 0, 10_999))
         assert await watch.ask(GetMissing((*right, *wrong), CONFIRMATIONS)) == wrong
@@ -224,10 +365,10 @@ async def test_what_was_found_again_goes_with_its_block(rig: Rig, autojump_clock
     rig.mine()
     async with rig.watching() as watch:
         await settled(watch, rig)
-        assert {one.amount for one in await found(watch, (SECOND, since))} == {5_000, 6_000}
+        assert {one.amount for one in await found(watch, rig, (SECOND, since))} == {5_000, 6_000}
         rig.chain.reorganise(2, keep=False)
         await settled(watch, rig)
-        assert await found(watch, (SECOND, since)) == []
+        assert await found(watch, rig, (SECOND, since)) == []
         lost = await watch.ask(GetLost(CONFIRMATIONS))
         assert {one.amount for one in lost} == {5_000, 6_000}
         rig.chain.accept(old)
@@ -249,7 +390,7 @@ async def test_a_payment_by_a_later_federation_is_found(rig: Rig, autojump_clock
         await watch.ask(WatchFederations(holders((SECOND, since))))
         change = rig.pay_from(OutPoint(paid.txid, 0), SECOND)
         rig.mine()
-        await found(watch, (SECOND, since))
+        await found(watch, rig, (SECOND, since))
         await settled(watch, rig)
         assert None not in await watch.ask(GetConfirmations((paid.txid, change.txid)))
         # The change was an uncredited payment, number 1, until the deposit, number 2, had been read again.
@@ -264,7 +405,7 @@ async def test_a_restart_knows_the_federations(rig: Rig, autojump_clock: MockClo
     since = int(rig.now)
     rig.mine()
     async with rig.watching() as watch:
-        await found(watch, (SECOND, since))
+        await found(watch, rig, (SECOND, since))
     rig.deposit((5_000, SECOND))
     rig.mine()
     async with rig.watching() as watch:
@@ -285,12 +426,13 @@ async def test_blocks_that_cannot_be_read_again_stop_nothing_else(rig: Rig, auto
         rig.deposit((5_000, FIRST))
         rig.mine()
         await settled(watch, rig)
-        assert [one.amount for one in await found(watch)] == [5_000]
+        assert [one.amount for one in await found(watch, rig)] == [5_000]
+        stated = PegIn(rig.chain.tip, rig.chain.tip, RECIPIENT, (DepositOutput(0, 1, Sat(5_000)),))
         with pytest.raises(NotNow, match="not been read again yet: .*pruned data"):
-            await watch.ask(GetDeposits(1, 0, 100, holders((SECOND, since))))
+            await watch.ask(CheckPegIns((stated,), 1, holders((SECOND, since))))
         assert len([one for one in rig.logged if isinstance(one, BitcoinNotReadAgain)]) == 1
         rig.node.pruned = 0
-        assert [one.amount for one in await found(watch, (SECOND, since))] == [5_000]
+        assert [one.amount for one in await found(watch, rig, (SECOND, since))] == [5_000]
 
 
 async def test_further_federations_are_learned_while_blocks_are_read(rig: Rig, autojump_clock: MockClock) -> None:
@@ -304,7 +446,10 @@ async def test_further_federations_are_learned_while_blocks_are_read(rig: Rig, a
         await watch.ask(WatchFederations(holders((SECOND, since))))
         await trio.sleep(WAIT_SECONDS + 3 * BATCH * 0.1)
         await watch.ask(WatchFederations(holders((SECOND, since), (THIRD, since + 1))))
-        assert [one.amount for one in await found(watch, (SECOND, since), (THIRD, since + 1))] == [5_000, 6_000]
+        assert [one.amount for one in await found(watch, rig, (SECOND, since), (THIRD, since + 1))] == [
+            5_000,
+            6_000,
+        ]
 
 
 async def test_a_reorganisation_while_blocks_are_read_is_followed(rig: Rig, autojump_clock: MockClock) -> None:
@@ -319,4 +464,4 @@ async def test_a_reorganisation_while_blocks_are_read_is_followed(rig: Rig, auto
         await watch.ask(WatchFederations(holders((SECOND, since))))
         await trio.sleep(WAIT_SECONDS)
         rig.chain.reorganise(BATCH, keep=False, longer=1)
-        assert [one.txid for one in await found(watch, (SECOND, since))] == [kept.txid]
+        assert [one.txid for one in await found(watch, rig, (SECOND, since))] == [kept.txid]

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alysd.actors.bitcoin_scan import Watched, read_finding, scan_block
+from alysd.actors.bitcoin_scan import BlockPlace, Watched, read_finding, scan_block
 from alysd.errors import Malformed
 from alysd.peg.signing import spending_of
 from alysd.testing.bitcoin_blocks import block_of, hash_of, parse_block, typical_transaction
 from alysd.testing.virtual_time import seeded
-from alysd.types.bitcoin_watch import ConfirmedPayment, Finding, Uncredited
+from alysd.types.bitcoin_watch import ConfirmedPayment, Finding, SpendingDeposit, Uncredited
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import OutPoint, PegIn, Transaction, TransactionInput, TransactionOutput
 from alysd.types.units import MAX_SAT, Sat
@@ -86,7 +86,7 @@ def whole(data: bytes) -> tuple[Finding, ...]:
 
 
 def scan(data: bytes) -> tuple[Finding, ...]:
-    return scan_block(7, hash_of(data), data, WATCHED, nothing).findings
+    return scan_block(BlockPlace(7, hash_of(data), 0), data, WATCHED, nothing).findings
 
 
 @settings(max_examples=cases(150, 3_000), deadline=None)
@@ -136,14 +136,14 @@ def test_a_script_across_the_border_of_two_transactions_is_none() -> None:
     watched = attrs.evolve(WATCHED, scripts={needle: 0}, needles=(needle,))
     data = block_of([typical_transaction(random) for _ in range(3)])
     assert needle in data[81:]
-    assert scan_block(7, hash_of(data), data, watched, nothing).findings == ()
+    assert scan_block(BlockPlace(7, hash_of(data), 0), data, watched, nothing).findings == ()
 
 
 def test_the_header_and_the_count_are_no_transaction() -> None:
     random = seeded(5)
     data = block_of([typical_transaction(random)])
     watched = attrs.evolve(WATCHED, needles=(data[36:68],))
-    assert scan_block(7, hash_of(data), data, watched, nothing).findings == ()
+    assert scan_block(BlockPlace(7, hash_of(data), 0), data, watched, nothing).findings == ()
 
 
 def test_an_impossible_amount_is_refused_where_it_concerns_the_peg() -> None:
@@ -170,7 +170,7 @@ def test_a_block_whose_header_commits_to_others_is_refused_also_without_payments
     data = block_of(block)
     without = data[:80] + b"\x01" + encode_transaction(block[0])
     with pytest.raises(Malformed, match="does not commit to its transactions"):
-        scan_block(7, hash_of(data), without, WATCHED, nothing)
+        scan_block(BlockPlace(7, hash_of(data), 0), without, WATCHED, nothing)
 
 
 def test_a_block_without_its_witnesses_is_refused() -> None:
@@ -183,9 +183,11 @@ def test_a_block_without_its_witnesses_is_refused() -> None:
     with pytest.raises(Malformed, match="must send blocks with their witnesses"):
         scan(stripped)
     older = attrs.evolve(WATCHED, segwit=8)
-    assert [type(one) for one in scan_block(7, hash_of(stripped), stripped, older, nothing).findings] == [PegIn]
+    assert [
+        type(one) for one in scan_block(BlockPlace(7, hash_of(stripped), 0), stripped, older, nothing).findings
+    ] == [PegIn]
     with pytest.raises(Malformed, match="must send blocks with their witnesses"):
-        scan_block(8, hash_of(stripped), stripped, older, nothing)
+        scan_block(BlockPlace(8, hash_of(stripped), 0), stripped, older, nothing)
 
 
 def test_a_deposit_with_the_witness_of_a_payment_is_refused() -> None:
@@ -210,10 +212,15 @@ def spending(places: Sequence[OutPoint], *scripts: bytes) -> Transaction:
     return attrs.evolve(made, witness=(FAKE,) * len(inputs))
 
 
-def test_an_input_of_a_future_kind_makes_no_payment_of_a_deposit() -> None:
-    """Anyone can spend such an output, with any witness. The deposit waited for ever, and the audit with it."""
+@pytest.mark.parametrize("parity", [0, 1])
+def test_a_deposit_with_the_script_of_a_federation_in_an_input_is_marked(parity: int) -> None:
+    """Also if the input spends an output of a future kind, with any witness: the rule is about the transaction."""
     strange = OutPoint(BitcoinHash(b"\x07" * 32), 0)
-    assert [type(one) for one in scan(block_of([spending([strange], OURS, RECIPIENT)]))] == [PegIn]
+    made = spending([strange], OURS, RECIPIENT)
+    made = attrs.evolve(made, witness=((LEAF, bytes([CONTROL[0] ^ parity]) + CONTROL[1:]),))
+    (found,) = scan(block_of([made]))
+    assert isinstance(found, SpendingDeposit)
+    assert (found.peg_in.txid, found.reveals, found.spends) == (made.txid, (0,), ())
 
 
 @pytest.mark.parametrize("annex", [b"\x50", b"\x50" + LEAF])
@@ -233,25 +240,29 @@ def test_a_deposit_that_spends_the_ledgers_outputs_is_none() -> None:
     payment = spending([OutPoint(deposit.txid, index)], b"\x51", OURS)
     change = spending([OutPoint(payment.txid, 1)], OURS, RECIPIENT)
     other = spending([OutPoint(payment.txid, 0), OutPoint(payment.txid, 9)], OURS, RECIPIENT)
+    after = spending([OutPoint(again.txid, 0)], b"\x51")
     for chain, kinds in (
-        ([deposit, again], [PegIn, ConfirmedPayment]),
-        ([deposit, payment, change], [PegIn, ConfirmedPayment, ConfirmedPayment]),
-        ([deposit, payment, other], [PegIn, ConfirmedPayment, PegIn]),
+        ([deposit, again], [PegIn, SpendingDeposit]),
+        ([deposit, payment, change], [PegIn, ConfirmedPayment, SpendingDeposit]),
+        ([deposit, payment, other], [PegIn, ConfirmedPayment, SpendingDeposit]),
+        ([deposit, again, after], [PegIn, SpendingDeposit, ConfirmedPayment]),
     ):
         data = block_of(chain)
         assert [type(one) for one in scan(data)] == kinds
+        spent = [one.spends for one in scan(data) if isinstance(one, SpendingDeposit)]
+        assert spent == [() if chain[-1] is other else (chain[2 if chain[-1] is change else 1].inputs[0].spends,)]
         earlier = {one.txid: found for one, found in zip(chain, scan(data), strict=True)}
         last = block_of(chain[-1:])
-        (found,) = scan_block(7, hash_of(last), last, WATCHED, earlier.get).findings
+        (found,) = scan_block(BlockPlace(7, hash_of(last), 0), last, WATCHED, earlier.get).findings
         assert type(found) is kinds[-1]
 
 
-def test_a_deposit_of_uncredited_outputs_is_one() -> None:
-    """The ledger does not know them: the operators can credit them by a deposit."""
+def test_a_deposit_of_uncredited_outputs_is_none() -> None:
+    """Nodes that watch other federations would judge differently whether the outputs are credited."""
     lost = typical_transaction(seeded(12), (OURS,))
     index = next(place for place, one in enumerate(lost.outputs) if one.script == OURS)
     found = scan(block_of([lost, spending([OutPoint(lost.txid, index)], OURS, RECIPIENT)]))
-    assert [type(one) for one in found] == [Uncredited, PegIn]
+    assert [type(one) for one in found] == [Uncredited, SpendingDeposit]
 
 
 def test_the_witness_of_a_payment_alone_makes_none() -> None:
@@ -260,7 +271,7 @@ def test_the_witness_of_a_payment_alone_makes_none() -> None:
     assert scan(block_of([spending([strange], b"\x51")])) == ()
     paid = spending([strange], OURS)
     returned = spending([OutPoint(paid.txid, 0)], OURS, RECIPIENT)
-    assert [type(one) for one in scan(block_of([paid, returned]))] == [Uncredited, PegIn]
+    assert [type(one) for one in scan(block_of([paid, returned]))] == [Uncredited, SpendingDeposit]
 
 
 def test_a_payment_has_the_outputs_of_the_ledger_that_it_spends() -> None:
@@ -279,8 +290,8 @@ def test_an_earlier_transaction_is_looked_up_once() -> None:
     asked: list[BitcoinHash] = []
     earlier = BitcoinHash(b"\x07" * 32)
     data = block_of([spending([OutPoint(earlier, number) for number in range(50)], OURS, RECIPIENT)])
-    found = scan_block(7, hash_of(data), data, WATCHED, asked.append).findings
-    assert [type(one) for one in found] == [PegIn]
+    found = scan_block(BlockPlace(7, hash_of(data), 0), data, WATCHED, asked.append).findings
+    assert [type(one) for one in found] == [SpendingDeposit]
     assert asked == [earlier]
 
 

@@ -32,7 +32,7 @@ from alysd.messages.log.base import LogEvent
 from alysd.messages.log.bitcoin import BitcoinFollowed, BitcoinNotUsable, BitcoinReorganised
 from alysd.nurseries import Address, OneForOne, actor, open_system, supervisor
 from alysd.peg.signing import spending_of
-from alysd.testing.bitcoin import FakeBitcoin, FakeBitcoinNode
+from alysd.testing.bitcoin import FakeBitcoin, FakeBitcoinNode, median_time_past
 from alysd.types.bitcoin import BitcoinChainInfo
 from alysd.types.bitcoin_watch import Deposits, Expected, SeenDeposit
 from alysd.types.hashes import BitcoinHash, EvmAddress
@@ -117,7 +117,7 @@ async def test_a_deposit_is_found_and_counted(rig: Rig, autojump_clock: MockCloc
         found = await watch.ask(GetDeposits(1, 0, 10))
         (seen,) = found.deposits
         assert found == Deposits((seen,), 1)
-        assert seen == SeenDeposit(1, 1, seen.peg_in)
+        assert seen == SeenDeposit(1, 1, seen.peg_in, median_time_past(rig.chain.blocks))
         assert (seen.peg_in.txid, seen.peg_in.bitcoin_block) == (paid.txid, rig.chain.tip)
         assert (seen.peg_in.recipient, seen.peg_in.amount) == (RECIPIENT, 5_000)
         assert await deposits(watch, confirmations=2) == ()

@@ -7,9 +7,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.errors import NotNow, NotSeenOnBitcoin, PaymentDeclined
+from alysd.errors import NotSeenOnBitcoin, PaymentDeclined
 from alysd.integrations.possession import x_only_key
 from alysd.messages.bridge import GetPegHealth
+from alysd.messages.log.bitcoin import FederationWatched
 from alysd.messages.log.peg import FormerOutputsWait
 from alysd.peg.coins import Coin
 from alysd.peg.moves import fee_of_move, make_move
@@ -39,11 +40,9 @@ def change(rig: BridgeRig, *, changed: bool = True, halted: bool = False) -> Non
 async def made(rig: BridgeRig) -> PegContents:
     """The contents, once the watch has read the blocks again for a federation that is new to it."""
     with trio.fail_after(120):
-        while True:
-            try:
-                return await rig.contents()
-            except NotNow:
-                await trio.sleep(0.1)
+        while not any(isinstance(one, FederationWatched) for one in rig.logged):  # noqa: ASYNC110
+            await trio.sleep(0.1)
+    return await rig.contents()
 
 
 async def minted(rig: BridgeRig, *deposits: tuple[int, bytes]) -> None:
@@ -131,6 +130,31 @@ async def test_a_halted_peg_has_confirmations_alone(tmp_path: Path, autojump_clo
         assert (await rig.contents()).peg_ins
         await trio.sleep(5)
         assert not (await rig.bridge.ask(GetPegHealth())).halted
+
+
+async def test_deposits_go_on_while_blocks_cannot_be_read_again(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Only those wait that may pay the new federation too. No block had peg contents meanwhile."""
+    async with bridge_rig(tmp_path) as rig:
+        first = rig.spendings[0]
+        rig.chain.pay([(600_000, NEXT.output_script), (0, b"\x6a\x14" + bytes(19) + b"\1")])
+        mixed = [(500_000, first.output_script), (400_000, NEXT.output_script)]
+        rig.chain.pay([*mixed, (0, b"\x6a\x14" + bytes(19) + b"\2")])
+        await rig.mine(CONFIRMATIONS + 1)
+        rig.node.pruned = rig.chain.height
+        change(rig)
+        assert (await rig.contents()).peg_ins == ()
+        await trio.sleep(60)
+        rig.deposit(700_000)
+        await rig.mine(CONFIRMATIONS + 1)
+        assert [one.amount for one in (await rig.step()).peg_ins] == [700_000]
+        assert (await rig.contents()).peg_ins == ()
+        assert not any(isinstance(one, FederationWatched) for one in rig.logged)
+        rig.node.pruned = 0
+        found = (await made(rig)).peg_ins
+        assert sorted(one.amount for one in found) == [600_000, 900_000]
+        await rig.judge(PegContents(peg_ins=found))
+        rig.ledger.advance(PegContents(peg_ins=found))
+        assert (await rig.contents()).peg_ins == ()
 
 
 async def test_deposits_to_both_federations_are_made_and_judged(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -71,6 +71,23 @@ async def test_the_first_block_decides_too() -> None:
         await node.aclose()
 
 
+async def test_the_median_time_is_that_of_the_block_that_was_asked_for() -> None:
+    asked, shown = BitcoinHash(bytes(range(32))), bytes(range(32))[::-1].hex()
+    async with answering(getblockheader={"hash": shown, "mediantime": 1_700_000_000, "time": 7}) as server:
+        node = BitcoinCore(server.url, "regtest")
+        assert await node.median_time(asked) == 1_700_000_000
+        assert server.requests[-1]["params"] == [shown]
+        with pytest.raises(BitcoinUnavailable, match=f"hash: the header of {'00' * 32} was requested"):
+            await node.median_time(BitcoinHash(bytes(32)))
+        await node.aclose()
+    for wrong in (-1, 2**32, "7", None, True):
+        async with answering(getblockheader={"hash": shown, "mediantime": wrong}) as server:
+            node = BitcoinCore(server.url, "regtest")
+            with pytest.raises(BitcoinUnavailable, match="mediantime: not an integer"):
+                await node.median_time(asked)
+            await node.aclose()
+
+
 async def test_a_block_is_what_was_asked_for() -> None:
     chain = FakeBitcoin()
     chain.mine()

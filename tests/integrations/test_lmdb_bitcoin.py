@@ -17,6 +17,7 @@ from alysd.types.bitcoin_watch import (
     ReadBlock,
     SeenDeposit,
     Spend,
+    SpendingDeposit,
     SpendPage,
     Uncredited,
 )
@@ -43,7 +44,8 @@ def digest(text: str) -> BitcoinHash:
 
 
 def block(height: int, *findings: Finding, branch: str = "") -> ReadBlock:
-    return ReadBlock(height, digest(f"{branch}{height}"), digest(f"{branch}{height - 1}"), findings)
+    median = 1_000 + 10 * height
+    return ReadBlock(height, digest(f"{branch}{height}"), digest(f"{branch}{height - 1}"), median, findings)
 
 
 def deposit(name: str) -> PegIn:
@@ -76,7 +78,7 @@ def test_removing_undoes_exactly_one_block(records: LmdbBitcoinRecords) -> None:
     )
     records.remove_newest()
     assert records.newest() == (1, digest("1"))
-    assert records.deposits(0, 100, 100) == (SeenDeposit(1, 1, deposit("a")),)
+    assert records.deposits(0, 100, 100) == (SeenDeposit(1, 1, deposit("a"), 1_010),)
     assert [one.payment for one in records.uncredited(0, 100)] == [uncredited("b")]
     assert records.find([digest(name) for name in "cde"]) == (None, None, None)
     assert set(records.lost(b"", 100, 100)) == {lost("c"), lost("e")}
@@ -84,6 +86,29 @@ def test_removing_undoes_exactly_one_block(records: LmdbBitcoinRecords) -> None:
     assert records.newest() is None
     with pytest.raises(ValueError, match="there is no Bitcoin block to remove"):
         records.remove_newest()
+
+
+def test_the_first_block_of_a_median_time_is_found(records: LmdbBitcoinRecords) -> None:
+    assert records.first_from(0) is None
+    records.add([block(height) for height in range(5, 40)], 1)
+    for median, first in ((0, 5), (1_050, 5), (1_051, 6), (1_240, 24), (1_390, 39), (1_391, None)):
+        assert records.first_from(median) == first
+    assert [records.median_at(height) for height in (4, 5, 39, 40)] == [None, 1_050, 1_390, None]
+
+
+def test_a_deposit_that_spends_outputs_is_a_deposit_and_a_spend(records: LmdbBitcoinRecords) -> None:
+    places = (OutPoint(digest("d"), 3),)
+    found = SpendingDeposit(deposit("a"), (2, 5), places)
+    records.add([block(1, deposit("b"), found)], 1)
+    assert records.deposits(1, 9, 9) == (SeenDeposit(2, 1, deposit("a"), 1_010, (2, 5), places),)
+    assert records.find([digest("a")]) == records.deposits(1, 9, 9)
+    assert records.spends(0, 9) == SpendPage((Spend(digest("a"), places),), 2, more=False)
+    assert records.missing([lost("a")], 9) == ()
+    records.add_again(block(1, found))
+    assert [one.number for one in records.deposits(0, 9, 9)] == [1, 2]
+    records.remove_newest()
+    assert records.spends(0, 9) == SpendPage((), 0, more=False)
+    assert set(records.lost(b"", 9, 9)) == {lost("a"), lost("b")}
 
 
 def payment(name: str, *places: int) -> ConfirmedPayment:
@@ -158,7 +183,7 @@ def test_everything_is_there_after_a_restart(folder: Path) -> None:
     opened.close()
     again = LmdbBitcoinRecords.open(folder, "chain")
     assert again.newest() == (1, digest("1"))
-    assert again.find([digest("a")]) == (SeenDeposit(1, 1, deposit("a")),)
+    assert again.find([digest("a")]) == (SeenDeposit(1, 1, deposit("a"), 1_010),)
     again.close()
 
 

@@ -70,7 +70,7 @@ class BitcoinNotReadAgain(LogEvent):
     reason: str
 
     def _line(self) -> tuple[str, str]:
-        return "bitcoin", f"no deposits to the newest federation are judged: {self.reason}"
+        return "bitcoin", f"no deposits in blocks that have not been read again are judged: {self.reason}"
 
 
 @attrs.frozen

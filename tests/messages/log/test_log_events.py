@@ -272,7 +272,7 @@ EXAMPLES: dict[LogEvent, str] = {
         "bitcoin|the address of 1 new federation is watched, from block 840000 on"
     ),
     bitcoin.BitcoinNotReadAgain("pruned data"): (
-        "bitcoin|no deposits to the newest federation are judged: pruned data"
+        "bitcoin|no deposits in blocks that have not been read again are judged: pruned data"
     ),
     bitcoin.BitcoinReorganised(1, 840_000): "bitcoin|reorganised: 1 block above block 840000 removed",
     bitcoin.PaymentsFound(840_000, 2, Sat(70_000), 0, 1): (

@@ -13,7 +13,6 @@ from alysd.types.bitcoin_watch import (
     ReadBlock,
     Seen,
     SeenDeposit,
-    SeenPayment,
     SeenUncredited,
     Spend,
     SpendPage,
@@ -24,6 +23,7 @@ from alysd.types.bitcoin_watch import (
     may_be_minted,
     page_of,
     seen_of,
+    spends_of,
     txid_of,
 )
 from alysd.types.hashes import BitcoinHash
@@ -95,6 +95,15 @@ class MemoryBitcoinRecords:
         place = height - self._blocks[0][0].height if self._blocks else -1
         return self._blocks[place][0].hash if 0 <= place < len(self._blocks) else None
 
+    def median_at(self, height: int) -> int | None:
+        """The median time past of the block at `height`, or None."""
+        place = height - self._blocks[0][0].height if self._blocks else -1
+        return self._blocks[place][0].median_time if 0 <= place < len(self._blocks) else None
+
+    def first_from(self, median_time: int) -> int | None:
+        """The height of the first block whose median time past is at least this, or None."""
+        return next((one.height for one, _ in self._blocks if one.median_time >= median_time), None)
+
     def add(self, blocks: Sequence[ReadBlock], confirmations: int) -> None:
         """Add blocks on top of the newest, and forget lost transactions that have enough confirmations again."""
         self._write(_Added(tuple(blocks), confirmations))
@@ -127,9 +136,9 @@ class MemoryBitcoinRecords:
 
     def spends(self, after: int, limit: int) -> SpendPage:
         """The spends with a number above `after`, until they have `limit` outputs."""
-        found = (one for one in self._seen() if isinstance(one, SeenPayment) and one.number > after)
-        spends = ((one.number, Spend(txid_of(one), one.payment.spends)) for one in found)
-        return page_of(spends, after, limit)
+        found = ((one, spends_of(finding_of(one))) for one in self._seen() if one.number > after)
+        numbered = ((one.number, Spend(txid_of(one), spends)) for one, spends in found if spends)
+        return page_of(numbered, after, limit)
 
     def find(self, txids: Sequence[BitcoinHash]) -> tuple[Seen | None, ...]:
         """The findings in these transactions, in order; None for a transaction without a finding."""
@@ -187,7 +196,7 @@ class MemoryBitcoinRecords:
     def _add(self, block: ReadBlock) -> None:
         seen: list[Seen] = []
         for finding in block.findings:
-            seen.append(seen_of(self._next, block.height, finding))
+            seen.append(seen_of(self._next, block.height, block.median_time, finding))
             self._places[txid_of(seen[-1])] = seen[-1]
             self._next += 1
         self._blocks.append((block, seen))
@@ -200,7 +209,7 @@ class MemoryBitcoinRecords:
                 continue
             if before is not None:
                 findings.remove(before)
-            findings.append(seen_of(self._next, block.height, finding))
+            findings.append(seen_of(self._next, block.height, block.median_time, finding))
             self._places[found_txid(finding)] = findings[-1]
             self._next += 1
 
@@ -210,6 +219,8 @@ class MemoryBitcoinRecords:
             return True
         if isinstance(seen, SeenDeposit) and expected.amount is not None:
             return not may_be_minted(seen.peg_in, expected.amount)
+        if isinstance(seen, SeenDeposit):
+            return not seen.spends
         return expected_of(seen) != expected
 
     def _seen(self) -> Iterator[Seen]:

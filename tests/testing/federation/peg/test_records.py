@@ -11,7 +11,15 @@ from alysd.integrations.payment_record import SignedPayment
 from alysd.testing.federation.disk import SimulatedDisk
 from alysd.testing.federation.peg.records import MemoryBitcoinRecords, SimulatedRecord
 from alysd.testing.virtual_time import seeded
-from alysd.types.bitcoin_watch import ConfirmedPayment, Expected, Finding, ReadBlock, Uncredited
+from alysd.types.bitcoin_watch import (
+    ConfirmedPayment,
+    Expected,
+    Finding,
+    ReadBlock,
+    SpendingDeposit,
+    Uncredited,
+    found_txid,
+)
 from alysd.types.hashes import BitcoinHash, EvmAddress, sha256
 from alysd.types.peg import DepositOutput, OutPoint, PegIn, TransactionInput, TransactionOutput
 from alysd.types.units import Sat
@@ -27,6 +35,9 @@ def digest(text: str) -> BitcoinHash:
 def finding(kind: str, name: str) -> Finding:
     if kind == "deposit":
         return PegIn(digest(name), digest("block"), EvmAddress(b"\1" * 20), (DepositOutput(0, 0, Sat(7)),))
+    if kind == "spending":
+        paid = PegIn(digest(name), digest("block"), EvmAddress(b"\1" * 20), (DepositOutput(0, 0, Sat(9)),))
+        return SpendingDeposit(paid, (1, 2), tuple(OutPoint(digest(name), at) for at in range(int(name) % 2)))
     if kind == "uncredited":
         return Uncredited(digest(name), digest("block"), Sat(7), "no recipient")
     spent = TransactionInput(OutPoint(digest(name), 0), b"", 0)
@@ -36,17 +47,16 @@ def finding(kind: str, name: str) -> Finding:
     )
 
 
-def txid_of(one: Finding) -> BitcoinHash:
-    return one.transaction.txid if isinstance(one, ConfirmedPayment) else one.txid
-
-
 STEPS = st.lists(
     st.one_of(
         st.just("remove"),
         st.just("restart"),
         st.just("lose"),
         st.just("sign"),
-        st.lists(st.tuples(st.sampled_from(("deposit", "uncredited", "payment")), st.integers(0, 9)), max_size=3),
+        st.lists(
+            st.tuples(st.sampled_from(("deposit", "spending", "uncredited", "payment")), st.integers(0, 9)),
+            max_size=3,
+        ),
     ),
     max_size=12,
 )
@@ -55,8 +65,10 @@ STEPS = st.lists(
 @settings(max_examples=40, deadline=None)
 @given(STEPS)
 def test_both_databases_give_the_same_answers(steps: list[str | list[tuple[str, int]]]) -> None:
-    everything = [finding(kind, str(at)) for kind in ("deposit", "uncredited", "payment") for at in range(10)]
-    txids = list(dict.fromkeys(txid_of(one) for one in everything))
+    everything = [
+        finding(kind, str(at)) for kind in ("deposit", "spending", "uncredited", "payment") for at in range(10)
+    ]
+    txids = list(dict.fromkeys(found_txid(one) for one in everything))
     with TemporaryDirectory() as folder:
         disk = LmdbBitcoinRecords.open(Path(folder), "chain", map_bytes=256 * 1024)
         session = SimulatedDisk().open()
@@ -64,11 +76,13 @@ def test_both_databases_give_the_same_answers(steps: list[str | list[tuple[str, 
         chain: list[tuple[BitcoinHash, list[Finding]]] = []
         for number, step in enumerate(steps):
             if isinstance(step, list):
-                taken = {txid_of(one) for _, found in chain for one in found}
-                fresh = {txid_of(one): one for kind, at in step if (one := finding(kind, str(at)))}
+                taken = {found_txid(one) for _, found in chain for one in found}
+                fresh = {found_txid(one): one for kind, at in step if (one := finding(kind, str(at)))}
                 found = [one for txid, one in fresh.items() if txid not in taken]
                 previous = chain[-1][0] if chain else digest("before")
-                block = ReadBlock(START + len(chain), digest(f"block {number}"), previous, tuple(found))
+                block = ReadBlock(
+                    START + len(chain), digest(f"block {number}"), previous, 7 * (len(chain) // 2), tuple(found)
+                )
                 disk.add([block], 2)
                 memory.add([block], 2)
                 chain.append((block.hash, found))
@@ -99,6 +113,8 @@ def test_both_databases_give_the_same_answers(steps: list[str | list[tuple[str, 
                 assert memory.spends(after, 3) == disk.spends(after, 3)
             for height in range(START - 1, START + 4):
                 assert memory.hash_at(height) == disk.hash_at(height)
+                assert memory.median_at(height) == disk.median_at(height)
+                assert memory.first_from(height) == disk.first_from(height)
         disk.close()
 
 
