@@ -12,7 +12,6 @@ from alysd.bitcoin_ports import BitcoinSigner, FollowingSigner
 from alysd.bitcoin_resources import BitcoinResources, open_bitcoin
 from alysd.config.peer_choice import PeerChoice
 from alysd.consensus.aura import slot_at, slot_start
-from alysd.consensus.federation import federation_at
 from alysd.errors import ConfigError, WrongChain
 from alysd.governance_resources import GovernanceResources, open_governance
 from alysd.integrations.bls import BLS
@@ -20,8 +19,7 @@ from alysd.integrations.clock import SystemClock
 from alysd.integrations.clock_step import StepFile
 from alysd.integrations.key_kinds import new_secret, public_text
 from alysd.integrations.new_key_file import write_key_file
-from alysd.integrations.node_data import NodeData, OpenData
-from alysd.integrations.possession import x_only_key
+from alysd.integrations.node_data import OpenData
 from alysd.integrations.tracing import NoTracing, open_tracing
 from alysd.messages.log.base import log
 from alysd.messages.log.process import SignedBlockMissing
@@ -40,7 +38,7 @@ from alysd.types.federation import Role
 from alysd.types.hashes import displayed
 from alysd.types.peers import PeerHostConfig
 from alysd.types.units import Slot
-from alysd.validation import ValidNode
+from alysd.validation import ValidNode, data_of
 from alysd.workflows.clock_watch import ClockWatch
 
 if TYPE_CHECKING:
@@ -187,24 +185,10 @@ def peer_choice(valid: ValidNode) -> PeerChoice | None:
     own = public_text("network", secret)
     if valid.network_secret is None:
         write_key_file(valid.config.storage.network_key, "network", secret, own)
-    others = tuple(peer for peer in section.peers if peer.peer != own)
+    others = tuple(peer for peer in section.peers or valid.bootnodes if peer.peer != own)
     chain = displayed(valid.genesis.context.genesis)[:8]
     host = PeerHostConfig(section.address.host, section.address.port, others, secret, chain, section.max_inbound)
-    return PeerChoice.of(host, own)
-
-
-def data_of(valid: ValidNode) -> NodeData:
-    """The data folder of a node, not opened yet."""
-    genesis = valid.genesis
-    return NodeData(
-        valid.config.storage.path,
-        genesis.context.spec.name,
-        genesis.block,
-        genesis.state,
-        valid.authority_secret,
-        federation_at(genesis.state, genesis.context).authorities,
-        None if valid.peg_secret is None else x_only_key(valid.peg_secret),
-    )
+    return PeerChoice.of(host, own, valid.bootnodes)
 
 
 async def _no_check() -> None:

@@ -1,4 +1,9 @@
-"""The checks that decide whether a node can start, without starting it. Used by `alysd check` and `alysd run`."""
+"""The decision whether a node can run with a configuration, without starting it.
+
+`decide` makes it for `alysd run`, `alysd check` and each reload. It does not look at what may be in use at the
+moment (the lock of the data folder, ports), at other programs such as the execution client, and at the contents of
+the databases, which a running node changes.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,24 +13,30 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
-from alysd.config.checks import check_with_chain
+from alysd.config.chain_spec import ChainFiles, load_chain_files
+from alysd.config.checks import check_bootnodes, check_with_chain, cross_check
+from alysd.config.config_source import ONLY_A_RESTART
 from alysd.config.connection_sections import GovernanceConfig, PegConfig
 from alysd.config.key_file import read_key_file, read_passphrase
 from alysd.config.model import AlysConfig
 from alysd.config.places import check_address, check_storage
-from alysd.config.problems import InvalidConfig
+from alysd.config.problems import InvalidConfig, Source
+from alysd.consensus.aura import slot_at
 from alysd.consensus.federation import federation_at
 from alysd.consensus.genesis import genesis_block, genesis_signed, genesis_state
-from alysd.errors import ConfigError, Corrupt, Malformed, WrongChain
+from alysd.errors import ConfigError, Corrupt, Malformed, StoreError, UserError
 from alysd.integrations import tracing
 from alysd.integrations.bls import public_key
+from alysd.integrations.clock import SystemClock
 from alysd.integrations.data_folder import is_claimed
 from alysd.integrations.key_kinds import public_text
+from alysd.integrations.node_data import NodeData
 from alysd.integrations.possession import check_possession, x_only_key
 from alysd.types.block import SignedBlock
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext, ChainSpec
 from alysd.types.hashes import EvmAddress, XOnlyKey
+from alysd.types.peers import PeerAddress
 from alysd.types.units import MAX_WEI
 from alysd.wire.block_ssz import block_hash
 from alysd.wire.evm_address import address_of_secret
@@ -54,7 +65,8 @@ class ValidNode:
     execution client, or None for the embedded engine. `network_secret` identifies the node to its peers. It is
     None for a node without peers, and before the node has made its key, at its first start. `account` is the
     development account, if configured. `peg_secret` is the Bitcoin key that signs payments, or None.
-    `second_jwt_secret` is shared with the second execution client, or None if there is none.
+    `second_jwt_secret` is shared with the second execution client, or None if there is none. `bootnodes` are those
+    of the chain: the peers, if the configuration names none.
     """
 
     config: AlysConfig
@@ -65,21 +77,87 @@ class ValidNode:
     account: EvmAddress | None
     peg_secret: bytes | None = attrs.field(default=None, repr=False)
     second_jwt_secret: bytes | None = attrs.field(default=None, repr=False)
+    bootnodes: tuple[PeerAddress, ...] = ()
 
 
-def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
-    """Load and check everything that the node needs. Raises `InvalidConfig` with all problems."""
-    problems: list[str] = []
+@attrs.define
+class Judge:
+    """Collects the problems of several checks."""
 
-    def judged(load: Callable[[], T]) -> T | None:
+    problems: list[str] = attrs.field(factory=list[str])
+
+    def __call__(self, load: Callable[[], T]) -> T | None:
+        """Return the result of `load`; None if it finds a problem."""
         try:
             return load()
         except InvalidConfig as error:
-            problems.extend(error.problems)
-        except (ConfigError, WrongChain, Corrupt) as error:
-            problems.append(str(error))
+            self.problems.extend(error.problems)
+        except (UserError, Corrupt, StoreError) as error:
+            self.problems.append(str(error))
         return None
 
+    def settle(self) -> None:
+        """Raise `InvalidConfig` if there are problems."""
+        if self.problems:
+            raise InvalidConfig(self.problems)
+
+
+def decide(config: AlysConfig, chain: ChainFiles) -> ValidNode:
+    """Decide whether a node can run with this configuration and chain. Raises `InvalidConfig`."""
+    judged = Judge()
+    valid = judged(lambda: validate_node(config, chain.spec, chain.bootnodes))
+    if valid is not None:
+        now = slot_at(SystemClock().time(), chain.spec.slot_seconds)
+        judged(lambda: data_of(valid).check_complete(now))
+    judged.settle()
+    if valid is None:
+        raise InvalidConfig(judged.problems)
+    return valid
+
+
+@attrs.frozen
+class RunningChain:
+    """The chain of a running node, and the configuration with which the node was started."""
+
+    chain: ChainFiles
+
+    def check(self, joined: AlysConfig, new: AlysConfig) -> None:
+        """Decide whether a running node can take the live options of `new`. Raises `InvalidConfig`.
+
+        `joined` are these with the other options in force, `new` is a configuration with which a node could start.
+        If it is one of another chain, its live options are for a node of that chain.
+        """
+        judged = Judge(cross_check(joined, {}, Source("without a restart")))
+        judged(lambda: check_with_chain(joined, self.chain.spec))
+        judged(lambda: check_bootnodes(joined, self.chain.bootnodes, self.chain.spec))
+        if judged.problems:
+            judged.problems.append(ONLY_A_RESTART)
+        if load_chain_files(new.chain.spec).spec != self.chain.spec:
+            judged.problems.append(
+                f'chain.spec = "{new.chain.spec}": the files are those of a node of another chain, so none of '
+                "their options is applied: restart the node"
+            )
+        judged.settle()
+
+
+def data_of(valid: ValidNode) -> NodeData:
+    """The data folder of a node, not opened yet."""
+    genesis = valid.genesis
+    return NodeData(
+        valid.config.storage.path,
+        genesis.context.spec.name,
+        genesis.block,
+        genesis.state,
+        valid.authority_secret,
+        federation_at(genesis.state, genesis.context).authorities,
+        None if valid.peg_secret is None else x_only_key(valid.peg_secret),
+    )
+
+
+def validate_node(config: AlysConfig, spec: ChainSpec, bootnodes: tuple[PeerAddress, ...] = ()) -> ValidNode:
+    """Load and check everything that the node needs but its data. Raises `InvalidConfig` with all problems."""
+    judged = Judge()
+    judged(lambda: check_bootnodes(config, bootnodes, spec))
     judged(lambda: check_with_chain(config, spec))
     judged(lambda: _check_places(config))
     judged(lambda: _check_installed(config))
@@ -102,11 +180,13 @@ def validate_node(config: AlysConfig, spec: ChainSpec) -> ValidNode:
             judged(lambda: check_unchanging(spec, f"peg.signer = {config.peg.signer}"))
     judged(lambda: signer_tls(config.peg))
     judged(lambda: check_governance(config.governance))
-    if problems or genesis is None:
-        raise InvalidConfig(problems)
+    judged.settle()
+    if genesis is None:
+        raise InvalidConfig(judged.problems)
     return ValidNode(
-        config, genesis, authority_secret, jwt_secret, network_secret, account, peg_secret, second_jwt_secret
-    )
+        config, genesis, authority_secret, jwt_secret, network_secret, account, peg_secret, second_jwt_secret,
+        bootnodes,
+    )  # fmt: skip
 
 
 def genesis_of(spec: ChainSpec) -> Genesis:

@@ -15,7 +15,6 @@ from alysd.integrations.new_key_file import write_key_file
 from alysd.integrations.payment_record import locked_record
 from alysd.integrations.possession import x_only_key
 from alysd.payment_signer import open_payment_signer
-from alysd.resources import data_of
 from alysd.testing.chain import bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF, load, problems_of
 from alysd.testing.updates import governance_keys
@@ -23,7 +22,7 @@ from alysd.testing.virtual_time import VirtualClock
 from alysd.types.chain_spec import ChainSpec, has_peg
 from alysd.types.peg import BRIDGE_ADDRESS
 from alysd.types.units import Slot
-from alysd.validation import ValidNode, validate_node
+from alysd.validation import ValidNode, data_of, validate_node
 from tests.peg.payment_kit import make_payment, spendings_of
 
 NO_PEG = load_chain_spec(CONF / "chains" / "dev.toml")

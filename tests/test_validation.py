@@ -1,5 +1,6 @@
 """`check` and `run` accept the same configurations, and refuse others with the same words."""
 
+import argparse
 import json
 import random
 import re
@@ -11,26 +12,36 @@ from typing import Any, cast
 
 import attrs
 import pytest
+import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import alysd.validation
 from alysd.cli import main
-from alysd.config.chain_spec import load_chain_spec
+from alysd.commands.configuration import add_configuration_arguments, decide_configuration
+from alysd.config.chain_spec import ChainFiles, load_chain_spec
+from alysd.config.config_source import ConfigSource
 from alysd.config.model import AlysConfig
 from alysd.consensus.payload import miner_share
 from alysd.errors import ConfigError
 from alysd.integrations.bls import public_key
+from alysd.integrations.clock import SystemClock
 from alysd.integrations.data_folder import claim
 from alysd.integrations.key_kinds import public_text
 from alysd.integrations.new_key_file import write_key_file
+from alysd.integrations.signing_guard import write_first_guard
 from alysd.resources import peer_choice
 from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF, load
+from alysd.timing import Timing
 from alysd.types.chain_spec import ChainSpec
+from alysd.types.configuration import Reload
 from alysd.types.hashes import BlockHash, displayed, sha256
+from alysd.types.peers import PeerAddress
 from alysd.types.units import MAX_WEI
-from alysd.validation import genesis_of, validate_node
+from alysd.validation import RunningChain, genesis_of, validate_node
+from alysd.wire.multiaddress import parse_peer_address
+from alysd.workflows.config_reload import ConfigMemory, ConfigReload
 from tests.integrations.libp2p import needs_libp2p
 
 SPEC = load_chain_spec(CONF / "chains" / "dev.toml")
@@ -173,6 +184,40 @@ def two_authorities(folder: Path) -> tuple[str, ...]:
     return (f"chain.spec={path}",)
 
 
+def networked_member(folder: Path) -> tuple[str, ...]:
+    """Options of a member of two, with a network."""
+    return (*two_authorities(folder), "network.address=127.0.0.1:9333", "development.accounts=false")
+
+
+def followers_as_bootnodes(folder: Path) -> tuple[str, ...]:
+    options = networked_member(folder)
+    peers = [f"/ip4/192.0.2.7/tcp/9333/p2p/{public_text('network', bytes([number] * 32))}" for number in (1, 2, 3)]
+    with (folder / "dev.toml").open("a") as file:
+        file.write(f"\nbootnodes = {json.dumps(peers)}\n")
+    return options
+
+
+def governed(folder: Path) -> tuple[str, ...]:
+    """A chain of one member whose federation can change."""
+    key = SPEC.federation_bitcoin_keys[0].hex()
+    option = replaced(folder, "governance_threshold = 0", "governance_threshold = 1")
+    text = (folder / "dev.toml").read_text()
+    (folder / "dev.toml").write_text(text.replace("governance_keys = []", f'governance_keys = ["0x{key}"]'))
+    return (option, "network.address=127.0.0.1:9333", "development.accounts=false")
+
+
+def lost_database(folder: Path) -> tuple[str, ...]:
+    (folder / "data").mkdir()
+    claim(folder / "data", SPEC.name, genesis_of(SPEC).context.genesis)
+    return ()
+
+
+def guard_of_another_key(folder: Path) -> tuple[str, ...]:
+    (folder / "data").mkdir()
+    write_first_guard(folder / "data" / "signing-guard", public_key(authority_secret(1)))
+    return ()
+
+
 def file_as_data_folder(folder: Path) -> tuple[str, ...]:
     (folder / "data").write_text("")
     return ()
@@ -232,9 +277,77 @@ WRONG: dict[str, tuple[Callable[[Path], tuple[str, ...]], str]] = {
         lambda _: ("chain.authority_key_file=",), "mining.internal = true needs chain.authority_key_file",
     ),
     "a short shared secret": (lambda folder: jwt(folder, "short"), "JWT secret"),
+    "a member without its guard": (networked_member, "the signing guard is missing"),
+    "a member that can lose its seat, without its guard": (governed, "the signing guard is missing"),
+    "followers that would be trusted": (followers_as_bootnodes, "it has 3 bootnodes and 2 authorities"),
+    "a data folder without its database": (lost_database, "the database is missing"),
+    "a guard of another key": (guard_of_another_key, "belongs to the key"),
+    "a Bitcoin node on a chain without a peg": (
+        lambda _: ("bitcoin.url=http://127.0.0.1:1",), "the chain alys-dev has no peg",
+    ),
+    "a URL that no client takes": (lambda _: ("tracing.endpoint=http://300.0.0.1:1",), "must be a URL such as"),
     "traces without their extra": (lambda _: ("tracing.console=true",), "with the extra alysd[traces]"),
 }  # fmt: skip
 """Options over those of the development node, and words of the problem."""
+
+
+@attrs.frozen
+class Well:
+    """A node that is well."""
+
+    def failure(self, children: frozenset[str], since: float) -> str:
+        return ""
+
+    async def unhealthy_reason(self) -> str:
+        await trio.lowlevel.checkpoint()
+        return ""
+
+
+async def reloaded(
+    started: AlysConfig, spec: ChainSpec, *words: str, bootnodes: tuple[PeerAddress, ...] = ()
+) -> Reload:
+    """Reload the development configuration with the command line `words` in a node that runs with `started`."""
+    parser = argparse.ArgumentParser()
+    add_configuration_arguments(parser)
+    args = parser.parse_args(["--config", str(CONF / "dev.toml"), *words])
+    memory, chain = ConfigMemory(started), RunningChain(ChainFiles(spec, bootnodes))
+    source = ConfigSource(lambda: decide_configuration(args).config, None, chain.check)
+    done = await ConfigReload(memory, source, [], Well(), SystemClock(), Timing(60)).run("test")
+    assert done.outcome == "applied" or memory.in_force == started
+    return done
+
+
+def test_files_of_another_chain_are_not_applied(tmp_path: Path) -> None:
+    """The file for another chain named other peers: a reload let the node of the first chain leave its own."""
+    options = (
+        replaced(tmp_path, '"alys-dev"', '"other"'),
+        f"storage.path={tmp_path / 'data'}",
+        "logging.level=debug",
+    )
+    words = [word for option in options for word in ("--set", option)]
+    assert main(["check", "--config", str(CONF / "dev.toml"), *words]) == 0
+    done = trio.run(reloaded, load(CONF / "dev.toml"), SPEC, *words)
+    assert done.outcome == "refused"
+    assert "the files are those of a node of another chain, so none of their options is applied" in done.reason
+    moved = (replaced(tmp_path, "", ""), "logging.level=debug")
+    done = trio.run(reloaded, load(CONF / "dev.toml"), SPEC, *[word for one in moved for word in ("--set", one)])
+    assert ([one.key for one in done.applied], [one.key for one in done.waiting]) == (
+        ["logging.level"],
+        ["chain.spec"],
+    ), "another file of the same chain changes nothing that matters"
+
+
+def test_live_options_are_judged_with_the_chain_in_force(tmp_path: Path) -> None:
+    """An authority without `peers` would trust the followers among the bootnodes like members."""
+    bootnodes = tuple(
+        parse_peer_address(f"/ip4/192.0.2.7/tcp/9333/p2p/{public_text('network', bytes([number] * 32))}")
+        for number in (1, 2, 3)
+    )
+    spec = attrs.evolve(SPEC, authorities=(*SPEC.authorities, bytes(48)))
+    started = load(CONF / "dev.toml", "network.address=127.0.0.1:9333", f"network.peers={bootnodes[0]}")
+    joined = attrs.evolve(started, network=attrs.evolve(started.network, peers=()))
+    with pytest.raises(ConfigError, match="it has 3 bootnodes and 2 authorities"):
+        RunningChain(ChainFiles(spec, bootnodes)).check(joined, joined)
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -252,6 +365,9 @@ def test_check_and_run_refuse_the_same(
         said.append(capsys.readouterr().err)
     assert said[0] == said[1]
     assert words in said[0]
+    reload = trio.run(reloaded, load(CONF / "dev.toml"), SPEC, *sets)
+    assert (reload.outcome, reload.changes) == ("refused", ())
+    assert words in reload.reason
     assert all(len(line) <= 300 + len(str(tmp_path)) for line in said[0].splitlines())
     assert not (data / "lock").exists(), "nothing was started"
 

@@ -60,7 +60,7 @@ class Reloading:
     ) -> ChildSpec:
         """Return the actor that changes options of the running node."""
         head: Callable[[], Awaitable[Height | None]] = self.view.head
-        reload = ConfigReload(self.memory, self.source.load, self.parts, self.view, self.clock, self.timing)
+        reload = ConfigReload(self.memory, self.source, self.parts, self.view, self.clock, self.timing)
 
         def announce(begins: bool) -> None:
             if running.ready:  # else the service manager would take the end of the reload for that of the start

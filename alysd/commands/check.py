@@ -2,7 +2,7 @@
 
 import argparse
 
-from alysd.commands.configuration import add_configuration_arguments, load_configuration
+from alysd.commands.configuration import add_configuration_arguments, decide_configuration
 from alysd.commands.output import say
 
 
@@ -23,10 +23,10 @@ def run(args: argparse.Namespace) -> int:
     from alysd.config.show import show_config
     from alysd.types.hashes import displayed
 
-    valid = load_configuration(args)
+    valid = decide_configuration(args)
     config, spec = valid.config, valid.genesis.context.spec
     if args.show:
-        say(show_config(config))
+        say(show_config(config.with_bootnodes(valid.bootnodes)))
         return 0
     members, follower = len(spec.authorities), ", follower" if config.chain.authority_key_file is None else ""
     say(

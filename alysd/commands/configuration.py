@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from alysd.config.shipped import development_file
 
 if TYPE_CHECKING:
+    from alysd.config.chain_spec import ChainFiles
+    from alysd.config.model import AlysConfig
     from alysd.validation import ValidNode
 
 
@@ -37,17 +39,27 @@ def add_configuration_arguments(parser: argparse.ArgumentParser) -> None:
 def load_configuration(args: argparse.Namespace) -> "ValidNode":
     """Load and check the merged configuration, the chain specification and the files that they name.
 
-    If the configuration has a network but names no peers, the chain's bootnodes are the peers. Raises
-    `ConfigError` with all problems.
+    The data folder need not be complete: the commands that complete it use this. Raises `ConfigError` with all
+    problems.
     """
-    from alysd.config.chain_spec import load_chain_files
-    from alysd.config.checks import check_bootnodes
-    from alysd.config.load import check_credentials, load_layers
     from alysd.validation import validate_node
+
+    config, chain = _files(args)
+    return validate_node(config, chain.spec, chain.bootnodes)
+
+
+def decide_configuration(args: argparse.Namespace) -> "ValidNode":
+    """Load the configuration, and decide whether a node can run with it (`validation.decide`)."""
+    from alysd.validation import decide
+
+    config, chain = _files(args)
+    return decide(config, chain)
+
+
+def _files(args: argparse.Namespace) -> "tuple[AlysConfig, ChainFiles]":
+    from alysd.config.chain_spec import load_chain_files
+    from alysd.config.load import check_credentials, load_layers
 
     loaded = load_layers(args.config, environment=os.environ, overrides=args.overrides)
     check_credentials(loaded)
-    config = loaded.config
-    chain = load_chain_files(config.chain.spec)
-    check_bootnodes(config, chain.bootnodes, chain.spec)
-    return validate_node(config.with_bootnodes(chain.bootnodes), chain.spec)
+    return loaded.config, load_chain_files(loaded.config.chain.spec)

@@ -253,7 +253,7 @@ def _key(path: Path, kind: "KeyKind", passphrase: Callable[[], str] | None = Non
 def _guard(args: argparse.Namespace) -> int:
     """Write the first signing guard into the node's data folder. Raises `UserError` without a confirmation."""
     from alysd.integrations.data_folder import DataFolder
-    from alysd.resources import data_of
+    from alysd.validation import data_of
 
     valid = load_configuration(args)
     folder, chain = valid.config.storage.path, valid.genesis.context.spec.name

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from alysd.integrations.backup_manifest import use_backup
     from alysd.integrations.clock import SystemClock
     from alysd.integrations.data_folder import DataFolder
-    from alysd.resources import data_of
+    from alysd.validation import data_of
 
     valid = load_configuration(args)
     spec = valid.genesis.context.spec

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 
 from alysd.api.stop_signals import StopSignals
-from alysd.commands.configuration import add_configuration_arguments, load_configuration
+from alysd.commands.configuration import add_configuration_arguments, decide_configuration
 from alysd.integrations.class_code import kept_class_code
 
 
@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
         import trio
 
         from alysd.api.console_log import console_log
-        from alysd.config.config_source import ConfigSource
+        from alysd.config.chain_spec import ChainFiles
+        from alysd.config.config_source import ConfigSource, FileState
         from alysd.errors import AlysError, handling, user_error_in
         from alysd.integrations.backup_manifest import use_backup
         from alysd.integrations.data_folder import DataFolder
@@ -39,10 +40,15 @@ def run(args: argparse.Namespace) -> int:
         from alysd.messages.log.base import log
         from alysd.messages.log.process import NodeFailed
         from alysd.nurseries import SystemFailed
+        from alysd.validation import RunningChain
 
-        source = ConfigSource(lambda: load_configuration(args).config, args.config)
-        read = source.state()  # before the file is read, so that a change during the start counts
-        valid = load_configuration(args)
+        read = None if args.config is None else FileState.of(args.config)  # before the file is read, so that a
+        valid = decide_configuration(args)  # change during the start counts
+        source = ConfigSource(
+            lambda: decide_configuration(args).config,
+            args.config,
+            RunningChain(ChainFiles(valid.genesis.context.spec, valid.bootnodes)).check,
+        )
         _import_node(on_demand=args.dev_clock, embedded=valid.config.engine.mode == "embedded")
     config = valid.config
     raise_limit()

@@ -5,7 +5,18 @@ from pathlib import Path
 
 import attrs
 
+from alysd.config.checks import cross_check
 from alysd.config.model import AlysConfig
+from alysd.config.problems import InvalidConfig, Source
+
+ONLY_A_RESTART = "if the files change that too, restart the node: only a restart applies it"
+"""Advice for live options that do not fit the other options in force."""
+
+
+def check_options(joined: AlysConfig, _new: AlysConfig) -> None:
+    """Check the rules between options of `joined`. Raises `InvalidConfig`."""
+    if problems := cross_check(joined, {}, Source("without a restart")):
+        raise InvalidConfig([*problems, ONLY_A_RESTART])
 
 
 @attrs.frozen
@@ -30,10 +41,15 @@ class FileState:
 
 @attrs.frozen
 class ConfigSource:
-    """`load` reads and validates all layers again. `path` is the file among them; None if there is none."""
+    """`load` reads and validates all layers again. `path` is the file among them; None if there is none.
+
+    `check` decides whether a running node can take the live options of a new configuration. Its first argument are
+    these with the other options in force, the second one is the new configuration. It raises `UserError`.
+    """
 
     load: Callable[[], AlysConfig]
     path: Path | None = None
+    check: Callable[[AlysConfig, AlysConfig], None] = check_options
 
     def state(self) -> FileState | None:
         """Return the present state of the file."""

@@ -91,14 +91,21 @@ def _listen_address(value: object, _: object) -> ListenAddress:
 
 
 def _http_url(value: object, _: object) -> HttpUrl:
-    """Convert an http or https URL with a host and, optionally, a valid port."""
+    """Convert an http or https URL with a host and, optionally, a valid port.
+
+    The client of the URL (httpx) has stricter rules than `urlsplit`, and would refuse the rest at its first use.
+    """
     needed = 'must be a URL such as "http://127.0.0.1:8551"'
+    text = value if isinstance(value, str) else ""
     try:
-        url = urlsplit(value if isinstance(value, str) else "")
+        url = urlsplit(text)
         port = url.port
     except ValueError:
         raise ValueError(needed) from None
-    if url.scheme not in ("http", "https") or not url.hostname or port == 0:
+    host = url.hostname or ""
+    if url.scheme not in ("http", "https") or not _is_host(host) or port == 0:
+        raise ValueError(needed)
+    if not (text.isascii() and text.isprintable()) or (re.fullmatch(r"[0-9.]+", host) and not _is_address(host)):
         raise ValueError(needed)
     return HttpUrl(str(value))
 
@@ -144,11 +151,16 @@ def _node_id(value: object, _: object) -> NodeId:
 
 def _is_host(text: str) -> bool:
     """Whether this is an IP address or a host name, whose parts have at most 63 characters (RFC 1123, 2.1)."""
+    parts = r"[a-z0-9_-]{1,63}"
+    return _is_address(text) or (len(text) <= 253 and re.fullmatch(rf"{parts}(\.{parts})*", text) is not None)
+
+
+def _is_address(text: str) -> bool:
+    """Whether this is an IP address."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        parts = r"[a-z0-9_-]{1,63}"
-        return len(text) <= 253 and re.fullmatch(rf"{parts}(\.{parts})*", text) is not None
+        return False
     return True
 
 

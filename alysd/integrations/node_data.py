@@ -23,6 +23,7 @@ from alysd.consensus.stored_data import (
 from alysd.errors import ConfigError, DataMismatch
 from alysd.integrations import bls
 from alysd.integrations.data_folder import claim, is_claimed
+from alysd.integrations.lmdb_file import check_length
 from alysd.integrations.lmdb_store import LmdbStore
 from alysd.integrations.payment_record import PaymentRecord
 from alysd.integrations.signing import GuardedSigner
@@ -107,6 +108,27 @@ class NodeData:
             guard = found.guard
             lost = guard is not None and guard.block != ZERO_HASH and guard.slot > (found.newest or 0)
             return OpenData(store, signer, guard.slot if guard is not None and lost else None)
+
+    def check_complete(self, now: Slot) -> None:
+        """Check, in slot `now`, that no file of the folder is missing or foreign. A node may be using the folder.
+
+        The database is not opened: it counts as one that belongs to the guard. Raises the errors of `open`, and
+        `PaymentRecordMissing`.
+        """
+        claimed = is_claimed(self.folder, self.chain, self.genesis.hash)
+        guard = None if self.secret is None else read_guard(self.folder / GUARD_FILE, bls.public_key(self.secret))
+        newest = (Slot(0) if guard is None else guard.slot) if check_length(self.folder / CHAIN_FOLDER) else None
+        alone = self._quorum == 1
+        found = StoredData(
+            claimed=claimed, newest=newest, own=newest, guard=guard, has_signed=True,
+            authority=self.secret is not None, alone=alone,
+        )  # fmt: skip
+        finding = judge_data(found, now)
+        if finding is not None:
+            raise DataMismatch(self._refusal(finding))
+        record = self.folder / RECORD_FILE
+        if self.bitcoin_key is not None and (claimed or not alone) and not record.exists():
+            raise PaymentRecord.missing(record, self.bitcoin_key)
 
     def examine(self, now: Slot) -> tuple[StoredData, DataFinding | None]:
         """Return the content of the folder, and the finding that `alysd recover` resolves. Changes nothing.

@@ -87,6 +87,15 @@ class PaymentRecord:
         except OSError as error:
             raise StoreError(f"cannot write the payment record {path}: {error.strerror}") from error
 
+    @staticmethod
+    def missing(path: Path, key: XOnlyKey) -> PaymentRecordMissing:
+        """The error for a record that is missing."""
+        return PaymentRecordMissing(
+            f"the record {path} of payments signed with the key {key.hex()[:16]}… is missing: without it this "
+            'key could pay twice\nrestore its newest copy; if it is lost, see "A lost record" in docs/peg.md\n'
+            "`alysd keys record` makes one for a key that has never signed"
+        )
+
     @classmethod
     def open(cls, path: Path, key: XOnlyKey) -> Self:
         """Open the record of `key`.
@@ -98,11 +107,7 @@ class PaymentRecord:
         try:
             content = read_regular(path, _MOST_BYTES)
         except FileNotFoundError:
-            raise PaymentRecordMissing(
-                f"the record {path} of payments signed with the key {key.hex()[:16]}… is missing: without it this "
-                'key could pay twice\nrestore its newest copy; if it is lost, see "A lost record" in docs/peg.md\n'
-                "`alysd keys record` makes one for a key that has never signed"
-            ) from None
+            raise cls.missing(path, key) from None
         except OSError as error:
             raise StoreError(f"cannot read the payment record {path}: {error.strerror}") from error
         lines = content.decode("ascii", errors="replace").split("\n")

@@ -2,20 +2,20 @@
 
 The whole new configuration is validated first. Of its changes, those of live options are applied, and the others
 are named: they wait for a restart. The options in force are always the live options of one valid configuration
-together with the other options of the start. A trial follows (`config_trial`), in which a failure rolls back too.
+together with the other options of the start, and a node can run with them (`ConfigSource.check`). A trial follows
+(`config_trial`), in which a failure rolls back too.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 import attrs
 import trio
 
-from alysd.config.checks import cross_check
-from alysd.config.config_source import FileWatch
+from alysd.config.config_source import ConfigSource, FileWatch
 from alysd.config.difference import changed_options, with_live_options
 from alysd.config.model import AlysConfig
-from alysd.config.problems import InvalidConfig, Source
 from alysd.errors import AlysError, ConfigRefused, Refused
 from alysd.nurseries import NotAnswered
 from alysd.ports import Clock
@@ -23,6 +23,8 @@ from alysd.timing import Timing
 from alysd.types.configuration import OptionChange, Reload, ReloadOutcome, ReloadTime, ScheduledReload
 from alysd.types.units import Height
 from alysd.workflows.config_trial import NodeView, Trial
+
+T = TypeVar("T")
 
 
 class LivePart(Protocol):
@@ -75,7 +77,7 @@ class ConfigMemory:
 
 
 class ConfigReload:
-    """Reloads the configuration. `load` reads and validates it, in a thread.
+    """Reloads the configuration, which `source` reads and validates, in a thread.
 
     It has one caller at a time, the configuration actor.
     """
@@ -83,14 +85,14 @@ class ConfigReload:
     def __init__(
         self,
         memory: ConfigMemory,
-        load: Callable[[], AlysConfig],
+        source: ConfigSource,
         parts: Sequence[LivePart],
         view: NodeView,
         clock: Clock,
         timing: Timing,
     ) -> None:
         self._memory = memory
-        self._load = load
+        self._source = source
         self._parts = parts
         self._view = view
         self._clock = clock
@@ -114,6 +116,7 @@ class ConfigReload:
         changes = changed_options(in_force, new)
         if not any(one.live for one in changes):
             raise ConfigRefused("the files have no change that a reload applies: nothing is scheduled")
+        await self._joined(new)
         self._memory.scheduled_from = in_force, new
         self._memory.scheduled = ScheduledReload(when, changes, origin)
         return self._memory.scheduled
@@ -177,9 +180,18 @@ class ConfigReload:
         return "refused", f"an earlier reload is not undone yet: {problem}" if problem else ""
 
     async def _read(self) -> AlysConfig:
+        return await self._reads(self._source.load)
+
+    async def _joined(self, new: AlysConfig) -> AlysConfig:
+        """Return the options in force with the live options of `new`. Raises `ConfigRefused`."""
+        joined = with_live_options(self._memory.in_force, new)
+        await self._reads(partial(self._source.check, joined, new))
+        return joined
+
+    async def _reads(self, work: Callable[[], T]) -> T:
         with trio.move_on_after(self._timing.config_read):
             try:
-                return await trio.to_thread.run_sync(self._load, abandon_on_cancel=True, limiter=self._reading)
+                return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._reading)
             except (AlysError, OSError) as error:  # a `UserError` would stop the node
                 raise ConfigRefused(str(error)) from None
         seconds = self._timing.config_read
@@ -192,10 +204,7 @@ class ConfigReload:
         live = {one.key for one in changes if one.live}
         if not live:
             return "unchanged", ""
-        joined = with_live_options(memory.in_force, new)
-        if problems := cross_check(joined, {}, Source("without a restart")):
-            problems.append("if the files change that too, restart the node: only a restart applies it")
-            raise ConfigRefused(str(InvalidConfig(problems)))
+        joined = await self._joined(new)
         parts = [part for part in self._parts if part.keys & live]
         unhealthy = memory.trial is None and await self._is_unhealthy()
         memory.unsettled = True

@@ -102,7 +102,7 @@ class World:
     async def running(self) -> AsyncGenerator[None]:
         """Run the actor."""
         timing = Timing(2)
-        reload = ConfigReload(self.memory, lambda: self.load(), [self], self, VirtualClock(), timing)
+        reload = ConfigReload(self.memory, ConfigSource(lambda: self.load()), [self], self, VirtualClock(), timing)
         reports = ReloadReports(self.published.append, self.announced.append, self)
         source = ConfigSource(lambda: self.load(), self.path)
         child = actor(

@@ -96,7 +96,7 @@ def configuration(files: Iterator[str]) -> ConfigurationActor:
         return attrs.evolve(start, logging=LoggingConfig(level))
 
     memory, timing, view = ConfigMemory(start), Timing(2), AnyNode()
-    reload = ConfigReload(memory, load, [AnyPart()], view, VirtualClock(), timing)
+    reload = ConfigReload(memory, ConfigSource(load), [AnyPart()], view, VirtualClock(), timing)
     reports = ReloadReports(lambda _: None, lambda _: None, view)
     return ConfigurationActor(memory, reload, ConfigSource(load), view.head, reports, timing)
 

@@ -9,10 +9,9 @@ import pytest
 from alysd.cli import main
 from alysd.config.chain_spec import load_chain_spec
 from alysd.integrations.data_folder import DataFolder
-from alysd.resources import data_of
 from alysd.testing.config_files import CONF, load
 from alysd.types.units import Slot
-from alysd.validation import validate_node
+from alysd.validation import data_of, validate_node
 
 
 @pytest.fixture

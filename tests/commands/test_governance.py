@@ -120,5 +120,5 @@ def test_files_and_addresses_are_checked_first(tmp_path: Path, capsys: pytest.Ca
     assert main(["dev-governance", *options, str(files.key)]) == 2
     first, second, third = capsys.readouterr().err.splitlines()[:3]
     assert first.startswith("alysd: --address here: must be an address")
-    assert "not a certificate and its key" in second
+    assert "the certificate or its key cannot be read: No such file or directory" in second
     assert "accessible to other users" in third

@@ -17,12 +17,11 @@ from alysd.config.key_file import KeyKind, read_key_file
 from alysd.errors import ConfigError
 from alysd.integrations.new_key_file import write_key_file
 from alysd.integrations.payment_record import PaymentRecord
-from alysd.resources import data_of
 from alysd.testing.chain import authority_secret, bitcoin_secret, member_keys
 from alysd.testing.config_files import CONF, load
 from alysd.types.hashes import XOnlyKey
 from alysd.types.units import Slot
-from alysd.validation import validate_node
+from alysd.validation import data_of, validate_node
 from tests.integrations.libp2p import needs_libp2p
 
 

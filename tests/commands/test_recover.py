@@ -15,14 +15,13 @@ from alysd.errors import DataMismatch
 from alysd.integrations import bls
 from alysd.integrations.clock import SystemClock
 from alysd.integrations.signing_guard import read_guard, write_guard
-from alysd.resources import data_of
 from alysd.testing.config_files import CONF, load
 from alysd.types.block import Approvals
 from alysd.types.chain import ExecutedBlock
 from alysd.types.hashes import ZERO_HASH
 from alysd.types.signing import SignedSlot
 from alysd.types.units import Slot
-from alysd.validation import ValidNode, validate_node
+from alysd.validation import ValidNode, data_of, validate_node
 from tests.integrations.libp2p import needs_libp2p
 from tests.integrations.stored_blocks import child, placement
 

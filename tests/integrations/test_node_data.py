@@ -11,7 +11,14 @@ import pytest
 import trio
 
 from alysd.consensus.stored_data import DataFault
-from alysd.errors import ApprovalForbidden, ConfigError, Corrupt, DataMismatch, KeyUsedElsewhere
+from alysd.errors import (
+    ApprovalForbidden,
+    ConfigError,
+    Corrupt,
+    DataMismatch,
+    KeyUsedElsewhere,
+    PaymentRecordMissing,
+)
 from alysd.integrations.node_data import NodeData
 from alysd.integrations.payment_record import PaymentRecord
 from alysd.testing.chain import ChainHand, authority_secret, chain_spec
@@ -381,3 +388,41 @@ def test_a_chain_of_one_makes_its_payment_record_with_the_folder_alone(tmp_path:
     record.unlink()
     data.open(NOW).store.close()
     assert not record.exists()
+
+
+@pytest.mark.parametrize("name", ["emptied", "deleted"])
+def test_a_lost_database_is_found_without_opening_it(tmp_path: Path, name: str) -> None:
+    """`alysd check` would approve a folder with which the node does not start."""
+    live(tmp_path, 3)
+    node_data(tmp_path).check_complete(NOW)
+    DAMAGE[name][0](tmp_path)
+    with pytest.raises(DataMismatch) as caught:
+        node_data(tmp_path).check_complete(NOW)
+    assert str(caught.value) == refused(tmp_path)
+
+
+def test_a_member_without_its_guard_or_its_payment_record_is_not_complete(tmp_path: Path, member: Path) -> None:
+    folder, key = tmp_path / "other", XOnlyKey(bytes(range(32)))
+    folder.mkdir()
+    data = attrs.evolve(member_data(folder), bitcoin_key=key)
+    with pytest.raises(DataMismatch, match="the signing guard is missing"):
+        data.check_complete(NOW)
+    data.write_first_guard()
+    data.check_complete(NOW)
+    (folder / "signed-payments").unlink()
+    with pytest.raises(PaymentRecordMissing, match="signed-payments of payments signed with the key"):
+        data.check_complete(NOW)
+    attrs.evolve(data, bitcoin_key=None).check_complete(NOW)
+    member_data(member).check_complete(NOW)
+
+
+def test_a_new_folder_of_a_chain_of_one_is_complete(tmp_path: Path) -> None:
+    """The first start makes the guard and the record, and a node that runs may be using them."""
+    data = attrs.evolve(node_data(tmp_path), bitcoin_key=XOnlyKey(bytes(range(32))))
+    data.check_complete(NOW)
+    opened = data.open(NOW)
+    data.check_complete(NOW)
+    opened.store.close()
+    (tmp_path / "signed-payments").unlink()
+    with pytest.raises(PaymentRecordMissing):
+        data.check_complete(NOW)

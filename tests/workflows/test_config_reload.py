@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from alysd.config.addresses import HostName
-from alysd.config.chain_sections import ChainConfig, MiningConfig
+from alysd.config import config_source
+from alysd.config.addresses import HostName, HttpUrl
+from alysd.config.chain_sections import ChainConfig, EngineConfig, MiningConfig
+from alysd.config.config_source import ConfigSource
 from alysd.config.connection_sections import ApiConfig
 from alysd.config.model import AlysConfig
-from alysd.config.operation_sections import FlagsConfig, LoggingConfig, ReloadingConfig
+from alysd.config.operation_sections import FlagsConfig, LoggingConfig, NodeConfig, ReloadingConfig
 from alysd.config.problems import InvalidConfig
 from alysd.errors import ConfigRefused, NotNow
 from alysd.testing.virtual_time import VirtualClock, run_virtually, threads_inline
@@ -23,7 +25,6 @@ from alysd.timing import Timing
 from alysd.types.configuration import OptionChange, Reload, ReloadTime
 from alysd.types.flags import Rollout
 from alysd.types.units import Height
-from alysd.workflows import config_reload
 from alysd.workflows.config_reload import ConfigMemory, ConfigReload
 from alysd.workflows.config_trial import UNHEALTHY_LOOKS
 from tests.thorough import cases
@@ -104,7 +105,9 @@ class World:
 
     def __attrs_post_init__(self) -> None:
         parts = [self.log, self.hosts]
-        self.reload = ConfigReload(self.memory, lambda: self.load(), parts, self.view, VirtualClock(), TIMING)
+        self.reload = ConfigReload(
+            self.memory, ConfigSource(lambda: self.load()), parts, self.view, VirtualClock(), TIMING
+        )
 
     def as_at_start(self) -> bool:
         """Whether all options are those of the start."""
@@ -214,7 +217,7 @@ async def test_a_mixture_that_is_invalid_is_refused(monkeypatch: pytest.MonkeyPa
     def refuse(*_: object) -> list[str]:
         return ["without a restart: a needs b"]
 
-    monkeypatch.setattr(config_reload, "cross_check", refuse)
+    monkeypatch.setattr(config_source, "cross_check", refuse)
     world = World()
     assert (await world.reload.run("test")).reason == (
         "without a restart: a needs b\nif the files change that too, restart the node: only a restart applies it"
@@ -395,11 +398,17 @@ async def test_exactly_what_was_scheduled_is_applied(autojump_clock: MockClock) 
 @pytest.mark.usefixtures("inline")
 async def test_values_that_look_the_same_are_not_what_was_scheduled(autojump_clock: MockClock) -> None:
     """Two long values differ only where their text is cut; the reload applied what nobody had seen."""
+    url, engine_url, second_url, second_engine_url = (HttpUrl(f"http://127.0.0.1:{port}") for port in (1, 2, 3, 4))
+    both = EngineConfig(
+        "engine-api", url=url, engine_url=engine_url, jwt_secret_file=Path("jwt"), second_url=second_url,
+        second_engine_url=second_engine_url, second_jwt_secret_file=Path("jwt"),
+    )  # fmt: skip
+    start = attrs.evolve(START, engine=both, node=NodeConfig(name=HostName("one")))
     first, second = (
-        attrs.evolve(START, flags=FlagsConfig(Rollout(nodes=(*[HostName("x" * 60)] * 10, HostName(end)))))
+        attrs.evolve(start, flags=FlagsConfig(Rollout(nodes=(*[HostName("x" * 60)] * 10, HostName(end)))))
         for end in ("one", "two")
     )
-    world = World(lambda: first)
+    world = World(lambda: first, memory=ConfigMemory(start))
     world.hosts.keys = frozenset({"flags.engine_compare"})
     await world.reload.schedule(ReloadTime(at=VirtualClock().time() + 60), None, "test")
     world.load = lambda: second
