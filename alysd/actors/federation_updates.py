@@ -7,16 +7,7 @@ import attrs
 import trio
 
 from alysd.consensus.federation_update import UpdateChecks, check_place, check_update
-from alysd.consensus.update_violations import (
-    HaltInForce,
-    HoldersReturn,
-    TooFar,
-    TooManyHolders,
-    TooManyUpdates,
-    TooSoon,
-    UpdatePending,
-    WrongSequence,
-)
+from alysd.consensus.update_violations import OutOfPlace, TooManyUpdates
 from alysd.messages.chain import Chain, GetForkchoice
 from alysd.messages.federation_update import (
     FederationUpdates,
@@ -33,17 +24,17 @@ from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.timing import Timing
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
-from alysd.types.federation_update import FederationUpdate
+from alysd.types.federation_update import NOTICE, FederationUpdate
 
 MOST_UPDATES = 4
-"""The maximum number of updates that wait. Governance signs one at a time; another one corrects it."""
+"""The maximum number of updates of a track that wait. Governance signs one at a time; another one corrects it."""
 
 SENT_AGAIN = 60.0
 """The interval, in seconds, at which the updates that wait are sent to the peers. The largest has 10 KB."""
 
 
 class FederationUpdatesActor(Actor[FederationUpdates]):
-    """Keeps at most `MOST_UPDATES` valid updates, on disk too, and gives the first that a block may include."""
+    """Keeps at most `MOST_UPDATES` valid updates of each track, on disk too, and gives one to a block."""
 
     def __init__(
         self,
@@ -77,8 +68,8 @@ class FederationUpdatesActor(Actor[FederationUpdates]):
         # In a thread, because the proofs of 21 members take 70 ms.
         await trio.to_thread.run_sync(check_update, update, head, self._context, self._checks)
         waiting = tuple(one for one in self._kept if not _is_late(one, head))
-        if len(waiting) >= MOST_UPDATES:
-            raise TooManyUpdates(MOST_UPDATES)
+        if sum(one.track == update.track for one in waiting) >= MOST_UPDATES:
+            raise TooManyUpdates(update.track, MOST_UPDATES)
         kept = (*waiting, update)
         await self._storage.ask(KeepUpdates(kept), seconds=self._timing.storage_write)
         self._kept = kept
@@ -102,8 +93,9 @@ class FederationUpdatesActor(Actor[FederationUpdates]):
 
     @handles(GetUpdateFor)
     async def update_for(self, message: GetUpdateFor) -> FederationUpdate | None:
-        """The first kept update that the rules allow in a child of the block."""
-        return next((one for one in self._kept if _has_place(one, message.parent)), None)
+        """The first kept update that the rules allow in a child of the block: a halt before new members."""
+        found = [one for one in self._kept if _has_place(one, message.parent)]
+        return min(found, key=lambda one: one.track == "members", default=None)
 
     @handles(GetKeptUpdates)
     async def kept(self, _message: GetKeptUpdates) -> tuple[FederationUpdate, ...]:
@@ -111,8 +103,8 @@ class FederationUpdatesActor(Actor[FederationUpdates]):
         return self._kept
 
     def visible_state(self) -> Mapping[str, object]:
-        """The sequences and effective heights of the updates that wait."""
-        return {"waiting": [(one.sequence, one.effective_height) for one in self._kept]}
+        """The kinds, sequences and effective heights of the updates that wait."""
+        return {"waiting": [(one.kind, one.sequence, one.effective_height) for one in self._kept]}
 
 
 def _unsigned(update: FederationUpdate) -> FederationUpdate:
@@ -124,19 +116,14 @@ def _has_place(update: FederationUpdate, parent: ChainState) -> bool:
     """Whether a child of `parent` may include the update, which has passed all other rules."""
     try:
         check_place(update, parent)
-    except (WrongSequence, UpdatePending, TooSoon, TooFar, HaltInForce, HoldersReturn, TooManyHolders):
+    except OutOfPlace:
         return False
     return True
 
 
 def _is_late(update: FederationUpdate, head: ChainState) -> bool:
-    """Whether no block can include the update any more, unless it is final on no branch."""
-    try:
-        check_place(update, head)
-    except (UpdatePending, TooFar, HaltInForce, HoldersReturn, TooManyHolders):
-        return False
-    except TooSoon:
-        return True
-    except WrongSequence as error:
-        return update.sequence < error.expected
-    return False
+    """Whether no later block of the branch can include the update: its height or its sequence has passed."""
+    least, _ = NOTICE[update.track]
+    passed = update.effective_height < head.height + 1 + least
+    governance = head.governance
+    return passed or (governance is not None and update.sequence <= governance.sequence_of(update.track))

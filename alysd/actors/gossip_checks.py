@@ -10,14 +10,7 @@ import trio
 from alysd.actors.gossip_judge import GossipJudge, JudgedProposal, digest_of
 from alysd.actors.gossip_memory import MOST_PROPOSALS, GossipMemory
 from alysd.actors.peer_client import PeerClient
-from alysd.consensus.update_violations import (
-    NoGovernance,
-    TooFar,
-    TooManyUpdates,
-    TooSoon,
-    UpdatePending,
-    WrongSequence,
-)
+from alysd.consensus.update_violations import NoGovernance, OutOfPlace, TooManyUpdates
 from alysd.consensus.violations import SlotPassed, SlotTooEarly, UnknownParent
 from alysd.consensus.work_violations import RangeNotCommitted, WrongBits, WrongRangeEnd, WrongRangeStart
 from alysd.errors import Malformed, NotNow, Refused
@@ -49,7 +42,7 @@ OTHER_VIEW = (NotNow, UnknownParent, WrongRangeStart, WrongRangeEnd, RangeNotCom
 
 The target can differ between branches too, because it depends on earlier proofs."""
 
-OTHER_BRANCH = (WrongSequence, UpdatePending, TooSoon, TooFar, TooManyUpdates)
+OTHER_BRANCH = (OutOfPlace, TooManyUpdates)
 """The refusals of a change of the federation that a node with another head may have accepted."""
 
 PeerJob = Callable[[str], Awaitable[None]]

@@ -203,7 +203,7 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
         """Hand a change to the chain. While this node syncs, one for a later head waits. Raises `NotNow`."""
         updates, early = self._updates, self._memory.early
         if updates is None:
-            self._decline(update.sequence, NoGovernance())
+            self._decline(update, NoGovernance())
             return
         try:
             await updates.ask(SubmitFederationUpdate(update), seconds=ASK_SECONDS)
@@ -212,12 +212,12 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
         except (WrongSequence, UpdatePending, TooFar) as error:
             stale = isinstance(error, WrongSequence) and update.sequence < error.expected
             if stale or await self._synced():
-                self._decline(update.sequence, error)
+                self._decline(update, error)
             elif update not in early:
                 early.append(update)
-                self._refusals.add(FederationUpdateEarly(update.sequence, str(error)))
+                self._refusals.add(FederationUpdateEarly(update.sequence, update.kind, str(error)))
         except Refused as error:
-            self._decline(update.sequence, error)
+            self._decline(update, error)
 
     @handles(SignaturesReceived)
     async def signatures_received(self, message: SignaturesReceived) -> None:
@@ -239,11 +239,11 @@ class GovernanceStreamActor(Actor[GovernanceStream]):
         self._memory.declined[f"signatures: {rule}"] += 1
         self._refusals.add(GovernanceSignaturesRefused(displayed(txid), rule, str(error)))
 
-    def _decline(self, sequence: int, error: Refused) -> None:
+    def _decline(self, update: FederationUpdate, error: Refused) -> None:
         """Count a refused change by the rule that it breaks, and log it."""
         rule = type(error).__name__
         self._memory.declined[f"federation update: {rule}"] += 1
-        self._refusals.add(FederationUpdateRefused(sequence, rule, str(error)))
+        self._refusals.add(FederationUpdateRefused(update.sequence, update.kind, rule, str(error)))
 
     def _note(self, reason: str) -> None:
         """Log that something was not stored, once until the reason changes."""

@@ -304,7 +304,8 @@ def _bitcoin_metrics(bitcoin: BitcoinStatus) -> Iterable[Metric]:
 def _halt_metrics(health: PegHealth) -> Iterable[Metric]:
     yield GaugeMetricFamily(
         "alysd_peg_halted",
-        "1 while Bitcoin has lost a minted deposit or a confirmed payment, or the federation's bitcoin is stolen.",
+        "1 while Bitcoin has lost a minted deposit or a confirmed payment, the federation's bitcoin is stolen, or "
+        "governance has halted the peg.",
         health.halted,
     )
     yield GaugeMetricFamily(

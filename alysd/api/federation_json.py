@@ -5,7 +5,7 @@ from typing import Any
 from alysd.consensus.federation import halted_at
 from alysd.types.chain import ChainState
 from alysd.types.federation import Federation, quorum_of
-from alysd.types.federation_update import FederationUpdate
+from alysd.types.federation_update import FederationUpdate, PendingHalt, PendingMembers, UpdateKind
 from alysd.wire.evm_address import checksum_address
 from alysd.wire.hex import to_hex
 
@@ -28,24 +28,44 @@ def update_json(update: FederationUpdate) -> dict[str, Any]:
 def federation_json(state: ChainState, federation: Federation, address: str) -> dict[str, Any]:
     """The result of `getfederation` for the children of the block with this `state`."""
     governance = state.governance
-    pending = None if governance is None else governance.pending
     return {
         **_federation_json(federation),
         "quorum": quorum_of(federation.members),
         "address": address,
         "handover": [to_hex(federation.authorities[index]) for index in federation.former] or None,
-        "sequence": 0 if governance is None else governance.sequence,
-        "halted": halted_at(state),
-        "pending": None
-        if pending is None
-        else {
-            "sequence": pending.sequence,
-            "effectiveheight": pending.effective_height,
-            "height": pending.included,
-            "kind": pending.kind,
-            **({} if pending.federation is None else _federation_json(pending.federation)),
-        },
+        "sequence": None if governance is None else governance.sequence,
+        "pending": None if governance is None else _members_pending_json(governance.pending),
+        "peg": peg_governance_json(state),
         "height": state.height,
+    }
+
+
+def peg_governance_json(state: ChainState) -> dict[str, Any] | None:
+    """The halt of the peg by governance. None on a chain without a peg, and on one without governance keys."""
+    governance = state.governance
+    if governance is None or not governance.holders:
+        return None
+    return {
+        "halted": halted_at(state),
+        "sequence": governance.peg.sequence,
+        "pending": _halt_pending_json(governance.peg.pending),
+    }
+
+
+def _members_pending_json(pending: PendingMembers | None) -> dict[str, Any] | None:
+    return None if pending is None else _pending_json(pending, "members") | _federation_json(pending.federation)
+
+
+def _halt_pending_json(pending: PendingHalt | None) -> dict[str, Any] | None:
+    return None if pending is None else _pending_json(pending, pending.kind)
+
+
+def _pending_json(pending: PendingMembers | PendingHalt, kind: UpdateKind) -> dict[str, Any]:
+    return {
+        "sequence": pending.sequence,
+        "effectiveheight": pending.effective_height,
+        "height": pending.included,
+        "kind": kind,
     }
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from alysd.api.federation_json import peg_governance_json
 from alysd.messages.bridge import PegHealth
 from alysd.types.bitcoin_watch import BitcoinStatus
 from alysd.types.block import Block
@@ -82,6 +83,7 @@ def peg_json(
         "open": {state.value: count for state, count in summary.open},
         "oldest": None if summary.oldest is None else {"number": summary.oldest, "time": summary.since},
         "halted": halted_json(health),
+        "governance": peg_governance_json(summary.tip.head),
         "haltreason": None if halted_json(health) is None or health is None else health.reason,
         "stolen": None if halted_json(health) is None or health is None else health.stolen_sat,
         "bitcoin": None if bitcoin is None else {"read": bitcoin.read, "tip": bitcoin.tip},

@@ -28,18 +28,23 @@ class NamedUpdate:
 
 
 def checked(updates: Sequence[NamedUpdate], spec: ChainSpec, genesis: BlockHash) -> tuple[FederationUpdate, ...]:
-    """The updates by their sequence, which begins with 1. Raises `UserError` with the first fault.
+    """The changes of the members by their sequence, which begins with 1. Raises `UserError` with the first fault.
 
-    `genesis` is the hash of the chain's genesis block.
+    `genesis` is the hash of the chain's genesis block. Halts and resumptions of the peg have a sequence of their
+    own, and change no members: only their signatures and their form are checked.
     """
-    ordered = sorted(updates, key=lambda one: one.update.sequence)
+    ordered = sorted(updates, key=lambda one: (one.update.track, one.update.sequence))
+    for one in ordered:
+        if one.update.track == "peg":
+            _check_signed(one, spec, genesis)
+    changes = [one for one in ordered if one.update.track == "members"]
     height = 0
-    for expected, one in enumerate(ordered, start=1):
+    for expected, one in enumerate(changes, start=1):
         update = one.update
         if update.sequence != expected:
             raise UserError(
-                f"{one.name}: it is change {update.sequence} of the chain, and change {expected} is needed: give "
-                "the files of all changes that have taken effect, each once"
+                f"{one.name}: it is change {update.sequence} of the members, and change {expected} is needed: "
+                "give the files of all changes of the members that have taken effect, each once"
             )
         if update.effective_height <= height:
             raise UserError(
@@ -47,13 +52,19 @@ def checked(updates: Sequence[NamedUpdate], spec: ChainSpec, genesis: BlockHash)
                 f"height {height}"
             )
         height = update.effective_height
-        _check_signatures(one, spec, genesis)
-        if (update.kind == "members") != bool(update.members and update.fee_addresses):
-            raise UserError(
-                f"{one.name}: it is of the kind {update.kind}, with {len(update.members)} members and "
-                f"{len(update.fee_addresses)} fee addresses: no chain takes such a change"
-            )
-    return tuple(one.update for one in ordered)
+        _check_signed(one, spec, genesis)
+    return tuple(one.update for one in changes)
+
+
+def _check_signed(one: NamedUpdate, spec: ChainSpec, genesis: BlockHash) -> None:
+    """Check the signatures of the update, and that it names members if it changes them. Raises `UserError`."""
+    _check_signatures(one, spec, genesis)
+    update = one.update
+    if (update.kind == "members") != bool(update.members and update.fee_addresses):
+        raise UserError(
+            f"{one.name}: it is of the kind {update.kind}, with {len(update.members)} members and "
+            f"{len(update.fee_addresses)} fee addresses: no chain takes such a change"
+        )
 
 
 def _check_signatures(one: NamedUpdate, spec: ChainSpec, genesis: BlockHash) -> None:
@@ -98,7 +109,6 @@ async def federations(
     changes += [
         (tuple(one.bitcoin_key for one in update.members), update.fee_addresses, update.effective_height)
         for update in updates
-        if update.kind == "members"
     ]
     return tuple(
         [

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from alysd.commands.configuration import add_configuration_arguments
+from alysd.commands.http_url import DEFAULT_URL, http_url
 from alysd.commands.output import say
 from alysd.commands.passphrase import add_passphrase_argument, passphrase_of
 
@@ -20,7 +21,7 @@ def add_update_arguments(parser: argparse.ArgumentParser) -> None:
     update = groups.add_parser("update", help=words, description=f"{words[0].upper()}{words[1:]}.")
     actions = update.add_subparsers(dest="update_action", metavar="ACTION", required=True)
     new = actions.add_parser("new", help="make the file of a change, without signatures")
-    new.add_argument("--sequence", type=int, required=True, help="one more than that of the last change")
+    new.add_argument("--sequence", type=int, required=True, help="as `alysd federation update status` shows it")
     new.add_argument("--height", type=int, required=True, help="the height at which the change takes effect")
     new.add_argument(
         "--member",
@@ -35,6 +36,8 @@ def add_update_arguments(parser: argparse.ArgumentParser) -> None:
     kinds.add_argument("--halt", action="store_true", help="halt the peg, instead of naming members")
     kinds.add_argument("--resume", action="store_true", help="resume the peg after such a halt")
     new.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to make")
+    status = actions.add_parser("status", help="show the changes that wait, and the sequences of the next ones")
+    status.add_argument("--url", default=DEFAULT_URL, help="the JSON-RPC of a node (default: %(default)s)")
     sign = actions.add_parser("sign", help="add the signature of a governance key to the file of a change")
     sign.add_argument("file", type=Path, metavar="FILE")
     sign.add_argument("--chain", type=Path, required=True, metavar="FILE", help="the chain specification")
@@ -52,9 +55,17 @@ def add_update_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_update(args: argparse.Namespace) -> int:
     """Run the action. Raises `UserError`."""
-    actions = {"new": _new, "sign": _sign, "combine": _combine, "submit": _submit}
+    actions = {"status": _status, "new": _new, "sign": _sign, "combine": _combine, "submit": _submit}
     actions[args.update_action](args)
     return 0
+
+
+def _status(args: argparse.Namespace) -> None:
+    from alysd.commands.federation_changes import change_lines
+    from alysd.commands.peg_node import ask_once
+
+    http_url("--url", args.url)
+    say("".join(f"{line}\n" for line in change_lines(ask_once(args.url, "getfederation"))))
 
 
 def _new(args: argparse.Namespace) -> None:

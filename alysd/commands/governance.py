@@ -3,11 +3,10 @@
 import argparse
 from typing import Any, cast
 
-from alysd.commands.http_url import http_url
+from alysd.commands.federation_changes import change_lines
+from alysd.commands.http_url import DEFAULT_URL, http_url
 from alysd.commands.output import say
 from alysd.commands.peg_node import ask_once
-
-DEFAULT_URL = "http://127.0.0.1:3000"
 
 MOST_SHOWN = 2000
 """The bytes of a proposal's data that are shown in hex."""
@@ -43,7 +42,7 @@ def _list(args: argparse.Namespace) -> int:
         counts = state.get(words)
         for name, count in cast("dict[str, Any]", counts if isinstance(counts, dict) else {}).items():
             say(f"{words}: {_plain(name)}, {_plain(count)} times\n")
-    _show_federation(ask_once(args.url, "getfederation"))
+    say("".join(f"{line}\n" for line in change_lines(ask_once(args.url, "getfederation"))))
     if not found:
         say("no proposals\n")
     for one in found:
@@ -57,21 +56,6 @@ def _list(args: argparse.Namespace) -> int:
         )
         say("  ".join(words) + "\n")
     return 0
-
-
-def _show_federation(state: dict[str, Any]) -> None:
-    """Say what changes of the federation have done to the peg, and which one waits for its height."""
-    if state.get("halted"):
-        say("the peg is halted until governance resumes it\n")
-    pending = state.get("pending")
-    if isinstance(pending, dict):
-        change = cast("dict[str, Any]", pending)
-        members = change.get("members")
-        count = f", {len(cast('list[object]', members))} members" if isinstance(members, list) else ""
-        say(
-            f"change {_text(change, 'sequence')} ({_text(change, 'kind')}{count}) takes effect at height "
-            f"{_text(change, 'effectiveheight')}; the head is at {_text(state, 'height')}\n"
-        )
 
 
 def _show(args: argparse.Namespace) -> int:

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import httpx
 
+DEFAULT_URL = "http://127.0.0.1:3000"
+"""The JSON-RPC of a node on this machine, with the usual port."""
+
 
 def http_url(option: str, text: str) -> "httpx.URL":
     """The URL that is the value of `option`. Raises `UserError` unless it is one of HTTP with a host."""

@@ -61,14 +61,14 @@ def pending_holders(state: ChainState) -> tuple[Holders, ...]:
     """The federation of a pending update of the members of a chain with a peg; none without such an update."""
     governance = state.governance
     pending = None if governance is None else governance.pending
-    if governance is None or not governance.holders or pending is None or pending.federation is None:
+    if governance is None or not governance.holders or pending is None:
         return ()
     return (Holders(pending.federation.bitcoin_keys, pending.since),)
 
 
 def halted_at(state: ChainState) -> bool:
     """Whether governance has halted the peg for the children of the block with this `state`."""
-    return state.governance is not None and state.governance.halted
+    return state.governance is not None and state.governance.peg.halted
 
 
 def approval_message(genesis: BlockHash, block: BlockHash) -> bytes:

@@ -1,8 +1,8 @@
 """Changes of the federation: the rules of an update, and when it takes effect.
 
 The source is docs/protocol.md, "Changes of the federation". `GovernanceState` has the federation in force after a
-block and the update that waits. `after_block` computes it from the parent's, so a reorganisation undoes changes
-exactly as it undoes blocks.
+block, the halt of the peg, and the updates that wait. `after_block` computes it from the parent's, so a
+reorganisation undoes changes exactly as it undoes blocks.
 """
 
 from collections.abc import Callable
@@ -35,14 +35,15 @@ from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
 from alysd.types.federation_update import (
     BEFORE_UPDATE,
-    LEAST_NOTICE,
     MAX_HOLDERS,
     MAX_UPDATE_MEMBERS,
-    MOST_NOTICE,
+    NOTICE,
     FederationUpdate,
     GovernanceState,
     Holders,
-    PendingUpdate,
+    PegTrack,
+    PendingHalt,
+    PendingMembers,
 )
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, sha256
 from alysd.types.units import Height
@@ -97,33 +98,34 @@ def check_update(
 
 
 def check_place(update: FederationUpdate, parent: ChainState) -> None:
-    """Check the update's sequence and height for a child of `parent`, and that no other update is pending.
+    """Check the update's sequence and height for a child of `parent`, and that its track has no pending update.
 
     On a chain with a peg, check also that the peg is not halted or resumed twice, and that the federation is a new
-    one. These rules depend on the chain. The other rules depend on the update alone. Raises `NoGovernance`,
-    `UpdatePending`, `WrongSequence`, `TooSoon`, `TooFar`, `HaltInForce`, `HoldersReturn` or `TooManyHolders`.
+    one. These rules depend on the chain. The other rules depend on the update alone. Raises `NoGovernance`, or an
+    `OutOfPlace`.
     """
-    state = parent.governance
+    state, track = parent.governance, update.track
     if state is None:
         raise NoGovernance
-    if state.pending is not None:
-        raise UpdatePending(state.pending.sequence, state.pending.effective_height)
-    if state.federation.former:
-        raise UpdatePending(state.sequence, None)
-    if update.sequence != state.sequence + 1:
-        raise WrongSequence(state.sequence + 1, update.sequence)
-    if update.effective_height < (least := parent.height + 1 + LEAST_NOTICE):
+    if (pending := state.pending_of(track)) is not None:
+        raise UpdatePending(track, pending.sequence, pending.effective_height)
+    if track == "members" and state.federation.former:
+        raise UpdatePending(track, state.sequence, None)
+    if update.sequence != (expected := state.sequence_of(track) + 1):
+        raise WrongSequence(track, expected, update.sequence)
+    least, most = (parent.height + 1 + notice for notice in NOTICE[track])
+    if update.effective_height < least:
         raise TooSoon(least, update.effective_height)
-    if update.effective_height > (most := parent.height + 1 + MOST_NOTICE):
+    if update.effective_height > most:
         raise TooFar(most, update.effective_height)
     if state.holders:
         _check_holders(update, state)
 
 
 def _check_holders(update: FederationUpdate, state: GovernanceState) -> None:
-    """Check what the update changes on a chain with a peg. No other update takes effect before this one."""
+    """Check what the update changes on a chain with a peg. No other one of its track takes effect before it."""
     if update.kind != "members":
-        if state.halted == (update.kind == "halt"):
+        if state.peg.halted == (update.kind == "halt"):
             raise HaltInForce(update.kind)
         return
     *former, newest = (one.keys for one in state.holders)
@@ -184,46 +186,54 @@ def check_governance(update: FederationUpdate, context: ChainContext, message: b
 def after_block(block: Block, parent: ChainState, final: Height) -> GovernanceState | None:
     """The governance state after a valid child of `parent`; `final` is the height of its last final block.
 
-    A pending update takes effect for the block at its effective height, if its own block is final by then;
-    otherwise it is void. From this height on, blocks need a quorum of both federations, up to and including the
-    first block that has the very next slot after its parent.
+    Pending members take effect for the block at their effective height, if the block that names them is final by
+    then; otherwise they are void. From this height on, blocks need a quorum of both federations, up to and
+    including the first block that has the very next slot after its parent. A pending halt or resumption of the
+    peg always takes effect.
     """
     state = parent.governance
     if state is None:
         return None
-    before, pending = state.federation, state.pending
+    before = state.federation
     if before.former and commits(parent.slot, block.slot):
         state = attrs.evolve(state, federation=before.settled())
-    if (update := block.federation_update) is not None:
-        state = attrs.evolve(state, pending=_pending(update, block))
-    elif pending is not None and block.height + 1 >= pending.effective_height:
-        state = attrs.evolve(state, pending=None)
-        if final >= pending.included:
-            state = _in_force(pending, state)
+    state = _members_after(block, state, final)
     former = None if state.federation == before else before
-    return state if state.former == former else attrs.evolve(state, former=former)
+    return attrs.evolve(state, former=former, peg=_peg_after(block, state.peg))
 
 
-def _pending(update: FederationUpdate, block: Block) -> PendingUpdate:
-    return PendingUpdate(
-        update.sequence,
-        update.effective_height,
-        included=block.height,
-        federation=update.federation if update.kind == "members" else None,
-        halts=update.kind == "halt",
-        since=max(0, block.payload.timestamp - BEFORE_UPDATE),
-    )
+def _members_after(block: Block, state: GovernanceState, final: Height) -> GovernanceState:
+    """The state with the block's change of the members, or with a change that takes effect or is void after it."""
+    update, pending = block.federation_update, state.pending
+    if update is not None and update.track == "members":
+        since = max(0, block.payload.timestamp - BEFORE_UPDATE)
+        named = PendingMembers(update.sequence, update.effective_height, block.height, update.federation, since)
+        return attrs.evolve(state, pending=named)
+    if pending is None or block.height + 1 < pending.effective_height:
+        return state
+    state = attrs.evolve(state, pending=None)
+    return _in_force(pending, state) if final >= pending.included else state
 
 
-def _in_force(pending: PendingUpdate, state: GovernanceState) -> GovernanceState:
-    """The state with the update in force."""
-    federation, state = pending.federation, attrs.evolve(state, sequence=pending.sequence)
-    if federation is None:
-        return attrs.evolve(state, halted=pending.halts)
-    if state.holders and federation.bitcoin_keys != state.holders[-1].keys:
-        added = Holders(federation.bitcoin_keys, pending.since)
-        state = attrs.evolve(state, holders=(*state.holders, added))
-    return attrs.evolve(state, federation=state.federation.successor(federation))
+def _in_force(pending: PendingMembers, state: GovernanceState) -> GovernanceState:
+    """The state with the new members in force."""
+    new, holders = pending.federation, state.holders
+    if holders and new.bitcoin_keys != holders[-1].keys:
+        holders = (*holders, Holders(new.bitcoin_keys, pending.since))
+    federation = state.federation.successor(new)
+    return attrs.evolve(state, sequence=pending.sequence, federation=federation, holders=holders)
+
+
+def _peg_after(block: Block, state: PegTrack) -> PegTrack:
+    """The state with the block's halt or resumption of the peg, or with one that takes effect after the block."""
+    update, pending = block.federation_update, state.pending
+    if update is not None and update.track == "peg":
+        halts = update.kind == "halt"
+        waits = PendingHalt(update.sequence, update.effective_height, block.height, halts)
+        return attrs.evolve(state, pending=waits)
+    if pending is None or block.height + 1 < pending.effective_height:
+        return state
+    return PegTrack(pending.sequence, pending.halts)
 
 
 def next_federations(state: ChainState, context: ChainContext) -> tuple[Federation, ...]:
@@ -235,7 +245,7 @@ def next_federations(state: ChainState, context: ChainContext) -> tuple[Federati
     if governance is None:
         return (federation_at(state, context),)
     found = [governance.federation] if governance.former is None else [governance.former, governance.federation]
-    if governance.pending is not None and governance.pending.federation is not None:
+    if governance.pending is not None:
         found.append(governance.federation.successor(governance.pending.federation))
     if found[-1].former:
         found.append(found[-1].settled())

@@ -1,9 +1,12 @@
 """The violations of the rules of federation updates (docs/protocol.md, "Changes of the federation")."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import attrs
 
-from alysd.consensus.violations import Differs
 from alysd.errors import InvalidBlock
+from alysd.types.federation_update import UpdateTrack
 
 
 class InvalidUpdate(InvalidBlock):
@@ -17,8 +20,12 @@ class NoGovernance(InvalidUpdate):
         return "the chain specification has no governance_keys, so the federation cannot be changed"
 
 
+class OutOfPlace(InvalidUpdate):
+    """The update cannot be in this block. A block at another height or on another branch may have it."""
+
+
 @attrs.frozen
-class HaltInForce(InvalidUpdate):
+class HaltInForce(OutOfPlace):
     """The update halts the peg while it is halted, or resumes it while it is not."""
 
     kind: str
@@ -39,7 +46,7 @@ class NamesMembers(InvalidUpdate):
 
 
 @attrs.frozen
-class HoldersReturn(InvalidUpdate):
+class HoldersReturn(OutOfPlace):
     """The new members have the Bitcoin keys of a former federation in the same order, and so its address."""
 
     federation: int
@@ -52,7 +59,7 @@ class HoldersReturn(InvalidUpdate):
 
 
 @attrs.frozen
-class TooManyHolders(InvalidUpdate):
+class TooManyHolders(OutOfPlace):
     """The chain has as many federations that can hold deposits as it may have."""
 
     limit: int
@@ -74,26 +81,43 @@ class NoPegToChange(InvalidUpdate):
         return f'the chain has no peg, but the update is of the kind "{self.kind}"'
 
 
-class WrongSequence(Differs, InvalidUpdate):
-    """The sequence is not one more than that of the last update that took effect."""
-
-    rule = "sequence of the update"
+_CHANGES: Mapping[UpdateTrack, str] = MappingProxyType(
+    {"members": "change of the members", "peg": "halt or resumption of the peg"}
+)
 
 
 @attrs.frozen
-class UpdatePending(InvalidUpdate):
-    """The update `sequence` waits for its effective `height`; without a height, its hand-over has not ended."""
+class WrongSequence(OutOfPlace):
+    """The sequence is not one more than that of the last update of the `track` that took effect."""
 
+    track: UpdateTrack
+    expected: int
+    found: int
+
+    def __str__(self) -> str:
+        return (
+            f"the next {_CHANGES[self.track]} has the sequence {self.expected}, found {self.found}: the members "
+            "and the peg each have a sequence of their own"
+        )
+
+
+@attrs.frozen
+class UpdatePending(OutOfPlace):
+    """The update `sequence` of the `track` waits for its `height`; without one, its hand-over has not ended."""
+
+    track: UpdateTrack
     sequence: int
     height: int | None
 
     def __str__(self) -> str:
         when = "is not handed over yet" if self.height is None else f"takes effect at height {self.height}"
-        return f"the update {self.sequence} {when}: no other one is allowed before"
+        return (
+            f"the {_CHANGES[self.track]} with the sequence {self.sequence} {when}: no other one is allowed before"
+        )
 
 
 @attrs.frozen
-class TooSoon(InvalidUpdate):
+class TooSoon(OutOfPlace):
     """The effective height is too near to that of the block; `least` is the least one allowed."""
 
     least: int
@@ -104,7 +128,7 @@ class TooSoon(InvalidUpdate):
 
 
 @attrs.frozen
-class TooFar(InvalidUpdate):
+class TooFar(OutOfPlace):
     """The effective height is too far from that of the block; `most` is the greatest one allowed."""
 
     most: int
@@ -116,12 +140,13 @@ class TooFar(InvalidUpdate):
 
 @attrs.frozen
 class TooManyUpdates(InvalidUpdate):
-    """A node keeps `limit` updates that wait for a block, and no more."""
+    """A node keeps `limit` updates of a track that wait for a block, and no more."""
 
+    track: UpdateTrack
     limit: int
 
     def __str__(self) -> str:
-        return f"this node keeps {self.limit} updates already that wait for a block"
+        return f"this node keeps {self.limit} updates already that wait for a block, each a {_CHANGES[self.track]}"
 
 
 @attrs.frozen

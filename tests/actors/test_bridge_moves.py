@@ -16,7 +16,7 @@ from alysd.peg.coins import Coin
 from alysd.peg.moves import fee_of_move, make_move
 from alysd.peg.signing import spending_of
 from alysd.testing.chain import bitcoin_secret
-from alysd.types.federation_update import GovernanceState, Holders
+from alysd.types.federation_update import GovernanceState, Holders, PegTrack
 from alysd.types.peg import PegContents, coin_of
 from alysd.types.tables import Table
 from alysd.types.units import Sat
@@ -32,7 +32,9 @@ def change(rig: BridgeRig, *, changed: bool = True, halted: bool = False) -> Non
     """The state after the head says that a second federation has come, or that the peg is halted."""
     first = rig.ledger.context.first_federation
     later = (Holders(NEXT.keys),) if changed else ()
-    governance = GovernanceState(1, first, None, holders=(Holders(first.bitcoin_keys), *later), halted=halted)
+    governance = GovernanceState(
+        1, first, None, holders=(Holders(first.bitcoin_keys), *later), peg=PegTrack(1, halted)
+    )
     rig.ledger.head = attrs.evolve(rig.ledger.head, governance=governance)
     rig.ledger.states[rig.ledger.head.hash] = rig.ledger.head
 

@@ -25,17 +25,26 @@ from alysd.messages.federation_update import (
 from alysd.messages.network import Network, PublishUpdate
 from alysd.messages.storage import KeepUpdates, Storage
 from alysd.nurseries import Address, Immediate, actor
-from alysd.testing.chain import ChainHand, chain_spec
+from alysd.testing.chain import ChainHand, chain_spec, peg_chain_spec
 from alysd.testing.harness import ActorTestHarness
 from alysd.testing.stand_in import StandIn
-from alysd.testing.updates import governance_keys, members_update
+from alysd.testing.updates import governance_keys, halt_update, members_update
 from alysd.timing import Timing
 from alysd.types.chain import ChainState, Forkchoice
-from alysd.types.federation_update import MAX_HOLDERS, FederationUpdate, GovernanceState, Holders, PendingUpdate
+from alysd.types.federation_update import (
+    MAX_HOLDERS,
+    FederationUpdate,
+    GovernanceState,
+    Holders,
+    PegTrack,
+    PendingHalt,
+    PendingMembers,
+)
 from alysd.types.units import Height
 from alysd.workflows.update_checks import update_checks
 
 HAND = ChainHand.of(chain_spec(4, governance_keys=governance_keys(3), governance_threshold=2))
+PEGGED = ChainHand.of(peg_chain_spec(4, governance_keys=governance_keys(3), governance_threshold=2))
 FIRST = HAND.context.first_federation
 
 
@@ -46,8 +55,8 @@ def update(height: int, sequence: int = 1) -> FederationUpdate:
 class World:
     """The actor beside a real database; `head` is the head of the chain."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.head = folder, HAND.genesis_state
+    def __init__(self, folder: Path, hand: ChainHand = HAND) -> None:
+        self.folder, self.hand, self.head = folder, hand, hand.genesis_state
         self.harness = ActorTestHarness(refusals=[Refused])
         self.storage, self.updates = Address[Storage]("storage"), Address[FederationUpdates]("federation updates")
         self.chain = StandIn[Chain]("chain", self.harness.transcript)
@@ -56,13 +65,13 @@ class World:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        store, timing = LmdbStore.open(self.folder, HAND.genesis, HAND.genesis_state), Timing(2)
+        store, timing = LmdbStore.open(self.folder, self.hand.genesis, self.hand.genesis_state), Timing(2)
         checks = update_checks(BLS)
         try:
             async with self.harness.running(
                 actor(self.storage, lambda: StorageActor(store), restart=Immediate()),
                 actor(self.updates, lambda: FederationUpdatesActor(
-                    HAND.context, checks, self.chain, self.storage, self.network, timing,
+                    self.hand.context, checks, self.chain, self.storage, self.network, timing,
                 ), restart=Immediate()),
             ):  # fmt: skip
                 yield
@@ -107,7 +116,7 @@ async def test_an_update_is_offered_only_to_a_block_that_may_have_it(
 ) -> None:
     """A block with another one is invalid, and its author would miss the slot."""
     world, given = World(tmp_path / "chain"), update(150)
-    waits = PendingUpdate(1, Height(150), Height(1), given.federation)
+    waits = PendingMembers(1, Height(150), Height(1), given.federation)
     async with world.running():
         await world.submit(given)
         pending = attrs.evolve(world.head, governance=GovernanceState(0, FIRST, waits))
@@ -130,14 +139,14 @@ async def test_an_update_that_another_branch_forbids_is_kept_and_not_offered(
     first = (Holders(FIRST.bitcoin_keys),)
     returned = (Holders(update(150).federation.bitcoin_keys), *first)
     holders = {"halted": first, "full": FULL, "returns": returned}[forbids]
-    state = GovernanceState(0, FIRST, None, holders=holders, halted=True)
+    state = GovernanceState(0, FIRST, None, holders=holders, peg=PegTrack(0, True))
     async with world.running():
         await world.storage.ask(KeepUpdates((given,)))
     async with world.running():
         assert await world.offered(attrs.evolve(world.head, governance=state)) is None
         assert (
             await world.offered(
-                attrs.evolve(world.head, governance=attrs.evolve(state, holders=first, halted=False))
+                attrs.evolve(world.head, governance=attrs.evolve(state, holders=first, peg=PegTrack()))
             )
             == given
         )
@@ -169,6 +178,51 @@ async def test_the_updates_that_wait_are_bounded_and_late_ones_make_room(
         assert [one.sequence for one in await world.updates.ask(GetKeptUpdates())] == [2]
 
 
+def halt(height: int, sequence: int = 1) -> FederationUpdate:
+    return halt_update(PEGGED.context, sequence, height, "halt")
+
+
+async def test_a_halt_goes_before_new_members_and_has_its_own_places(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    """Changes of the members, waiting or pending, must never keep governance from halting the peg."""
+    world = World(tmp_path / "chain", PEGGED)
+    new = members_update(PEGGED.context, 1, 150, (0, 1, 2, 4))
+    async with world.running():
+        for height in range(150, 150 + MOST_UPDATES):
+            await world.submit(members_update(PEGGED.context, 1, height, (0, 1, 2, 4)))
+        assert await world.offered() == new
+        assert await world.submit(halt(60)) is True
+        assert await world.offered() == halt(60)
+        for height in range(61, 60 + MOST_UPDATES):
+            await world.submit(halt(height))
+        with pytest.raises(TooManyUpdates, match="each a halt or resumption of the peg"):
+            await world.submit(halt(70))
+        assert world.head.governance is not None
+        waits = PendingHalt(1, Height(60), Height(1), halts=True)
+        halting = attrs.evolve(world.head.governance, peg=PegTrack(0, False, waits))
+        assert await world.offered(attrs.evolve(world.head, governance=halting)) == new
+        named = PendingMembers(1, Height(150), Height(1), new.federation)
+        changing = attrs.evolve(world.head.governance, pending=named)
+        assert await world.offered(attrs.evolve(world.head, governance=changing)) == halt(60)
+
+
+async def test_an_update_whose_height_has_passed_makes_room_whatever_its_sequence(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    """After a reorganisation its sequence may be too high; it filled a place for ever."""
+    world = World(tmp_path / "chain", PEGGED)
+    async with world.running():
+        assert world.head.governance is not None
+        before = world.head
+        world.head = attrs.evolve(before, governance=attrs.evolve(before.governance, peg=PegTrack(2)))
+        for height in range(60, 60 + MOST_UPDATES):
+            await world.submit(halt(height, 3))
+        world.head = attrs.evolve(before, height=Height(100))
+        await world.submit(halt(120))
+        assert await world.updates.ask(GetKeptUpdates()) == (halt(120),)
+
+
 async def test_an_update_is_sent_to_the_peers_until_a_block_has_it(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
@@ -182,7 +236,7 @@ async def test_an_update_is_sent_to_the_peers_until_a_block_has_it(
         assert world.network.received == [PublishUpdate(given)]
         await trio.sleep(SENT_AGAIN)
         assert world.network.received == 2 * [PublishUpdate(given)]
-        waits = PendingUpdate(1, Height(150), Height(1), given.federation)
+        waits = PendingMembers(1, Height(150), Height(1), given.federation)
         world.head = attrs.evolve(world.head, governance=GovernanceState(0, FIRST, waits))
         await trio.sleep(SENT_AGAIN)
         assert len(world.network.received) == 2

@@ -14,7 +14,7 @@ from alysd.testing.updates import federation_member
 from alysd.types.block import Approvals
 from alysd.types.chain import Forkchoice
 from alysd.types.federation import Federation
-from alysd.types.federation_update import GovernanceState, PendingUpdate
+from alysd.types.federation_update import GovernanceState, PendingMembers
 from alysd.types.peers import GossipVerdict, PeerOffence, Topic
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 from alysd.types.units import Height
@@ -48,7 +48,7 @@ def at(bench: Bench, governance: GovernanceState) -> None:
 
 
 def pending(new: Federation) -> GovernanceState:
-    return GovernanceState(0, OLD, PendingUpdate(1, Height(200), Height(50), new))
+    return GovernanceState(0, OLD, PendingMembers(1, Height(200), Height(50), new))
 
 
 def counted(bench: Bench) -> set[bytes]:

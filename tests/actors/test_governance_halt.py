@@ -29,7 +29,7 @@ from alysd.testing.stand_in import StandIn
 from alysd.testing.updates import governance_keys, sign_update
 from alysd.timing import Timing
 from alysd.types.chain import Forkchoice
-from alysd.types.federation_update import FederationUpdate
+from alysd.types.federation_update import FederationUpdate, PegTrack
 from alysd.types.units import Height
 from alysd.workflows.update_checks import update_checks
 from tests.integrations.governance import needs_governance
@@ -82,7 +82,7 @@ async def test_a_halt_of_the_stream_reaches_the_chain_and_then_only_a_resume_doe
             await stream.ask(received(change("halt")))
             assert await updates.ask(GetUpdateFor(head)) == change("halt")
             assert head.governance is not None
-            governance = attrs.evolve(head.governance, sequence=1, halted=True)
+            governance = attrs.evolve(head.governance, peg=PegTrack(1, True))
             head = attrs.evolve(head, governance=governance)
             assert halted_at(head)
             await stream.ask(received(change("halt", 2)))

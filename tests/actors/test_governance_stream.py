@@ -502,7 +502,7 @@ async def test_a_change_of_the_federation_goes_to_the_chain(
     def judge(message: SubmitFederationUpdate) -> bool:
         asked.append(message)
         if len(asked) == 3:
-            raise WrongSequence(2, 1)
+            raise WrongSequence("members", 2, 1)
         return len(asked) == 1
 
     updates.on(SubmitFederationUpdate).computes(judge)
@@ -530,7 +530,7 @@ async def test_a_change_that_comes_while_the_node_syncs_is_handed_on_afterwards(
     def judge(message: SubmitFederationUpdate) -> bool:
         asked.append(message)
         if message.update.sequence == 1:
-            raise WrongSequence(2, 1)
+            raise WrongSequence("members", 2, 1)
         if not synced[0]:
             raise TooFar(100, 500)
         return True

@@ -55,7 +55,7 @@ from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.chain_spec import ChainContext
-from alysd.types.federation_update import GovernanceState, Holders
+from alysd.types.federation_update import GovernanceState, Holders, PegTrack
 from alysd.types.governance import PaymentToSign
 from alysd.types.hashes import BitcoinHash, BlockHash, SchnorrSignature, XOnlyKey
 from alysd.types.peg import Payment, PegSignature, Transaction
@@ -114,7 +114,7 @@ class World:
         """These federations have come after the first, and governance has halted the peg or not."""
         holders = tuple(Holders(keys) for keys in (member_keys(self.size), *federations))
         first = self.context.first_federation
-        self.governance = GovernanceState(1, first, None, holders=holders, halted=halted)
+        self.governance = GovernanceState(1, first, None, holders=holders, peg=PegTrack(1, halted))
         return tuple(spending_of(one.keys) for one in holders)
 
     def entries(self, message: ListEntries) -> EntryPage:

@@ -20,7 +20,7 @@ from alysd.types.block import Approvals, SignedBlock
 from alysd.types.chain import ExecutedBlock
 from alysd.types.checkpoint import Checkpoint
 from alysd.types.federation import Federation
-from alysd.types.federation_update import GovernanceState, PendingUpdate
+from alysd.types.federation_update import GovernanceState, PendingMembers
 from alysd.types.hashes import BlockHash
 from alysd.types.peers import PeerOffence
 from alysd.types.units import Height, Wei
@@ -106,8 +106,8 @@ async def test_a_node_on_the_branch_of_a_void_update_follows_the_other_branch(
     assert bench.blamed() == []
 
 
-def _pending() -> PendingUpdate:
-    return PendingUpdate(1, Height(7), Height(1), new_federation())
+def _pending() -> PendingMembers:
+    return PendingMembers(1, Height(7), Height(1), new_federation())
 
 
 def _handed_over(chain: Branch) -> Branch:
@@ -171,7 +171,7 @@ async def test_approvals_of_another_known_federation_are_found_at_import(autojum
 
 
 def _far() -> GovernanceState:
-    return GovernanceState(0, OLD, PendingUpdate(1, Height(500), Height(5), new_federation()))
+    return GovernanceState(0, OLD, PendingMembers(1, Height(500), Height(5), new_federation()))
 
 
 async def test_false_approvals_below_the_checkpoint_are_asked_from_another_peer(autojump_clock: MockClock) -> None:

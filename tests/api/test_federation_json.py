@@ -1,12 +1,13 @@
 """The federation and its changes as JSON."""
 
 import attrs
+import pytest
 
-from alysd.api.federation_json import federation_json, update_json
+from alysd.api.federation_json import federation_json, peg_governance_json, update_json
 from alysd.consensus.federation import federation_at
 from alysd.testing.chain import ChainHand, chain_spec
 from alysd.testing.updates import governance_keys, members_update
-from alysd.types.federation_update import GovernanceState, PendingUpdate
+from alysd.types.federation_update import GovernanceState, Holders, PegTrack, PendingHalt, PendingMembers
 from alysd.types.units import Height
 
 HAND = ChainHand.of(chain_spec(4, governance_keys=governance_keys(3), governance_threshold=2))
@@ -19,21 +20,31 @@ def keys(count: int, start: int = 0) -> list[str]:
 
 
 def test_a_change_that_waits_is_shown_with_its_height() -> None:
-    pending = PendingUpdate(1, Height(500), Height(7), UPDATE.federation)
+    pending = PendingMembers(1, Height(500), Height(7), UPDATE.federation)
     state = attrs.evolve(HAND.genesis_state, governance=GovernanceState(0, FIRST, pending))
     shown = federation_json(state, federation_at(state, HAND.context), "bcrt1p")
     assert [member["authority"] for member in shown["members"]] == keys(4)
     assert (shown["quorum"], shown["address"], shown["handover"], shown["sequence"]) == (3, "bcrt1p", None, 0)
+    assert (shown["pending"]["kind"], shown["peg"]) == ("members", None)
     assert (shown["pending"]["effectiveheight"], shown["pending"]["height"]) == (500, 7)
     assert len(shown["pending"]["members"]) == 4
 
 
-def test_a_halt_that_waits_names_no_members() -> None:
-    pending = PendingUpdate(1, Height(500), Height(7), None, halts=True)
-    state = attrs.evolve(HAND.genesis_state, governance=GovernanceState(0, FIRST, pending, halted=True))
+@pytest.mark.parametrize(("halted", "kind"), [(False, "halt"), (True, "resume")])
+def test_a_halt_is_shown_beside_the_members_that_wait(halted: bool, kind: str) -> None:
+    """Governance needs the sequence of each track, and users must see that the peg will be halted."""
+    members = PendingMembers(5, Height(500), Height(7), UPDATE.federation)
+    peg = PegTrack(2, halted, PendingHalt(3, Height(300), Height(90), not halted))
+    holders = (Holders(FIRST.bitcoin_keys),)
+    state = attrs.evolve(
+        HAND.genesis_state, governance=GovernanceState(4, FIRST, members, holders=holders, peg=peg)
+    )
     shown = federation_json(state, FIRST, "bcrt1p")
-    assert shown["halted"] is True
-    assert shown["pending"] == {"sequence": 1, "effectiveheight": 500, "height": 7, "kind": "halt"}
+    assert (shown["sequence"], shown["pending"]["sequence"]) == (4, 5)
+    waits = {"sequence": 3, "effectiveheight": 300, "height": 90, "kind": kind}
+    assert shown["peg"] == {"halted": halted, "sequence": 2, "pending": waits}
+    idle = attrs.evolve(state, governance=GovernanceState(4, FIRST, None, holders=holders))
+    assert peg_governance_json(idle) == {"halted": False, "sequence": 0, "pending": None}
 
 
 def test_a_hand_over_names_the_former_federation() -> None:
@@ -48,7 +59,7 @@ def test_a_hand_over_names_the_former_federation() -> None:
 def test_a_chain_without_governance_has_no_change() -> None:
     hand = ChainHand.of(chain_spec(1))
     shown = federation_json(hand.genesis_state, hand.context.first_federation, "bcrt1p")
-    assert (shown["sequence"], shown["pending"], shown["quorum"]) == (0, None, 1)
+    assert (shown["sequence"], shown["pending"], shown["quorum"], shown["peg"]) == (None, None, 1, None)
 
 
 def test_a_blocks_change_names_its_signers() -> None:

@@ -32,29 +32,22 @@ def node(monkeypatch: pytest.MonkeyPatch, **answers: dict[str, Any]) -> None:
 def test_proposals_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     up = {"connected": True, "endpoint": "a.b:1", "waiting": 2}
     hostile = {**ONE, "id": "\x1b[2J", "deadline": "soon", "signature": None}
-    node(monkeypatch, getgovernance=up, listgovernanceproposals={"proposals": [ONE, hostile]}, getfederation={})
+    plain: dict[str, Any] = {"sequence": None, "height": 3}
+    node(monkeypatch, getgovernance=up, listgovernanceproposals={"proposals": [ONE, hostile]}, getfederation=plain)
     assert main(["governance", "list"]) == 0
     assert capsys.readouterr().out == (
         "connected to a.b:1, 2 requests unanswered\n"
+        "the chain has no governance keys: its federation never changes\n"
         "p-1  upgrade  until 2033-05-18 03:33 UTC  2 bytes  attested\n"
         "\\x1b[2J  upgrade  until an unknown time  2 bytes  not attested\n"
     )
-    halt = {"sequence": 3, "kind": "halt", "effectiveheight": 900}
-    state: dict[str, Any] = {"halted": False, "pending": halt, "height": 800}
+    state: dict[str, Any] = {"sequence": 2, "pending": None, "height": 800}
     node(monkeypatch, getgovernance=DOWN, listgovernanceproposals={}, getfederation=state)
     assert main(["governance", "list"]) == 0
     assert capsys.readouterr().out == (
         "not connected to the governance: gone\nrefused: unreadable message, 2 times\n"
         "declined: federation update: WrongSequence, 3 times\n"
-        "change 3 (halt) takes effect at height 900; the head is at 800\nno proposals\n"
-    )
-    members: dict[str, Any] = {"sequence": 4, "kind": "members", "effectiveheight": 990, "members": [{}, {}, {}]}
-    state = {"halted": True, "pending": members, "height": 901}
-    node(monkeypatch, getgovernance=DOWN, listgovernanceproposals={}, getfederation=state)
-    assert main(["governance", "list"]) == 0
-    assert capsys.readouterr().out.endswith(
-        "the peg is halted until governance resumes it\n"
-        "change 4 (members, 3 members) takes effect at height 990; the head is at 901\nno proposals\n"
+        "members: the next change has the sequence 3; the head is at 800\nno proposals\n"
     )
 
 

@@ -105,7 +105,7 @@ async def test_the_address_after_signed_changes_is_checked(
     assert "do not pay: the node names the address" in capsys.readouterr().err
     file.write_text(update_text(attrs.evolve(update, sequence=2)))
     assert (await run(chain, "--update", str(file), address=later))[0] == 2
-    assert "update.json: it is change 2 of the chain, and change 1 is needed" in capsys.readouterr().err
+    assert "update.json: it is change 2 of the members, and change 1 is needed" in capsys.readouterr().err
     assert main(["peg", "in", "--to", TO, "--update", str(file)]) == 2
     assert "--update: needs --chain" in capsys.readouterr().err
 

@@ -19,7 +19,7 @@ from alysd.testing.federation.shared_work import shared_work
 from alysd.testing.federation.simulation import SimulatedFederation, open_federation
 from alysd.testing.updates import halt_update, members_update
 from alysd.testing.virtual_time import run_virtually, seeded
-from alysd.types.federation_update import FederationUpdate
+from alysd.types.federation_update import FederationUpdate, UpdateKind
 from tests.simulation.change_kit import EFFECTIVE, check_change, head_of, until_height
 from tests.thorough import cases
 
@@ -119,28 +119,71 @@ def test_faults_around_the_change_lose_no_bitcoin(seed: int) -> None:
         run_virtually(main, seed=seed)
 
 
-def test_governance_halts_the_peg_and_resumes_it() -> None:
-    """Blocks and burns go on meanwhile, nothing is minted or proposed, and at last everything ends."""
+async def soon(federation: SimulatedFederation, kind: UpdateKind, sequence: int) -> int:
+    """Governance halts or resumes the peg within some blocks. Returns the height."""
+    heads = [await head_of(member) for member in federation.members if member.life is not None]
+    height = max(head.height for head in heads) + 6
+    await send(federation, halt_update(federation.world.hand.context, sequence, height, kind))
+    return height
+
+
+def test_governance_halts_the_peg_and_resumes_it_while_the_members_change() -> None:
+    """Blocks and burns go on meanwhile, nothing is minted or proposed, and at last everything ends.
+
+    The halt begins while new members are pending, and the resumption is included while they are too. The oracle
+    finds any block with peg contents between the two heights.
+    """
 
     async def main() -> None:
         async with open_federation(4, 1, newcomers=1, peg={}) as federation:
-            context, peg = federation.world.hand.context, the_peg(federation)
+            peg = the_peg(federation)
+            peg.users.fill_reserve(RESERVED)
             await federation.slots(3)
-            await send(federation, halt_update(context, 1, EFFECTIVE, "halt"))
-            await until_height(federation, EFFECTIVE, EFFECTIVE + 60)
-            await send(federation, halt_update(context, 2, 2 * EFFECTIVE, "resume"))
-            await until_height(federation, 2 * EFFECTIVE - 4, EFFECTIVE + 60)
-            heights = range(EFFECTIVE, 2 * EFFECTIVE)
+            await change(federation, (0, 1, 2, 4))
+            await federation.slots(40)
+            start = await soon(federation, "halt", 1)
+            await until_height(federation, start + 30, 60)
+            end = await soon(federation, "resume", 2)
+            await until_height(federation, end + 2, 40)
+            assert end < EFFECTIVE
+            heights = range(start, end)
+            assert peg.oracle.halts == [(start, True), (end, False)]
             assert not [height for height in peg.oracle.minted.values() if height in heights]
             burns = [one.height for one in peg.oracle.burns.values() if one.height is not None]
             assert [height for height in burns if height in heights]
-            sums = peg.oracle.sums
-            assert sums[EFFECTIVE].refunded == sums[2 * EFFECTIVE - 6].refunded
-            head = await head_of(federation.members[0])
-            assert halted_at(head)
-            await until_height(federation, 2 * EFFECTIVE + 2, 60)
-            await settle(federation, peg)
+            assert peg.oracle.sums[start].refunded == peg.oracle.sums[end - 1].refunded
+            await until_height(federation, EFFECTIVE + 12, 2 * EFFECTIVE)
+            await check_change(federation, (0, 1, 2, 4))
+            await settled(federation)
             assert not halted_at(await head_of(federation.members[0]))
 
     with shared_work(), rare_collections(), repeatable_signatures():
         run_virtually(main, seed=1)
+
+
+@pytest.mark.parametrize("seed", range(cases(1, 10)))
+def test_a_halt_around_the_height_of_new_members_survives_faults(seed: int) -> None:
+    """Members lose power, links fail and clocks are set, and all nodes still agree about both tracks."""
+    choices = seeded(seed)
+
+    async def main() -> None:
+        async with open_federation(4, seed, newcomers=1, peg={}) as federation:
+            the_peg(federation).users.fill_reserve(RESERVED)
+            await federation.slots(3)
+            await change(federation, (0, 1, 2, 4))
+            await until_height(federation, EFFECTIVE - choices.randint(4, FAULT_SLOTS), 2 * EFFECTIVE)
+            await soon(federation, "halt", 1)
+            faults = [draw_fault(choices, 4, [choices.randrange(3)]) for _ in range(choices.randint(1, 2))]
+            await run_round(federation, faults, 40)
+            await until_height(federation, EFFECTIVE + 12, 80)
+            await check_change(federation, (0, 1, 2, 4))
+            states = [await head_of(member) for member in federation.members]
+            assert len({(one.governance.sequence, one.governance.peg) for one in states if one.governance}) == 1
+            halted = halted_at(states[0])
+            assert halted == bool(the_peg(federation).oracle.halts)
+            if halted:
+                await soon(federation, "resume", 2)
+            await settled(federation)
+
+    with shared_work(), rare_collections(), repeatable_signatures():
+        run_virtually(main, seed=seed)

@@ -9,7 +9,7 @@ from alysd.errors import Corrupt
 from alysd.types.block import Withdrawal
 from alysd.types.chain import ChainState
 from alysd.types.federation import Federation
-from alysd.types.federation_update import GovernanceState, Holders, PendingUpdate
+from alysd.types.federation_update import GovernanceState, Holders, PegTrack, PendingHalt, PendingMembers
 from alysd.types.hashes import AuxHash, BitcoinHash, BlockHash, BlsPublicKey, EvmAddress, PayloadHash
 from alysd.types.peg import (
     FederationOutput,
@@ -35,12 +35,12 @@ FEDERATIONS = st.builds(
     st.lists(words, max_size=3).map(tuple),
     words,
 )
-PENDING = st.builds(
-    PendingUpdate, words, words.map(Height), words.map(Height), st.none() | FEDERATIONS, st.booleans(), words
-)
+PENDING = st.builds(PendingMembers, words, words.map(Height), words.map(Height), FEDERATIONS, words)
+HALTS = st.builds(PendingHalt, words, words.map(Height), words.map(Height), st.booleans())
+PEG = st.builds(PegTrack, words, st.booleans(), st.none() | HALTS)
 HOLDERS = st.lists(st.builds(Holders, st.lists(hashes, max_size=3).map(tuple), words), max_size=3).map(tuple)
 GOVERNANCE = st.builds(
-    GovernanceState, words, FEDERATIONS, st.none() | PENDING, st.none() | FEDERATIONS, HOLDERS, st.booleans()
+    GovernanceState, words, FEDERATIONS, st.none() | PENDING, st.none() | FEDERATIONS, HOLDERS, PEG
 )
 COUNTS = st.lists(words, max_size=3).map(tuple)
 STATES = st.builds(

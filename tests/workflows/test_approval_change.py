@@ -21,7 +21,7 @@ from alysd.testing.chain import authority_secret, chain_spec
 from alysd.testing.updates import federation_member, governance_keys
 from alysd.types.block import Approvals, Block, SignedBlock
 from alysd.types.federation import Federation
-from alysd.types.federation_update import GovernanceState, PendingUpdate
+from alysd.types.federation_update import GovernanceState, PendingMembers
 from alysd.types.hashes import BlsSignature
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
 from alysd.types.units import Height, Slot
@@ -236,7 +236,7 @@ async def test_a_parent_without_its_own_quorum_is_got_by_sync(tmp_path: Path, au
 async def test_early_approvals_of_new_members_count(tmp_path: Path, autojump_clock: MockClock) -> None:
     """At the head, the new federation approves nothing yet. Its approvals came before the block, and were lost."""
     world = HandOver(
-        tmp_path, GovernanceState(0, FIRST, PendingUpdate(1, Height(2), Height(0), federation_of(NEW)))
+        tmp_path, GovernanceState(0, FIRST, PendingMembers(1, Height(2), Height(0), federation_of(NEW)))
     )
     joint = FIRST.successor(federation_of(NEW))
     async with world.running():
@@ -267,7 +267,7 @@ async def test_bits_that_a_peer_has_moved_to_another_federation_are_moved_back(
     sign nothing more. If it only dropped them, the honest proposal, which gossip knows then, would be lost.
     """
     new = federation_of((1, 2, 3))
-    world = HandOver(tmp_path, GovernanceState(0, FIRST, PendingUpdate(1, Height(200), Height(50), new)))
+    world = HandOver(tmp_path, GovernanceState(0, FIRST, PendingMembers(1, Height(200), Height(50), new)))
     slot = slot_of((4, 1), (3, 0))
     async with world.running():
         await world.until_slot(slot, 0.1)
@@ -312,7 +312,7 @@ async def test_blocks_of_one_slot_by_two_federations_are_compared_by_keys(
 ) -> None:
     """Both authors are honest: one has missed the block after which the other federation approves."""
     new = federation_of((0, 1, 2, 3, 4))
-    pending = GovernanceState(0, FIRST, PendingUpdate(1, Height(2), Height(0), new))
+    pending = GovernanceState(0, FIRST, PendingMembers(1, Height(2), Height(0), new))
     world = HandOver(tmp_path, pending)
     slot = slot_of((4, 2), (5, 1))
     async with world.running():

@@ -87,11 +87,12 @@ class FederationUpdateRefused(LogEvent):
     level = logging.WARNING
 
     sequence: int
+    kind: str
     rule: str
     reason: str
 
     def _line(self) -> tuple[str, str]:
-        return "governance", f"change {self.sequence} of the federation is refused: {self.reason}"
+        return "governance", f"change {self.sequence} ({self.kind}) of the federation is refused: {self.reason}"
 
 
 @attrs.frozen
@@ -101,13 +102,12 @@ class FederationUpdateEarly(LogEvent):
     name = "federation_update_early"
 
     sequence: int
+    kind: str
     reason: str
 
     def _line(self) -> tuple[str, str]:
-        return (
-            "governance",
-            f"change {self.sequence} of the federation waits until this node is synced: {self.reason}",
-        )
+        waits = "waits until this node is synced"
+        return "governance", f"change {self.sequence} ({self.kind}) of the federation {waits}: {self.reason}"
 
 
 @attrs.frozen

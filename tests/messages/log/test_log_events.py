@@ -311,11 +311,11 @@ EXAMPLES: dict[LogEvent, str] = {
     governance.GovernanceMessagesRefused("unknown message", 1): "governance|1 message refused: unknown message",
     governance.ProposalKept("p-1", "upgrade", 5, True): "governance|proposal p-1 (upgrade, 5 bytes) is attested",
     governance.ProposalRefused("p-1", "too late"): "governance|proposal p-1 is refused: too late",
-    governance.FederationUpdateRefused(3, "WrongSequence", "too high"): (
-        "governance|change 3 of the federation is refused: too high"
+    governance.FederationUpdateRefused(3, "halt", "WrongSequence", "too high"): (
+        "governance|change 3 (halt) of the federation is refused: too high"
     ),
-    governance.FederationUpdateEarly(3, "too high"): (
-        "governance|change 3 of the federation waits until this node is synced: too high"
+    governance.FederationUpdateEarly(3, "members", "too high"): (
+        "governance|change 3 (members) of the federation waits until this node is synced: too high"
     ),
     governance.GovernanceRefusesRequest("peg-in-1", "no"): "governance|it refuses the request peg-in-1: no",
     governance.GovernanceAskedToSign("ab", 1, 3): (

@@ -73,6 +73,8 @@ class PegOracle:
     balances: dict[EvmAddress, int] = attrs.field(factory=dict[EvmAddress, int])
     """The balance of each account, in gwei."""
     sums: list[Sums] = attrs.field(factory=lambda: [Sums()])
+    halts: list[tuple[int, bool]] = attrs.field(factory=list[tuple[int, bool]])
+    """The effective heights of the halts (True) and resumptions of the peg in the blocks so far, in order."""
     _blocks: dict[BlockHash, Block] = attrs.field(factory=dict[BlockHash, Block])
     _payers: dict[bytes, list[Transaction]] = attrs.field(factory=dict[bytes, list[Transaction]])
 
@@ -85,10 +87,19 @@ class PegOracle:
         for height in range(len(self.sums), len(committed)):
             self._take(height, self._blocks[committed[height]])
 
+    def halted_at(self, height: int) -> bool:
+        """Whether governance has halted the peg for the block at this height."""
+        return next((halts for effective, halts in reversed(self.halts) if effective <= height), False)
+
     # On Alys
 
     def _take(self, height: int, block: Block) -> None:
         before, minted = self.sums[-1], 0
+        halted = self.halted_at(height)
+        if halted and (block.peg_ins or block.peg_out_proposal or block.finalized_peg_outs):
+            self.broken(f"block {height} has a deposit, a proposal or a signed payment, but the peg is halted")
+        if (update := block.federation_update) is not None and update.kind != "members":
+            self.halts.append((update.effective_height, update.kind == "halt"))
         recipients: dict[EvmAddress, int] = {}
         for one in block.peg_ins:
             self._check_deposit(one, height)
@@ -108,6 +119,8 @@ class PegOracle:
                     self.broken(f"block {height} mints {sat} sat to {one.address.hex()}, not what was deposited")
                 continue
             refunded += sat
+            if halted:
+                self.broken(f"block {height} pays a refund, but the peg is halted")
             self._refund(one.address, sat, height)
         self.sums.append(Sums(before.minted + minted, before.burned + burned, before.refunded + refunded))
 
