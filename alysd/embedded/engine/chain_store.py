@@ -85,8 +85,8 @@ class CanonicalChange:
     added_transactions: Sequence[tuple[bytes, bytes]]
 
 
-_CODES = 128
-"""The number of contracts' codes that are kept in memory, hashed once: 3 MB if all are as large as possible."""
+_CODES = 512
+"""The number of contracts' codes that are kept in memory, hashed once: 12 MB if all are as large as possible."""
 
 
 class ChainStore:

@@ -9,15 +9,23 @@ import attrs
 
 JUMPDEST, PUSH0, PUSH1, PUSH32 = 0x5B, 0x5F, 0x60, 0x7F
 
-KEPT_BYTES = 768 * 1024
-"""The total size of the codes that are kept: some hundred contracts.
+KEPT_BYTES = 48 * 1024 * 1024
+"""The memory of the analyses that are kept, as `size` measures it.
 
-An analysis can be 125 times as large as its code, if that consists of pushes that were all executed: 94 MB in all.
-A compiled run counts as `RUN_BYTES`, so that this factor is not exceeded.
+A code of 24 kB needs 75 kB, usually some 0.3 MB once a part of it was executed often, and 2 MB if all was. So
+these are more than a hundred large contracts in use, or six hundred that are called now and then.
 """
 
-RUN_BYTES = 256
-"""The size, as of a code, that a compiled run counts as: it has at most 28 kB."""
+LARGEST_SHARE = 8
+"""An analysis that needs more than this part of all memory is forgotten, so that it does not replace others."""
+
+_ANALYSIS_BYTES = 1_000
+_PUSH_BYTES = 200
+_PUSHES = 64
+"""The pushes that are counted together. Each has a tuple, a number, and a place in a dictionary."""
+
+_RUN_BYTES = 1_500
+"""The memory of a compiled run, besides 3.5 bytes for each byte of its source. The largest has 30 kB."""
 
 
 @attrs.frozen
@@ -45,9 +53,10 @@ class CodeAnalysis:
     """The valid destinations of jumps in a code, the numbers that it pushes, and what is compiled of it.
 
     `destinations` has a one for each valid destination and a zero for each other byte. `pushes` has, for each
-    position of a push that was executed, the number and the position after it. `runs` has the compiled run that
-    begins at a position. `entered` counts how often the loop came to a position at which a run may begin, and
-    `executed` the instructions that it has executed and that no compilation has used up.
+    position of a push that was executed, the number and the position after it; `size` has room for `counted`.
+    `runs` has the compiled run that begins at a position. `entered` counts how often the loop came to a position
+    at which a run may begin, and `executed` the instructions that it has executed and that no compilation has used
+    up. `size` is the memory that all of this needs, in bytes.
     """
 
     destinations: bytes
@@ -57,7 +66,10 @@ class CodeAnalysis:
         default=attrs.Factory(lambda self: bytearray(len(self.destinations)), takes_self=True)
     )
     executed: int = 0
-    size: int = 0
+    counted: int = 0
+    size: int = attrs.field(
+        default=attrs.Factory(lambda self: _ANALYSIS_BYTES + 3 * len(self.destinations), takes_self=True)
+    )
 
 
 def analyse(code: bytes) -> CodeAnalysis:
@@ -71,7 +83,7 @@ def analyse(code: bytes) -> CodeAnalysis:
         elif PUSH1 <= byte <= PUSH32:
             position += byte - PUSH0
         position += 1
-    return CodeAnalysis(bytes(destinations), size=len(code))
+    return CodeAnalysis(bytes(destinations))
 
 
 def pushed(code: bytes, position: int) -> tuple[int, int]:
@@ -106,13 +118,27 @@ class AnalysedCodes:
         return made
 
     def keep_run(self, code: bytes, analysis: CodeAnalysis, position: int, run: CompiledRun) -> None:
-        """Keep a compiled run with the analysis of its code. Analyses of other codes may be forgotten for it."""
+        """Keep a compiled run with the analysis of its code."""
         with self._lock:
-            if position not in analysis.runs:
-                analysis.size += RUN_BYTES
-                if self._kept.get(code) is analysis:
-                    self._bytes += RUN_BYTES
+            added = position not in analysis.runs
             analysis.runs[position] = run
+            if added:
+                self._grow(code, analysis, _RUN_BYTES + 7 * run.effort // 4)
+
+    def count_pushes(self, code: bytes, analysis: CodeAnalysis) -> None:
+        """Count further pushes, of which the first has been added to the analysis of its code."""
+        with self._lock:
+            analysis.counted += _PUSHES
+            self._grow(code, analysis, _PUSHES * _PUSH_BYTES)
+
+    def _grow(self, code: bytes, analysis: CodeAnalysis, size: int) -> None:
+        """Count `size` more bytes of an analysis, and forget it, or those of other codes, if that is too much."""
+        analysis.size += size
+        if self._kept.get(code) is analysis:
+            self._bytes += size
+            if analysis.size * LARGEST_SHARE > self._most:
+                del self._kept[code]
+                self._bytes -= analysis.size
             self._forget()
 
     def _forget(self) -> None:

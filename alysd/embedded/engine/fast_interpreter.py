@@ -200,6 +200,8 @@ def _run(evm: Any) -> None:
             found = pushes.get(pc)
             if found is None:
                 found = pushes[pc] = pushed(code, pc)
+                if len(pushes) > analysis.counted:
+                    _codes.count_pushes(code, analysis)
             stack.append(found[0])
             pc = found[1]
         elif 0x80 <= op <= 0x8F:  # DUP1 to DUP16

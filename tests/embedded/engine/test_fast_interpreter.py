@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from alysd.embedded.engine import fast_interpreter
 from alysd.embedded.engine.code_analysis import AnalysedCodes, analyse, pushed
 from alysd.embedded.engine.time_budget import OutOfTime, TimeBudget
 from tests.embedded.engine.both_loops import NUMBERS, compare, environments, executed, push
@@ -55,13 +56,52 @@ def test_jumps_reach_only_destinations() -> None:
 
 
 def test_the_analyses_that_were_not_used_for_longest_are_forgotten() -> None:
-    codes = AnalysedCodes(most_bytes=10)
-    first, second = codes.of(b"\x5b" * 4), codes.of(b"\x00" * 6)
-    assert codes.of(b"\x5b" * 4) is first
-    codes.of(b"\x01" * 2)
-    assert codes.of(b"\x5b" * 4) is first
-    assert codes.of(b"\x00" * 6) is not second
-    assert codes.of(b"\x5b" * 40).destinations == b"\x01" * 40, "larger than all room"
+    first, second, third = (bytes((n,)) * 100 for n in range(3))
+    codes = AnalysedCodes(most_bytes=2 * analyse(first).size)
+    kept, forgotten = codes.of(first), codes.of(second)
+    assert codes.of(first) is kept
+    codes.of(third)
+    assert codes.of(first) is kept
+    assert codes.of(second) is not forgotten
+    assert codes.of(b"\x5b" * 4000).destinations == b"\x01" * 4000, "larger than all room"
+
+
+def test_the_analyses_of_a_hundred_large_contracts_in_use_are_kept() -> None:
+    """33 of them did not find room, so each call of one of them analysed its code again, for 1 ms."""
+    used = bytes.fromhex("5b6001505f56").ljust(200, b"\x5b")  # a loop, which is compiled
+    contracts = [used + number.to_bytes(2, "big") + bytes(24_574 - len(used)) for number in range(100)]
+    for code in contracts:
+        executed(environments(code)[0], code, 20_000, b"")
+    kept = fast_interpreter._codes  # pyright: ignore[reportPrivateUsage]
+    analyses = [kept.of(code) for code in contracts]
+    assert all(analysis.pushes and analysis.runs for analysis in analyses)
+    for code in contracts:
+        executed(environments(code)[0], code, 1_000, b"")
+    assert [kept.of(code) for code in contracts] == analyses
+
+
+def test_the_pushes_of_a_code_count_towards_its_memory() -> None:
+    """Each of them needs 200 bytes for one or two bytes of code."""
+    kept = fast_interpreter._codes  # pyright: ignore[reportPrivateUsage]
+    code = b"\x60\x01\x50" * 6_000
+    before = analyse(code).size
+    executed(environments(code)[0], code, 10**6, b"")
+    analysis = kept.of(code)
+    assert len(analysis.pushes) == 6_000
+    assert 6_000 * 200 <= analysis.size - before < 6_064 * 200
+
+
+def test_a_code_that_needs_much_memory_does_not_replace_all_others() -> None:
+    code, other = b"\x5b" * 50, b"\x01" * 50
+    codes = AnalysedCodes(most_bytes=16 * analyse(code).size)
+    large, small = codes.of(code), codes.of(other)
+    while codes.of(code) is large:
+        assert large.size <= 2 * analyse(code).size + 64 * 200
+        codes.count_pushes(code, large)
+    assert codes.of(other) is small
+    for number in range(13):
+        codes.of(bytes((2 + number,)) * 50)
+    assert codes.of(other) is small, "what the large one needed is free again"
 
 
 def test_the_time_ends_a_loop_and_a_recursion() -> None:

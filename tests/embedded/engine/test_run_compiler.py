@@ -175,17 +175,19 @@ def test_a_run_has_at_most_so_many_instructions_and_a_short_one_is_not_compiled(
     assert compile_run(b"\x5b\xf1", bytes(2), 0) is None
 
 
-def test_an_analysis_is_forgotten_for_compiled_runs() -> None:
-    codes, old, new = AnalysedCodes(most_bytes=300), b"\x5b\x00", b"\x5b\x5b\x5b\x00"
-    kept, forgotten = codes.of(new), codes.of(old)
-    run = compile_run(new, kept.destinations, 0)
+def test_analyses_are_forgotten_for_compiled_runs() -> None:
+    new, others = b"\x5b\x5b\x5b\x00", [bytes((n, n)) for n in range(30)]
+    run = compile_run(new, analyse(new).destinations, 0)
     assert run is not None
-    codes.of(new)
+    codes = AnalysedCodes(most_bytes=31 * analyse(new).size)
+    forgotten = [codes.of(code) for code in others]
+    kept = codes.of(new)
     codes.keep_run(new, kept, 0, run)
-    assert codes.of(old) is forgotten
+    codes.keep_run(new, kept, 0, run)
+    assert kept.size == analyse(new).size + 1_500 + 7 * run.effort // 4, "a run is counted once"
     assert codes.of(new) is kept
-    codes.keep_run(new, kept, 1, run)
-    assert codes.of(old) is not forgotten
+    assert codes.of(others[-1]) is forgotten[-1]
+    assert codes.of(others[0]) is not forgotten[0]
 
 
 def compiled_by(code: bytes, gas: int) -> list[CompiledRun]:

@@ -218,7 +218,7 @@ class _Destinations:
         return target < len(self._valid) and bool(self._valid[target])
 
 
-_codes = AnalysedCodes()
+_codes = AnalysedCodes(most_bytes=8 * 1024 * 1024)  # a hundred large contracts, of which nothing is compiled
 _FUNCTIONS: list[Callable[[Any], None] | None] = [None] * 256
 for _op, _function in op_implementation.items():
     _FUNCTIONS[_op.value] = _function
