@@ -191,7 +191,13 @@ def _servers(
         **GovernanceRpc(governance, timing).methods(),
     }
     control_socket = control.ControlSocket(
-        config.storage.control_socket, node.handle, watch, to.configuration, timing, node.updates
+        config.storage.control_socket,
+        node.handle,
+        watch,
+        to.configuration,
+        timing,
+        node.updates,
+        status=pages.status_data,
     )
     return [
         task(control.CHILD, control_socket.run),

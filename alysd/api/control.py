@@ -4,6 +4,7 @@ It is a Unix socket in the data folder, with mode 0600, for processes of the nod
 connection has one request and one answer, each a line of JSON:
 
     {"command": "suspend", "name": "engine"}      →  {"name": "engine", "critical": true}
+    {"command": "show_status"}                    →  {"status": {…}}, the page /status
     {"command": "accept_clock"}                   →  {"step": 3600.0}
     {"command": "compare_config"}                 →  {"changes": [{"key": "logging.level", …}]}
     {"command": "reload_config"}                  →  {"changes": […]}, of which the live ones are in force now
@@ -15,7 +16,7 @@ connection has one request and one answer, each a line of JSON:
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -64,7 +65,10 @@ CANCEL_SCHEDULE = "cancel_schedule"
 SUBMIT_UPDATE = "submit_update"
 """The command that gives the node a signed change of the federation, in SSZ and hex."""
 
-WITHOUT_NAME = ("list", ACCEPT_CLOCK, COMPARE_CONFIG, RELOAD_CONFIG, CANCEL_SCHEDULE)
+SHOW_STATUS = "show_status"
+"""The command that answers with the page /status, for `alysd status`."""
+
+WITHOUT_NAME = ("list", SHOW_STATUS, ACCEPT_CLOCK, COMPARE_CONFIG, RELOAD_CONFIG, CANCEL_SCHEDULE)
 """The commands that are not about a child."""
 
 MAX_TIME = 2**40
@@ -89,7 +93,10 @@ class ControlRefused(Exception):
 
 
 class ControlSocket:
-    """Serves the socket at `path` for the system of `handle`; `run` is a task of the tree."""
+    """Serves the socket at `path` for the system of `handle`; `run` is a task of the tree.
+
+    `status` makes the data of `alysd status`.
+    """
 
     def __init__(
         self,
@@ -99,7 +106,10 @@ class ControlSocket:
         configuration: Address[Configuration],
         timing: Timing,
         updates: Address[FederationUpdates] | None = None,
+        *,
+        status: Callable[[], Awaitable[dict[str, Any]]],
     ) -> None:
+        self._status = status
         self._updates = updates
         self._update_seconds = timing.storage_write + timing.chain_lookup
         self._path = path
@@ -150,6 +160,8 @@ class ControlSocket:
             return {"error": "update_refused", "rule": type(error).__name__, "message": str(error)}
 
     async def _carry_out(self, request: dict[str, Any], user: int) -> dict[str, Any]:
+        if request["command"] == SHOW_STATUS:
+            return {"status": await self._status()}
         if request["command"] == ACCEPT_CLOCK:
             log(OperatorCommand(ACCEPT_CLOCK, "clock", user))
             return {"step": self._watch.accept()}
@@ -262,7 +274,7 @@ def _parse(line: bytes) -> dict[str, Any]:
     if command == SCHEDULE_CONFIG and len(fields) == 2 and type(when) is int and 0 <= when <= MAX_TIME:
         return {**fields}
     words = (
-        'a request is {"command": "list"}, "accept_clock", "compare_config", "reload_config" or '
+        'a request is {"command": "list"}, "show_status", "accept_clock", "compare_config", "reload_config" or '
         '"cancel_schedule", schedule_config with a "time" in Unix seconds or a "height", or restart, suspend or '
         'resume with the "name" of a child, or submit_update with an "update"'
     )

@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import trio
@@ -148,8 +148,11 @@ class OperatorPages:
 
     async def status_page(self, _request: Request) -> Response:
         """The data of `alysd status`; always 200, since the body has the health."""
-        report = (await self.report()).as_json()
-        return Response(json.dumps(report, indent=1).encode())
+        return Response(json.dumps(await self.status_data(), indent=1).encode())
+
+    async def status_data(self) -> dict[str, Any]:
+        """The data of `alysd status`. Raises `NotNow` while the node starts."""
+        return (await self.report()).as_json()
 
     async def report(self) -> NodeReport:
         """Gather the report of the node, for which each actor is asked. Raises `NotNow` while the node starts."""

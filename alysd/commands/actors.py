@@ -3,8 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING, Any, cast
 
-from alysd.commands.configuration import add_configuration_arguments
 from alysd.commands.output import say
+from alysd.commands.running_node import add_node_arguments, socket_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,28 +23,24 @@ PURPOSES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the actions, each with the options that name the node's configuration."""
+    """Add the actions, each with the options that name the node."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="list actors, tasks and supervisors with their states")
     listing.set_defaults(action="list", name=None)
-    add_configuration_arguments(listing)
+    add_node_arguments(listing)
     for action, purpose in PURPOSES.items():
         one = actions.add_parser(action, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}.")
         one.add_argument("name", metavar="NAME", help="the name in `alysd actors list`")
         one.set_defaults(action=action)
-        add_configuration_arguments(one)
+        add_node_arguments(one)
 
 
 def run(args: argparse.Namespace) -> int:
     """Send the action to the node and print the result. Raises `UserError` if no node runs or the node refuses."""
-    import os
-
-    from alysd.config.load import load_config
     from alysd.errors import UserError
 
-    path = load_config(args.config, environment=os.environ, overrides=args.overrides).storage.control_socket
     request = {"command": args.action} | ({} if args.name is None else {"name": args.name})
-    answer = ask(path, request)
+    answer = ask(socket_of(args), request)
     if "error" in answer:
         raise UserError(str(answer.get("message")))
     say(_list_text(answer["children"]) if args.name is None else _done_text(args.action, answer))
@@ -75,10 +71,14 @@ def ask(path: "Path", request: dict[str, Any], seconds: float = ANSWER_SECONDS) 
         except FileNotFoundError:
             raise UserError(
                 f"{path}: there is no such socket: no node is running on this data folder, or its control socket "
-                "was removed; if `alysd status` shows a running node, restart it to make the socket again"
+                "was removed. If a node runs on another folder, name its socket with --socket; if `alysd status` "
+                "shows one, restart it"
             ) from None
         except ConnectionRefusedError:
-            raise UserError(f"no node is running on the data folder {path.parent}; start it first") from None
+            raise UserError(
+                f"no node is running on the data folder {path.parent}; start it first. If it runs on another one, "
+                "name its socket with --socket"
+            ) from None
         except BlockingIOError:
             raise UserError(f"{path}: too many commands wait for the node; try again") from None
         except PermissionError:

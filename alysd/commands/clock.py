@@ -3,27 +3,23 @@
 import argparse
 
 from alysd.commands.actors import ask
-from alysd.commands.configuration import add_configuration_arguments
 from alysd.commands.output import say
+from alysd.commands.running_node import add_node_arguments, socket_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the action, with the options that name the node's configuration."""
+    """Add the action, with the options that name the node."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     words = "Trust the present time, so that the node makes blocks again."
-    add_configuration_arguments(actions.add_parser("accept", help="trust the present time", description=words))
+    add_node_arguments(actions.add_parser("accept", help="trust the present time", description=words))
 
 
 def run(args: argparse.Namespace) -> int:
     """Send the command to the node and print the accepted step. Raises `UserError` if no node runs."""
-    import os
-
     from alysd.api.control import ACCEPT_CLOCK
-    from alysd.config.load import load_config
     from alysd.errors import UserError
 
-    path = load_config(args.config, environment=os.environ, overrides=args.overrides).storage.control_socket
-    answer = ask(path, {"command": ACCEPT_CLOCK})
+    answer = ask(socket_of(args), {"command": ACCEPT_CLOCK})
     if "error" in answer:
         raise UserError(str(answer.get("message")))
     step = float(answer["step"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from alysd.commands.actors import ask
 from alysd.commands.configuration import add_configuration_arguments
 from alysd.commands.output import say
+from alysd.commands.running_node import add_node_arguments, socket_of
 from alysd.wire.plain_text import escaped, plain
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action, purpose in ACTIONS:
         words = f"{purpose[0].upper()}{purpose[1:]}."
         one = actions.add_parser(action, help=purpose, description=words)
-        add_configuration_arguments(one)
+        (add_configuration_arguments if action == "show" else add_node_arguments)(one)
         if action == "schedule":
             when = one.add_mutually_exclusive_group(required=True)
             when.add_argument(
@@ -56,15 +57,10 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.action == "schema":
         return _print_schema()
-    import os
-
-    from alysd.config.load import load_config
-
     if args.action == "show":
         return _print_origins(args)
-    storage = load_config(args.config, environment=os.environ, overrides=args.overrides).storage
     if args.action == "history":
-        return _print_history(storage.path)
+        return _print_history(socket_of(args).parent)
     from alysd.api.control import CANCEL_SCHEDULE, COMPARE_CONFIG, RELOAD_CONFIG, SCHEDULE_CONFIG
     from alysd.errors import UserError
 
@@ -72,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "schedule":
         when = {"height": args.height} if args.at is None else {"time": args.at}
         request = {"command": CANCEL_SCHEDULE} if args.cancel else {"command": SCHEDULE_CONFIG, **when}
-    answer = ask(storage.control_socket, request, ANSWER_SECONDS)
+    answer = ask(socket_of(args), request, ANSWER_SECONDS)
     if "error" in answer:
         raise UserError(str(answer.get("message")))
     if args.action == "schedule" and args.cancel:

@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alysd.commands.configuration import add_configuration_arguments
 from alysd.commands.http_url import DEFAULT_URL, http_url
 from alysd.commands.output import say
 from alysd.commands.passphrase import add_passphrase_argument, passphrase_of
+from alysd.commands.running_node import add_node_arguments, socket_of
 
 if TYPE_CHECKING:
     from alysd.types.federation_update import FederationUpdate
@@ -50,7 +50,7 @@ def add_update_arguments(parser: argparse.ArgumentParser) -> None:
     combine.add_argument("others", type=Path, nargs="+", metavar="OTHER")
     submit = actions.add_parser("submit", help="give a signed change to the running node, which includes it")
     submit.add_argument("file", type=Path, metavar="FILE")
-    add_configuration_arguments(submit)
+    add_node_arguments(submit)
 
 
 def run_update(args: argparse.Namespace) -> int:
@@ -155,18 +155,15 @@ def _combine(args: argparse.Namespace) -> None:
 
 
 def _submit(args: argparse.Namespace) -> None:
-    import os
-
     from alysd.api.control import SUBMIT_UPDATE
     from alysd.commands.actors import ask
-    from alysd.config.load import load_config
     from alysd.config.update_file import read_update
     from alysd.errors import UserError
     from alysd.wire.federation_update import encode_update
 
     update = read_update(args.file)
-    path = load_config(args.config, environment=os.environ, overrides=args.overrides).storage.control_socket
-    answer: dict[str, Any] = ask(path, {"command": SUBMIT_UPDATE, "update": encode_update(update).hex()})
+    request = {"command": SUBMIT_UPDATE, "update": encode_update(update).hex()}
+    answer: dict[str, Any] = ask(socket_of(args), request)
     if "error" in answer:
         raise UserError(str(answer.get("message")))
     words = "the node has it, and" if answer["new"] else "the node had it already, and"

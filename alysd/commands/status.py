@@ -2,12 +2,12 @@
 
 import argparse
 import json
-import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from alysd.commands.configuration import add_configuration_arguments
 from alysd.commands.output import say
+from alysd.commands.running_node import add_node_arguments, places_of
 from alysd.wire.plain_text import plain
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="URL of the node's api.operator_address, or api.address if that is not set (default: what the "
         f"configuration says; without one, {DEFAULT_URL})",
     )
-    add_configuration_arguments(parser)
+    add_node_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the status as JSON")
 
 
@@ -60,17 +60,12 @@ def run(args: argparse.Namespace) -> int:
     import time
 
     from alysd.commands.status_text import draw_status
-    from alysd.errors import ConfigError, without_credentials
 
-    url = _url(args)
-    shown = without_credentials(url)
     try:
-        report = fetch_report(url)
+        report = _report(args)
     except ConnectionError as error:
         sys.stderr.write(f"alysd: {plain(str(error))}\n")
         return EXIT_NOT_RUNNING
-    except ValueError as error:
-        raise ConfigError(f"{shown if args.url is None else f'--url {shown}'}: {error}") from None
     if report.get("mode") == ON_DEMAND:
         return _show_on_demand(report, as_json=args.json)
     if args.json:
@@ -95,19 +90,65 @@ def _show_on_demand(report: dict[str, Any], *, as_json: bool) -> int:
     return 0
 
 
-def _url(args: argparse.Namespace) -> str:
-    """Return the URL of the status page: from --url, else from the configuration, else `DEFAULT_URL`."""
+def _report(args: argparse.Namespace) -> dict[str, Any]:
+    """Get the status from --url or --socket, else from the places in the configuration, else from `DEFAULT_URL`.
+
+    The page may be elsewhere than the configuration says: the files may have changed since the node read them. So
+    the control socket is asked too; first, if the configuration is wrong. Raises `ConnectionError`, `ConfigError`.
+    """
     if args.url is not None:
-        return str(args.url)
+        return _from_page(str(args.url), "--url ")
+    if args.socket is not None:
+        return _from_socket(args.socket)
     if args.config is None and not args.overrides:
-        return DEFAULT_URL
+        return _from_page(DEFAULT_URL)
     import attrs
 
-    from alysd.config.load import load_config
+    from alysd.cli import complain
 
-    api = load_config(args.config, environment=os.environ, overrides=args.overrides).api
-    address = api.operator_address or api.address
-    return attrs.evolve(address, host=ANY_ADDRESS.get(address.host, address.host)).url
+    places = places_of(args)
+    address = places.api.operator_address or places.api.address
+    url = attrs.evolve(address, host=ANY_ADDRESS.get(address.host, address.host)).url
+    socket = places.storage.control_socket
+    if places.problem is not None:
+        try:
+            return _from_socket(socket)
+        except ConnectionError as error:
+            complain(f"alysd: warning: {plain(str(error))}; asking {url}, if it is not another node: see --socket")
+            return _from_page(url)
+    try:
+        return _from_page(url)
+    except ConnectionError as failure:
+        try:
+            report = _from_socket(socket)
+        except ConnectionError:
+            raise failure from None
+        complain(f"alysd: warning: no node answers at {url}, but the one of {plain(str(socket))} does")
+        return report
+
+
+def _from_page(url: str, option: str = "") -> dict[str, Any]:
+    from alysd.errors import ConfigError, without_credentials
+
+    try:
+        return fetch_report(url)
+    except ValueError as error:
+        raise ConfigError(f"{option}{without_credentials(url)}: {error}") from None
+
+
+def _from_socket(path: Path) -> dict[str, Any]:
+    """Ask the control socket for the status. Raises `ConnectionError`."""
+    from alysd.api.control import SHOW_STATUS
+    from alysd.commands.actors import ask
+    from alysd.errors import UserError
+
+    try:
+        answer = ask(path, {"command": SHOW_STATUS})
+    except UserError as error:
+        raise ConnectionError(str(error)) from None
+    if "error" in answer:
+        raise ConnectionError(f"{path}: {answer.get('message')}")
+    return cast("dict[str, Any]", answer["status"])
 
 
 def fetch_report(url: str, transport: "httpx.BaseTransport | None" = None) -> dict[str, Any]:

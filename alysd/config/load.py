@@ -7,13 +7,16 @@ from typing import Any
 
 import attrs
 
+from alysd.config.chain_sections import StorageConfig
 from alysd.config.checks import cross_check
+from alysd.config.connection_sections import ApiConfig
 from alysd.config.credentials import NO_FOLDER, credentials_folder, names_credential
 from alysd.config.model import SECTIONS, AlysConfig
 from alysd.config.presets import preset_settings
 from alysd.config.problems import InvalidConfig, Setting, Source, Text, problem
 from alysd.config.structure import structure_fields, unknown_key
-from alysd.config.toml_file import read_settings
+from alysd.config.toml_file import read_settings, readable_settings
+from alysd.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "ALYS_"
 
@@ -62,6 +65,40 @@ def load_layers(
     if problems := cross_check(config, settings, blamed):
         raise InvalidConfig(problems)
     return LoadedConfig(config, settings)
+
+
+@attrs.frozen
+class NodePlaces:
+    """The places at which a running node can be reached, by its configuration.
+
+    If the configuration is wrong, `problem` says why, and the places are those of the options that can be read.
+    """
+
+    storage: StorageConfig
+    api: ApiConfig
+    problem: ConfigError | None = None
+
+
+def node_places(path: Path | None, *, environment: Mapping[str, str], overrides: Sequence[str] = ()) -> NodePlaces:
+    """Return the places of a node, also if its configuration is wrong: the node may run with an earlier one."""
+    try:
+        config = load_config(path, environment=environment, overrides=overrides)
+    except ConfigError as error:
+        reason = error
+    else:
+        return NodePlaces(config.storage, config.api)
+    ignored: list[str] = []
+    try:
+        settings = {} if path is None else readable_settings(path, what="the configuration file")
+    except ConfigError:
+        settings = dict[str, Setting]()
+    settings |= _environment_settings(environment)
+    settings |= _override_settings(overrides, ignored)
+    found = [
+        structure_fields(cls, settings, prefix=prefix, source=Source(""), problems=ignored)
+        for cls, prefix in ((StorageConfig, "storage."), (ApiConfig, "api."))
+    ]
+    return NodePlaces(StorageConfig(**found[0]), ApiConfig(**found[1]), reason)
 
 
 def check_credentials(loaded: LoadedConfig) -> None:

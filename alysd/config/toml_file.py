@@ -57,6 +57,39 @@ def read_settings(path: Path, *, what: str) -> dict[str, Setting]:
     return settings
 
 
+def readable_settings(path: Path, *, what: str) -> dict[str, Setting]:
+    """Read what can be read of a TOML file with mistakes: its tables one by one, or else the lines of a table.
+
+    Values over several lines are missing if their table has a mistake. Raises `ConfigError` for a file that cannot
+    be read at all.
+    """
+    settings: dict[str, Setting] = {}
+    for header, lines in _tables(read_bounded(path, what=what).decode(errors="replace")):
+        found = _readable("\n".join([header, *lines]))
+        for document in [found] if found is not None else [_readable(f"{header}\n{line}") for line in lines]:
+            for parts, value in _flatten(document or {}, path):
+                settings[".".join(parts)] = Setting(value, Source(str(path), path.parent))
+    return settings
+
+
+def _tables(text: str) -> list[tuple[str, list[str]]]:
+    """The headers of the tables in a text, each with the lines below it. The first header is empty."""
+    tables: list[tuple[str, list[str]]] = [("", [])]
+    for line in text.splitlines():
+        if _header(line.strip()):
+            tables.append((line, []))
+        else:
+            tables[-1][1].append(line)
+    return tables
+
+
+def _readable(text: str) -> dict[str, object] | None:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def key_lines(text: str) -> dict[str, int]:
     """Return the line, counted from 1, of each dotted key in a `[table]` header or in `key = value`.
 

@@ -25,7 +25,7 @@ from alysd.config.config_source import ConfigSource
 from alysd.config.model import AlysConfig
 from alysd.config.operation_sections import LoggingConfig
 from alysd.config.problems import InvalidConfig
-from alysd.errors import ConfigError, ConfigRefused
+from alysd.errors import ConfigError, ConfigRefused, NotNow
 from alysd.messages.configuration import Configuration
 from alysd.messages.log.base import LogEvent
 from alysd.messages.log.process import OperatorCommand
@@ -48,6 +48,7 @@ from alysd.nurseries import (
 from alysd.testing.virtual_time import VirtualClock
 from alysd.timing import Timing
 from alysd.types.configuration import Reload
+from alysd.types.latest import Latest
 from alysd.types.units import Height
 from alysd.workflows.clock_watch import ClockWatch
 from alysd.workflows.config_reload import ConfigMemory, ConfigReload
@@ -161,10 +162,21 @@ async def answer(stream: trio.SocketStream) -> Any:
     return json.loads(line)
 
 
+async def some_status() -> dict[str, Any]:
+    """The data of `alysd status`; none while the node starts."""
+    await trio.lowlevel.checkpoint()
+    if STARTING.value:
+        raise NotNow("the node is starting")
+    return {"health": {"status": "healthy"}}
+
+
+STARTING = Latest(False)
+
+
 def control_socket(path: Path, handle: SystemHandle, clock: VirtualClock | None = None) -> ControlSocket:
     """The socket of a node with slots of 2 s, beside this clock."""
     watch = ClockWatch(clock or VirtualClock(), 2)
-    return ControlSocket(path, handle, watch, CONFIGURATION, Timing(2))
+    return ControlSocket(path, handle, watch, CONFIGURATION, Timing(2), status=some_status)
 
 
 @asynccontextmanager
@@ -188,6 +200,14 @@ async def test_only_the_owner_may_open_the_file(tmp_path: Path) -> None:
     async with controlled(tmp_path) as node:
         assert stat.S_IMODE(node.path.stat().st_mode) == 0o600
     assert not node.path.exists(), "a node that has ended leaves none"
+
+
+async def test_the_status_is_shown_without_any_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator whose file is broken does not know the port of the node, or cannot reach it."""
+    async with controlled(tmp_path) as node:
+        assert await node.command("show_status") == {"status": {"health": {"status": "healthy"}}}
+        monkeypatch.setattr(STARTING, "value", True)
+        assert await node.command("show_status") == {"error": "not_now", "message": "the node is starting"}
 
 
 async def test_a_clock_that_was_set_is_accepted(tmp_path: Path, logged: list[LogEvent]) -> None:

@@ -11,7 +11,7 @@ import trio.testing
 from alysd.api.control import CHILD, ControlSocket
 from alysd.api.system_handle import SystemHandle
 from alysd.consensus.update_violations import TooSoon
-from alysd.errors import Refused
+from alysd.errors import NotNow, Refused
 from alysd.messages.configuration import Configuration
 from alysd.messages.federation_update import FederationUpdates, SubmitFederationUpdate
 from alysd.nurseries import (
@@ -54,11 +54,16 @@ class KeepingActor(Actor[FederationUpdates], partial=True):
         return True
 
 
+async def no_status() -> dict[str, Any]:
+    raise NotNow("nobody asks for it")
+
+
 async def answer(folder: Path, update: str, kept: list[FederationUpdate], *, governed: bool = True) -> Any:
     watch, configuration = ClockWatch(VirtualClock(), 2), Address[Configuration]("configuration")
     updates = Address[FederationUpdates]("federation updates")
     path, handle = folder / "socket", SystemHandle(HealthMonitor())
-    socket = ControlSocket(path, handle, watch, configuration, Timing(2), updates if governed else None)
+    known = updates if governed else None
+    socket = ControlSocket(path, handle, watch, configuration, Timing(2), known, status=no_status)
     root = supervisor("Root", OneForOne(), [
         actor(updates, lambda: KeepingActor(kept), restart=Immediate()),
         task(CHILD, socket.run),

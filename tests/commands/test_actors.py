@@ -106,10 +106,10 @@ def test_a_node_that_is_not_running_is_a_sentence_and_2(
     assert command(tmp_path, "list") == 2
     said = capsys.readouterr().err
     if left:
-        assert said == f"alysd: no node is running on the data folder {tmp_path}; start it first\n"
+        assert said.startswith(f"alysd: no node is running on the data folder {tmp_path}; start it first. If it ")
     else:
         assert said.startswith(f"alysd: {tmp_path}/control.sock: there is no such socket: no node is running")
-        assert "or its control socket was removed" in said
+        assert "or its control socket was removed. If a node runs on another folder, name its socket" in said
 
 
 @pytest.mark.parametrize("answer", [b"", b"nonsense\n", b"[]\n", b"[" * 100_000])
@@ -126,6 +126,28 @@ def test_a_node_that_does_not_answer_is_waited_for_a_bounded_time(
 ) -> None:
     with node(tmp_path, None), pytest.raises(UserError, match=r"the node has not answered within 0\.1 s"):
         ask(tmp_path / "control.sock", {"command": "list"}, seconds=0.1)
+
+
+def test_a_running_node_is_reached_although_its_file_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands that help an operator were the first to fail after a mistake in the file."""
+    file = tmp_path / "alysd.toml"
+    file.write_text(f"[chain]\nspec = 5\n[storage]\npath = '{tmp_path}'\n[api\naddress = 1\n")
+    with node(tmp_path, json.dumps({"name": "engine", "critical": False}).encode() + b"\n"):
+        assert main(["actors", "resume", "engine", "--config", str(file)]) == 0
+    assert f"{file}: not valid TOML: " in capsys.readouterr().err
+    with node_in(tmp_path / "other", json.dumps({"children": CHILDREN}).encode() + b"\n") as path:
+        assert main(["actors", "list", "--config", str(file), "--socket", str(path)]) == 0
+    assert capsys.readouterr().err == "", "the socket alone names the node"
+
+
+@contextmanager
+def node_in(folder: Path, answer: bytes) -> Generator[Path]:
+    """A node with its data in another folder."""
+    folder.mkdir()
+    with node(folder, answer):
+        yield folder / "control.sock"
 
 
 def test_a_file_that_is_no_socket_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

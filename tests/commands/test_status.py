@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 
 from alysd.cli import main
 from alysd.clock_mode import MODE
-from alysd.commands import status
+from alysd.commands import actors, status
 from alysd.commands.status import MAX_ANSWER_BYTES, fetch_report
 from alysd.errors import RpcCode
 
@@ -120,6 +121,72 @@ def test_the_address_is_that_of_the_configuration(
     monkeypatch.setattr(status, "fetch_report", fetched)
     assert main(["status", *words]) == 0
     assert asked == [url]
+
+
+def broken(folder: Path) -> str:
+    """A file with a mistake, whose node has its data in `folder`."""
+    path = folder / "alysd.toml"
+    path.write_text(
+        f"[chain]\nspec = 'none.toml'\n[storage]\npath = '{folder}'\n[api]\naddress = '127.0.0.1:3999'\n"
+    )
+    return str(path)
+
+
+def test_a_node_whose_file_is_broken_is_asked_by_its_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An operator with a mistake in the file of the running node most needs its status."""
+    asked: list[tuple[Path, object]] = []
+
+    def ask(path: Path, request: object) -> dict[str, Any]:
+        asked.append((path, request))
+        return {"status": REPORT}
+
+    monkeypatch.setattr(actors, "ask", ask)
+    assert main(["status", "--config", broken(tmp_path)]) == 0
+    found = capsys.readouterr()
+    assert "alys-dev" in found.out
+    assert "warning: the configuration is wrong; a node that runs has an earlier one in force" in found.err
+    assert f"{tmp_path}/alysd.toml:2: chain.spec" in found.err, "the file is named"
+    assert main(["status", "--socket", str(tmp_path / "control.sock")]) == 0
+    assert asked == [(tmp_path / "control.sock", {"command": "show_status"})] * 2
+    assert capsys.readouterr().err == ""
+
+
+def test_a_node_whose_file_is_broken_is_asked_by_its_port_if_it_has_no_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def fetched(url: str) -> dict[str, Any]:
+        asked.append(url)
+        return REPORT
+
+    monkeypatch.setattr(status, "fetch_report", fetched)
+    assert main(["status", "--config", broken(tmp_path)]) == 0
+    assert asked == ["http://127.0.0.1:3999"]
+    assert "control.sock: there is no such socket" in capsys.readouterr().err
+
+
+def test_a_node_whose_file_names_another_port_is_found_by_its_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file has changed, and the change needs a restart: the node seemed to be down."""
+
+    def ask(path: Path, request: object) -> dict[str, Any]:
+        if "other" in str(path):
+            return {"error": "not_now", "message": "the node is starting"}
+        return {"status": REPORT}
+
+    def nobody(url: str) -> dict[str, Any]:
+        raise ConnectionError(f"no node answers at {url}")
+
+    monkeypatch.setattr(actors, "ask", ask)
+    monkeypatch.setattr(status, "fetch_report", nobody)
+    assert main(["status", "--dev", "--set", f"storage.path={tmp_path}"]) == 0
+    assert f"no node answers at {URL}, but the one of {tmp_path}/control.sock does" in capsys.readouterr().err
+    assert main(["status", "--dev", "--set", f"storage.path={tmp_path}/other"]) == 3
+    assert capsys.readouterr().err == f"alysd: no node answers at {URL}\n"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alysd.config.toml_file import MAX_FILE_BYTES, key_lines, read_bounded, read_settings
+from alysd.config.toml_file import MAX_FILE_BYTES, key_lines, read_bounded, read_settings, readable_settings
 from alysd.errors import ConfigError
 
 
@@ -71,6 +71,31 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     with pytest.raises(ConfigError, match="the file cannot be read: not a regular file"):
         read_settings(pipe, what="the file")
+
+
+def test_what_is_right_in_a_wrong_file_is_read(tmp_path: Path) -> None:
+    """After a mistake in one table, nothing would say where the running node is."""
+    path = tmp_path / "file.toml"
+    tables = (
+        b"a = 1",
+        b"[b]\nc = 2\nd =",
+        b"[e]\nf = [\n  1,\n]",
+        b"[g]\n\xff = 1\nh = 'x'",
+        b"[e]\nf = 3",
+        b"[i\nj = 1",
+    )
+    path.write_bytes(b"\n".join(tables))
+    found = {key: setting.value for key, setting in readable_settings(path, what="the file").items()}
+    assert found == {"a": 1, "b.c": 2, "e.f": 3, "g.h": "x", "e.j": 1}
+    with pytest.raises(ConfigError):
+        readable_settings(tmp_path / "none", what="the file")
+
+
+@given(st.binary(max_size=300))
+def test_reading_a_wrong_file_never_fails(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("any") / "file.toml"
+    path.write_bytes(content)
+    readable_settings(path, what="the file")
 
 
 @pytest.mark.parametrize(
