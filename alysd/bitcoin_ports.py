@@ -18,6 +18,7 @@ from alysd.types.bitcoin_watch import (
     SpendPage,
     WatchedFederation,
 )
+from alysd.types.federation_update import Holders
 from alysd.types.following import FinalityStep
 from alysd.types.hashes import (
     AuxHash,
@@ -203,6 +204,14 @@ class BitcoinRecords(Protocol):
 
     def note_watched(self, federations: Sequence[WatchedFederation]) -> None:
         """Keep the later federations that the watch looks for, in place of those before."""
+        ...
+
+    def told(self) -> tuple[Holders, ...]:
+        """The federations of `note_told`."""
+        ...
+
+    def note_told(self, holders: Sequence[Holders]) -> None:
+        """Keep the federations of the newest branch that the watch was told of, in place of those before."""
         ...
 
     def remove_newest(self) -> None:

@@ -68,4 +68,4 @@ def bitcoin_nodes(section: BitcoinConfig, network: str) -> tuple[BitcoinCore, ..
 def watched_of(context: ChainContext, genesis: ChainState) -> Watched:
     """The scripts that the watch of this chain looks for. Takes a quarter of a second: call it in a thread."""
     spec, spending = context.spec, spending_of(federation_at(genesis, context).bitcoin_keys)
-    return Watched.of((spending,), spec.peg_in_minimum, spec.bitcoin_network)
+    return Watched.of((spending,), spec.peg_in_minimum, spec.bitcoin_network, spec.former_address_days)

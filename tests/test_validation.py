@@ -51,7 +51,7 @@ def test_the_development_chain_keeps_its_name() -> None:
     """Every data folder of the development chain would be refused as another chain's."""
     assert (
         displayed(genesis_of(SPEC).context.genesis)
-        == "1d795b054ec8b4b5592c5a39327987e40d766a8a4fcaea0b748bd698b4cec9c5"
+        == "a3a78ceeca2da228d1efb0e76f9a8b61f1e826808f5395711ef17ff065cc53b2"
     )
 
 

@@ -12,7 +12,7 @@ from functools import partial
 import attrs
 import trio
 
-from alysd.actors.bitcoin_counting import Counting, Numbers, numbers_of
+from alysd.actors.bitcoin_counting import Counting, Late, Numbers, late_outputs, numbers_of, on_branch
 from alysd.actors.bitcoin_scan import BlockPlace, FindingOf, Watched, scan_block
 from alysd.bitcoin_ports import BitcoinNode, BitcoinRecords
 from alysd.errors import BitcoinUnavailable, Malformed, NotNow
@@ -21,6 +21,7 @@ from alysd.messages.log.bitcoin import BitcoinNotReadAgain, FederationWatched
 from alysd.peg.signing import spending_of
 from alysd.types.bitcoin_watch import Seen, SeenDeposit, WatchedFederation
 from alysd.types.federation_update import Holders
+from alysd.types.peg import PegIn
 
 BATCH = 16
 """The maximum number of blocks that one step reads: new blocks wait for some seconds at most."""
@@ -40,12 +41,19 @@ class WatchedFederations:
     known: list[WatchedFederation] = attrs.field(factory=list[WatchedFederation])
     told: tuple[Holders, ...] = ()
     _asked: list[Holders] = attrs.field(factory=list[Holders])
+    _told_now: tuple[Holders, ...] = ()
     _problem: str | None = None
 
     async def open(self) -> None:
         """Read the federations that are known already."""
         self.known = [*await trio.to_thread.run_sync(self.records.watched)]
+        self.told = await trio.to_thread.run_sync(self.records.told)
         await self._widen()
+
+    def tell(self, holders: tuple[Holders, ...], pending: Sequence[Holders]) -> None:
+        """Learn of the federations of the newest branch, and of those that a pending update would add."""
+        self.watch((*holders, *pending))
+        self._told_now = holders if holders != self.told else ()
 
     def watch(self, holders: Sequence[Holders]) -> None:
         """Learn of federations. The next step of the follower looks for them."""
@@ -62,7 +70,15 @@ class WatchedFederations:
         places = {one.keys: number for number, one in enumerate(self.scripts.federations)}
         if not holders:
             return {number: Counting(number, 0) for number in places.values()}
-        return numbers_of(holders, places)
+        return numbers_of(holders, places, self.scripts.former_days)
+
+    def as_told(self, seen: SeenDeposit) -> PegIn | str:
+        """A deposit as it counts on the newest branch that the watch knows, or the reason why it does not."""
+        return on_branch(seen, self.numbers(self.told))
+
+    def late(self, seen: SeenDeposit) -> tuple[Late, ...]:
+        """The sums that a deposit pays to former federations of this branch after the end of their credit."""
+        return late_outputs(seen, self.numbers(self.told))
 
     def unknown_of(self, seen: Seen | None, holders: Sequence[Holders]) -> str | None:
         """The reason why a transaction may pay these federations more than is known; None if it does not.
@@ -84,6 +100,9 @@ class WatchedFederations:
 
     async def take_asked(self, newest: int) -> None:
         """Look for the federations of `watch` in all blocks above `newest`, and begin to read older ones again."""
+        if self._told_now:
+            self.told, self._told_now = self._told_now, ()
+            await trio.to_thread.run_sync(self.records.note_told, self.told)
         if not self._asked:
             return
         added, self._asked = self._asked, []

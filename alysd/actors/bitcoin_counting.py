@@ -5,37 +5,49 @@ nodes answer the same, whatever they watched when they read the block.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 import attrs
 
 from alysd.types.bitcoin_watch import SeenDeposit
-from alysd.types.federation_update import Holders
+from alysd.types.federation_update import Holders, credit_end
 from alysd.types.peg import MAX_DEPOSIT_OUTPUTS, DepositOutput, PegIn
+from alysd.types.units import Sat
 
 
 @attrs.frozen
 class Counting:
-    """A federation's `number` on a branch. Outputs to it count from the median time past `since` on."""
+    """A federation's `number` on a branch. Outputs to it count in blocks with a median time past from `since` on.
+
+    Those in blocks from the median time past `end` on do not count any more; None stands for no end.
+    """
 
     number: int
     since: int
+    end: int | None = None
 
     def counts(self, median_time: int) -> bool:
         """Whether outputs in a block with this median time past count."""
-        return self.since <= median_time
+        return self.since <= median_time and not self.has_ended(median_time)
+
+    def has_ended(self, median_time: int) -> bool:
+        """Whether outputs in a block with this median time past come too late."""
+        return self.end is not None and median_time >= self.end
 
 
 Numbers = Mapping[int, Counting]
 """How a branch counts the outputs to the federations with these numbers in `Watched`."""
 
 
-def numbers_of(holders: Sequence[Holders], places: Mapping[tuple[bytes, ...], int]) -> Numbers:
+def numbers_of(holders: Sequence[Holders], places: Mapping[tuple[bytes, ...], int], days: int) -> Numbers:
     """How the branch with these federations counts. `places` are the numbers in `Watched` by the keys.
 
-    A federation that the watch does not know yet is left out.
+    `days` are the chain's `former_address_days`. A federation that the watch does not know yet is left out.
     """
     return {
-        places[one.keys]: Counting(number, one.since) for number, one in enumerate(holders) if one.keys in places
+        places[one.keys]: Counting(number, one.since, credit_end(holders, number, days))
+        for number, one in enumerate(holders)
+        if one.keys in places
     }
 
 
@@ -43,7 +55,7 @@ def on_branch(seen: SeenDeposit, numbers: Numbers) -> PegIn | str:
     """A deposit as it counts on a branch with these `numbers`, or the reason why it does not."""
     for place in seen.reveals:
         spent = numbers.get(place)
-        if spent is not None and spent.counts(seen.median_time):
+        if spent is not None and spent.since <= seen.median_time:
             return f"it spends an output of federation {spent.number}"
     outputs: list[DepositOutput] = []
     for output in seen.peg_in.outputs:
@@ -51,7 +63,37 @@ def on_branch(seen: SeenDeposit, numbers: Numbers) -> PegIn | str:
         if paid is not None and paid.counts(seen.median_time):
             outputs.append(attrs.evolve(output, federation=paid.number))
     if not outputs:
-        return "it pays no federation of the chain so far"
+        late = late_outputs(seen, numbers)
+        return late[0].reason if late else "it pays no federation of the chain so far"
     if len(outputs) > MAX_DEPOSIT_OUTPUTS:
         return f"it has {len(outputs)} outputs to federations, more than {MAX_DEPOSIT_OUTPUTS}"
     return attrs.evolve(seen.peg_in, outputs=tuple(outputs))
+
+
+@attrs.frozen
+class Late:
+    """A deposit pays `amount` to the former federation with this number after its credit ended, at `end`.
+
+    `end` is in seconds since 1970.
+    """
+
+    federation: int
+    amount: Sat
+    end: int
+
+    @property
+    def reason(self) -> str:
+        """The reason why this is not credited."""
+        end = datetime.fromtimestamp(self.end, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return f"deposits to the address of federation {self.federation} are credited only until {end}"
+
+
+def late_outputs(seen: SeenDeposit, numbers: Numbers) -> tuple[Late, ...]:
+    """The sums that a deposit pays to former federations after the end of their credit."""
+    sums: dict[tuple[int, int], int] = {}
+    for output in seen.peg_in.outputs:
+        paid = numbers.get(output.federation)
+        if paid is not None and paid.end is not None and paid.has_ended(seen.median_time):
+            place = paid.number, paid.end
+            sums[place] = sums.get(place, 0) + output.amount
+    return tuple(Late(number, Sat(amount), end) for (number, end), amount in sums.items())

@@ -16,6 +16,7 @@ from alysd.messages.log.bitcoin import (
     BitcoinNotUsable,
     BitcoinProgressed,
     BitcoinReorganised,
+    FormerAddressPaid,
     PaymentsFound,
 )
 from alysd.types.bitcoin import BitcoinChainInfo
@@ -23,10 +24,12 @@ from alysd.types.bitcoin_watch import (
     BitcoinStatus,
     Finding,
     ReadBlock,
+    SeenDeposit,
     SpendingDeposit,
     Uncredited,
     finding_of,
     found_txid,
+    seen_of,
 )
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import PegIn
@@ -194,9 +197,18 @@ class BitcoinFollower:
         for block in blocks:
             if block.findings:
                 self.report(_found(block))
+                self._report_late(block)
         if self.height < tip and trio.current_time() - self._logged >= LOG_SECONDS:
             self._logged = trio.current_time()
             self.report(BitcoinProgressed(self.height, tip))
+
+    def _report_late(self, block: ReadBlock) -> None:
+        """Name the deposits to addresses of former federations that come too late: operators return them."""
+        every = (seen_of(0, block.height, block.median_time, finding) for finding in block.findings)
+        for seen in (one for one in every if isinstance(one, SeenDeposit)):
+            for late in self.federations.late(seen):
+                txid, amount = seen.peg_in.txid, late.amount
+                self.report(FormerAddressPaid(txid, block.height, late.federation, amount, late.reason))
 
 
 def _found(block: ReadBlock) -> PaymentsFound:

@@ -17,6 +17,7 @@ from alysd.types.bitcoin_watch import (
     UnconfirmedDeposit,
     Uncredited,
 )
+from alysd.types.federation_update import FORMER_ADDRESS_DAYS
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import OutPoint, PegIn, Transaction
 from alysd.types.units import Sat
@@ -50,6 +51,7 @@ class Watched:
     without any of the `needles`, the output scripts and the spending scripts, has nothing of the peg. `segwit` is
     the height from which on the witnesses of blocks are checked. `reveals` maps such last two items to the number
     of the federation, with either parity in the control block: only the output tells which one is right.
+    `former_days` are the chain's `former_address_days`.
     """
 
     federations: tuple[Spending, ...]
@@ -59,9 +61,16 @@ class Watched:
     needles: tuple[bytes, ...]
     minimum: Sat
     segwit: int
+    former_days: int
 
     @classmethod
-    def of(cls, federations: Sequence[Spending], minimum: Sat, network: str) -> "Watched":
+    def of(
+        cls,
+        federations: Sequence[Spending],
+        minimum: Sat,
+        network: str,
+        former_days: int = FORMER_ADDRESS_DAYS,
+    ) -> "Watched":
         """The values to watch for these federations on the Bitcoin network `network`."""
         scripts = {one.output_script: number for number, one in enumerate(federations)}
         spends = frozenset((one.leaf_script, one.control_block) for one in federations)
@@ -71,12 +80,14 @@ class Watched:
             for number, one in enumerate(federations)
             for first in _CONTROL_FIRST
         }
-        return cls(tuple(federations), scripts, spends, reveals, needles, minimum, SEGWIT_HEIGHTS[network])
+        return cls(
+            tuple(federations), scripts, spends, reveals, needles, minimum, SEGWIT_HEIGHTS[network], former_days
+        )
 
     def widened(self, more: Sequence[Spending]) -> "Watched":
         """The values to watch for these federations too, which get the next numbers."""
         network = next(name for name, height in SEGWIT_HEIGHTS.items() if height == self.segwit)
-        return Watched.of((*self.federations, *more), self.minimum, network)
+        return Watched.of((*self.federations, *more), self.minimum, network, self.former_days)
 
 
 FindingOf = Callable[[BitcoinHash], Finding | None]

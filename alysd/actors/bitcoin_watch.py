@@ -49,6 +49,7 @@ from alysd.types.bitcoin_watch import (
     SeenUncredited,
     SpendPage,
     Unconfirmed,
+    Uncredited,
 )
 from alysd.types.hashes import BitcoinHash, displayed
 from alysd.types.peg import PegIn, Transaction
@@ -131,7 +132,7 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
     @handles(WatchFederations)
     async def watch_federations(self, message: WatchFederations) -> None:
         """Have the background task look for them."""
-        self._federations.watch(message.holders)
+        self._federations.tell(message.holders, message.pending)
 
     @handles(GetConfirmations)
     async def get_confirmations(self, message: GetConfirmations) -> tuple[Confirmation | None, ...]:
@@ -197,9 +198,15 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
 
     @handles(FindOnBitcoin)
     async def find(self, message: FindOnBitcoin) -> Seen | None:
-        """Read the finding from the database."""
+        """Read the finding from the database, and judge it by the newest branch that the watch knows."""
         (found,) = await trio.to_thread.run_sync(self._records.find, (message.txid,))
-        return found
+        if not isinstance(found, SeenDeposit):
+            return found
+        counted, whole = self._federations.as_told(found), found.peg_in
+        if isinstance(counted, PegIn):
+            return attrs.evolve(found, peg_in=counted)
+        refused = Uncredited(whole.txid, whole.bitcoin_block, whole.amount, counted)
+        return SeenUncredited(found.number, found.height, refused)
 
     @handles(GetUncredited)
     async def get_uncredited(self, message: GetUncredited) -> tuple[SeenUncredited, ...]:

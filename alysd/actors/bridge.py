@@ -34,7 +34,6 @@ from alysd.nurseries import Actor, NotAnswered, handles
 from alysd.ports import Clock
 from alysd.types.auxpow import AuxPowHeader
 from alysd.types.chain import ChainState, LedgerChange
-from alysd.types.federation_update import Holders
 from alysd.types.hashes import BlockHash, displayed
 from alysd.types.peg import ConfirmedPegOut, Payment, PegContents, PegOutProposal, PegRules
 from alysd.workflows.ledger_reads import ledger_entries
@@ -119,13 +118,13 @@ class BridgeActor(Actor[Bridge]):
 
         Remember too whether governance has halted the peg.
         """
-        told: tuple[Holders, ...] = ()
+        told: WatchFederations | None = None
         while True:
             head = await answered(self._reads.head)
             self._halted_by_governance = halted_at(head)
-            holders = (*deposit_holders(head, self._reads.context), *pending_holders(head))
+            holders = WatchFederations(deposit_holders(head, self._reads.context), pending_holders(head))
             if holders != told:
-                await answered(lambda holders=holders: self._reads.watch_ask(WatchFederations(holders)))
+                await answered(lambda holders=holders: self._reads.watch_ask(holders))
                 told = holders
             await trio.sleep(self._reads.timing.slot_seconds)
 

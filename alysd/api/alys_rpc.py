@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 import trio
 
 from alysd.api.alys_json import block_json, deposit_json, evidence_json, finality_json, offer_json, queued_json
-from alysd.api.federation_json import federation_json
+from alysd.api.federation_json import federation_json, former_addresses
 from alysd.api.hex_values import address, text
 from alysd.api.jsonrpc import Encoded, InvalidParams, Method, Params, RpcError
 from alysd.consensus.federation import federation_at, halted_at
@@ -173,7 +173,8 @@ class AlysRpc:
         head = (await self._reader.ask(ReadForkchoice())).head
         federation, network = federation_at(head, self._context), self._context.spec.bitcoin_network
         to = await trio.to_thread.run_sync(deposit_address, federation.bitcoin_keys, network)
-        return federation_json(head, federation, to)
+        former = await trio.to_thread.run_sync(former_addresses, head, self._context)
+        return federation_json(head, federation, to, former)
 
     async def get_head_block(self, _params: Params) -> Any:
         """The block at the head. The encoded result is kept until another block is committed."""

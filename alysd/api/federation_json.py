@@ -1,11 +1,16 @@
 """The federation and its changes, as the JSON-RPC of Alys shows them (docs/json-rpc.md)."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from alysd.consensus.federation import halted_at
+import attrs
+
+from alysd.consensus.federation import deposit_holders, halted_at
+from alysd.peg.federation import deposit_address
 from alysd.types.chain import ChainState
+from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation, quorum_of
-from alysd.types.federation_update import FederationUpdate, PendingHalt, PendingMembers, UpdateKind
+from alysd.types.federation_update import FederationUpdate, PendingHalt, PendingMembers, UpdateKind, credit_end
 from alysd.wire.evm_address import checksum_address
 from alysd.wire.hex import to_hex
 
@@ -25,13 +30,40 @@ def update_json(update: FederationUpdate) -> dict[str, Any]:
     }
 
 
-def federation_json(state: ChainState, federation: Federation, address: str) -> dict[str, Any]:
+@attrs.frozen
+class FormerAddress:
+    """The Bitcoin address of the former federation with this number, and the time at which its credit ends."""
+
+    number: int
+    address: str
+    credit_end: int
+
+
+def former_addresses(state: ChainState, context: ChainContext) -> tuple[FormerAddress, ...]:
+    """The addresses of the former federations of a chain with a peg. Takes milliseconds: call it in a thread."""
+    if context.peg is None:
+        return ()
+    holders = deposit_holders(state, context)
+    ends = (credit_end(holders, number, context.spec.former_address_days) for number in range(len(holders)))
+    return tuple(
+        FormerAddress(number, deposit_address(one.keys, context.spec.bitcoin_network), end)
+        for number, (one, end) in enumerate(zip(holders, ends, strict=True))
+        if end is not None
+    )
+
+
+def federation_json(
+    state: ChainState, federation: Federation, address: str, former: Sequence[FormerAddress] = ()
+) -> dict[str, Any]:
     """The result of `getfederation` for the children of the block with this `state`."""
     governance = state.governance
     return {
         **_federation_json(federation),
         "quorum": quorum_of(federation.members),
         "address": address,
+        "formeraddresses": [
+            {"number": one.number, "address": one.address, "creditends": one.credit_end} for one in former
+        ],
         "handover": [to_hex(federation.authorities[index]) for index in federation.former] or None,
         "sequence": None if governance is None else governance.sequence,
         "pending": None if governance is None else _members_pending_json(governance.pending),

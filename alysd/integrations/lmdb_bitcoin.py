@@ -10,8 +10,9 @@
     lost        key (Expected)  -> amount of a deposit (8, BE), or nothing: transactions that the ledger may rely
                                    on and Bitcoin has lost
     signed      txid            -> height (4, BE): at which the watch was first told of a payment's witnesses
-    meta        "identity", "next" (the next number), "watched" (the later federations), and "again" after a block
-                was read again: the numbers of findings are not in the order of their heights then
+    meta        "identity", "next" (the next number), "watched" (the later federations), "told" (the federations
+                of the newest branch), and "again" after a block was read again: the numbers of findings are not in
+                the order of their heights then
 
 The watch can find everything in the database again on Bitcoin, so the database needs no backup. Only the heights
 of `signed` are lost then, and payments that are stuck wait once more before they are replaced.
@@ -52,6 +53,7 @@ from alysd.types.bitcoin_watch import (
     spends_of,
     txid_of,
 )
+from alysd.types.federation_update import Holders
 from alysd.types.hashes import BitcoinHash
 from alysd.types.peg import PegIn
 from alysd.types.units import Sat
@@ -197,6 +199,16 @@ class LmdbBitcoinRecords:
         value = _WATCHED.encode(_Watched(tuple(federations)))
         self._records.write(lambda txn: txn.put("meta", b"watched", value))
 
+    def told(self) -> tuple[Holders, ...]:
+        """The federations of the newest branch that the watch was told of."""
+        stored = self._records.read(lambda txn: txn.get("meta", b"told"))
+        return () if stored is None else _TOLD.decode(stored).holders
+
+    def note_told(self, holders: Sequence[Holders]) -> None:
+        """Keep the federations of a branch in place of those before."""
+        value = _TOLD.encode(_Told(tuple(holders)))
+        self._records.write(lambda txn: txn.put("meta", b"told", value))
+
     def remove_newest(self) -> None:
         """Remove the newest block; its deposits and payments become lost."""
 
@@ -298,6 +310,12 @@ class _Watched:
     federations: tuple[WatchedFederation, ...]
 
 
+@attrs.frozen
+class _Told:
+    holders: tuple[Holders, ...]
+
+
+_TOLD: RecordCodec[_Told] = record_codec(_Told)
 _WATCHED: RecordCodec[_Watched] = record_codec(_Watched)
 _SPEND: RecordCodec[Spend] = record_codec(Spend)
 

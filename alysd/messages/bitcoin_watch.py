@@ -62,12 +62,14 @@ class CheckPegIns(Ask[BitcoinWatch, None]):
 
 @attrs.frozen
 class WatchFederations(Ask[BitcoinWatch, None]):
-    """Look for deposits to these federations of a branch from now on; the watch knows the first one already.
+    """Look for deposits to these federations from now on; the watch knows the first one already.
 
-    The Bitcoin blocks that can have deposits to the others are read again.
+    `holders` are those of the newest branch, and a pending update would add `pending`. The Bitcoin blocks that can
+    have deposits to the later ones are read again.
     """
 
     holders: tuple[Holders, ...]
+    pending: tuple[Holders, ...] = ()
 
 
 @attrs.frozen
@@ -148,7 +150,10 @@ class Broadcast(Ask[BitcoinWatch, None]):
 
 @attrs.frozen
 class FindOnBitcoin(Ask[BitcoinWatch, Seen | None]):
-    """Get the watch's finding in the transaction `txid`, or None."""
+    """Get the watch's finding in the transaction `txid`, or None.
+
+    A deposit that the newest branch does not credit is a payment that is not credited.
+    """
 
     txid: BitcoinHash
 

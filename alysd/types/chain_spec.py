@@ -7,7 +7,7 @@ import attrs
 
 from alysd.types.bounds import between
 from alysd.types.federation import Federation
-from alysd.types.federation_update import MAX_GOVERNANCE_KEYS
+from alysd.types.federation_update import FORMER_ADDRESS_DAYS, MAX_GOVERNANCE_KEYS
 from alysd.types.hashes import BlockHash, BlsPublicKey, BlsSignature, EvmAddress, SchnorrSignature, XOnlyKey
 from alysd.types.peg import BRIDGE_ADDRESS, PegRules
 from alysd.types.units import MAX_SAT, Sat
@@ -37,7 +37,8 @@ class ChainParameters:
     `authorities`, `federation_bitcoin_keys` and `federation_fee_addresses` are those of the chain's first
     federation, in order. The proofs show that the members have the secrets of their keys. The fee rates are in sat
     per 1,000 virtual bytes. `governance_threshold` of the `governance_keys` (BIP-340) sign changes of the
-    federation; without keys it never changes.
+    federation; without keys it never changes. Deposits to the address of a former federation are credited for
+    `former_address_days` days after the update.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ChainParameters:
     max_block_bytes: int = attrs.field(default=8 * 1024**2, metadata=between(64 * 1024, 16 * 1024**2))
     governance_keys: tuple[XOnlyKey, ...] = ()
     governance_threshold: int = attrs.field(default=0, metadata=between(0, MAX_GOVERNANCE_KEYS))
+    former_address_days: int = attrs.field(default=FORMER_ADDRESS_DAYS, metadata=between(1, 3_650))
 
 
 @attrs.frozen

@@ -1,6 +1,6 @@
 """Changes of the federation (docs/protocol.md, "Changes of the federation")."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
@@ -30,6 +30,9 @@ BEFORE_UPDATE = 86_400
 
 Times in Bitcoin's blocks can be wrong by some hours. A node that learns of a federation reads these Bitcoin blocks
 again, and a pruned Bitcoin node still has them."""
+
+FORMER_ADDRESS_DAYS = 90
+"""The usual number of days for which deposits to a former federation's address are credited after an update."""
 
 MOST_NOTICE = 1_000_000
 """The greatest number of these blocks: more than three weeks of slots of 2 s.
@@ -129,6 +132,16 @@ class Holders:
     since: int = 0
 
 
+def credit_end(holders: Sequence[Holders], number: int, days: int) -> int | None:
+    """The median time past of Bitcoin blocks from which on outputs to a former federation are not credited.
+
+    It has this number among the `holders` of a branch. The credit ends `days` days after the time of the payload
+    with the update that replaced it. None for the newest federation.
+    """
+    following = number + 1
+    return None if following >= len(holders) else holders[following].since + BEFORE_UPDATE + days * 86_400
+
+
 @attrs.frozen
 class PendingMembers:
     """New members in a block of this branch at the height `included`, who have not taken effect yet.
@@ -183,8 +196,8 @@ class GovernanceState:
     it is another one: the approvals of the block travel with proposals of its children.
 
     `holders` are the federations of the branch so far that can hold deposits, by their number: first that of the
-    chain specification. They can hold deposits for ever, and so are known for ever. On a chain without a peg there
-    are none. `peg` has the halts of the peg, which do not depend on the changes of the members.
+    chain specification. They hold outputs until these have moved, and so are known for ever. On a chain without a
+    peg there are none. `peg` has the halts of the peg, which do not depend on the changes of the members.
     """
 
     sequence: int

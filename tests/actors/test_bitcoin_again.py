@@ -20,6 +20,7 @@ from alysd.integrations.possession import x_only_key
 from alysd.messages.bitcoin_watch import (
     BitcoinWatch,
     CheckPegIns,
+    FindOnBitcoin,
     GetBitcoinStatus,
     GetConfirmations,
     GetDeposits,
@@ -29,14 +30,14 @@ from alysd.messages.bitcoin_watch import (
     WatchFederations,
 )
 from alysd.messages.log.base import LogEvent
-from alysd.messages.log.bitcoin import BitcoinNotReadAgain, FederationWatched
+from alysd.messages.log.bitcoin import BitcoinNotReadAgain, FederationWatched, FormerAddressPaid
 from alysd.nurseries import Address, OneForOne, actor, open_system, supervisor
 from alysd.peg.signing import Spending, spending_of
 from alysd.testing.bitcoin import FakeBitcoin, FakeBitcoinNode, median_time_past
 from alysd.testing.chain import bitcoin_secret
-from alysd.types.bitcoin_watch import Expected, Spend, SpendPage
+from alysd.types.bitcoin_watch import Expected, SeenDeposit, SeenUncredited, Spend, SpendPage
 from alysd.types.federation_update import Holders
-from alysd.types.hashes import EvmAddress
+from alysd.types.hashes import BitcoinHash, EvmAddress
 from alysd.types.peg import DepositOutput, OutPoint, PegIn, Transaction, TransactionInput, TransactionOutput
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_transaction import make_transaction
@@ -45,6 +46,7 @@ FIRST, SECOND, THIRD = (spending_of((x_only_key(bitcoin_secret(member)),)) for m
 RECIPIENT = EvmAddress(b"\x11" * 20)
 CONFIRMATIONS = 2
 DAY = 86_400
+FORMER_DAYS = 1
 pytestmark = pytest.mark.usefixtures("no_threads")
 REFUSALS = tuple(error for error, how in HANDLING.items() if how.refusal)
 
@@ -72,7 +74,7 @@ class Rig:
     async def watching(self) -> AsyncGenerator[Address[BitcoinWatch]]:
         records = self.records = LmdbBitcoinRecords.open(self.folder / "bitcoin", "test")
         watch: Address[BitcoinWatch] = Address("bitcoin watch", capacity=64)
-        watched = Watched.of((FIRST,), minimum=Sat(1_000), network="regtest")
+        watched = Watched.of((FIRST,), minimum=Sat(1_000), network="regtest", former_days=FORMER_DAYS)
         made = actor(
             watch, lambda: BitcoinWatchActor(self.node, records, watched, 0, CONFIRMATIONS, self.logged.append)
         )
@@ -305,6 +307,68 @@ async def test_what_a_known_deposit_may_pay_besides_is_unknown_until_read_again(
         rig.node.pruned = 0
         seen = await found(watch, rig, (SECOND, since))
         assert {one.amount for one in seen if one.txid == both.txid} == {11_000}
+
+
+async def test_the_credit_of_a_former_address_ends(rig: Rig, autojump_clock: MockClock) -> None:
+    """Former members could take a deposit back after they have burned what was minted for it."""
+    since = int(rig.now)
+    end = since + 2 * DAY
+    later = (SECOND, since)
+    rig.mine(12)
+    async with rig.watching() as watch:
+        await watch.ask(WatchFederations(holders(later)))
+        rig.mine(int((end - rig.now) // 600) - 20)
+        await settled(watch, rig)
+        made: list[tuple[BitcoinHash, bool]] = []
+        for _ in range(40):
+            paid = rig.deposit((5_000, FIRST), (6_000, FIRST))
+            rig.mine()
+            made.append((paid.txid, medians(rig)[-1] < end))
+        assert [early for _, early in made] == sorted((early for _, early in made), reverse=True)
+        assert len({early for _, early in made}) == 2
+        mixed = rig.deposit((5_000, FIRST), (6_000, SECOND))
+        rig.mine()
+        await settled(watch, rig)
+        seen = await found(watch, rig, later)
+        assert [one.txid for one in seen] == [*(txid for txid, early in made if early), mixed.txid]
+        assert [one.amount for one in seen][-2:] == [11_000, 6_000]
+        late = [txid for txid, early in made if not early]
+        logged = [one for one in rig.logged if isinstance(one, FormerAddressPaid)]
+        assert [(one.txid, one.federation, one.amount) for one in logged] == [
+            *((txid, 0, 11_000) for txid in late),
+            (mixed.txid, 0, 5_000),
+        ]
+        assert logged[0].reason == (
+            "deposits to the address of federation 0 are credited only until 1970-01-13 00:00 UTC"
+        )
+        stated = PegIn(late[-1], rig.chain.blocks[-2].hash, RECIPIENT, seen[0].outputs)
+        with pytest.raises(NotSeenOnBitcoin, match="is not credited: deposits to the address of federation 0 are"):
+            await watch.ask(CheckPegIns((stated,), 1, holders(later)))
+        shown = await watch.ask(FindOnBitcoin(late[0]))
+        assert isinstance(shown, SeenUncredited)
+        assert shown.payment.reason == logged[0].reason
+        shown = await watch.ask(FindOnBitcoin(mixed.txid))
+        assert isinstance(shown, SeenDeposit)
+        assert shown.peg_in.amount == 6_000
+        assert [one.txid for one in await found(watch, rig)][-2:] == [late[-1], mixed.txid], "no change: no end"
+    rig.deposit((7_000, FIRST))
+    rig.logged.clear()
+    rig.mine()
+    async with rig.watching() as watch:  # blocks that it reads before the bridge has told it again
+        await settled(watch, rig)
+    assert [one.amount for one in rig.logged if isinstance(one, FormerAddressPaid)] == [7_000]
+
+
+async def test_a_pending_change_ends_no_credit(rig: Rig, autojump_clock: MockClock) -> None:
+    pending = Holders(SECOND.keys, int(rig.now))
+    rig.mine(3 * 144)
+    rig.deposit((5_000, FIRST))
+    rig.mine()
+    async with rig.watching() as watch:
+        await watch.ask(WatchFederations(holders(), (pending,)))
+        await settled(watch, rig)
+        assert [one.amount for one in await found(watch, rig)] == [5_000]
+        assert not any(isinstance(one, FormerAddressPaid) for one in rig.logged)
 
 
 async def test_a_restart_goes_on_reading(rig: Rig, autojump_clock: MockClock) -> None:

@@ -3,9 +3,10 @@
 import attrs
 import pytest
 
-from alysd.api.federation_json import federation_json, peg_governance_json, update_json
+from alysd.api.federation_json import federation_json, former_addresses, peg_governance_json, update_json
 from alysd.consensus.federation import federation_at
-from alysd.testing.chain import ChainHand, chain_spec
+from alysd.peg.federation import deposit_address
+from alysd.testing.chain import ChainHand, chain_spec, peg_chain_spec
 from alysd.testing.updates import governance_keys, members_update
 from alysd.types.federation_update import GovernanceState, Holders, PegTrack, PendingHalt, PendingMembers
 from alysd.types.units import Height
@@ -67,3 +68,18 @@ def test_a_blocks_change_names_its_signers() -> None:
     assert (shown["kind"], shown["sequence"], shown["effectiveheight"]) == ("members", 1, 500)
     assert shown["signedby"] == [0, 1]
     assert len(shown["members"]) == 4
+
+
+def test_former_addresses_have_the_end_of_their_credit() -> None:
+    hand = ChainHand.of(peg_chain_spec(2, former_address_days=3))
+    first = hand.context.first_federation
+    assert former_addresses(hand.genesis_state, hand.context) == ()
+    later = Holders(tuple(reversed(first.bitcoin_keys)), 700_000)
+    governance = GovernanceState(1, first, None, holders=(Holders(first.bitcoin_keys), later))
+    state = attrs.evolve(hand.genesis_state, governance=governance)
+    former = former_addresses(state, hand.context)
+    shown = federation_json(state, first, "bcrt1p", former)
+    address = deposit_address(first.bitcoin_keys, "regtest")
+    assert shown["formeraddresses"] == [{"number": 0, "address": address, "creditends": 700_000 + 4 * 86_400}]
+    bare = ChainHand.of(chain_spec(2))
+    assert former_addresses(attrs.evolve(bare.genesis_state, governance=governance), bare.context) == ()

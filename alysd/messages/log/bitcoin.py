@@ -4,7 +4,8 @@ import logging
 
 import attrs
 
-from alysd.messages.log.base import LogEvent, counted
+from alysd.messages.log.base import LogEvent, counted, short_hash
+from alysd.types.hashes import BitcoinHash
 from alysd.types.units import Sat
 
 
@@ -71,6 +72,26 @@ class BitcoinNotReadAgain(LogEvent):
 
     def _line(self) -> tuple[str, str]:
         return "bitcoin", f"no deposits in blocks that have not been read again are judged: {self.reason}"
+
+
+@attrs.frozen
+class FormerAddressPaid(LogEvent):
+    """A deposit pays a former federation after the end of its credit.
+
+    The transaction `txid` in the Bitcoin block `height` pays `amount` to federation `federation`, by its number.
+    """
+
+    name = "bitcoin_former_address_paid"
+    level = logging.WARNING
+
+    txid: BitcoinHash
+    height: int
+    federation: int
+    amount: Sat
+    reason: str
+
+    def _line(self) -> tuple[str, str]:
+        return "bitcoin", f"{self.amount} sat of {short_hash(self.txid)} are not credited: {self.reason}"
 
 
 @attrs.frozen

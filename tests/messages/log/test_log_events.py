@@ -271,6 +271,9 @@ EXAMPLES: dict[LogEvent, str] = {
     bitcoin.FederationWatched(1, 840_000): (
         "bitcoin|the address of 1 new federation is watched, from block 840000 on"
     ),
+    bitcoin.FormerAddressPaid(PARENT, 840_000, 1, Sat(7_000), "late"): (
+        "bitcoin|7000 sat of 1f1e1d… are not credited: late"
+    ),
     bitcoin.BitcoinNotReadAgain("pruned data"): (
         "bitcoin|no deposits in blocks that have not been read again are judged: pruned data"
     ),

@@ -26,6 +26,7 @@ from alysd.types.bitcoin_watch import (
     spends_of,
     txid_of,
 )
+from alysd.types.federation_update import Holders
 from alysd.types.hashes import BitcoinHash
 
 _BITCOIN, _SIGNED = "bitcoin", "signed payments"
@@ -54,6 +55,13 @@ class _Watched:
 
 
 @attrs.frozen
+class _Told:
+    """The federations of the newest branch that the watch was told of."""
+
+    holders: tuple[Holders, ...]
+
+
+@attrs.frozen
 class _Lost:
     """Transactions that were found to be lost."""
 
@@ -68,7 +76,7 @@ class _SignedSince:
     height: int
 
 
-_Change = _Added | _Again | _Watched | _Lost | _SignedSince | None
+_Change = _Added | _Again | _Watched | _Told | _Lost | _SignedSince | None
 """An entry of the journal; None removes the newest block."""
 
 
@@ -82,6 +90,7 @@ class MemoryBitcoinRecords:
         self._lost: dict[bytes, Expected] = {}
         self._signed: dict[BitcoinHash, int] = {}
         self._watched: tuple[WatchedFederation, ...] = ()
+        self._told: tuple[Holders, ...] = ()
         self._next = 1
         for change in session.journal(_BITCOIN):
             self._apply(cast("_Change", change))
@@ -119,6 +128,14 @@ class MemoryBitcoinRecords:
     def note_watched(self, federations: Sequence[WatchedFederation]) -> None:
         """Keep the later federations in place of those before."""
         self._write(_Watched(tuple(federations)))
+
+    def told(self) -> tuple[Holders, ...]:
+        """The federations of the newest branch that the watch was told of."""
+        return self._told
+
+    def note_told(self, holders: Sequence[Holders]) -> None:
+        """Keep the federations of a branch in place of those before."""
+        self._write(_Told(tuple(holders)))
 
     def remove_newest(self) -> None:
         """Remove the newest block; its deposits and payments become lost."""
@@ -182,6 +199,8 @@ class MemoryBitcoinRecords:
                 self._add_again(block)
             case _Watched(federations):
                 self._watched = federations
+            case _Told(holders):
+                self._told = holders
             case _Lost(expected):
                 self._lost |= {one.key: one for one in expected}
             case _SignedSince(txids, height):

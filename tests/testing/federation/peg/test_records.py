@@ -20,6 +20,7 @@ from alysd.types.bitcoin_watch import (
     Uncredited,
     found_txid,
 )
+from alysd.types.federation_update import Holders
 from alysd.types.hashes import BitcoinHash, EvmAddress, sha256
 from alysd.types.peg import DepositOutput, OutPoint, PegIn, TransactionInput, TransactionOutput
 from alysd.types.units import Sat
@@ -53,6 +54,7 @@ STEPS = st.lists(
         st.just("restart"),
         st.just("lose"),
         st.just("sign"),
+        st.just("tell"),
         st.lists(
             st.tuples(st.sampled_from(("deposit", "spending", "uncredited", "payment")), st.integers(0, 9)),
             max_size=3,
@@ -94,6 +96,10 @@ def test_both_databases_give_the_same_answers(steps: list[str | list[tuple[str, 
                 lost = [Expected(txids[0], Sat(7)), Expected(txids[-1], None)]
                 disk.note_lost(lost)
                 memory.note_lost(lost)
+            elif step == "tell":
+                told = (Holders((b"\1" * 32,)), Holders((b"\2" * 32, b"\3" * 32), number))
+                memory.note_told(told)
+                disk.note_told(told)
             elif step == "sign":
                 some = txids[number % 3 : number % 3 + 2]
                 assert memory.note_signed(some, number) == disk.note_signed(some, number)
@@ -102,6 +108,7 @@ def test_both_databases_give_the_same_answers(steps: list[str | list[tuple[str, 
                 session = session.disk.open()
                 memory = MemoryBitcoinRecords(session)
             assert memory.newest() == disk.newest()
+            assert memory.told() == disk.told()
             assert memory.find(txids) == disk.find(txids)
             expected = [Expected(txid, amount) for txid in txids for amount in (None, Sat(7))]
             for highest in (START, START + 2):
