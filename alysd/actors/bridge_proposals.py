@@ -244,7 +244,8 @@ class Proposals:
         waiting = Waiting(waiting_requests(draft, 1)[0].owed, coins, _changes(versions, newest))
         for old in former if waiting.is_stuck else ():
             made = await self._paid_from(draft, old, rate, spendings)
-            joined = made or self._joined(attrs.evolve(waiting, coins=old, changes=()), rate, spendings)
+            others = attrs.evolve(waiting, coins=old, changes=_changes(versions, old[0].federation))
+            joined = made or self._joined(others, rate, spendings)
             # Without payees it would be a move, of outputs that are not worth it now, if the reserve could pay.
             if made or (joined and FEES_OF_MOVE * joined.reserve_fee > free_reserve(parent.peg)):
                 return joined
