@@ -41,7 +41,7 @@ _KINDS = {table: kind for kind, table in LEDGER.items()}
 
 @attrs.define
 class BookReads:
-    """What `BridgeReads` reads of the chain and of Bitcoin, from a book. `estimate` is that of one node."""
+    """Reads from a book as `BridgeReads` from the chain and from Bitcoin. `estimate` is that of one node."""
 
     book: LedgerBook
     estimate: int = 2_000

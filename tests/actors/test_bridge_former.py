@@ -17,9 +17,9 @@ from alysd.peg.ledger import Draft, Key, Value
 from alysd.types.peg import FreeOutput, PegContents, PegOutProposal, coin_key, coin_of, coins_prefix
 from alysd.types.tables import SHAPES, Table
 from alysd.wire.bitcoin_transaction import make_transaction
+from tests.actors.bridge_change_kit import NEXT, TO_RESERVE, change, made, minted
 from tests.actors.bridge_kit import CONFIRMATIONS, BridgeRig, bridge_rig, burn
 from tests.actors.former_kit import LEAST, FormerWorld
-from tests.actors.test_bridge_moves import NEXT, TO_RESERVE, change, made, minted
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 USER = b"\x14" + bytes(19) + b"\1"
@@ -227,3 +227,18 @@ async def test_a_move_that_its_own_block_lets_the_reserve_pay_is_judged_as_a_mov
     for one in payment.inputs:
         world.book.entries[FreeOutput, coin_key(0, one.amount, one.spends)] = FreeOutput(0)
     await judge.judge(found, payment, less, await world.versions(world.nodes[0]), ())
+
+
+async def test_former_outputs_that_wait_make_no_place_for_a_fifth_payment(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with bridge_rig(tmp_path) as rig:
+        await minted(rig, (100_000, USER))
+        change(rig)
+        await credited(rig, *((1, 300_000 + number) for number in range(6)))
+        rig.chain.fee_rate = 20_000
+        await rig.mine()
+        for number in range(5):
+            rig.ledger.advance(NOTHING, [burn(250_000 + number)])
+            assert (await proposed(rig) is not None) == (number < 4)
+        assert spenders(rig) == [(1, 1)] * 4

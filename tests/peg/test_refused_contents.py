@@ -148,6 +148,23 @@ def test_a_replacement_differs_only_in_its_fee(change: Callable[[Transaction], T
     book.propose(newer)
 
 
+@pytest.mark.parametrize(("rate", "newer"), [(3_000, 3_990), (20_000, 24_900)])
+def test_a_replacement_raises_the_fee_rate_enough(rate: int, newer: int) -> None:
+    """By a quarter, and by 1 sat per virtual byte."""
+    book = LedgerBook()
+    book.hold([100_000], burned=[50_000])
+    wish = Wish(rate, RULES.peg_out_max_fee_rate, "largest-first")
+    made = make_proposal(book.draft(), book.free_coins(), wish, SPENDINGS, make_transaction)
+    assert made is not None
+    book.propose(made)
+    book.finalize(made)
+    (payment,) = book.payments()
+    little = make_replacement(payment, newer, SPENDINGS, make_transaction)
+    assert little is not None
+    with pytest.raises(BadReplacement, match=r"a fee rate of \d+ sat/kvB is too little above"):
+        book.propose(little)
+
+
 def test_the_change_of_a_consolidation_pays_a_higher_fee_down_to_the_smallest() -> None:
     book = LedgerBook()
     book.hold([20_000] * 101, reserve=10_000, burned=[1_900_000])
