@@ -14,15 +14,19 @@ if TYPE_CHECKING:
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
 HELP = """\
-nodes                            list the registered nodes
-propose ID KIND DATA [SECONDS]   announce a proposal: KIND is federation, parameter, emergency or upgrade, DATA is
-                                 text or 0x and hex, and the vote lasts SECONDS (default: 86400)
-update FILE                      send a change of the federation that `alysd federation update` has made and signed
-drop                             end the streams of all nodes, which then connect again
-mute | unmute                    answer nothing | answer again
-garbage                          send bytes that are no message
-quit                             end
+nodes                              list the registered nodes
+propose ID KIND [seconds=N] DATA   announce a proposal: KIND is federation, parameter, emergency or upgrade, the
+                                   vote lasts N seconds (default: 86400), and DATA is the rest of the line: text,
+                                   which may be in quotes, or 0x and hex
+update FILE                        send a change of the federation that `alysd federation update` has signed
+drop                               end the streams of all nodes, which then connect again
+mute | unmute                      answer nothing | answer again
+garbage                            send bytes that are no message
+help                               show this text
+quit                               end
 """
+
+PROPOSE = "propose ID KIND [seconds=N] DATA"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,64 +105,106 @@ async def _read_lines(server: "DevGovernance", stop: "asyncio.Event") -> None:
     # A daemon thread, because nothing can end a read of the keyboard.
     threading.Thread(target=read, daemon=True).start()
     while not stop.is_set():
-        words = (await lines.get()).split()
-        if words == ["quit"]:
+        line = (await lines.get()).strip()
+        if line == "quit":
             stop.set()
-        elif words:
-            say(obey(server, words) + "\n", now=True)
+        elif line:
+            say(obey(server, line) + "\n", now=True)
 
 
-def obey(server: "DevGovernance", words: list[str]) -> str:
+def obey(server: "DevGovernance", line: str) -> str:
     """Carry out one command of the keyboard, and return what to say."""
-    match words:
-        case ["nodes"]:
-            return "\n".join(f"{node.name}" for node in server.nodes) or "no node is registered"
-        case ["propose", name, kind, data, *seconds] if len(seconds) < 2:
-            return _propose(server, name, kind, data, seconds[0] if seconds else "86400")
-        case ["update", path]:
-            return _update(server, Path(path))
-        case ["drop"]:
-            server.drop()
-            return f"{len(server.nodes)} streams are ended"
-        case ["mute"] | ["unmute"]:
-            server.faults.answers = words == ["unmute"]
-            return "it answers again" if server.faults.answers else "it answers nothing"
-        case ["garbage"]:
-            server.send(b"\xff" * 100)
-            return "100 bytes that are no message are sent"
-        case _:
-            return HELP.rstrip()
+    import asyncio
+
+    command, _, rest = line.partition(" ")
+    takes_rest = {"propose": _propose, "update": _update}
+    alone = {"nodes": _nodes, "drop": _drop, "mute": _mute, "unmute": _unmute, "garbage": _garbage}
+    try:
+        if command in takes_rest:
+            return takes_rest[command](server, rest.strip())
+        if command in alone and not rest:
+            return alone[command](server)
+    except asyncio.QueueFull:
+        return "a node does not read, and too many messages wait for it: `drop` ends its stream"
+    if command == "help":
+        return HELP.rstrip()
+    mistake = f"`{command}` takes nothing after it" if command in alone else f"there is no command `{command}`"
+    return f"{mistake}: `help` shows the commands"
 
 
-def _propose(server: "DevGovernance", name: str, kind: str, data: str, seconds: str) -> str:
+def _nodes(server: "DevGovernance") -> str:
+    return "\n".join(f"{node.name}" for node in server.nodes) or "no node is registered"
+
+
+def _drop(server: "DevGovernance") -> str:
+    ended = len(server.nodes)
+    server.drop()
+    return f"{_count(ended, 'stream')} ended"
+
+
+def _mute(server: "DevGovernance") -> str:
+    server.faults.answers = False
+    return "it answers nothing"
+
+
+def _unmute(server: "DevGovernance") -> str:
+    server.faults.answers = True
+    return "it answers again"
+
+
+def _garbage(server: "DevGovernance") -> str:
+    server.send(b"\xff" * 100)
+    return f"100 bytes that are no message are sent to {_count(len(server.nodes), 'node')}"
+
+
+def _propose(server: "DevGovernance", rest: str) -> str:
     import re
     import time
 
     from alysd.types.governance import MAX_PROPOSAL_BYTES, GovernanceProposal, ProposalKind
 
+    found = re.fullmatch(r"(\S+)\s+(\S+)\s+(?:seconds=(\S+)\s+)?(\S.*)", rest, re.DOTALL)
+    if found is None:
+        return f"{PROPOSE}: {'DATA' if len(rest.split()) > 1 else 'KIND or ID'} is missing"
+    name, kind, seconds, data = found[1], found[2], found[3] or "86400", _unquoted(found[4])
     kinds = [each.value for each in ProposalKind]
-    if kind not in kinds or not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", name) or not seconds.isdecimal():
-        return f"propose ID KIND DATA [SECONDS], with KIND one of {', '.join(kinds)}"
+    if not re.fullmatch(r"[A-Za-z0-9._:-]{1,64}", name):
+        return f"{PROPOSE}: ID has 1 to 64 letters, digits, `.`, `_`, `:` or `-`, found {name}"
+    if kind not in kinds:
+        return f"{PROPOSE}: KIND is one of {', '.join(kinds)}, found {kind}"
+    if not re.fullmatch(r"[0-9]{1,9}", seconds):
+        return f"{PROPOSE}: N is a whole number of at most 9 digits, found {seconds}"
     content = data.encode()
     if data.startswith("0x"):
-        try:
-            content = bytes.fromhex(data[2:])
-        except ValueError:
-            return "DATA is no hex"
+        if not re.fullmatch(r"0x([0-9a-fA-F]{2})*", data):
+            return f"{PROPOSE}: DATA begins with 0x, but is no hex of whole bytes"
+        content = bytes.fromhex(data[2:])
     if len(content) > MAX_PROPOSAL_BYTES:
         return f"DATA has {len(content)} bytes, at most {MAX_PROPOSAL_BYTES} are kept"
-    deadline = int(time.time()) + int(seconds[:9])
+    deadline = int(time.time()) + int(seconds)
     server.propose(GovernanceProposal(name, ProposalKind(kind), content, deadline, 1))
-    return f"{name} is announced to {len(server.nodes)} nodes"
+    return f"{name} ({len(content)} bytes) is announced to {_count(len(server.nodes), 'node')}"
 
 
-def _update(server: "DevGovernance", path: Path) -> str:
+def _unquoted(text: str) -> str:
+    """The text without the quotes around the whole of it."""
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1] if quoted else text
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _update(server: "DevGovernance", rest: str) -> str:
     from alysd.config.update_file import read_update
     from alysd.errors import ConfigError
 
+    if not rest:
+        return "update FILE: FILE is missing"
     try:
-        update = read_update(path)
+        update = read_update(Path(_unquoted(rest)))
     except ConfigError as error:
         return str(error)
     server.update(update)
-    return f"change {update.sequence} ({update.kind}) is sent to {len(server.nodes)} nodes"
+    return f"change {update.sequence} ({update.kind}) is sent to {_count(len(server.nodes), 'node')}"

@@ -36,7 +36,8 @@ def _track(name: str, state: dict[str, Any], what: str, height: object) -> str:
 
 def _members(pending: object) -> str:
     members = _object(pending).get("members")
-    return f" ({len(cast('list[object]', members))} members)" if isinstance(members, list) else ""
+    count = len(cast("list[object]", members)) if isinstance(members, list) else 0
+    return f" ({count} member{'' if count == 1 else 's'})" if count else ""
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def _new(args: argparse.Namespace) -> None:
         if args.member or args.fee_address:
             raise ConfigError("a change that halts or resumes the peg names no --member and no --fee-address")
         kind = "halt" if args.halt else "resume"
-        _write(args.out, FederationUpdate(args.sequence, Height(args.height), kind, (), ()))
+        _made(args.out, FederationUpdate(args.sequence, Height(args.height), kind, (), ()))
         return
     if not args.member:
         raise ConfigError("name the file of each member with --member, or give --halt or --resume")
@@ -101,7 +101,25 @@ def _new(args: argparse.Namespace) -> None:
     fees = addresses or tuple(file.member.fee_address for file in files if file.member.fee_address is not None)
     if not fees:
         raise ConfigError("there is no fee address: give a --fee-address, or a member file that has one")
-    _write(args.out, FederationUpdate(args.sequence, Height(args.height), "members", members, fees))
+    _made(args.out, FederationUpdate(args.sequence, Height(args.height), "members", members, fees))
+
+
+def _made(path: Path, update: "FederationUpdate") -> None:
+    _write(path, update)
+    say(f"wrote {path}, which the holders of the governance keys sign with `alysd federation update sign`:\n")
+    say(_described(update))
+
+
+def _described(update: "FederationUpdate") -> str:
+    """The update as the holder of a key has to check it, in lines."""
+    from alysd.wire.evm_address import checksum_address
+
+    start = f"from height {update.effective_height} on"
+    if update.kind != "members":
+        return f"change {update.sequence} of the peg: {update.kind} it {start}\n"
+    members = [f"  member       0x{one.authority.hex()}" for one in update.members]
+    addresses = [f"  fee address  {checksum_address(one)}" for one in update.fee_addresses]
+    return "\n".join([f"change {update.sequence} of the members, {start}:", *members, *addresses, ""])
 
 
 def _sign(args: argparse.Namespace) -> None:
@@ -133,7 +151,8 @@ def _sign(args: argparse.Namespace) -> None:
     others = [one for one in update.signatures if one.index != index]
     signatures = tuple(sorted((*others, own), key=lambda one: one.index))
     _write(args.file, attrs.evolve(update, signatures=signatures))
-    say(f"{len(signatures)} signatures; {spec.governance_threshold} are needed\n")
+    say(_described(attrs.evolve(update, signatures=signatures)))
+    say(f"{_signatures(len(signatures))}, and the chain needs {spec.governance_threshold}\n")
 
 
 def _combine(args: argparse.Namespace) -> None:
@@ -151,7 +170,7 @@ def _combine(args: argparse.Namespace) -> None:
         found |= {one.index: one for one in other.signatures}
     signatures = tuple(found[index] for index in sorted(found))
     _write(args.file, attrs.evolve(update, signatures=signatures))
-    say(f"{len(signatures)} signatures\n")
+    say(f"{_signatures(len(signatures))}\n")
 
 
 def _submit(args: argparse.Namespace) -> None:
@@ -166,9 +185,13 @@ def _submit(args: argparse.Namespace) -> None:
     answer: dict[str, Any] = ask(socket_of(args), request)
     if "error" in answer:
         raise UserError(str(answer.get("message")))
-    words = "the node has it, and" if answer["new"] else "the node had it already, and"
-    effect = f"it takes effect at height {update.effective_height}"
-    say(f"{words} includes it in the next block that it makes; {effect}\n")
+    words = "the node has it, and includes it in the next block that it makes"
+    known = "the node had it already (`alysd federation update status` shows whether a block has it)"
+    say(f"{words if answer['new'] else known}; it takes effect at height {update.effective_height}\n")
+
+
+def _signatures(count: int) -> str:
+    return f"{count} signature{'' if count == 1 else 's'}"
 
 
 def _write(path: Path, update: "FederationUpdate") -> None:

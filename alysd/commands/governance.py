@@ -14,6 +14,8 @@ MOST_SHOWN = 2000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions with their options."""
+    words = f"the JSON-RPC of a node (default: {DEFAULT_URL})"
+    parser.add_argument("--url", default=DEFAULT_URL, help=words)
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     listed = actions.add_parser("list", help="list the proposals that the node keeps, and the state of the stream")
     listed.set_defaults(action=_list)
@@ -21,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown.add_argument("id", help="the id of the proposal")
     shown.set_defaults(action=_show)
     for action in (listed, shown):
-        action.add_argument("--url", default=DEFAULT_URL, help=f"the JSON-RPC of a node (default: {DEFAULT_URL})")
+        # Without a default of its own, which would replace the value that stands before the action.
+        action.add_argument("--url", default=argparse.SUPPRESS, help=words)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -41,7 +44,7 @@ def _list(args: argparse.Namespace) -> int:
     for words in ("refused", "declined"):
         counts = state.get(words)
         for name, count in cast("dict[str, Any]", counts if isinstance(counts, dict) else {}).items():
-            say(f"{words}: {_plain(name)}, {_plain(count)} times\n")
+            say(f"{words}: {_plain(name)}, {_plain(count)} time{'' if count == 1 else 's'}\n")
     say("".join(f"{line}\n" for line in change_lines(ask_once(args.url, "getfederation"))))
     if not found:
         say("no proposals\n")

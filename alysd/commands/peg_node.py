@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
+METHOD_NOT_FOUND = -32601
+"""The error code of a server that does not know a method (JSON-RPC 2.0, section 5.1)."""
+
 CALL_SECONDS = 10.0
 """Deadline of a call. The node answers from one read, but may first have to restart an actor."""
 
@@ -29,13 +32,21 @@ async def ask_node(url: str, *questions: Question) -> list[dict[str, Any]]:
     """
     from contextlib import aclosing
 
-    from alysd.errors import NodeUnavailable
+    from alysd.errors import ComponentError, NodeUnavailable, UserError, without_credentials
     from alysd.integrations.json_rpc_client import JsonRpcClient
 
     answers: list[dict[str, Any]] = []
     async with aclosing(JsonRpcClient("Alys node", url, NodeUnavailable)) as client:
         for method, params in questions:
-            answer: object = await client.call(method, *params, seconds=CALL_SECONDS)
+            try:
+                answer: object = await client.call(method, *params, seconds=CALL_SECONDS)
+            except ComponentError as error:
+                if error.code != METHOD_NOT_FOUND:
+                    raise
+                raise UserError(
+                    f"{without_credentials(url)} does not know the method {method}: give the URL of an Alys node "
+                    "(`api.address`, port 3000 by default), not of the Ethereum RPC or of another program"
+                ) from None
             if answer is not None and not isinstance(answer, dict):
                 raise NodeUnavailable(url, f"the answer to {method} is not that of an Alys node")
             answers.append(cast("dict[str, Any]", answer or {}))

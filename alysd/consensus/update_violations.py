@@ -124,7 +124,10 @@ class TooSoon(OutOfPlace):
     found: int
 
     def __str__(self) -> str:
-        return f"the update takes effect at height {self.found}; at least {self.least} is allowed"
+        return (
+            f"the update takes effect at height {self.found}, but at least {self.least} is needed by now: sign "
+            "one with a later height"
+        )
 
 
 @attrs.frozen
@@ -135,7 +138,10 @@ class TooFar(OutOfPlace):
     found: int
 
     def __str__(self) -> str:
-        return f"the update takes effect at height {self.found}; at most {self.most} is allowed"
+        return (
+            f"the update takes effect at height {self.found}, but at most {self.most} is allowed so far: submit "
+            "it later"
+        )
 
 
 @attrs.frozen

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 import alysd.commands.actors
 from alysd.cli import main
@@ -12,11 +13,12 @@ from alysd.config.chain_spec import load_chain_spec
 from alysd.config.update_file import read_update, update_text
 from alysd.consensus.federation_update import check_governance, check_update
 from alysd.errors import ConfigError
-from alysd.integrations.bls import BLS
+from alysd.integrations.bls import BLS, public_key
 from alysd.integrations.key_kinds import public_text
 from alysd.integrations.new_key_file import write_key_file
 from alysd.testing.chain import authority_secret, bitcoin_secret
 from alysd.testing.config_files import CONF
+from alysd.testing.http_server import Reply, result, serving
 from alysd.testing.updates import governance_secret
 from alysd.validation import genesis_of
 from alysd.wire.federation_update import encode_update, update_message
@@ -64,11 +66,14 @@ def made(tmp_path: Path, chain: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["halt", "resume"])
-def test_a_change_of_the_peg_names_nobody(tmp_path: Path, chain: Path, kind: str) -> None:
+def test_a_change_of_the_peg_names_nobody(
+    tmp_path: Path, chain: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Governance could not halt the peg, or a person would think that such a change has members."""
     path = tmp_path / "peg.json"
     new = ["federation", "update", "new", "--sequence", "1", "--height", "500", f"--{kind}", "--out", str(path)]
     assert main(new) == 0
+    assert capsys.readouterr().out.endswith(f"change 1 of the peg: {kind} it from height 500 on\n")
     assert sign(path, chain, 0) == sign(path, chain, 1) == 0
     update, spec = read_update(path), load_chain_spec(chain)
     assert (update.kind, update.members, update.fee_addresses, update.sequence) == (kind, (), (), 1)
@@ -101,13 +106,20 @@ def sign(path: Path, chain: Path, key: int) -> int:
     return main(["federation", "update", "sign", str(path), "--chain", str(chain), "--key", str(file)])
 
 
-def test_a_change_is_made_signed_by_two_and_combined(made: Path, chain: Path) -> None:
+def test_a_change_is_made_signed_by_two_and_combined(
+    made: Path, chain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Holders of keys sign copies of the file on machines of their own."""
     copy = made.with_name("copy.json")
     copy.write_text(made.read_text())
+    members = [f"  member       0x{public_key(authority_secret(one)).hex()}" for one in (0, 1)]
+    fees = [f"  fee address  0x{one:040x}" for one in (1, 2)]
+    described = "\n".join(["change 1 of the members, from height 500 on:", *members, *fees, ""])
     assert sign(made, chain, 1) == 0
+    assert capsys.readouterr().out == f"{described}1 signature, and the chain needs 2\n"
     assert sign(copy, chain, 0) == 0
     assert main(["federation", "update", "combine", str(made), str(copy)]) == 0
+    assert capsys.readouterr().out.endswith("\n2 signatures\n")
     genesis, update = genesis_of(load_chain_spec(chain)), read_update(made)
     assert [one.index for one in update.signatures] == [0, 1]
     assert len(update.members) == 2
@@ -176,6 +188,31 @@ def test_submit_gives_the_node_the_whole_change(
     assert main(submit) == 0
     assert asked == [{"command": "submit_update", "update": encode_update(read_update(made)).hex()}]
     assert "takes effect at height 500" in capsys.readouterr().out
+    answer = {"new": False}
+    assert main(submit) == 0
+    assert "the node had it already" in capsys.readouterr().out
     answer = {"error": "update_refused", "rule": "TooSoon", "message": "the update takes effect at height 500"}
     assert main(submit) == 2
     assert "takes effect at height 500" in capsys.readouterr().err
+
+
+async def test_status_shows_both_sequences_or_names_the_wrong_server(capsys: pytest.CaptureFixture[str]) -> None:
+    """The URL of the Ethereum RPC is an easy mistake: it answers, but knows none of the methods."""
+    state = {"sequence": 4, "height": 9, "peg": {"halted": False, "sequence": 2, "pending": None}}
+    replies = [result(state), Reply(body=b'{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}')]
+
+    async def answered(_request: dict[str, Any]) -> Reply:
+        return replies.pop(0)
+
+    async with serving(answered) as server:
+        words = ["federation", "update", "status", "--url", server.url]
+        assert await trio.to_thread.run_sync(main, words) == 0
+        assert await trio.to_thread.run_sync(main, words) == 2
+        shown = capsys.readouterr()
+    assert shown.out == (
+        "members: the next change has the sequence 5; the head is at 9\n"
+        "peg: the next change (halt) has the sequence 3; the head is at 9\n"
+    )
+    assert f"{server.url} does not know the method getfederation: give the URL of an Alys node" in shown.err
+    assert main(["federation", "update", "status", "--url", "127.0.0.1:3000"]) == 2
+    assert "must be a URL that begins with http://" in capsys.readouterr().err

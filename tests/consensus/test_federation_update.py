@@ -149,8 +149,16 @@ CASES: Sequence[tuple[Change, type[InvalidUpdate], str]] = [
         "change of the members has the sequence 1, found 2",
     ),
     (lambda one: signed_again(attrs.evolve(one, sequence=0)), WrongSequence, "has the sequence 1, found 0"),
-    (lambda one: signed_again(attrs.evolve(one, effective_height=Height(100))), TooSoon, "at least 101"),
-    (lambda one: signed_again(attrs.evolve(one, effective_height=Height(1_000_002))), TooFar, "at most 1000001"),
+    (
+        lambda one: signed_again(attrs.evolve(one, effective_height=Height(100))),
+        TooSoon,
+        "at least 101 is needed by now: sign one with a later height",
+    ),
+    (
+        lambda one: signed_again(attrs.evolve(one, effective_height=Height(1_000_002))),
+        TooFar,
+        "at most 1000001 is allowed so far: submit it later",
+    ),
     (lambda one: signed_again(attrs.evolve(one, members=())), WrongMembers, "1 to 21 members, found 0"),
     (lambda _: update(members=range(22)), WrongMembers, "1 to 21 members, found 22"),
     (lambda _: update(members=(0, 1, 0)), WrongMembers, "authority keys are the same"),
