@@ -30,6 +30,7 @@ from alysd.messages.bridge import (
     PegHealth,
 )
 from alysd.messages.log.base import LogEvent, log
+from alysd.messages.log.governance_update import PegHaltedByGovernance, PegResumedByGovernance
 from alysd.nurseries import Actor, NotAnswered, handles
 from alysd.ports import Clock
 from alysd.types.auxpow import AuxPowHeader
@@ -54,6 +55,7 @@ class BridgeActor(Actor[Bridge]):
         self._reads = reads
         self._maker = ContentsMaker(reads, memory)
         self._halted_by_governance = False
+        self._report = report
         self._proposals = Proposals(reads, memory, rules, report)
         self._beside = ProposalsBeside(self._proposals.make, self._fits, reads.timing.proposal_search)
         self._audit = LedgerAudit(reads, TheftWatch(reads, clock), report)
@@ -116,12 +118,14 @@ class BridgeActor(Actor[Bridge]):
     async def _watch_federations(self) -> None:
         """Tell the watch of federations as soon as their updates are in blocks, before they take effect.
 
-        Remember too whether governance has halted the peg.
+        Remember too whether governance has halted the peg, and log it.
         """
         told: WatchFederations | None = None
         while True:
             head = await answered(self._reads.head)
-            self._halted_by_governance = halted_at(head)
+            if (halted := halted_at(head)) != self._halted_by_governance:
+                self._halted_by_governance = halted
+                self._report((PegHaltedByGovernance if halted else PegResumedByGovernance)(head.height))
             holders = WatchFederations(deposit_holders(head, self._reads.context), pending_holders(head))
             if holders != told:
                 await answered(lambda holders=holders: self._reads.watch_ask(holders))

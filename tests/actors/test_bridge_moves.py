@@ -9,6 +9,7 @@ from trio.testing import MockClock
 from alysd.errors import NotSeenOnBitcoin, PaymentDeclined
 from alysd.messages.bridge import GetPegHealth
 from alysd.messages.log.bitcoin import FederationWatched
+from alysd.messages.log.governance_update import PegHaltedByGovernance, PegResumedByGovernance
 from alysd.messages.log.peg import FormerOutputsWait
 from alysd.peg.coins import Coin
 from alysd.peg.moves import fee_of_move, make_move
@@ -99,6 +100,8 @@ async def test_a_halted_peg_has_confirmations_alone(tmp_path: Path, autojump_clo
         assert (await rig.contents()).peg_ins
         await trio.sleep(5)
         assert not (await rig.bridge.ask(GetPegHealth())).halted
+        kinds = (PegHaltedByGovernance, PegResumedByGovernance)
+        assert [type(one) for one in rig.logged if isinstance(one, kinds)] == list(kinds)
 
 
 async def test_deposits_go_on_while_blocks_cannot_be_read_again(tmp_path: Path, autojump_clock: MockClock) -> None:

@@ -36,3 +36,29 @@ class UpdateNotIncluded(LogEvent):
 
     def _line(self) -> tuple[str, str]:
         return "federation", f"the block includes no change of the federation: {self.reason}"
+
+
+@attrs.frozen
+class PegHaltedByGovernance(LogEvent):
+    """Governance has halted the peg for the children of the block at this height, the head."""
+
+    name = "peg_halted_by_governance"
+    level = logging.WARNING
+
+    height: Height
+
+    def _line(self) -> tuple[str, str]:
+        return "peg", f"halted by governance; the head is at height {self.height}"
+
+
+@attrs.frozen
+class PegResumedByGovernance(LogEvent):
+    """Governance has resumed the peg for the children of the block at this height, the head."""
+
+    name = "peg_resumed_by_governance"
+    level = logging.WARNING
+
+    height: Height
+
+    def _line(self) -> tuple[str, str]:
+        return "peg", f"resumed by governance; the head is at height {self.height}"

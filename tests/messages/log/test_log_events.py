@@ -136,6 +136,12 @@ EXAMPLES: dict[LogEvent, str] = {
     governance_update.FederationUpdateKept(1, "members", Height(900), 3): (
         "federation|change 1 to 3 members at height 900 waits for a block"
     ),
+    governance_update.PegHaltedByGovernance(Height(900)): (
+        "peg|halted by governance; the head is at height 900"
+    ),
+    governance_update.PegResumedByGovernance(Height(900)): (
+        "peg|resumed by governance; the head is at height 900"
+    ),
     governance_update.UpdateNotIncluded("no answer"): (
         "federation|the block includes no change of the federation: no answer"
     ),
