@@ -45,6 +45,7 @@ from alysd.timing import Timing
 from alysd.types.block import ExecutionPayload
 from alysd.types.chain import Forkchoice
 from alysd.types.execution import ClientAnswer, ExecutionClientStatus, PayloadResults
+from alysd.types.hashes import PayloadHash
 from alysd.types.units import Height
 from alysd.workflows.dual_path import DualPath
 
@@ -69,7 +70,8 @@ class FailoverMemory:
 
     `active` is the index of the client in use, for this `reason`, which is empty for the first one. `newest` is
     the last forkchoice of the node. `usable` is false while neither client answers. `cause` is the last
-    failure of the client in use, if the other one did not take over.
+    failure of the client in use, if the other one did not take over. `built` is the last payload
+    that was built, with the index of its client.
     """
 
     clients: tuple[ClientBook, ClientBook]
@@ -78,6 +80,7 @@ class FailoverMemory:
     newest: Forkchoice | None = None
     usable: bool = True
     cause: str = ""
+    built: tuple[PayloadHash, int] | None = None
     dual: DualPath = attrs.field(factory=DualPath)
 
     @classmethod
@@ -123,7 +126,9 @@ class EngineFailover(Actor[Engine], partial=True):
     @handles(BuildPayload)
     async def build_payload(self, message: BuildPayload) -> ExecutionPayload:
         """Build with the client in use. Raises `NotNow` if no client does."""
-        return await self._checked(message, self._timing.failover_build)
+        payload = await self._checked(message, self._timing.failover_build)
+        self._memory.built = payload.block_hash, self._memory.active
+        return payload
 
     @handles(ExecutePayload)
     async def execute_payload(self, message: ExecutePayload) -> PayloadResults:
@@ -254,11 +259,16 @@ class EngineFailover(Actor[Engine], partial=True):
         """Ask the other client about a block that a quorum has approved, but the client in use finds invalid.
 
         If it finds the block valid, it agrees with a quorum of the authorities, and is in use from now on. This
-        gives no approval of the block: block import never does.
+        gives no approval of the block: block import never does. If it finds it invalid too, and the client in use
+        has built the block, that one contradicts itself, and would lose each slot of this node.
         """
         memory = self._memory
         try:
             results = await memory.other.address.ask(message, seconds=self._timing.failover_execute)
+        except InvalidPayload:
+            if memory.built == (message.payload.block_hash, memory.active):
+                self._switch(f"it finds block {message.payload.block_number} invalid, which it has built itself")
+            raise error from None
         except (NotAnswered, Refused):
             raise error from None
         log(ExecutionClientOverruled(memory.used.name, message.payload.block_number, error.reason))

@@ -108,6 +108,20 @@ def forkchoice_from_json(value: object) -> tuple[Verdict, bytes | None]:
     return verdict, identity
 
 
+def payload_verdict_from_json(value: object, block: PayloadHash) -> Verdict:
+    """Read the answer to `engine_newPayloadV3` about the payload `block`. Raises `Malformed`, naming the field.
+
+    A valid payload is itself the latest valid one: an answer that names another is about another payload.
+    """
+    verdict = verdict_from_json(value)
+    fields = object_of(value, "payloadStatus")
+    if isinstance(verdict, Valid) and fields.get("latestValidHash") is not None:
+        found = data_field(fields, "latestValidHash", 32)
+        if found != block:
+            raise Malformed(f"latestValidHash: {to_hex(found)} is not the payload that was sent")
+    return verdict
+
+
 def verdict_from_json(value: object) -> Verdict:
     """Read a `PayloadStatusV1`. Raises `Malformed`, naming the field.
 

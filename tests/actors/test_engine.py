@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -44,15 +44,15 @@ from alysd.testing.executed_chain import (
     wipe,
 )
 from alysd.timing import Timing
-from alysd.types.block import ExecutionPayload
+from alysd.types.block import ExecutionPayload, Withdrawal
 from alysd.types.chain import Forkchoice
 from alysd.types.execution import ClientAnswer, PayloadResults
-from alysd.types.hashes import BlockHash, PayloadHash
-from alysd.types.units import Height, Slot, Wei
+from alysd.types.hashes import BlockHash, EvmAddress, PayloadHash
+from alysd.types.units import Gwei, Height, Slot, Wei
 from alysd.types.verdict import Syncing, Valid, Verdict
 from alysd.wire.receipts import encode_receipt
 from alysd.wire.trie import indexed_root
-from tests.workflows.engines import INVALID_HEAD, Recording, stubborn
+from tests.workflows.engines import INVALID_HEAD, Lying, Recording, stubborn
 
 TIMING = Timing(2)
 
@@ -110,6 +110,31 @@ async def test_payload_is_built_on_the_head(autojump_clock: MockClock) -> None:
         payload = await node.engine.ask(build_on(chain.head()))
     assert payload.parent_hash == chain.states[3].payload_hash
     assert payload.block_number == 4
+
+
+@pytest.mark.parametrize(
+    ("lies", "field"),
+    [
+        ({"parent_hash": PayloadHash(bytes(32))}, "parentHash"),
+        ({"block_number": Height(3)}, "blockNumber"),
+        ({"timestamp": 1}, "timestamp"),
+        ({"prev_randao": bytes(32)}, "prevRandao"),
+        ({"fee_recipient": EvmAddress(b"\x11" * 20)}, "feeRecipient"),
+        ({"withdrawals": (Withdrawal(0, 0, EvmAddress(b"\x11" * 20), Gwei(1)),)}, "withdrawals"),
+        ({"blob_gas_used": 1}, "blobGasUsed"),
+        ({"block_hash": PayloadHash(b"\x11" * 32)}, "blockHash"),
+        ({"gas_used": 5}, "blockHash"),
+        ({"gas_limit": 2**300}, "blockHash"),
+        ({"transactions": (LEGACY_TRANSFER,)}, "blockHash"),
+    ],
+)
+async def test_a_payload_that_was_not_asked_for_is_not_signed(lies: dict[str, Any], field: str) -> None:
+    """The key signed the block, the import refused it, and each slot of the node was lost."""
+    built, chain = await make_chain(3)
+    client = Lying(built.genesis, blocks=built.blocks, head=built.head, lies=lies)
+    async with running(client, chain) as node:
+        with pytest.raises(HandlerCrashed, match=f"the built payload has another {field} than"):
+            await node.engine.ask(build_on(chain.head()))
 
 
 async def test_client_is_brought_to_the_head_at_start(autojump_clock: MockClock) -> None:

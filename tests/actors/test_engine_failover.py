@@ -42,9 +42,10 @@ from alysd.timing import Timing
 from alysd.types.block import SignedBlock
 from alysd.types.chain import Forkchoice
 from alysd.types.execution import ExecutionClientStatus
+from alysd.types.hashes import PayloadHash
 from alysd.types.units import Slot
 from alysd.workflows.dual_path import FEWEST, DualPath
-from tests.workflows.engines import Recording
+from tests.workflows.engines import Lying, Recording
 
 TIMING = Timing(2)
 NEXT_SLOT = Slot(FIRST_SLOT + 1000)
@@ -80,10 +81,12 @@ def build_on(tip: Forkchoice) -> BuildPayload:
 
 
 @asynccontextmanager
-async def pair(length: int = 3, dual: DualPath | None = None) -> AsyncGenerator[Pair]:
+async def pair(
+    length: int = 3, dual: DualPath | None = None, first: type[Recording] = Recording
+) -> AsyncGenerator[Pair]:
     built, chain = await make_chain(length)
     block = await make_block(built, chain.head(), NEXT_SLOT)
-    clients = [Recording(built.genesis, blocks=dict(built.blocks), head=built.head) for _ in range(2)]
+    clients = [one(built.genesis, blocks=dict(built.blocks), head=built.head) for one in (first, Recording)]
     storage, engine = storage_address(), Address[Engine]("engine", capacity=64)
     own = [Address[Engine](f"{name} client", capacity=64) for name in ("first", "second")]
     memory, seen = FailoverMemory.of(own[0], own[1], dual), list[ExecutionClientsSeen]()
@@ -180,6 +183,39 @@ async def test_the_second_client_answers_the_request_that_the_first_does_not(
         assert (used.name, used.active, used.behind) == ("second", True, 0)
         assert used.reason.startswith("the first client failed: ")
     assert kinds(logged) == [ExecutionClientTakesOver]
+
+
+async def test_a_client_that_builds_another_payload_than_was_asked_for_is_replaced_within_the_slot(
+    autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    """Each slot of the node was lost, while the other client was ready."""
+    async with pair(first=Lying) as node:
+        assert isinstance(node.first, Lying)
+        node.first.lies = {"block_hash": PayloadHash(b"\x11" * 32)}
+        payload = await node.engine.ask(build_on(node.chain.head()), seconds=1.0)
+        assert payload.parent_hash == node.chain.states[3].payload_hash
+        assert node.active == "second"
+    assert kinds(logged) == [ExecutionClientTakesOver]
+
+
+async def test_a_client_that_contradicts_itself_is_replaced(
+    autojump_clock: MockClock, logged: list[LogEvent]
+) -> None:
+    """It builds blocks that nobody accepts, not even itself: each slot of the node was lost."""
+    async with pair() as node:
+        payload = await node.engine.ask(build_on(node.chain.head()))
+        node.first.refuse.add(payload.block_hash)
+        node.second.refuse.add(payload.block_hash)
+        root = node.chain.head().head.hash
+        request = ExecutePayload(payload, root, trio.current_time() + 1.4, approved=True)
+        with pytest.raises(InvalidPayload):
+            await node.engine.ask(request)
+        assert node.active == "second"
+        await trio.sleep(1)
+        with pytest.raises(InvalidPayload):
+            await node.engine.ask(request)
+        assert node.active == "second", "it has not built this block"
+    assert kinds(logged)[0] == ExecutionClientTakesOver
 
 
 async def test_a_slow_client_without_a_level_second_has_its_whole_deadline(autojump_clock: MockClock) -> None:

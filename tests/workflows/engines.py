@@ -1,15 +1,16 @@
 """Execution clients for tests of the engine actor and of its workflow: one records, one refuses a head."""
 
-from typing import Self
+from typing import Any, Self
 
 import attrs
 import trio
 
 from alysd.errors import ComponentError
 from alysd.testing.engine import FakeEngine
-from alysd.types.block import ExecutionPayload
+from alysd.types.block import ExecutionPayload, PayloadAttributes
 from alysd.types.hashes import BlockHash, PayloadHash
 from alysd.types.verdict import Verdict
+from alysd.wire.execution_header import block_hash_of
 
 
 @attrs.define
@@ -41,6 +42,21 @@ class Stubborn(FakeEngine):
         if head == self.head_of:
             raise self.error
         await super().set_forkchoice(head, safe, finalized)
+
+
+@attrs.define
+class Lying(Recording):
+    """Builds payloads with these wrong fields. With `rehashed`, the hash is that of the wrong header."""
+
+    lies: dict[str, Any] = attrs.Factory(dict[str, Any])
+    rehashed: bool = False
+
+    async def build_payload(
+        self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash, attributes: PayloadAttributes
+    ) -> ExecutionPayload:
+        payload = attrs.evolve(await super().build_payload(head, safe, finalized, attributes), **self.lies)
+        root = attributes.parent_beacon_block_root
+        return attrs.evolve(payload, block_hash=block_hash_of(payload, root)) if self.rehashed else payload
 
 
 INVALID_HEAD = ComponentError("execution client", "engine_forkchoiceUpdatedV3", 0, "the head is invalid")

@@ -25,7 +25,7 @@ from alysd.wire.engine_json import (
     forkchoice_from_json,
     forkchoice_to_json,
     payload_to_json,
-    verdict_from_json,
+    payload_verdict_from_json,
 )
 from alysd.wire.hex import to_hex
 from alysd.wire.receipts import receipts_from_json
@@ -131,7 +131,7 @@ class EngineApiClient:
             to_hex(parent_beacon_block_root),
             seconds=self._deadlines.new_payload,
         )
-        return self._read(method, verdict_from_json, answer)
+        return self._read(method, partial(payload_verdict_from_json, block=payload.block_hash), answer)
 
     async def set_forkchoice(self, head: PayloadHash, safe: PayloadHash, finalized: PayloadHash) -> None:
         """Set the client's head, safe and finalized block (engine_forkchoiceUpdatedV3).

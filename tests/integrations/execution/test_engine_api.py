@@ -66,6 +66,17 @@ async def test_invalid_verdict_keeps_the_clients_words() -> None:
     assert verdict == Invalid("invalid merkle root")
 
 
+async def test_a_verdict_about_another_payload_is_no_answer() -> None:
+    """The node would approve a block that the client has not executed."""
+    for block, valid in ((PAYLOAD.block_hash, True), (HEAD, False), (b"\x11" * 5, False)):
+        server = Server({"engine_newPayloadV3": {**VALID, "latestValidHash": "0x" + block.hex()}})
+        if valid:
+            assert await server.client().new_payload(PAYLOAD, ROOT) == Valid()
+        else:
+            with pytest.raises(EngineUnavailable, match="not in a form of the Engine API: latestValidHash"):
+                await server.client().new_payload(PAYLOAD, ROOT)
+
+
 async def test_forkchoice_names_head_safe_and_final() -> None:
     """Without attributes nothing is built."""
     server = Server({"engine_forkchoiceUpdatedV3": {"payloadStatus": VALID, "payloadId": None}})
