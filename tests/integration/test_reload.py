@@ -1,36 +1,31 @@
 """Changing the configuration of a daemon that makes blocks: by its operator's commands, and by systemd."""
 
 import random
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import trio
 
-from alysd.testing.config_files import CONF
 from alysd.testing.daemon import Daemon, daemon
-from alysd.testing.processes import ComponentRefusal
-from tests.integration.reload_steps import DEADLINE, asked, two_more_blocks
+from tests.integration.reload_steps import (
+    CHOICES,
+    DEADLINE,
+    asked,
+    random_change,
+    send_transactions,
+    two_more_blocks,
+    with_values,
+    written,
+)
 from tests.thorough import cases
 
 # httpx leaves its request's generator unfinished when the server dies in the middle of it.
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")
-
-
-def written(folder: Path, *lines: str, api: str = "") -> Path:
-    """The configuration of the development chain in `folder`, with more `lines`, and with `api` in [api]."""
-    if not folder.exists():
-        shutil.copytree(CONF, folder)
-    text = (CONF / "dev.toml").read_text()
-    assert "[logging]" not in text
-    (folder / "dev.toml").write_text(text.replace("[api]", f"[api]\n{api}") + "\n" + "\n".join(lines) + "\n")
-    return folder / "dev.toml"
 
 
 async def config(node: Daemon, path: Path, action: str, *more: str) -> subprocess.CompletedProcess[bytes]:
@@ -174,47 +169,6 @@ async def test_a_changed_file_is_applied_and_a_schedule_kept(tmp_path: Path) -> 
         outcomes = [line.split("  ")[1] for line in history.splitlines() if line[0] != " "]
         assert outcomes == ["applied", "refused", "applied", "applied"]
         assert await node.stop() == 0
-
-
-CHOICES: Mapping[str, Sequence[str]] = {
-    "logging.level": ['"info"', '"debug"', '"warning"', '"loud"', "7"],
-    "api.allowed_hosts": ["[]", '["a.example"]', '["a.example", "b.example"]', '["not a host"]', '"a.example"'],
-    "mining.fee_recipient": [*(f'"0x{number:040x}"' for number in (1, 2, 3)), '"0x12"', "true"],
-    "monitoring.degraded_slots": ["3", "5", "9", "1", "10"],  # 10: that is when the node is unhealthy
-    "monitoring.least_free_mib": ["512", "0", "64", "-1", '"all"'],
-    "network.max_inbound": ["32", "0", "64", "65", "true"],
-    "reload.trial_seconds": ["0", "1", "30", "-1", "4000"],
-}
-"""Values of live options, as TOML: three that are valid and two that are not."""
-
-
-def random_change(rng: random.Random, values: Mapping[str, str]) -> tuple[Mapping[str, str], bool]:
-    """Other values of some options, and whether all are valid."""
-    new, valid = dict(values), True
-    for key in rng.sample(sorted(CHOICES), rng.randint(1, 3)):
-        index = rng.randrange(5 if rng.random() < 0.5 else 3)
-        new[key], valid = CHOICES[key][index], valid and index < 3
-    return new, valid
-
-
-def with_values(folder: Path, values: Mapping[str, str]) -> None:
-    """Write the configuration of the development chain with these values."""
-    lines = [line for line in (CONF / "dev.toml").read_text().splitlines() if "fee_recipient" not in line]
-    for key, value in values.items():
-        section, name = key.split(".")
-        if f"[{section}]" not in lines:
-            lines.append(f"[{section}]")
-        lines.insert(lines.index(f"[{section}]") + 1, f"{name} = {value}")
-    (folder / "dev.toml").write_text("\n".join(lines) + "\n")
-
-
-async def send_transactions(node: Daemon) -> None:
-    """Transfers between development accounts until cancelled; the pool has room for 256 of an account."""
-    one, other = (await node.eth("eth_accounts"))[:2]
-    while True:
-        with suppress(ComponentRefusal):  # blocks are late on a busy machine, and the account's room is used up
-            await node.eth("eth_sendTransaction", {"from": one, "to": other, "value": "0x1"})
-        await trio.sleep(0.02)
 
 
 async def test_blocks_go_on_during_random_reloads(tmp_path: Path) -> None:
