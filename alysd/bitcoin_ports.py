@@ -219,7 +219,11 @@ class BitcoinRecords(Protocol):
         ...
 
     def deposits(self, after: int, highest: int, limit: int) -> tuple[SeenDeposit, ...]:
-        """At most `limit` deposits in blocks up to the height `highest`, with a number above `after`, in order."""
+        """At most `limit` deposits with a number above `after`, in order, up to one above the height `highest`.
+
+        A deposit of a block that was read again can have a higher number than one of a later block. It waits for
+        that one.
+        """
         ...
 
     def uncredited(self, after: int, limit: int) -> tuple[SeenUncredited, ...]:

@@ -1,6 +1,7 @@
 """A member's data of the peg on its simulated disk: the database of the Bitcoin watch, and signed payments."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import cast
 
@@ -143,8 +144,9 @@ class MemoryBitcoinRecords:
 
     def deposits(self, after: int, highest: int, limit: int) -> tuple[SeenDeposit, ...]:
         """At most `limit` deposits up to the height `highest`, with a number above `after`."""
-        found = (one for one in self._seen() if isinstance(one, SeenDeposit))
-        return tuple(one for one in found if one.number > after and one.height <= highest)[:limit]
+        found = (one for one in self._seen() if isinstance(one, SeenDeposit) and one.number > after)
+        # As on disk, one that a block above the height has made hides those that were read again after it.
+        return tuple(islice(takewhile(lambda one: one.height <= highest, found), limit))
 
     def uncredited(self, after: int, limit: int) -> tuple[SeenUncredited, ...]:
         """At most `limit` payments that are not credited, with a number above `after`."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from alysd.integrations.lmdb_bitcoin import LmdbBitcoinRecords
@@ -59,14 +59,18 @@ STEPS = st.lists(
             st.tuples(st.sampled_from(("deposit", "spending", "uncredited", "payment")), st.integers(0, 9)),
             max_size=3,
         ),
+        st.tuples(st.integers(0, 3), st.sampled_from(("deposit", "spending")), st.integers(0, 9)),
     ),
     max_size=12,
 )
 
 
 @settings(max_examples=40, deadline=None)
+@example([[], [("deposit", 1)], (0, "deposit", 2)])
 @given(STEPS)
-def test_both_databases_give_the_same_answers(steps: list[str | list[tuple[str, int]]]) -> None:
+def test_both_databases_give_the_same_answers(
+    steps: list[str | list[tuple[str, int]] | tuple[int, str, int]],
+) -> None:
     everything = [
         finding(kind, str(at)) for kind in ("deposit", "spending", "uncredited", "payment") for at in range(10)
     ]
@@ -88,6 +92,18 @@ def test_both_databases_give_the_same_answers(steps: list[str | list[tuple[str, 
                 disk.add([block], 2)
                 memory.add([block], 2)
                 chain.append((block.hash, found))
+            elif isinstance(step, tuple):
+                place, kind, at = step
+                new = finding(kind, str(at))
+                taken = {found_txid(one) for _, found in chain for one in found}
+                if place >= len(chain) or found_txid(new) in taken:
+                    continue
+                name, found = chain[place]
+                found.append(new)
+                previous = chain[place - 1][0] if place else digest("before")
+                block = ReadBlock(START + place, name, previous, 7 * (place // 2), tuple(found))
+                disk.add_again(block)
+                memory.add_again(block)
             elif step == "remove" and chain:
                 disk.remove_newest()
                 memory.remove_newest()
@@ -115,7 +131,8 @@ def test_both_databases_give_the_same_answers(steps: list[str | list[tuple[str, 
                 assert memory.lost(b"", highest, 3) == disk.lost(b"", highest, 3)
                 assert memory.missing(expected, highest) == disk.missing(expected, highest)
             for after in (0, 2):
-                assert memory.deposits(after, START + 2, 2) == disk.deposits(after, START + 2, 2)
+                for highest in (START, START + 2):
+                    assert memory.deposits(after, highest, 2) == disk.deposits(after, highest, 2)
                 assert memory.uncredited(after, 2) == disk.uncredited(after, 2)
                 assert memory.spends(after, 3) == disk.spends(after, 3)
             for height in range(START - 1, START + 4):
