@@ -5,57 +5,31 @@ former federation ends at the address of the new one, and nobody's satoshi is lo
 """
 
 import re
-from collections.abc import Sequence
 
 import pytest
 
 from alysd.consensus.federation import halted_at
-from alysd.messages.federation_update import SubmitFederationUpdate
 from alysd.testing.federation.peg.run import settle
-from alysd.testing.federation.peg.world import SimulatedPeg, repeatable_signatures
+from alysd.testing.federation.peg.world import repeatable_signatures
 from alysd.testing.federation.run import rare_collections, run_round
 from alysd.testing.federation.scenario import FAULT_SLOTS, draw_fault
 from alysd.testing.federation.shared_work import shared_work
 from alysd.testing.federation.simulation import SimulatedFederation, open_federation
-from alysd.testing.updates import halt_update, members_update
+from alysd.testing.updates import halt_update
 from alysd.testing.virtual_time import run_virtually, seeded
-from alysd.types.federation_update import FederationUpdate, UpdateKind
-from tests.simulation.change_kit import EFFECTIVE, check_change, head_of, until_height
+from alysd.types.federation_update import UpdateKind
+from tests.simulation.change_kit import (
+    EFFECTIVE,
+    RESERVED,
+    change_members,
+    check_change,
+    head_of,
+    send,
+    the_peg,
+    until_height,
+    until_moved,
+)
 from tests.thorough import cases
-
-RESERVED = 5_000_000
-MOVE_SLOTS = 120
-"""The slots within which the outputs of the former federation move: some payments of four Bitcoin blocks each."""
-
-
-def the_peg(federation: SimulatedFederation) -> SimulatedPeg:
-    assert federation.world.peg is not None
-    return federation.world.peg
-
-
-async def send(federation: SimulatedFederation, update: FederationUpdate) -> None:
-    """Governance sends an update to every node that runs."""
-    for member in federation.members:
-        if member.life is not None:
-            await member.life.to.updates.ask(SubmitFederationUpdate(update))
-
-
-async def change(federation: SimulatedFederation, members: Sequence[int], height: int = EFFECTIVE) -> None:
-    """Governance names new members, to whose address users pay at once."""
-    update = members_update(federation.world.hand.context, 1, height, members)
-    await send(federation, update)
-    the_peg(federation).add_federation(update.federation.bitcoin_keys)
-
-
-async def until_moved(federation: SimulatedFederation) -> None:
-    """Wait until former federations have no output that the ledger holds."""
-    peg = the_peg(federation)
-    peg.users.fill_reserve(RESERVED)
-    for _ in range(MOVE_SLOTS):
-        if not peg.left_behind():
-            return
-        await federation.slots(1)
-    raise AssertionError(f"former federations still have {len(peg.left_behind())} outputs")
 
 
 async def settled(federation: SimulatedFederation) -> None:
@@ -73,7 +47,7 @@ def test_the_bitcoin_ends_at_the_new_address(members: tuple[int, ...]) -> None:
         async with open_federation(4, 1, newcomers=1, peg={}) as federation:
             the_peg(federation).users.fill_reserve(RESERVED)
             await federation.slots(3)
-            await change(federation, members)
+            await change_members(federation, members)
             await until_height(federation, EFFECTIVE + 12, EFFECTIVE + 60)
             await check_change(federation, members)
             await settled(federation)
@@ -106,7 +80,7 @@ def test_faults_around_the_change_lose_no_bitcoin(seed: int) -> None:
         async with open_federation(4, seed, newcomers=1, peg={}) as federation:
             the_peg(federation).users.fill_reserve(RESERVED)
             await federation.slots(3)
-            await change(federation, members)
+            await change_members(federation, members)
             await until_height(federation, EFFECTIVE - choices.randint(2, FAULT_SLOTS), 2 * EFFECTIVE)
             fragile = [choices.randrange(3)]
             faults = [draw_fault(choices, 4, fragile) for _ in range(choices.randint(1, 3))]
@@ -139,7 +113,7 @@ def test_governance_halts_the_peg_and_resumes_it_while_the_members_change() -> N
             peg = the_peg(federation)
             peg.users.fill_reserve(RESERVED)
             await federation.slots(3)
-            await change(federation, (0, 1, 2, 4))
+            await change_members(federation, (0, 1, 2, 4))
             await federation.slots(40)
             start = await soon(federation, "halt", 1)
             await until_height(federation, start + 30, 60)
@@ -170,7 +144,7 @@ def test_a_halt_around_the_height_of_new_members_survives_faults(seed: int) -> N
         async with open_federation(4, seed, newcomers=1, peg={}) as federation:
             the_peg(federation).users.fill_reserve(RESERVED)
             await federation.slots(3)
-            await change(federation, (0, 1, 2, 4))
+            await change_members(federation, (0, 1, 2, 4))
             await until_height(federation, EFFECTIVE - choices.randint(4, FAULT_SLOTS), 2 * EFFECTIVE)
             await soon(federation, "halt", 1)
             faults = [draw_fault(choices, 4, [choices.randrange(3)]) for _ in range(choices.randint(1, 2))]
