@@ -145,7 +145,7 @@ class MemoryBitcoinRecords:
     def deposits(self, after: int, highest: int, limit: int) -> tuple[SeenDeposit, ...]:
         """At most `limit` deposits up to the height `highest`, with a number above `after`."""
         found = (one for one in self._seen() if isinstance(one, SeenDeposit) and one.number > after)
-        # As on disk, one that a block above the height has made hides those that were read again after it.
+        # As on disk: a deposit of a block above the height hides those that were read again after it.
         return tuple(islice(takewhile(lambda one: one.height <= highest, found), limit))
 
     def uncredited(self, after: int, limit: int) -> tuple[SeenUncredited, ...]:
