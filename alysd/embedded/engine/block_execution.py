@@ -47,6 +47,9 @@ from alysd.wire.execution_header import encode_withdrawal, with_hash
 from alysd.wire.rlp import as_bytes, as_list, decode
 from alysd.wire.trie import indexed_root
 
+BEACON_ROOTS = EvmAddress(bytes(fork.BEACON_ROOTS_ADDRESS))
+"""The contract that each block calls first (EIP-4788)."""
+
 EXECUTION_ERRORS = (EthereumException, RLPException, OverflowError, ValueError, AssertionError)
 """The errors that the specification raises for a broken rule.
 
@@ -131,7 +134,7 @@ class BlockExecution:
         self._environment.budget = budget
 
     def begin(self) -> None:
-        """Store the beacon root (EIP-4788), the first step of a block."""
+        """Store the beacon root (EIP-4788), the first step of a block. Raises `OutOfTime`."""
         store_beacon_root(self._environment)
 
     def add(self, signed: SignedTransaction) -> None:
@@ -245,6 +248,8 @@ def _prepare_blob(signed: SignedTransaction, sender: Address) -> PreparedTransac
 
 def store_beacon_root(environment: Environment) -> None:
     """Call the contract that keeps the beacon roots (EIP-4788). A call that fails changes nothing.
+
+    Raises `OutOfTime`, after which the state must not be used.
 
     On a development chain and in simulations, clients can give the contract other code, and any account so much
     that its balance overflows when this code pays it.

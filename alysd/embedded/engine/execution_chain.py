@@ -184,7 +184,7 @@ class ExecutionChain:
         """Build a payload on `head`, and keep its results for `new_payload`.
 
         Raises `EngineBehind` when the head is not known, `ComponentError` when its time is not after the head's,
-        `ConfigError` when the head's state is no longer kept.
+        `ConfigError` when the head's state is no longer kept, and `SlowBeaconRoots`.
         """
         parent = self.reader.header(head)
         if parent is None:

@@ -59,7 +59,9 @@ class _Offered:
 def build_pending(
     source: CallSource, reader: Reader, pool: PendingSource, builder: Builder, timestamp: int | None = None
 ) -> PendingBlock:
-    """Build on the head, as `ExecutionChain.build` does, for at most `builder.seconds`. Raises `StatePruned`.
+    """Build on the head, as `ExecutionChain.build` does, for at most `builder.seconds`.
+
+    Raises `StatePruned` and `SlowBeaconRoots`.
 
     By default, the block is a slot after the head. Its fees go to nobody, and it has no withdrawals.
     """

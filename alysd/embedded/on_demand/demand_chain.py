@@ -15,6 +15,7 @@ import trio
 from alysd.consensus.aura import slot_at
 from alysd.consensus.payload import payload_attributes
 from alysd.consensus.validity import apply_block
+from alysd.embedded.engine.building import SlowBeaconRoots
 from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.engine.transaction import InvalidSender, SignedTransaction
 from alysd.embedded.engine.values import AccountState
@@ -101,7 +102,7 @@ class DemandChain:
         return self._head
 
     async def run(self) -> None:
-        """Make a block whenever the interval of `mine_every` has passed, until the end of time. Never returns."""
+        """Make a block whenever the interval of `mine_every` has passed, until none can be made. Never returns."""
         while True:
             changed = self._interval_changed
             with trio.move_on_after(self._interval):
@@ -109,7 +110,7 @@ class DemandChain:
                 continue
             try:
                 await self.mine(1)
-            except TimeOutOfRange:
+            except (TimeOutOfRange, SlowBeaconRoots):  # the next client that asks for a block is told
                 self.mine_every(math.inf)
 
     @property
@@ -126,7 +127,7 @@ class DemandChain:
     async def mine(self, blocks: int, interval: int | None = None) -> None:
         """Make blocks from the pool's transactions. Those after the first are `interval` seconds apart, if given.
 
-        A block is made whole also if the caller is cancelled. Raises `TimeOutOfRange`.
+        A block is made whole also if the caller is cancelled. Raises `TimeOutOfRange` and `SlowBeaconRoots`.
         """
         async with self._one:
             for made in range(blocks):

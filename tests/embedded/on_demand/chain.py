@@ -61,7 +61,7 @@ class OnDemand:
 
 
 @asynccontextmanager
-async def on_demand() -> AsyncGenerator[OnDemand]:
+async def on_demand(build_seconds: float = 1.0) -> AsyncGenerator[OnDemand]:
     """Open a chain and serve it."""
     spec = attrs.evolve(
         chain_spec(), slot_seconds=1, chain_id=7, execution_genesis={**GENESIS, "timestamp": hex(START)}
@@ -70,7 +70,7 @@ async def on_demand() -> AsyncGenerator[OnDemand]:
     listeners = await listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
     async with (
-        DemandExecution.open(genesis.context, genesis.state, machine, 1.0, KEYS) as execution,
+        DemandExecution.open(genesis.context, genesis.state, machine, build_seconds, KEYS) as execution,
         trio.open_nursery() as nursery,
         httpx.AsyncClient(timeout=30) as client,
     ):

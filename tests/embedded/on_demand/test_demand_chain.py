@@ -74,6 +74,29 @@ async def test_the_time_of_a_block_is_what_a_client_sets() -> None:
         assert await chain.head() == (9, 1340)
 
 
+async def test_slow_code_at_the_address_of_the_beacon_roots_holds_no_block_up() -> None:
+    """Each block calls it with 30 million gas, for which a loop of BLOCKHASH takes many seconds."""
+    beacon_roots, endless = "0x000f3df6d732807ef1319fb7b8bb8522d0beac02", "0x5b5f40505f56"
+    told = rf"^-32000: the contract of the beacon roots .*{beacon_roots} has other code$"
+    async with on_demand(build_seconds=0.1) as chain:
+        before = await chain.rpc("evm_snapshot")
+        await chain.rpc("hardhat_setCode", beacon_roots, endless)
+        for method, parameters in (
+            ("evm_mine", ()),
+            ("eth_sendTransaction", (PAYMENT,)),
+            ("eth_getBlockByNumber", ("pending", False)),
+        ):
+            with pytest.raises(RpcFailure, match=told):
+                await chain.rpc(method, *parameters)
+        assert await chain.head() == (0, 0)
+        await chain.rpc("evm_setIntervalMining", 1)
+        while not chain.execution.chain.stopped:
+            await trio.lowlevel.checkpoint()
+        await chain.rpc("evm_revert", before)
+        await chain.rpc("evm_mine")
+        assert (await chain.head())[0] == 1
+
+
 @pytest.mark.parametrize("timestamp", [START, 0, MAX_TIMESTAMP - 1, MAX_TIMESTAMP])
 async def test_a_time_that_no_block_can_have_is_refused(timestamp: int) -> None:
     async with on_demand() as chain:
