@@ -1,13 +1,14 @@
 """Sends events of the chain and of the pool to filters and subscriptions, and lets the pool follow the head.
 
 The engine reports a new head in the event loop and must not wait, so the report goes into a bounded queue. A task
-takes it from there, lets the pool follow in a worker thread, finds the logs and calls the listeners.
+takes it from there, lets the pool follow in a worker thread, finds the logs and calls the listeners. The pool's
+reports go the same way.
 """
 
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-import attrs
 import trio
 from trio_util import RepeatedEvent
 
@@ -16,6 +17,7 @@ from alysd.embedded.engine.transaction import SignedTransaction
 from alysd.embedded.engine.values import FoundLog, HeadChange
 from alysd.embedded.pool.transaction_pool import Transactions
 from alysd.embedded.rpc.backend import EthBackend
+from alysd.embedded.rpc.news import ChainNews, News, PendingNews
 from alysd.types.execution import ExecutionHeader
 
 MAX_CHANGES = 1024
@@ -26,47 +28,51 @@ sender's account at the newest head.
 """
 
 
-@attrs.frozen
-class ChainNews:
-    """A new head: the removed blocks (newest first), the added blocks (oldest first), and their logs."""
+MAX_PENDING = 10_240
+"""The maximum number of waiting transactions that have become executable: two full pools.
 
-    removed: tuple[ExecutionHeader, ...] = ()
-    added: tuple[ExecutionHeader, ...] = ()
-    removed_logs: tuple[FoundLog, ...] = ()
-    added_logs: tuple[FoundLog, ...] = ()
+If there are more, only the notifications of the oldest are lost.
+"""
 
+TURN_SECONDS = 0.0005
+"""The time for which listeners are told before other tasks get a turn."""
 
-@attrs.frozen
-class PendingNews:
-    """Transactions that have become executable in the pool."""
-
-    transactions: Transactions
-
-
-News = ChainNews | PendingNews
-Listener = Callable[[News], None]
+Listener = Callable[[News], Iterator[None] | None]
+"""Is called with each event. It may return an iterator, each step of which does a part of its work."""
 
 
 class ChainFeed:
-    """Calls listeners in the event loop with each event. A listener must not block and must not raise."""
+    """Calls listeners in the event loop with each event. A listener must not block and must not raise.
+
+    With a full block and thousands of subscriptions, telling all of them takes seconds. So listeners do their work
+    in steps of some microseconds, and other tasks get turns between them.
+    """
 
     def __init__(self, backend: EthBackend) -> None:
         self._backend = backend
-        self._listeners: list[Listener] = []
+        self._listeners: dict[object, Listener] = {}
         self._changes: deque[HeadChange] = deque(maxlen=MAX_CHANGES)
+        self._pending: deque[SignedTransaction] = deque(maxlen=MAX_PENDING)
         self._arrived = RepeatedEvent()
-        self._behind = 0
+        self._reported = 0
+        self._done = 0
         self._told = trio.Event()
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with each event. Returns a function that unregisters the listener."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        key = object()
+        self._listeners[key] = listener
+
+        def leave() -> None:
+            del self._listeners[key]
+
+        return leave
 
     def publish_pending(self, transactions: Transactions) -> None:
         """Report transactions that have become executable."""
         if transactions:
-            self._publish(PendingNews(transactions))
+            self._pending.extend(transactions)
+            self._report()
 
     async def run(self) -> None:
         """Follow the engine's head until cancelled, beginning with the changes since the last run.
@@ -77,12 +83,15 @@ class ChainFeed:
         try:
             await self._catch_up()
             while True:
-                while self._changes:
+                reported = self._reported
+                await self._tell_pending()
+                for _ in range(len(self._changes)):
                     await self._tell(self._changes.popleft())
-                self._behind = 0
+                self._done = reported
                 self._told.set()
                 self._told = trio.Event()
-                await self._arrived.wait()
+                if self._reported == reported:
+                    await self._arrived.wait()
         finally:
             unregister()
 
@@ -97,26 +106,45 @@ class ChainFeed:
             await self._tell(missed)
 
     async def caught_up(self) -> None:
-        """Wait until the pool and the listeners know of all heads that the engine has reported."""
-        while self._behind:
+        """Wait until the pool and the listeners know of everything that has been reported by now."""
+        wanted = self._reported
+        while self._done < wanted:
             await self._told.wait()
 
     def _note(self, change: HeadChange) -> None:
         self._changes.append(change)
-        self._behind += 1
+        self._report()
+
+    def _report(self) -> None:
+        self._reported += 1
         self._arrived.set()
 
-    def _publish(self, news: News) -> None:
-        for listener in tuple(self._listeners):
-            listener(news)
+    async def _publish(self, news: News) -> None:
+        end = time.monotonic() + TURN_SECONDS
+        for key, listener in tuple(self._listeners.items()):
+            if key not in self._listeners:
+                continue  # it has left while others were told
+            for _ in listener(news) or ():
+                if time.monotonic() >= end:
+                    await trio.lowlevel.checkpoint()
+                    end = time.monotonic() + TURN_SECONDS
+                    if key not in self._listeners:
+                        break
+
+    async def _tell_pending(self) -> None:
+        if self._pending:
+            transactions = tuple(self._pending)
+            self._pending.clear()
+            await self._publish(PendingNews(transactions))
 
     async def _tell(self, change: HeadChange) -> None:
         if not change.added and not change.removed:
             return  # only the safe or the finalized block changed
         now = trio.current_time()
         news, executable = await self._backend.read(lambda: self._look_into(change, now))
-        self._publish(news)
-        self.publish_pending(executable)
+        await self._publish(news)
+        if executable:
+            await self._publish(PendingNews(executable))
         await self._backend.read(self._backend.pool.sync_journal)
 
     def _look_into(self, change: HeadChange, now: float) -> tuple[ChainNews, Transactions]:

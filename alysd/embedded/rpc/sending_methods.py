@@ -8,7 +8,8 @@ from alysd.api.hex_values import data, kind
 from alysd.api.jsonrpc import SERVER_ERROR, Method, Params, RpcError
 from alysd.embedded.rpc.backend import EthBackend
 from alysd.embedded.rpc.chain_methods import BlockMethods
-from alysd.embedded.rpc.feed import ChainFeed, ChainNews, News
+from alysd.embedded.rpc.feed import ChainFeed
+from alysd.embedded.rpc.news import ChainNews, News
 from alysd.embedded.rpc.pool_methods import TransactionMethods
 from alysd.embedded.rpc.views import View
 from alysd.errors import Malformed

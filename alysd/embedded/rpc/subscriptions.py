@@ -2,24 +2,24 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import attrs
 
 from alysd.api.hex_values import boolean, text
 from alysd.api.jsonrpc import METHOD_NOT_FOUND, Method, Params, RpcError
 from alysd.embedded.engine.log_filter import LogFilter
-from alysd.embedded.rpc.feed import ChainNews, News
 from alysd.embedded.rpc.log_methods import LIMIT_EXCEEDED, new_id, new_logs, new_pending_hashes
+from alysd.embedded.rpc.news import ChainNews, News, Shown
 from alysd.embedded.rpc.requests import LogQuery, log_query
 from alysd.embedded.rpc.views import View, header_view, transaction_view
+from alysd.types.execution import ExecutionHeader
 
 EVERYTHING = LogQuery(LogFilter())
 
 _LATER_FORKS: View = dict.fromkeys(("requestsHash", "blockAccessListHash", "slotNumber"))
 """The fields of a head for which this fork has no value. geth shows them in `newHeads`, and only there."""
 
-_Show = Callable[[News], Iterable[Any]]
+_Show = Callable[[News], Iterable[Shown | None]]
 
 
 @attrs.define
@@ -59,12 +59,22 @@ class Subscriptions:
         """End a subscription; false if it does not exist."""
         return (self._running.pop(name, None) or self._starting.pop(name, None)) is not None
 
-    def notifications(self, news: News) -> Iterator[dict[str, Any]]:
-        """The notifications for `news`, each made when it is needed: there can be millions."""
-        for name, show in self._running.items():
-            for result in show(news):
-                params = {"subscription": name, "result": result}
-                yield {"jsonrpc": "2.0", "method": "eth_subscription", "params": params}
+    def notifications(self, news: News) -> Iterator[str | None]:
+        """The notifications for `news`, each made when it is needed: there can be millions.
+
+        None stands for a step without a notification. Each step takes some microseconds.
+        """
+        for name, show in tuple(self._running.items()):
+            yield None
+            for shown in show(news):
+                if name not in self._running:
+                    break  # it has ended between two steps
+                yield None if shown is None else _notification(name, shown)
+
+
+def _notification(subscription: str, shown: Shown) -> str:
+    head = '{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"'
+    return f'{head}{subscription}","result":{shown.text}}}}}'
 
 
 @attrs.define
@@ -116,14 +126,18 @@ def _show(wanted: str, params: Params) -> _Show:
     raise RpcError(METHOD_NOT_FOUND, f'no "{wanted[:64]}" subscription in eth namespace')
 
 
-def _new_heads(news: News) -> list[Any]:
-    return [header_view(header) | _LATER_FORKS for header in news.added] if isinstance(news, ChainNews) else []
+def _new_heads(news: News) -> Iterable[Shown]:
+    return news.heads("view", _head_view) if isinstance(news, ChainNews) else ()
 
 
-def _nothing(_news: News) -> list[Any]:
+def _head_view(header: ExecutionHeader) -> View:
+    return header_view(header) | _LATER_FORKS
+
+
+def _nothing(_news: News) -> Iterable[Shown]:
     """The engine does not sync by itself, and geth reports only the beginning and the end of a sync."""
-    return []
+    return ()
 
 
-def _new_pending(news: News) -> list[Any]:
-    return [] if isinstance(news, ChainNews) else [transaction_view(one) for one in news.transactions]
+def _new_pending(news: News) -> Iterable[Shown]:
+    return () if isinstance(news, ChainNews) else news.shown("view", transaction_view)

@@ -1,8 +1,7 @@
 """Ethereum JSON-RPC over WebSocket: requests that do not wait for each other, and notifications."""
 
-import json
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 
 import attrs
@@ -12,7 +11,8 @@ from trio_util import RepeatedEvent
 from alysd.api.http.websocket import GOING_AWAY, SocketRequest, WebSocket
 from alysd.api.jsonrpc import Dispatcher, Method
 from alysd.embedded.rpc.backend import RpcLimits
-from alysd.embedded.rpc.feed import Listener, News
+from alysd.embedded.rpc.feed import Listener
+from alysd.embedded.rpc.news import News
 from alysd.embedded.rpc.subscriptions import Opening, Subscriptions
 
 CLOSE_SECONDS = 0.5
@@ -140,10 +140,12 @@ class EthSocket:
             await outgoing.sent.wait()
 
 
-def _notify(subscriptions: Subscriptions, outbox: Outbox, overflowed: trio.Event, news: News) -> None:
+def _notify(subscriptions: Subscriptions, outbox: Outbox, overflowed: trio.Event, news: News) -> Iterator[None]:
     try:
         for notification in subscriptions.notifications(news):
-            outbox.notify(json.dumps(notification, separators=(",", ":")))
+            if notification is not None:
+                outbox.notify(notification)
+            yield
     except TooFarBehind:
         overflowed.set()
 

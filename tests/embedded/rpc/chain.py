@@ -21,7 +21,8 @@ from alysd.embedded.engine.pruning import KEPT_STATES
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.app import eth_site
 from alysd.embedded.rpc.backend import RpcLimits
-from alysd.embedded.rpc.feed import ChainFeed, ChainNews, News
+from alysd.embedded.rpc.feed import ChainFeed
+from alysd.embedded.rpc.news import ChainNews, News
 from alysd.types.block import PayloadAttributes
 from alysd.types.hashes import BURN_ADDRESS, BlockHash, EvmAddress, PayloadHash
 from alysd.types.verdict import Valid

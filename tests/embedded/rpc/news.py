@@ -4,7 +4,7 @@ from typing import Any
 
 from alysd.embedded.engine.transaction import SignedTransaction
 from alysd.embedded.engine.values import EvmLog, FoundLog
-from alysd.embedded.rpc.feed import ChainNews, PendingNews
+from alysd.embedded.rpc.news import ChainNews, PendingNews
 from alysd.types.execution import ExecutionHeader
 from alysd.types.hashes import BlockHash, EvmAddress, PayloadHash
 from alysd.types.units import Wei

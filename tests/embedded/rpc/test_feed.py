@@ -1,13 +1,18 @@
 """The feed: the pool follows the head, and listeners hear of it in order."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import trio
 import trio.testing
 
+from alysd.embedded.rpc import feed as feed_module
 from alysd.embedded.rpc.backend import EthBackend
-from alysd.embedded.rpc.feed import ChainFeed, ChainNews, News, PendingNews
+from alysd.embedded.rpc.feed import ChainFeed, Listener
+from alysd.embedded.rpc.news import ChainNews, News, PendingNews
 from tests.embedded.rpc.chain import BOX, NOBODY, RICH, EthChain, eth_chain
+from tests.embedded.rpc.news import transaction
 
 
 def record(chain: EthChain) -> list[News]:
@@ -31,8 +36,10 @@ async def test_a_transaction_is_news_when_it_becomes_executable(tmp_path: Path) 
     async with eth_chain(tmp_path) as chain:
         heard = record(chain)
         await chain.send(to=NOBODY, nonce=1)
+        await chain.feed.caught_up()
         assert heard == []
         await chain.send(to=NOBODY, nonce=0)
+        await chain.feed.caught_up()
         (news,) = heard
         assert isinstance(news, PendingNews)
         assert [one.nonce for one in news.transactions] == [0, 1]
@@ -118,6 +125,75 @@ async def test_a_listener_can_leave(tmp_path: Path) -> None:
         leave()
         await chain.mine()
         assert len(heard) == 1
+
+
+async def test_other_tasks_have_turns_while_listeners_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand subscriptions to logs and a full block held up every other task for half a second."""
+    monkeypatch.setattr(feed_module, "TURN_SECONDS", 0.0)
+    async with eth_chain(tmp_path) as chain:
+        events: list[str] = []
+
+        def listener(name: str) -> Listener:
+            def steps(news: News) -> Iterator[None]:
+                if isinstance(news, ChainNews):
+                    for step in range(3):
+                        events.append(f"{name}{step}")
+                        yield
+
+            return steps
+
+        async def other() -> None:
+            while True:
+                events.append("other")
+                await trio.lowlevel.checkpoint()
+
+        chain.feed.listen(listener("a"))
+        chain.feed.listen(listener("b"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            await chain.mine()
+            nursery.cancel_scope.cancel()
+        told = [event for event in events if event != "other"]
+        assert told == ["a0", "a1", "a2", "b0", "b1", "b2"]
+        between = events[events.index("a0") : events.index("b2")].count("other")
+        assert between >= 4, "there are five turns, and the order of tasks in a turn is random"
+
+
+async def test_a_listener_that_leaves_while_it_is_told_hears_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "TURN_SECONDS", 0.0)
+    async with eth_chain(tmp_path) as chain:
+        heard: list[str] = []
+
+        def first(_news: News) -> Iterator[None]:
+            heard.append("first")
+            leave()
+            leave_second()
+            yield
+            heard.append("more")
+
+        def second(_news: News) -> None:
+            heard.append("second")
+
+        leave, leave_second = chain.feed.listen(first), chain.feed.listen(second)
+        await chain.mine()
+        assert heard == ["first"]
+
+
+async def test_more_transactions_than_are_kept_cost_only_the_oldest_notifications(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "MAX_PENDING", 2)
+    async with eth_chain(tmp_path) as chain:
+        heard = record(chain)
+        transactions = [transaction(hash=bytes((n,)) * 32) for n in range(3)]
+        chain.feed.publish_pending(transactions[:1])
+        chain.feed.publish_pending(transactions[1:])
+        await chain.feed.caught_up()
+        assert heard == [PendingNews(tuple(transactions[1:]))]
 
 
 async def test_who_pays_too_little_waits_for_the_base_fee(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """The subscriptions of one WebSocket client."""
 
+import json
 from typing import Any
 
 import pytest
 
 from alysd.api.jsonrpc import InvalidParams, Params, RpcError
 from alysd.embedded.engine.values import FoundLog
-from alysd.embedded.rpc import log_methods
-from alysd.embedded.rpc.feed import ChainNews, News
+from alysd.embedded.rpc import news as news_module
+from alysd.embedded.rpc.news import ChainNews, News
 from alysd.embedded.rpc.subscriptions import Subscriptions
 from tests.embedded.rpc.news import ANNA, BORIS, OTHER_TOPIC, TOPIC, block, header, log, sent
 
@@ -21,7 +22,7 @@ async def subscribed(to: Subscriptions, *params: Any) -> str:
 
 
 def told(of: Subscriptions, news: News) -> list[tuple[str, Any]]:
-    found = [*of.notifications(news)]
+    found = [json.loads(text) for text in of.notifications(news) if text is not None]
     assert all(one["jsonrpc"] == "2.0" and one["method"] == "eth_subscription" for one in found)
     return [(one["params"]["subscription"], one["params"]["result"]) for one in found]
 
@@ -66,13 +67,44 @@ async def test_a_client_that_gets_too_much_costs_only_what_it_gets(monkeypatch: 
         shown.append(found)
         return {"removed": removed}
 
-    monkeypatch.setattr(log_methods, "log_view", show)
+    monkeypatch.setattr(news_module, "log_view", show)
     client = Subscriptions(64)
     for _ in range(3):
         await subscribed(client, "logs")
-    notifications = iter(client.notifications(block(1, *[log(1)] * 100)))
-    assert next(notifications)["params"]["result"] == {"removed": False}
+    notifications = client.notifications(block(1, *[log(1)] * 100))
+    assert next(notifications) is None
+    assert json.loads(next(notifications) or "")["params"]["result"] == {"removed": False}
     assert len(shown) == 1
+
+
+async def test_what_many_get_is_made_and_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[FoundLog] = []
+
+    def show(found: FoundLog, *, removed: bool = False) -> dict[str, Any]:
+        shown.append(found)
+        return {"removed": removed}
+
+    monkeypatch.setattr(news_module, "log_view", show)
+    news = block(1, log(1, ANNA), log(1, BORIS))
+    for _ in range(3):
+        client = Subscriptions(64)
+        await subscribed(client, "logs", {"address": "0x" + BORIS.hex()})
+        await subscribed(client, "newHeads")
+        assert len(told(client, news)) == 2
+    assert shown == [news.added_logs[1]]
+
+
+async def test_a_subscription_that_ends_while_it_is_told_hears_no_more() -> None:
+    """Other tasks have turns between two notifications."""
+    client = Subscriptions(64)
+    name = await subscribed(client, "logs")
+    other = await subscribed(client, "newHeads")
+    notifications = client.notifications(block(1, *[log(1)] * 100))
+    assert next(notifications) is None
+    assert name in (next(notifications) or "")
+    client.end(name)
+    (last,) = [text for text in notifications if text is not None]
+    assert other in last
 
 
 async def test_logs_without_a_query_are_all_logs() -> None:

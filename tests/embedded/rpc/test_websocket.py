@@ -14,7 +14,7 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Request, TextMessage
 
 from alysd.embedded.rpc.backend import RpcLimits
-from alysd.embedded.rpc.feed import News, PendingNews
+from alysd.embedded.rpc.news import News, PendingNews
 from alysd.embedded.rpc.websocket import Outbox, TooFarBehind
 from tests.embedded.rpc.chain import RICH, EthChain, eth_chain
 
