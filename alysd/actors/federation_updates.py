@@ -24,13 +24,18 @@ from alysd.nurseries import Actor, Address, NotAnswered, handles
 from alysd.timing import Timing
 from alysd.types.chain import ChainState
 from alysd.types.chain_spec import ChainContext
-from alysd.types.federation_update import NOTICE, FederationUpdate
+from alysd.types.federation_update import NOTICE, FederationUpdate, UpdateTrack
 
 MOST_UPDATES = 4
 """The maximum number of updates of a track that wait. Governance signs one at a time; another one corrects it."""
 
-SENT_AGAIN = 60.0
-"""The interval, in seconds, at which the updates that wait are sent to the peers. The largest has 10 KB."""
+SENT_AGAIN = 15.0
+"""The interval, in seconds, at which one update of each track is sent to the peers again.
+
+A halt may have to be in a block within a minute. The largest update has 10 KB."""
+
+_TRACKS: tuple[UpdateTrack, ...] = ("peg", "members")
+"""The tracks in the order in which blocks include their updates."""
 
 
 class FederationUpdatesActor(Actor[FederationUpdates]):
@@ -79,12 +84,16 @@ class FederationUpdatesActor(Actor[FederationUpdates]):
 
     @handles(SendUpdates)
     async def send_again(self, _message: SendUpdates) -> None:
-        """Send the updates that the next block may include again: a node that was down may lack them."""
+        """Send again the updates that the next block may include: a node that was down may lack them.
+
+        Of each track it is the one that this node would include itself. All of them at once would be more than
+        peers allow (`gossip_judge.ALLOWED_AT_ONCE`).
+        """
         if not self._kept:
             return
         head = (await self._chain.ask(GetForkchoice(), seconds=self._timing.chain_lookup)).head
-        for update in self._kept:
-            if _has_place(update, head):
+        for track in _TRACKS:
+            if (update := self._first(track, head)) is not None:
                 self._send(update)
 
     def _send(self, update: FederationUpdate) -> None:
@@ -94,8 +103,12 @@ class FederationUpdatesActor(Actor[FederationUpdates]):
     @handles(GetUpdateFor)
     async def update_for(self, message: GetUpdateFor) -> FederationUpdate | None:
         """The first kept update that the rules allow in a child of the block: a halt before new members."""
-        found = [one for one in self._kept if _has_place(one, message.parent)]
-        return min(found, key=lambda one: one.track == "members", default=None)
+        found = (self._first(track, message.parent) for track in _TRACKS)
+        return next((one for one in found if one is not None), None)
+
+    def _first(self, track: UpdateTrack, parent: ChainState) -> FederationUpdate | None:
+        """The first kept update of the track that the rules allow in a child of `parent`."""
+        return next((one for one in self._kept if one.track == track and _has_place(one, parent)), None)
 
     @handles(GetKeptUpdates)
     async def kept(self, _message: GetKeptUpdates) -> tuple[FederationUpdate, ...]:

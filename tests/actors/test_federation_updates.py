@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from alysd.actors.federation_updates import MOST_UPDATES, SENT_AGAIN, FederationUpdatesActor
+from alysd.actors.gossip_judge import ALLOWED_AT_ONCE
 from alysd.actors.storage import StorageActor
 from alysd.consensus.update_violations import BadGovernanceSignatures, TooManyUpdates, TooSoon
 from alysd.errors import Refused
@@ -240,3 +241,25 @@ async def test_an_update_is_sent_to_the_peers_until_a_block_has_it(
         world.head = attrs.evolve(world.head, governance=GovernanceState(0, FIRST, waits))
         await trio.sleep(SENT_AGAIN)
         assert len(world.network.received) == 2
+
+
+async def test_only_one_update_of_each_track_is_sent_again(
+    tmp_path: Path, autojump_clock: MockClock, no_threads: None
+) -> None:
+    """More messages at once than peers allow count as flooding, for which honest nodes were banned."""
+    world = World(tmp_path / "chain", PEGGED)
+    new = [members_update(PEGGED.context, 1, height, (0, 1, 2, 4)) for height in range(150, 150 + MOST_UPDATES)]
+    halts = [halt(height) for height in range(60, 60 + MOST_UPDATES)]
+    async with world.running():
+        for one in (*new, *halts):
+            await world.submit(one)
+        await world.harness.settle()
+        sent = len(world.network.received)
+        assert sent == 2 * MOST_UPDATES
+        await trio.sleep(SENT_AGAIN + 1)
+        again = [one.update for one in world.network.received[sent:] if isinstance(one, PublishUpdate)]
+        assert again == [halts[0], new[0]]
+        assert len(again) <= ALLOWED_AT_ONCE
+        world.head = attrs.evolve(world.head, height=Height(51))
+        await trio.sleep(SENT_AGAIN)
+        assert world.network.received[-2:] == [PublishUpdate(halts[0]), PublishUpdate(new[2])]
