@@ -153,7 +153,8 @@ def _next_steps(mode: str, folder: Path, *, peg: bool) -> str:
         else ""
     )
     guard = (
-        f"make the guard, only for a key that no node has ever used:  alysd keys guard --config {config}\n"
+        "in a federation, make the guard, only for a key that no node has ever used:  "
+        f"alysd keys guard --config {config}\n"
         if mode == "member"
         else ""
     )
@@ -161,8 +162,8 @@ def _next_steps(mode: str, folder: Path, *, peg: bool) -> str:
         f"{key}"
         f"put the chain's specification and genesis from the federation into {folder}/chains/\n"
         f"make the secret that the execution client shares:  openssl rand -hex 32 > {folder}/jwt.hex\n"
-        f"check:                alysd check --config {config}\n"
         f"{guard}"
+        f"check:                alysd check --config {config}\n"
         f"install the service:  cp {folder}/alysd.service /etc/systemd/system/\n"
         f"load the alerts:      name {folder}/alysd.rules.yml under rule_files in prometheus.yml\n"
     )
