@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from alysd.actors import peg_signatures
 from alysd.actors.peg_signatures import (
     BROADCAST_AGAIN,
     SENT_AGAIN,
@@ -121,7 +122,11 @@ class World:
         if message.at != BlockHash(self.final.to_bytes(32, "big")):
             raise UnknownParent(message.at)
         assert message.table is Table.PAYMENTS
-        return EntryPage(tuple((one.versions[0].txid, one) for one in self.payments), None)
+        found = sorted(
+            (one.versions[0].txid, one) for one in self.payments if one.versions[0].txid > message.after
+        )
+        page = tuple(found[: message.limit])
+        return EntryPage(page, page[-1][0] if len(page) == message.limit else None)
 
     def block(self, message: GetBlockByHeight) -> SignedBlock | None:
         return self.blocks.get(message.height)
@@ -233,7 +238,8 @@ async def test_members_sign_gather_and_broadcast(
 ) -> None:
     """Within two slots of the finality of a payment, every member has the complete transaction."""
     world = World(records, size)
-    payments = [make_payment(world.spendings, first_input=10 * number) for number in range(4)]
+    made = [make_payment(world.spendings, first_input=10 * number) for number in range(4)]
+    payments = sorted(made, key=lambda one: one.versions[0].txid)
     async with world.running(*(world.member(number) for number in range(size))):
         assert await world.members[0].finalized() == ()
         await trio.sleep(3 * SLOT)
@@ -249,6 +255,20 @@ async def test_members_sign_gather_and_broadcast(
             assert list((await one.counts()).values()) == [size] * 4
     assert sum(isinstance(one, PaymentSigned) for one in logged) == 4 * size
     assert sum(isinstance(one, PaymentComplete) for one in logged) == 4 * size
+
+
+async def test_payments_that_former_members_never_sign_hide_no_others(
+    autojump_clock: MockClock, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only some payments are read at once, and each former federation may have one that waits for ever."""
+    monkeypatch.setattr(peg_signatures, "PAYMENTS_AT_ONCE", 2)
+    world = World(records, 1)
+    payments = [make_payment(world.spendings, first_input=10 * number) for number in range(5)]
+    async with world.running(world.member(0)):
+        world.make_final(*payments)
+        await trio.sleep(2 * SLOT)
+        names = {payment.versions[0].txid for payment in payments}
+        assert {one.txid for one in await world.members[0].finalized()} == names
 
 
 async def test_absent_members_up_to_the_quorum(autojump_clock: MockClock, records: Records) -> None:
