@@ -88,11 +88,13 @@ class Proposals:
                 newer = await self._newer(payment, parent, spendings)
                 if newer is not None:
                     return newer
-        estimate = await self._estimate()
-        rate = min(estimate, self.reads.context.spec.peg_out_max_fee_rate - MARGIN)
         former = await self._free_of_former(parent, spendings)
+        waits = parent.peg.first_request < parent.peg.next_request
+        if not former and not waits:
+            return None
+        rate = min(await self._estimate(), self.reads.context.spec.peg_out_max_fee_rate - MARGIN)
         moved = await self._move(former, parent, rate, spendings)
-        if moved is not None or parent.peg.first_request == parent.peg.next_request:
+        if moved is not None or not waits:
             return moved
         return await self._payment(former, parent, versions, rate, spendings)
 
