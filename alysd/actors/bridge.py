@@ -13,6 +13,7 @@ import trio
 
 from alysd.actors.bridge_audit import LedgerAudit
 from alysd.actors.bridge_contents import BridgeMemory, ContentsMaker, Versions
+from alysd.actors.bridge_judging import ProposalJudge
 from alysd.actors.bridge_proposals import Proposals
 from alysd.actors.bridge_reads import BridgeReads, answered
 from alysd.actors.bridge_search import ProposalsBeside
@@ -57,6 +58,7 @@ class BridgeActor(Actor[Bridge]):
         self._halted_by_governance = False
         self._report = report
         self._proposals = Proposals(reads, memory, rules, report)
+        self._judge = ProposalJudge(reads, memory)
         self._beside = ProposalsBeside(self._proposals.make, self._fits, reads.timing.proposal_search)
         self._audit = LedgerAudit(reads, TheftWatch(reads, clock), report)
 
@@ -173,7 +175,7 @@ class BridgeActor(Actor[Bridge]):
             for one in change.changes
             if isinstance(one.value, Payment) and one.value.versions[-1].txid == proposal.transaction.txid
         )
-        await self._proposals.judge(proposal, made, parent, versions, contents.confirmed)
+        await self._judge.judge(proposal, made, parent, versions, contents.confirmed)
 
     async def _versions(self, parent: ChainState) -> Versions:
         """The payments in flight after `parent`, and their transactions on Bitcoin."""

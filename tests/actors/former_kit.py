@@ -8,6 +8,7 @@ import attrs
 import trio
 
 from alysd.actors.bridge_contents import BridgeMemory, Versions
+from alysd.actors.bridge_judging import ProposalJudge
 from alysd.actors.bridge_proposals import Proposals
 from alysd.actors.bridge_reads import BridgeReads
 from alysd.peg.coins import Coin
@@ -82,11 +83,13 @@ class Node:
 
     reads: BookReads
     proposals: Proposals
+    judge: ProposalJudge
 
     @classmethod
     def of(cls, book: LedgerBook) -> "Node":
         reads = BookReads(book)
-        return cls(reads, Proposals(cast("BridgeReads", reads), BridgeMemory(), RULES, lambda _: None))
+        shown, memory = cast("BridgeReads", reads), BridgeMemory()
+        return cls(reads, Proposals(shown, memory, RULES, lambda _: None), ProposalJudge(shown, memory))
 
 
 @attrs.define
@@ -139,7 +142,7 @@ class FormerWorld:
         else:
             replace(draft, made, made.replaces, RULES, self.book.spendings)
         payment = next(one for one in draft.changes.values() if isinstance(one, Payment))
-        await judge.proposals.judge(made, payment, parent, versions[id(judge)], ())
+        await judge.judge.judge(made, payment, parent, versions[id(judge)], ())
         self.book.propose(made)
         self._note(payment)
         return made

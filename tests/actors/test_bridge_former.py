@@ -219,14 +219,14 @@ async def test_a_move_that_its_own_block_lets_the_reserve_pay_is_judged_as_a_mov
     world.deposit(0, 30 * LEAST)
     world.book.change_federation()
     world.deposit(1, LEAST, reserve=True)
-    parent, judge = world.parent(), world.nodes[0].proposals
-    found = await judge.make(parent, await world.versions(world.nodes[0]))
+    parent, node = world.parent(), world.nodes[0]
+    found = await node.proposals.make(parent, await world.versions(world.nodes[0]))
     assert found is not None
     payment = world.book.propose(found)
     less = attrs.evolve(parent, peg=attrs.evolve(parent.peg, pledged=parent.peg.reserve))
     for one in payment.inputs:
         world.book.entries[FreeOutput, coin_key(0, one.amount, one.spends)] = FreeOutput(0)
-    await judge.judge(found, payment, less, await world.versions(world.nodes[0]), ())
+    await node.judge.judge(found, payment, less, await world.versions(node), ())
 
 
 async def test_former_outputs_that_wait_make_no_place_for_a_fifth_payment(
