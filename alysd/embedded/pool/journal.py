@@ -1,21 +1,26 @@
 """The journal of the pool: a file of transactions, from which a restarted node fills its pool again.
 
-After a first line, the file has one record per transaction: the length in bytes (4, BE), the first 8 bytes of the
-transaction's hash, and the transaction. The hash shows whether a record is whole. A crash can leave a part of the
-last record; whatever follows the first record that is not whole is not read, and the next start removes it.
+After a first line, the file has records: the length of the content in bytes (4, BE), the first 8 bytes of its
+keccak256 hash, and the content. The hash shows whether a record is whole. A crash can leave a part of the last
+record; whatever follows the first record that is not whole is not read, and the next start removes it.
 
-Records of transactions that no longer wait stay in the file until it is written anew, with the waiting ones only.
-That happens at each start, and whenever the file has become twice as large as it was when it was written anew.
+The content is a transaction, or a *drop*: a zero byte, with which no transaction begins (EIP-2718), the hash of a
+transaction that can never be included, and the reason in UTF-8. A drop counts wherever it is in the file, because
+the thread that adds a transaction and the one that discards it may write in either order.
 
-The guarantee: when `add` returns, the operating system has the records, and the end of this process, however
-sudden, does not lose them. After `sync` they are on disk, and survive a power cut too. If the disk fails, the
-guarantee ends with a warning, until a later `sync` has written the whole file.
+Records of transactions that no longer wait stay in the file until it is written anew, with the waiting ones and
+the remembered drops only. That happens at each start, and whenever the file has become twice as large as it was
+when it was written anew.
+
+The guarantee: when `add` or `drop` returns, the operating system has the records, and the end of this process,
+however sudden, does not lose them. After `sync` they are on disk, and survive a power cut too. If the disk fails,
+the guarantee ends with a warning, until a later `sync` has written the whole file.
 """
 
 import os
 import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import attrs
@@ -35,25 +40,46 @@ _SLACK_BYTES = 64 * 1024
 _MOST_BYTES = 128 * 1024 * 1024
 """The maximum number of bytes that a start reads. A full pool of 32 MiB and as much again are the most written."""
 
+_DROP = b"\0"
+_HASH_BYTES = 32
+
+_REASON_BYTES = 256
+"""The maximum length of a reason. The longest of this program have 160 bytes."""
+
 
 @attrs.frozen
 class JournalContent:
-    """The transactions in the file, in order, and the number of bytes after them that are not whole records."""
+    """The transactions in the file, in order, and the reasons of the dropped ones by hash, the newest last.
+
+    `unreadable_bytes` are those at the end of the file that are not whole records.
+    """
 
     transactions: tuple[bytes, ...]
     unreadable_bytes: int
+    dropped: Mapping[bytes, str] = attrs.field(factory=dict[bytes, str])
+
+
+def _no_drops() -> Mapping[bytes, str]:
+    return {}
 
 
 class PoolJournal:
     """The file at `path`, which need not exist. Threads may call all methods; each may wait for the disk.
 
-    `waiting` returns the transactions of the pool. The journal calls it while it holds its own lock, so the pool
-    must not hold a lock when it calls the journal.
+    `waiting` returns the transactions of the pool, and `dropped` the reasons of those that it has discarded, by
+    hash. The journal calls both while it holds its own lock, so the pool must not hold a lock when it calls the
+    journal.
     """
 
-    def __init__(self, path: Path, waiting: Callable[[], Iterable[bytes]]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        waiting: Callable[[], Iterable[bytes]],
+        dropped: Callable[[], Mapping[bytes, str]] = _no_drops,
+    ) -> None:
         self._path = path
         self._waiting = waiting
+        self._dropped = dropped
         self._lock = threading.Lock()
         self._size = 0
         self._most = 0  # the file is written anew above this size; at first, because it may have any content
@@ -61,7 +87,7 @@ class PoolJournal:
         self._failed = False
 
     def read(self) -> JournalContent:
-        """The transactions in the file; none if there is no file, or if it cannot be read, which is logged."""
+        """The content of the file; nothing if there is no file, or if it cannot be read, which is logged."""
         try:
             with reading_regular(self._path) as file:
                 return _parse(file.read(_MOST_BYTES))
@@ -73,7 +99,13 @@ class PoolJournal:
 
     def add(self, transactions: Iterable[bytes]) -> None:
         """Write transactions that are in the pool by now. Nothing is written after a failure, until `sync`."""
-        records = b"".join(_record(raw) for raw in transactions)
+        self._write(b"".join(_record(raw) for raw in transactions))
+
+    def drop(self, hash_: bytes, reason: str) -> None:
+        """Write that the pool has discarded a transaction; otherwise as `add`."""
+        self._write(_drop_record(hash_, reason))
+
+    def _write(self, records: bytes) -> None:
         with self._lock:
             if not records or self._failed:
                 return
@@ -100,7 +132,7 @@ class PoolJournal:
             self._warn(error)
 
     def renew(self) -> None:
-        """Write the file anew, with the waiting transactions only. It is on disk when this returns."""
+        """Write the file anew, with what waits and the remembered drops. It is on disk when this returns."""
         with self._lock:
             try:
                 self._rewrite()
@@ -123,7 +155,9 @@ class PoolJournal:
         self._unsynced = True
 
     def _rewrite(self) -> None:
-        content = b"".join([_FIRST_LINE, *(_record(raw) for raw in self._waiting())])
+        waiting = [_record(raw) for raw in self._waiting()]
+        drops = [_drop_record(hash_, reason) for hash_, reason in self._dropped().items()]
+        content = b"".join([_FIRST_LINE, *waiting, *drops])
         replace_file(self._path, content)
         self._size = len(content)
         self._most = 2 * self._size + _SLACK_BYTES
@@ -139,16 +173,24 @@ def _record(raw: bytes) -> bytes:
     return _HEAD.pack(len(raw), keccak256(raw)[:8]) + raw
 
 
+def _drop_record(hash_: bytes, reason: str) -> bytes:
+    return _record(_DROP + hash_ + reason.encode()[:_REASON_BYTES])
+
+
 def _parse(content: bytes) -> JournalContent:
     if not content.startswith(_FIRST_LINE):
         return JournalContent((), len(content))
     found: list[bytes] = []
+    dropped: dict[bytes, str] = {}
     at = len(_FIRST_LINE)
     while at + _HEAD.size <= len(content):
         length, check = _HEAD.unpack_from(content, at)
         raw = content[at + _HEAD.size : at + _HEAD.size + length]
         if len(raw) != length or keccak256(raw)[:8] != check:
             break
-        found.append(raw)
+        if raw.startswith(_DROP):
+            dropped[raw[1 : 1 + _HASH_BYTES]] = raw[1 + _HASH_BYTES :][:_REASON_BYTES].decode(errors="replace")
+        else:
+            found.append(raw)
         at += _HEAD.size + length
-    return JournalContent(tuple(found), len(content) - at)
+    return JournalContent(tuple(found), len(content) - at, dropped)

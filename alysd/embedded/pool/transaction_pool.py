@@ -39,7 +39,7 @@ A block sets back at most `1 / TRIAL_SHARE` senders, so there are never more tha
 """
 
 REMEMBERED = 1024
-"""The number of discarded transactions whose reason is remembered: some 200 kB."""
+"""The number of discarded transactions whose reason is remembered, also across restarts: some 300 kB."""
 
 
 @attrs.frozen
@@ -65,7 +65,8 @@ class PoolContent:
 class TransactionPool:
     """Transactions of the chain `chain_id` that wait for a block; the engine's `PendingSource`.
 
-    Each transaction is also written to the file `journal`, if given, by the thread that adds it.
+    Each transaction is also written to the file `journal`, if given, by the thread that adds it, and each drop with
+    its reason by the thread that discards it.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class TransactionPool:
         journal: Path | None = None,
     ) -> None:
         self._chain_id = chain_id
-        self._journal = None if journal is None else PoolJournal(journal, self._all_raw)
+        self._journal = None if journal is None else PoolJournal(journal, self._all_raw, self._reasons)
         self.limits = limits
         self._lock = threading.Lock()
         self._lines: dict[EvmAddress, SenderLine] = {}
@@ -108,12 +109,16 @@ class TransactionPool:
     def restore(self, account_of: Callable[[EvmAddress], AccountState], gas_limit: int, now: float) -> Restored:
         """Add the transactions of the journal that are still possible, and write the journal anew.
 
+        Those that were discarded stay so, with their reasons.
+
         The arguments are those of `add`. The three hours of a transaction with a missing nonce begin again. The
         check of a transaction takes 0.2 ms, and a full pool has 5,120.
         """
         if self._journal is None:
             return Restored(0, 0, 0)
         content = self._journal.read()
+        with self._lock:
+            self._dropped = dict(content.dropped)  # all of them, until no transaction of the file can return
         kept = dict.fromkeys(content.transactions)  # a transaction can have been written twice
         read: list[SignedTransaction] = []
         for raw in kept:
@@ -123,6 +128,8 @@ class TransactionPool:
         for transaction in sorted(read, key=lambda one: one.nonce):
             with suppress(TransactionRefused):  # a block has included it, or the account has changed
                 self._add(transaction, account_of, gas_limit, now)
+        with self._lock:
+            self._forget_reasons()
         waiting = sum(self.counts())
         if kept or content.unreadable_bytes:
             self._journal.renew()
@@ -212,8 +219,9 @@ class TransactionPool:
                 return
             self._remove(transaction)
             self._dropped[transaction.hash] = reason
-            if len(self._dropped) > REMEMBERED:
-                del self._dropped[next(iter(self._dropped))]
+            self._forget_reasons()
+        if self._journal is not None:
+            self._journal.drop(transaction.hash, reason)
 
     def follow(
         self,
@@ -282,7 +290,16 @@ class TransactionPool:
         with self._lock:
             return [transaction.raw for transaction in self._known.values()]
 
+    def _reasons(self) -> dict[bytes, str]:
+        with self._lock:
+            return dict(self._dropped)
+
     # The methods below are called with the lock held.
+
+    def _forget_reasons(self) -> None:
+        """Forget the reasons of all but the last `REMEMBERED` discarded transactions."""
+        while len(self._dropped) > REMEMBERED:
+            del self._dropped[next(iter(self._dropped))]
 
     def _insert(self, new: SignedTransaction, account: AccountState, now: float) -> Transactions:
         if new.hash in self._known:

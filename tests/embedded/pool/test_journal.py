@@ -43,6 +43,21 @@ def test_what_was_added_is_read_in_order(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_drop_is_read_with_its_reason(path: Path) -> None:
+    """Before or behind its transaction: two threads may write them in either order."""
+    into = journal(path, ONE)
+    into.add([ONE])
+    into.drop(b"\7" * 32, "takes longer than 0.75 s")
+    into.drop(b"\1" * 32, "x" * 100_000)
+    into.add([TWO])
+    content = journal(path).read()
+    assert (content.transactions, content.unreadable_bytes) == ((ONE, TWO), 0)
+    assert content.dropped == {b"\7" * 32: "takes longer than 0.75 s", b"\1" * 32: "x" * 256}
+    PoolJournal(path, tuple[bytes, ...], lambda: {b"\2" * 32: "é" * 200}).renew()
+    content = journal(path).read()
+    assert (content.transactions, content.dropped) == ((), {b"\2" * 32: "é" * 128})
+
+
 def test_without_a_file_nothing_is_read(path: Path) -> None:
     assert journal(path).read() == JournalContent((), 0)
 
@@ -87,12 +102,12 @@ def test_a_file_that_grows_keeps_only_what_waits(path: Path) -> None:
     into = PoolJournal(path, lambda: pool)
     sizes: list[int] = []
     for number in range(2_000):
-        pool[0] = number.to_bytes(2, "big") * 500
+        pool[0] = (number + 512).to_bytes(2, "big") * 500
         into.add(pool)
         sizes.append(path.stat().st_size)
     assert max(sizes) < 70_000
     assert journal(path).read().transactions[-1] == pool[0]
-    pool = [bytes([n]) * 10_000 for n in range(100)]
+    pool = [bytes([n]) * 10_000 for n in range(1, 101)]
     into = PoolJournal(path, lambda: pool)
     into.renew()
     for _ in range(105):

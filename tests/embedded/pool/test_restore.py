@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from alysd.embedded.pool.transaction_pool import Restored, TransactionPool
+import pytest
+
+from alysd.embedded.pool.journal import PoolJournal
+from alysd.embedded.pool.refusals import Dropped
+from alysd.embedded.pool.transaction_pool import REMEMBERED, Restored, TransactionPool
 from tests.embedded.engine.kit import CHAIN_ID, GWEI, OTHER, RICH, transfer
 from tests.embedded.pool.restarts import GAS_LIMIT, Place, account, add, everyone_at
 
@@ -78,6 +82,38 @@ def test_a_transaction_of_an_abandoned_block_is_in_the_journal_again(tmp_path: P
     again.follow([], [one], everyone_at(0), GAS_LIMIT, 0.0)
     place.open()
     assert place.restored == Restored(1, 0, 0)
+
+
+def test_what_was_dropped_does_not_return(tmp_path: Path) -> None:
+    """Its sender was told the reason by the hash, and sends other transactions in its place."""
+    place = Place(tmp_path)
+    pool = place.open()
+    endless, other = add(pool, transfer(RICH, 0), transfer(OTHER, 0))
+    pool.discard(endless, "takes longer than 0.75 s")
+    for restored in (Restored(1, 1, 0), Restored(1, 0, 0)):
+        again = place.open()
+        assert place.restored == restored
+        assert again.content().pending == {OTHER.address: [other]}
+        assert again.drop_reason(endless.hash) == "takes longer than 0.75 s"
+    with pytest.raises(Dropped):
+        add(again, endless.raw)
+
+
+def test_the_reasons_in_the_file_are_bounded_but_none_of_its_transactions_returns(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    pool = place.open()
+    (endless,) = add(pool, transfer(RICH, 0))
+    pool.discard(endless, "first")
+    journal = PoolJournal(place.journal, lambda: [endless.raw], lambda: {endless.hash: "first"})
+    journal.renew()
+    for number in range(REMEMBERED):
+        journal.drop(number.to_bytes(32, "big"), "later")
+    again = place.open()
+    assert place.restored == Restored(0, 1, 0)
+    assert again.drop_reason(endless.hash) is None
+    assert again.drop_reason(bytes(32)) == "later"
+    place.open()
+    assert len(place.journal.read_bytes()) < 60_000, "the file has the remembered ones only"
 
 
 def test_a_torn_record_is_reported_and_removed(tmp_path: Path) -> None:
