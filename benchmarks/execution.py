@@ -74,6 +74,10 @@ class Transfers:
         """Fail: all transfers are quick."""
         raise AssertionError(transaction.hash.hex())
 
+    def interrupted(self, transaction: SignedTransaction) -> int:
+        """Fail: all transfers are quick."""
+        raise AssertionError(transaction.hash.hex())
+
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
         """Fail: all transfers are valid."""
         raise AssertionError(f"{transaction.hash.hex()}: {reason}")

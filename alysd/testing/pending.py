@@ -20,6 +20,10 @@ class NothingPending:
         """Raise `AssertionError`: this source offers no transactions."""
         raise AssertionError(f"{transaction.hash.hex()} was never offered")
 
+    def interrupted(self, transaction: SignedTransaction) -> int:
+        """Raise `AssertionError`: this source offers no transactions."""
+        raise AssertionError(f"{transaction.hash.hex()} was never offered")
+
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
         """Raise `AssertionError`: this source offers no transactions, so the engine cannot discard any."""
         raise AssertionError(f"{transaction.hash.hex()} was never offered (discarded: {reason})")

@@ -47,6 +47,9 @@ class GivenTransactions:
     def set_back(self, transaction: SignedTransaction) -> None:
         pytest.fail(f"the embedded engine has too little time for {transaction.hash.hex()}")
 
+    def interrupted(self, transaction: SignedTransaction) -> int:
+        pytest.fail(f"no turn was given to {transaction.hash.hex()}")
+
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
         pytest.fail(f"the embedded engine discards {transaction.hash.hex()}: {reason}")
 

@@ -75,6 +75,10 @@ class Offered:
         """A test offers only what is quick."""
         raise AssertionError(transaction.hash.hex())
 
+    def interrupted(self, transaction: SignedTransaction) -> int:
+        """A test offers only what is quick."""
+        raise AssertionError(transaction.hash.hex())
+
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
         """A test offers only what can be included."""
         raise AssertionError(reason)

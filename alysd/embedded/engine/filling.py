@@ -3,7 +3,8 @@
 The executions of transactions are paid only if they end. So a block divides its time (`build_time`):
 
 1. In every second block, one transaction that takes long gets a *turn*: three quarters of the time, before all
-   others. One that does not end within its turn can never be included, and is discarded.
+   others. One that does not end within its turn can never be included, and is discarded; so is one whose turns
+   all ended early, because the machine was busy, when it has had `MOST_INTERRUPTED` of them.
 2. The others follow, the best price first. Each gets a short trial. The sender of one that needs more is set back.
 3. The rest of the time goes to the senders that were set back.
 
@@ -11,7 +12,7 @@ A quarter of the time and of the bytes is reserved for plain transfers, which ex
 """
 
 from alysd.embedded.engine.block_execution import BlockExecution
-from alysd.embedded.engine.build_time import CODE_SHARE, BuildTime
+from alysd.embedded.engine.build_time import CODE_SHARE, WALL_FACTOR, BuildTime
 from alysd.embedded.engine.pending_source import AccountReader, PendingSource
 from alysd.embedded.engine.rules import BrokenRule
 from alysd.embedded.engine.time_budget import Interrupted, OutOfTime
@@ -19,6 +20,14 @@ from alysd.embedded.engine.transaction import BLOB, SignedTransaction
 from alysd.messages.log.base import log
 from alysd.messages.log.chain import TransactionDropped
 from alysd.types.hashes import EvmAddress
+
+MOST_INTERRUPTED = 16
+"""The number of turns that other work of the machine may cut short before the transaction is discarded.
+
+Each takes all the wall-clock time of a turn, 1.1 s by default, and they are in as many pairs of blocks. So a
+machine that is busy for half a minute loses no transaction, and one that is always too slow for a transaction does
+not keep its sender waiting for ever.
+"""
 
 _LEAST_GAS = 21_000
 """Gas of the cheapest transaction: a block with less gas left is full."""
@@ -99,14 +108,19 @@ class Filling:
         try:
             included = self._execute(signed, self._time.turn, code=True)
         except Interrupted:
-            return  # the machine is busy: it stays in the pool for another turn
+            if (turns := self._pending.interrupted(signed)) >= MOST_INTERRUPTED:
+                seconds = self._time.turn * WALL_FACTOR
+                self._drop(signed, f"did not end in {turns} blocks, {seconds:g} s in each, on this busy machine")
+            return  # otherwise it stays in the pool for another turn
         except OutOfTime:
-            reason = f"takes longer than {self._time.turn:g} s of processor time to execute"
-            log(TransactionDropped(f"0x{signed.hash.hex()}", reason))
-            self._pending.discard(signed, reason)
+            self._drop(signed, f"takes longer than {self._time.turn:g} s of processor time to execute")
             return
         if included:
             self._waiting.remove(signed.sender)
+
+    def _drop(self, signed: SignedTransaction, reason: str) -> None:
+        log(TransactionDropped(f"0x{signed.hash.hex()}", reason))
+        self._pending.discard(signed, reason)
 
     def _discarded(self, signed: SignedTransaction) -> bool:
         """Discard a transaction that no block can include, whatever it executes."""

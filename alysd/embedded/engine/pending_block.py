@@ -52,6 +52,11 @@ class _Offered:
     def set_back(self, transaction: SignedTransaction) -> None:
         """Leave the transaction where it is."""
 
+    def interrupted(self, transaction: SignedTransaction) -> int:
+        """Count nothing: `slow` offers nothing here, so no turn is given."""
+        del transaction
+        return 0
+
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
         """Leave the transaction where it is."""
 

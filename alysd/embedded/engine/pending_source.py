@@ -41,6 +41,10 @@ class PendingSource(Protocol):
         """
         ...
 
+    def interrupted(self, transaction: SignedTransaction) -> int:
+        """Count a turn that ended because the machine was busy, and return how many there were so far."""
+        ...
+
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
         """Remove a transaction that can never be included; its sender finds the `reason` by its hash.
 

@@ -87,6 +87,7 @@ class TransactionPool:
         self._slow: dict[EvmAddress, int] = {}
         self._heads = 0
         self._dropped: dict[bytes, str] = {}
+        self._interrupted: dict[bytes, int] = {}
         self.followed: PayloadHash | None = None
         """The head that the pool has followed last; None before the first one."""
 
@@ -212,6 +213,14 @@ class TransactionPool:
             self._slow.pop(transaction.sender, None)
             self._slow[transaction.sender] = self._heads + SLOW_BLOCKS
 
+    def interrupted(self, transaction: SignedTransaction) -> int:
+        """Count a turn that the machine's other work ended, and return how many there were. 0 if it is gone."""
+        with self._lock:
+            if transaction.hash not in self._known:
+                return 0
+            turns = self._interrupted[transaction.hash] = self._interrupted.get(transaction.hash, 0) + 1
+            return turns
+
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
         """Remove a transaction that can never be included, and remember the reason. For the engine's thread."""
         with self._lock:
@@ -271,6 +280,7 @@ class TransactionPool:
             self._version += 1
             self._slow.clear()
             self._dropped.clear()
+            self._interrupted.clear()
             self._bytes = 0
             self.followed = None
         for transaction in transactions:
@@ -356,6 +366,7 @@ class TransactionPool:
         """Remove transactions that have left a line from the pool's totals. Remove the line if it is empty."""
         for transaction in gone:
             del self._known[transaction.hash]
+            self._interrupted.pop(transaction.hash, None)
             self._version += 1
             self._bytes -= len(transaction.raw)
         if not len(self._lines[sender]):

@@ -134,6 +134,7 @@ class Offered:
     seen: list[AccountReader] = attrs.Factory(list[AccountReader])
     slow_ones: list[SignedTransaction] = attrs.Factory(list[SignedTransaction])
     late: list[SignedTransaction] = attrs.Factory(list[SignedTransaction])
+    turns: list[SignedTransaction] = attrs.Factory(list[SignedTransaction])
 
     def best(self, base_fee: int, accounts: AccountReader) -> Iterable[SignedTransaction]:
         self.seen.append(accounts)
@@ -144,6 +145,10 @@ class Offered:
 
     def set_back(self, transaction: SignedTransaction) -> None:
         self.late.append(transaction)
+
+    def interrupted(self, transaction: SignedTransaction) -> int:
+        self.turns.append(transaction)
+        return self.turns.count(transaction)
 
     def discard(self, transaction: SignedTransaction, reason: str) -> None:
         self.discarded.append((transaction, reason))

@@ -10,6 +10,7 @@ from alysd.embedded.engine import fast_interpreter
 from alysd.embedded.engine.build_time import Clocks
 from alysd.embedded.engine.building import Builder
 from alysd.embedded.engine.code_analysis import AnalysedCodes
+from alysd.embedded.engine.filling import MOST_INTERRUPTED
 from alysd.embedded.engine.transaction import SignedTransaction
 from alysd.embedded.engine.values import AccountState
 from alysd.embedded.pool.refusals import Dropped
@@ -129,6 +130,37 @@ def test_a_busy_machine_loses_no_transaction(world: World, logged: list[LogEvent
     assert logged == []
     world.wall_step = 0.0
     assert world.blocks_until(slow) <= 2
+
+
+def test_a_machine_that_is_always_too_slow_for_a_transaction_drops_it(
+    world: World, logged: list[LogEvent]
+) -> None:
+    """Otherwise its sender's transactions would wait for ever, and each second block would be a long one."""
+    world.wall_step = 0.01
+    slow = world.send(transfer(OTHER, 0, to=LOOP, gas=20_000_000))
+    following = world.send(transfer(OTHER, 1))
+    blocks = 0
+    while world.pool.get(slow.hash) is not None:
+        assert not logged, "the log has it as soon as it is dropped"
+        assert world.block().transactions == ()
+        blocks += 1
+        assert blocks < 3 * MOST_INTERRUPTED
+    assert blocks >= 2 * MOST_INTERRUPTED - 1, "a machine that is busy for some seconds loses nothing"
+    reason = "did not end in 16 blocks, 1.125 s in each, on this busy machine"
+    assert world.pool.drop_reason(slow.hash) == reason
+    assert logged == [TransactionDropped(f"0x{slow.hash.hex()}", reason)]
+    with pytest.raises(Dropped, match=reason):
+        world.send(slow.raw)
+    world.wall_step = 0.0
+    world.send(transfer(OTHER, 0))
+    assert world.blocks_until(following) == 1
+
+
+def test_interrupted_turns_are_counted_for_as_long_as_a_transaction_waits(world: World) -> None:
+    slow = world.send(spin(OTHER, 0, 250))
+    assert [world.pool.interrupted(slow) for _ in range(3)] == [1, 2, 3]
+    assert world.blocks_until(slow) <= 2
+    assert world.pool.interrupted(slow) == 0
 
 
 def test_an_endless_transaction_is_dropped_with_its_reason(world: World, logged: list[LogEvent]) -> None:
