@@ -65,8 +65,8 @@ class PoolContent:
 class TransactionPool:
     """Transactions of the chain `chain_id` that wait for a block; the engine's `PendingSource`.
 
-    Each transaction is also written to the file `journal`, if given, by the thread that adds it, and each drop with
-    its reason by the thread that discards it.
+    Each transaction is also written to the file `journal`, if given, by the thread that adds it, and each drop
+    with its reason by the thread that discards it.
     """
 
     def __init__(
@@ -231,6 +231,14 @@ class TransactionPool:
             self._forget_reasons()
         if self._journal is not None:
             self._journal.drop(transaction.hash, reason)
+
+    def remove(self, transaction: SignedTransaction) -> None:
+        """Forget a transaction, which may come again; unlike `discard`, this remembers nothing about it."""
+        with self._lock:
+            if transaction.hash in self._known:
+                self._remove(transaction)
+        if self._journal is not None:
+            self._journal.renew()
 
     def follow(
         self,

@@ -194,7 +194,7 @@ class DemandMethods:
         """Remove a transaction from the pool; false if it is not there."""
         found = self.pool.get(params.required(0, hash32))
         if found is not None:
-            self.pool.discard(found, "removed by a client")
+            self.pool.remove(found)
         return found is not None
 
     async def reset(self, params: Params) -> bool:

@@ -315,6 +315,20 @@ async def test_without_automine_a_block_has_all_that_waited() -> None:
         assert block["transactions"] == sent[:2]
 
 
+async def test_a_removed_transaction_is_unknown_and_may_come_again() -> None:
+    """As with hardhat and anvil; a hash with a reason would be refused for ever."""
+    async with on_demand() as chain:
+        await chain.rpc("evm_setAutomine", False)
+        sent = await chain.rpc("eth_sendTransaction", PAYMENT)
+        raw = await chain.rpc("eth_getRawTransactionByHash", sent)
+        assert await chain.rpc("anvil_dropTransaction", sent) is True
+        assert await chain.rpc("eth_getTransactionByHash", sent) is None
+        assert await chain.rpc("eth_getTransactionReceipt", sent) is None
+        assert await chain.rpc("eth_sendRawTransaction", raw) == sent
+        await chain.rpc("evm_mine")
+        assert (await chain.rpc("eth_getTransactionReceipt", sent))["status"] == "0x1"
+
+
 async def test_an_interval_makes_blocks_without_transactions() -> None:
     async with on_demand() as chain:
         await chain.rpc("evm_setIntervalMining", 1)

@@ -99,6 +99,17 @@ def test_what_was_dropped_does_not_return(tmp_path: Path) -> None:
         add(again, endless.raw)
 
 
+def test_what_was_removed_does_not_return_but_may_come_again(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    pool = place.open()
+    (removed,) = add(pool, transfer(RICH, 0))
+    pool.remove(removed)
+    pool.remove(removed)
+    again = place.open()
+    assert place.restored == Restored(0, 0, 0)
+    assert add(again, removed.raw) == [removed]
+
+
 def test_the_reasons_in_the_file_are_bounded_but_none_of_its_transactions_returns(tmp_path: Path) -> None:
     place = Place(tmp_path)
     pool = place.open()
