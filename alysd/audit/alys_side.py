@@ -57,6 +57,23 @@ async def check_chain(call: Call, chain_id: int, execution_genesis: bytes, genes
 
 
 @attrs.define
+class AlysClock:
+    """Reads the times of single blocks of the execution layer."""
+
+    call: Call
+
+    async def height(self, tag: str) -> Height:
+        """The height of the block `tag`."""
+        found = object_of(await self.call("eth_getBlockByNumber", tag, False), f"block {tag}")
+        return Height(quantity_field(found, "number"))
+
+    async def time_of(self, height: Height) -> int:
+        """The time of the block at a height up to that of the newest one, in seconds since 1970."""
+        found = object_of(await self.call("eth_getBlockByNumber", hex(height), False), f"block {height}")
+        return quantity_field(found, "timestamp")
+
+
+@attrs.define
 class AlysSide:
     """Reads the blocks of the execution layer, from 1 on."""
 

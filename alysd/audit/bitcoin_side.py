@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
 import attrs
 
+from alysd.audit.credit import ALWAYS, Credit
 from alysd.audit.records import RESERVE, BitcoinFindings, Deposited, NotCreditedPayment, Paid, Spent
 from alysd.errors import Malformed, UserError
 from alysd.types.hashes import BitcoinHash, EvmAddress
@@ -26,6 +28,11 @@ _MAX_WEIGHT = 4_000_000
 _WEIGHT_PER_BYTE = 4
 _OUTPOINT_AND_SEQUENCE = 36 + 4
 _OP_RETURN, _PUSHDATA1 = 0x6A, 0x4C
+_ANNEX = "50"
+_INTERNAL = "50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0"
+"""The internal key of a federation's output: BIP-341's point without a secret."""
+
+_CONTROL_BLOCKS = ("c0" + _INTERNAL, "c1" + _INTERNAL)
 _NETWORKS: Mapping[str, str] = MappingProxyType(
     {"mainnet": "main", "testnet": "test", "signet": "signet", "regtest": "regtest"}
 )
@@ -52,8 +59,7 @@ async def check_network(call: Call, network: str) -> None:
 
 async def federation_script(call: Call, keys: tuple[bytes, ...], quorum: int) -> bytes:
     """The output script of the federation with these x-only keys, as derived by the Bitcoin node."""
-    internal = "50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0"  # BIP-341's point without secret
-    plain = f"tr({internal},multi_a({quorum},{','.join(key.hex() for key in keys)}))"
+    plain = f"tr({_INTERNAL},multi_a({quorum},{','.join(key.hex() for key in keys)}))"
     described = object_of(await call("getdescriptorinfo", plain), "getdescriptorinfo")
     answer: Any = await call("deriveaddresses", text_field(described, "descriptor"))
     addresses = list_field({"deriveaddresses": answer}, "deriveaddresses", 1)
@@ -91,7 +97,8 @@ class BitcoinSide:
     """Reads block after block from the height `start`.
 
     `scripts` maps the output scripts of the federations to their numbers: the first has 0, and a later one has a
-    larger number.
+    larger number. `credit` has the blocks in which outputs to a federation count, by its number; without an entry,
+    they count in all. `leaves` maps the scripts with which the outputs are spent to the same numbers.
 
     With `deposits_only`, further payments and uncredited transactions are left out. An audit reads Bitcoin, then
     the execution layer, then the deposits of newer Bitcoin blocks. So it knows the deposit of every mint that it
@@ -103,6 +110,8 @@ class BitcoinSide:
     minimum: Sat
     start: int
     deposits_only: bool = False
+    credit: Mapping[int, Credit] = attrs.field(factory=dict[int, Credit])
+    leaves: Mapping[bytes, int] = attrs.field(factory=dict[bytes, int])
     next_height: int = attrs.field(init=False, default=attrs.Factory(lambda self: self.start, takes_self=True))
     _tip: str = attrs.field(init=False, default="")
     _coins: dict[OutPoint, _Coin] = attrs.field(init=False, factory=dict[OutPoint, _Coin])
@@ -122,8 +131,9 @@ class BitcoinSide:
             block = object_of(await self.call("getblock", block_hash, 2), f"block {self.next_height}")
             if self._tip and block.get("previousblockhash") != self._tip:
                 raise UserError("the Bitcoin chain was reorganised during the audit: run it again")
+            median = integer_field(block, "mediantime", 0, 2**32)
             for transaction in list_field(block, "tx", _MAX_ITEMS):
-                self._take(object_of(transaction, "transaction"))
+                self._take(object_of(transaction, "transaction"), median)
             self._tip = str(block_hash)
             self.next_height += 1
             progress(self.next_height, tip)
@@ -141,7 +151,10 @@ class BitcoinSide:
             former=sum(coin.amount for coin in self._coins.values() if coin.credited and coin.federation < newest),
         )
 
-    def _take(self, fields: dict[str, Any]) -> None:
+    def _credit(self, number: int) -> Credit:
+        return self.credit.get(number, ALWAYS)
+
+    def _take(self, fields: dict[str, Any], median: int) -> None:
         txid = BitcoinHash(displayed_hash(fields, "txid"))
         inputs = [object_of(one, "input") for one in list_field(fields, "vin", _MAX_ITEMS)]
         outputs = [_output(one) for one in list_field(fields, "vout", _MAX_ITEMS)]
@@ -155,10 +168,25 @@ class BitcoinSide:
             if not self.deposits_only:
                 self._spend(fields, spends, known, outputs)
             return
+        spent = {self._coins[at].federation for at in known} | self._revealed(inputs)
         for at in known:  # the operators have moved what was not credited
             self._return(at)
         if any(script in self.scripts for script, _ in outputs):
-            self._receive(txid, outputs, coinbase=not spends)
+            own = any(self._credit(number).has_begun(median) for number in spent)
+            refusal = "it spends an output of a federation" if own else None
+            refusal = "it is a coinbase transaction" if not spends else refusal
+            self._receive(txid, outputs, median, refusal)
+
+    def _revealed(self, inputs: list[dict[str, Any]]) -> set[int]:
+        """The federations with whose script and control block the inputs are spent (BIP-341)."""
+        found: set[int] = set()
+        for one in inputs:
+            stack = list_field(one, "txinwitness", _MAX_ITEMS) if "txinwitness" in one else []
+            last = stack[:-1] if stack and str(stack[-1]).startswith(_ANNEX) else stack
+            if len(last) > 1 and str(last[-1]) in _CONTROL_BLOCKS:
+                leaf = hex_field({"witness": last[-2]}, "witness", 0, _MAX_SCRIPT)
+                found |= {self.leaves[leaf]} if leaf in self.leaves else set()
+        return found
 
     def _spend(
         self,
@@ -209,10 +237,18 @@ class BitcoinSide:
             )
         )
 
-    def _less(self, credited: Mapping[int, Sat], outputs: list[tuple[bytes, Sat]]) -> tuple[Sat, ...]:
-        """The sums of the outputs up to each paid federation but the last one, the largest first."""
+    def _less(self, credited: Mapping[int, Sat], outputs: list[tuple[bytes, Sat]], median: int) -> tuple[Sat, ...]:
+        """The sums of the outputs up to each paid federation but the last one, the largest first.
+
+        A block can have minted such a sum only before the next federation was in force.
+        """
         paid = {index: self.scripts[outputs[index][0]] for index in credited}
-        former = sorted(set(paid.values()), reverse=True)[1:]
+        numbers = sorted(set(paid.values()), reverse=True)
+        former = [
+            number
+            for later, number in pairwise(numbers)
+            if median < self._credit(later).in_force or not self.credit
+        ]
         return tuple(
             Sat(sum(amount for index, amount in credited.items() if paid[index] <= number)) for number in former
         )
@@ -227,23 +263,29 @@ class BitcoinSide:
             if not left.amount:
                 del self._uncredited[at.txid]
 
-    def _receive(self, txid: BitcoinHash, outputs: list[tuple[bytes, Sat]], *, coinbase: bool) -> None:
+    def _receive(
+        self, txid: BitcoinHash, outputs: list[tuple[bytes, Sat]], median: int, refusal: str | None
+    ) -> None:
         own = {
             index: amount for index, (script, amount) in enumerate(outputs) if script in self.scripts and amount
         }
         if not own:
             return
-        large = {index: amount for index, amount in own.items() if amount >= self.minimum}
+        enough = {index: amount for index, amount in own.items() if amount >= self.minimum}
+        large = {
+            index: amount
+            for index, amount in enough.items()
+            if self._credit(self.scripts[outputs[index][0]]).counts(median)
+        }
         named = [found for script, _ in outputs if (found := _recipient(script)) is not None]
-        reason = None
-        if coinbase:
-            reason = "it is a coinbase transaction"
-        elif len(large) > MAX_OUTPUTS:
+        reason = refusal
+        if reason is None and len(large) > MAX_OUTPUTS:
             reason = f"it has {len(large)} outputs to the federation, more than {MAX_OUTPUTS}"
-        elif len(named) != 1:
+        elif reason is None and len(named) != 1:
             reason = f"it names {len(named)} recipients"
-        elif not large:
-            reason = f"no output has the minimum of {self.minimum} sat"
+        elif reason is None and not large:
+            small = f"no output has the minimum of {self.minimum} sat"
+            reason = "deposits to this address are not credited at this time" if enough else small
         if reason is not None and self.deposits_only:
             return
         credited = large if reason is None else {}
@@ -254,9 +296,11 @@ class BitcoinSide:
             self._coins[OutPoint(txid, index)] = _Coin(value, index in credited, number)
         if reason is None:
             amount = Sat(sum(credited.values()))
-            less = self._less(credited, outputs)
+            less = self._less(credited, outputs, median)
             self._deposits.append(Deposited(txid, self.next_height, named[0], amount, less))
-            reason = f"{len(own) - len(large)} of its outputs have less than the minimum of {self.minimum} sat"
+            reason = f"{len(own) - len(enough)} of its outputs have less than the minimum of {self.minimum} sat"
+            if len(enough) > len(large):
+                reason = f"{len(enough) - len(large)} of its outputs are to an address that is not credited then"
         if len(credited) < len(own) and not self.deposits_only:
             rest = Sat(sum(value for index, value in own.items() if index not in credited))
             self._uncredited[txid] = NotCreditedPayment(txid, rest, reason)

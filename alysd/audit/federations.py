@@ -18,6 +18,8 @@ from alysd.types.hashes import BlockHash, EvmAddress
 from alysd.types.units import Height
 from alysd.wire.federation_update import update_message
 
+_PUSH_KEY, _CHECKSIG, _CHECKSIGADD, _NUMEQUAL, _OP_0, _LARGEST_OP = 32, 0xAC, 0xBA, 0x9C, 0x50, 16
+
 
 @attrs.frozen
 class NamedUpdate:
@@ -94,6 +96,15 @@ def _holds(message: bytes, key: bytes, signature: bytes) -> bool:
         return False
 
 
+def federation_leaf(keys: tuple[bytes, ...], quorum: int) -> bytes:
+    """The script `multi_a(quorum, keys)` of a federation (BIP-387), with which its outputs are spent."""
+    first, *others = keys
+    script = bytes([_PUSH_KEY]) + first + bytes([_CHECKSIG])
+    script += b"".join(bytes([_PUSH_KEY]) + key + bytes([_CHECKSIGADD]) for key in others)
+    number = bytes([_OP_0 + quorum]) if quorum <= _LARGEST_OP else bytes([1, quorum])
+    return script + number + bytes([_NUMEQUAL])
+
+
 async def federations(
     spec: ChainSpec,
     updates: Sequence[FederationUpdate],
@@ -112,7 +123,12 @@ async def federations(
     ]
     return tuple(
         [
-            FederationRecord(await script_of(keys, quorum_of(len(keys))), addresses, since)
+            FederationRecord(
+                await script_of(keys, quorum_of(len(keys))),
+                addresses,
+                since,
+                federation_leaf(keys, quorum_of(len(keys))),
+            )
             for keys, addresses, since in changes
         ]
     )

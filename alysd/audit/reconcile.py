@@ -167,7 +167,7 @@ def reconcile(
     problems = [*bitcoin.problems, *alys.problems]
     requests: list[OwedRequest] = []
     refused: list[Burned] = []
-    reserve = sum(one.amount for one in bitcoin.deposits if one.recipient == RESERVE)
+    reserve = 0
     for burned in alys.burns:
         script = scripts[burned.address]
         if script is not None and terms.own.get(script, burned.block + 1) <= burned.block:
@@ -181,14 +181,36 @@ def reconcile(
             refused.append(burned)
     explained = _explain_withdrawals(bitcoin, alys, refused, problems)
     reports: list[Report] = []
-    for reserve_first in (False, True):
+    given = _given(bitcoin)
+    whole = sum(one.amount for one in bitcoin.deposits if one.recipient == RESERVE)
+    for reserve_first, least in product((False, True), given):
         made = _explain_payments(bitcoin, requests, terms, reserve_first=reserve_first)
         unpaid = [one for number, one in enumerate(requests) if number not in made.paid]
-        totals = _sum_up(bitcoin, alys, unpaid, refused, explained, reserve + made.reserve)
+        left = attrs.evolve(explained, left_out=explained.left_out + whole - least)
+        totals = _sum_up(bitcoin, alys, unpaid, refused, left, reserve + least + made.reserve)
         found = [*problems, *made.problems, *_impossible(totals, alys, made, len(unpaid))]
         waiting = len(unpaid) + made.ahead + explained.waiting_deposits + explained.waiting_refunds
         reports.append(Report(totals, tuple(found), waiting))
     return next((one for one in reports if one.equal), reports[0])
+
+
+def _given(bitcoin: BitcoinFindings) -> tuple[int, ...]:
+    """The sums that the deposits can have given to the reserve, the likeliest first.
+
+    The chains do not show how much of a deposit to several federations a block has taken for the reserve: a part,
+    if that was before the later federation was in force, and then the rest stays unspent for ever. Only a deposit
+    around a change can be in doubt (`BitcoinSide`).
+    """
+    deposits = [one for one in bitcoin.deposits if one.recipient == RESERVE]
+    whole = sum(one.amount for one in deposits)
+    unspent: dict[bytes, int] = defaultdict(int)
+    for at, amount in bitcoin.coins.items():
+        unspent[at.txid] += amount
+    least = sum(
+        min((one.amount, *(part for part in one.less if one.amount - part <= unspent[one.txid])))
+        for one in deposits
+    )
+    return (least,) if least == whole else (least, whole)
 
 
 def _impossible(totals: Totals, alys: AlysFindings, made: "_Payments", unpaid: int) -> Iterator[str]:

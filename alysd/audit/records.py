@@ -16,12 +16,13 @@ RESERVE = EvmAddress(bytes(20))
 class FederationRecord:
     """A federation of the chain: its output script on Bitcoin, and its fee addresses.
 
-    It is in force for the blocks of Alys from the height `since` on.
+    It is in force for the blocks of Alys from the height `since` on. Its outputs are spent with the script `leaf`.
     """
 
     script: bytes
     fee_addresses: tuple[EvmAddress, ...]
     since: Height
+    leaf: bytes = b""
 
 
 @attrs.frozen

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from alysd.integrations.json_rpc_client import JsonRpcClient
     from alysd.types.chain_spec import ChainSpec
     from alysd.types.federation_update import FederationUpdate
+    from alysd.types.units import Height
     from alysd.validation import Genesis
+
+_MAX_INCLUDED = 40
 
 CALL_SECONDS = 120.0
 """The deadline of a call. A large Bitcoin block takes a node seconds to decode."""
@@ -50,7 +53,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a signed change of the federation that has taken effect; repeat it for all changes",
     )
+    parser.add_argument(
+        "--included",
+        type=_included,
+        action="append",
+        default=[],
+        metavar="CHANGE=HEIGHT",
+        help="the height of the block that has a change of the members, by its sequence; needed only if the "
+        "credit of a deposit depends on it",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _included(text: str) -> "tuple[int, Height]":
+    """Read a value of --included. Raises `ValueError` for another form."""
+    from alysd.types.units import Height
+
+    change, _, height = text.partition("=")
+    if not (change.isdecimal() and height.isdecimal() and len(text) <= _MAX_INCLUDED):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} must be CHANGE=HEIGHT, such as 1=120000")
+    return int(change), Height(int(height))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -93,18 +115,21 @@ async def _audit(
             "execution client", args.ethereum, NodeUnavailable, max_response=MAX_ANSWER, version="2.0"
         ) as ethereum,
     ):
-        return await _read(args.block, genesis, updates, _caller(bitcoin), _caller(ethereum))
+        included = dict[int, Height](args.included)
+        return await _read(args.block, genesis, updates, included, _caller(bitcoin), _caller(ethereum))
 
 
 async def _read(
     tag: str,
     genesis: "Genesis",
     updates: "Sequence[FederationUpdate]",
+    included: "Mapping[int, Height]",
     bitcoin: "Callable[..., Any]",
     ethereum: "Callable[..., Any]",
 ) -> "tuple[Report, BitcoinFindings, AlysFindings]":
-    from alysd.audit.alys_side import AlysSide, check_chain
+    from alysd.audit.alys_side import AlysClock, AlysSide, check_chain
     from alysd.audit.bitcoin_side import BitcoinSide, check_network, federation_script, payout_script
+    from alysd.audit.credit import credits_of
     from alysd.audit.federations import check_in_force, federations
     from alysd.audit.reconcile import reconcile_all
 
@@ -116,10 +141,19 @@ async def _read(
     for one in holders:
         own.setdefault(one.script, one.since)
     numbers = {script: number for number, script in enumerate(own)}
-    reader = BitcoinSide(bitcoin, numbers, spec.peg_in_minimum, spec.bitcoin_start_height)
+    clock = AlysClock(ethereum)
+    check_in_force(holders, await clock.height(tag))
+    found = await credits_of(holders, included, spec.former_address_days, clock.time_of)
+    reader = BitcoinSide(
+        bitcoin,
+        numbers,
+        spec.peg_in_minimum,
+        spec.bitcoin_start_height,
+        credit={numbers[script]: one for script, one in found.items()},
+        leaves={one.leaf: numbers[one.script] for one in holders},
+    )
     await reader.read_to_tip(_progress("Bitcoin"))
     alys = await AlysSide(ethereum).read(tag, _progress("Alys"))
-    check_in_force(holders, alys.height)
     reader.deposits_only = True
     await reader.read_to_tip(_progress("Bitcoin"))
     records = reader.records()

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from alysd.audit.alys_side import BRIDGE, REQUEST_TOPIC, AlysSide, check_chain
+from alysd.audit.alys_side import BRIDGE, REQUEST_TOPIC, AlysClock, AlysSide, check_chain
 from alysd.audit.records import AlysRecords
 from alysd.errors import Malformed, UserError
 from alysd.types.hashes import EvmAddress
+from alysd.types.units import Height
 from alysd.wire.keccak import keccak256
 
 ALICE = "0x" + "a1" * 20
@@ -131,3 +132,12 @@ async def test_a_reorganisation_during_the_audit_ends_it() -> None:
     client.blocks[2]["parentHash"] = "0x" + "99" * 32
     with pytest.raises(UserError, match="reorganised"):
         await client.read()
+
+
+async def test_the_times_of_single_blocks_are_read() -> None:
+    async def call(method: str, *params: Any) -> Any:
+        assert (method, params[1]) == ("eth_getBlockByNumber", False)
+        return {"latest": {"number": "0x20"}, "0x1f": {"timestamp": "0x65"}}[params[0]]
+
+    clock = AlysClock(call)
+    assert (await clock.height("latest"), await clock.time_of(Height(31))) == (32, 101)

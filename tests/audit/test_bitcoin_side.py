@@ -2,17 +2,24 @@
 
 from typing import Any
 
+import attrs
 import pytest
 
 from alysd.audit.bitcoin_side import BitcoinSide, check_network, federation_script, payout_script
+from alysd.audit.credit import Credit, TimeRange
+from alysd.audit.federations import federation_leaf
 from alysd.audit.records import RESERVE, Spent
 from alysd.errors import Malformed, UserError
+from alysd.peg.federation import spending_script
+from alysd.types.federation import quorum_of
 from alysd.types.units import Sat
 
 FEDERATION = "5120" + "fe" * 32
 LATER = "5120" + "fd" * 32
 PAYEE = "0014" + "01" * 20
 SCRIPTS = {bytes.fromhex(FEDERATION): 0, bytes.fromhex(LATER): 1}
+LEAF, LATER_LEAF = b"\x20" + b"\x01" * 32 + b"\xac", b"\x20" + b"\x02" * 32 + b"\xac"
+INTERNAL = "50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0"
 ALICE = "a1" * 20
 Output = tuple[str, float]
 
@@ -50,10 +57,15 @@ class Node:
         if method == "getblockhash":
             return f"hash{params[0]}{self.fork}"
         number = int(params[0][4:].rstrip("f"))
-        return {"previousblockhash": f"hash{number - 1}{self.fork}", "tx": self.blocks[number]}
+        previous = f"hash{number - 1}{self.fork}"
+        return {"previousblockhash": previous, "mediantime": 100 * number, "tx": self.blocks[number]}
 
     def reader(self) -> BitcoinSide:
         return BitcoinSide(self.call, SCRIPTS, Sat(1_000), 0)
+
+    def reader_with(self, *every: Credit) -> BitcoinSide:
+        """A reader with the blocks in which the outputs to each federation count."""
+        return attrs.evolve(self.reader(), credit=dict(enumerate(every)), leaves={LEAF: 0, LATER_LEAF: 1})
 
 
 def silent(_height: int, _last: int) -> None:
@@ -205,22 +217,89 @@ async def test_an_uncredited_payment_is_listed_with_what_is_left_of_it() -> None
     assert "together with others" in records.problems[0], "the operators may not mix the two"
 
 
-async def test_operators_may_make_a_deposit_of_what_was_not_credited() -> None:
-    """The node credits it. The audit did not know the deposit, and took its mint for a forgery."""
+async def test_a_deposit_of_what_was_not_credited_is_none() -> None:
+    """No node credits it: it spends an output of a federation."""
     node = Node()
     coin = node.transaction((FEDERATION, 0.5))
     node.transaction((FEDERATION, 0.4), named(ALICE), spends=((coin, 0),))
-    reader = await read(node.reader())
+    reader = await read(node.reader_with(Credit(), Credit()))
     records = reader.records()
-    assert [one.amount for one in records.deposits] == [40_000_000]
-    assert list(records.coins.values()) == [40_000_000]
+    assert (records.deposits, records.coins) == ((), {})
+    (one,) = records.uncredited
+    assert (one.amount, one.reason) == (40_000_000, "it spends an output of a federation")
     reader.deposits_only = True
     node.block()
     lost = node.transaction((FEDERATION, 0.3))
     node.transaction((FEDERATION, 0.2), named(ALICE), spends=((lost, 0),))
-    node.transaction((FEDERATION, 0.1), named(ALICE), spends=((records.deposits[0].txid[::-1].hex(), 0),))
+    node.blocks[-1][-1]["vin"][0]["txinwitness"] = ["aa", LEAF.hex(), "c0" + INTERNAL]
+    paid = node.transaction((FEDERATION, 0.1), named(ALICE))
+    node.transaction((FEDERATION, 0.09), named(ALICE), spends=((paid, 0),))
     records = (await read(reader)).records()
-    assert [one.amount for one in records.deposits] == [40_000_000, 20_000_000]
+    assert [one.amount for one in records.deposits] == [10_000_000]
+
+
+@pytest.mark.parametrize("annex", [(), ("50aa",)])
+@pytest.mark.parametrize("first", ["c0", "c1"])
+async def test_a_witness_with_the_script_of_a_federation_spends_an_output_of_it(
+    first: str, annex: tuple[str, ...]
+) -> None:
+    """The output may be older than the first block that the audit reads, or of a kind that anyone can spend."""
+    node = Node()
+    node.transaction((FEDERATION, 0.5), named(ALICE))
+    witness = node.blocks[-1][-1]["vin"][0]
+    witness["txinwitness"] = ["aa", LEAF.hex(), first + INTERNAL, *annex]
+    assert (await read(node.reader_with(Credit(), Credit()))).records().deposits == ()
+    for other in (
+        ["aa", LEAF.hex(), "c2" + INTERNAL, *annex],
+        ["aa", "ac", first + INTERNAL],
+        [first + INTERNAL],
+        [],
+    ):
+        witness["txinwitness"] = other
+        assert len((await read(node.reader_with(Credit(), Credit()))).records().deposits) == 1
+    witness["txinwitness"] = ["aa", LATER_LEAF.hex(), first + INTERNAL]
+    later = Credit(TimeRange(100, 100), None, 1, 0, 300)
+    assert len((await read(node.reader_with(Credit(), later))).records().deposits) == 1, "before its time"
+
+
+async def test_outputs_count_between_the_times_of_the_changes() -> None:
+    first, later = Credit(end=TimeRange(500, 500)), Credit(TimeRange(300, 300), None, 1, 0, 400)
+    node = Node()
+    for place in range(7):
+        if place:
+            node.block()
+        node.transaction((FEDERATION, 0.5), (LATER, 0.25), named(ALICE))
+    records = (await read(node.reader_with(first, later))).records()
+    amounts = [(one.height, one.amount, one.less) for one in records.deposits]
+    assert amounts == [
+        *((height, 50_000_000, ()) for height in range(3)),
+        (3, 75_000_000, (50_000_000,)),
+        (4, 75_000_000, ()),
+        *((height, 25_000_000, ()) for height in (5, 6)),
+    ]
+    assert sum(records.coins.values()) == sum(one.amount for one in records.deposits)
+    assert {one.reason for one in records.uncredited} == {
+        "1 of its outputs are to an address that is not credited then"
+    }
+    assert sum(one.amount for one in records.uncredited) == 3 * 25_000_000 + 2 * 50_000_000
+    node.block()
+    node.transaction((FEDERATION, 0.5), named(ALICE))
+    records = (await read(node.reader_with(first, later))).records()
+    assert records.uncredited[-1].reason == "deposits to this address are not credited at this time"
+
+
+async def test_a_deposit_whose_credit_is_not_known_ends_the_audit() -> None:
+    node = Node()
+    node.block()
+    node.transaction((LATER, 0.5), named(ALICE))
+    with pytest.raises(UserError, match="--included 1=HEIGHT"):
+        await read(node.reader_with(Credit(), Credit(TimeRange(50, 150), None, 1, 0, 200)))
+
+
+@pytest.mark.parametrize("members", range(1, 21))
+def test_the_script_of_a_federation_is_that_of_the_node(members: int) -> None:
+    keys = tuple(bytes([7]) * 31 + bytes([number]) for number in range(members))
+    assert federation_leaf(keys, quorum_of(members)) == spending_script(keys)
 
 
 async def test_payments_after_the_execution_layer_was_read_are_left_out() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import attrs
 import pytest
 
-from alysd.audit.federations import NamedUpdate, check_in_force, checked, federations
+from alysd.audit.federations import NamedUpdate, check_in_force, checked, federation_leaf, federations
 from alysd.audit.records import FederationRecord
 from alysd.errors import UserError
 from alysd.testing.chain import chain_spec
@@ -35,17 +35,16 @@ async def test_the_federations_follow_from_the_specification_and_the_updates() -
     updates = check(LAST, FIRST, HALT)
     assert updates == (FIRST, LAST) == check(LAST, FIRST)
     found = await federations(SPEC, updates, script_of)
-    assert found[0] == FederationRecord(
-        await script_of(tuple(SPEC.federation_bitcoin_keys), 1), SPEC.federation_fee_addresses, Height(0)
-    )
-    assert found[1:] == (
-        FederationRecord(
-            await script_of(tuple(one.bitcoin_key for one in FIRST.members), 2), FIRST.fee_addresses, Height(500)
-        ),
-        FederationRecord(
-            await script_of(tuple(one.bitcoin_key for one in LAST.members), 2), LAST.fee_addresses, Height(1_500)
-        ),
-    )
+    keys = [
+        tuple(SPEC.federation_bitcoin_keys),
+        *(tuple(one.bitcoin_key for one in update.members) for update in (FIRST, LAST)),
+    ]
+    fees = [SPEC.federation_fee_addresses, FIRST.fee_addresses, LAST.fee_addresses]
+    quorums, heights = [1, 2, 2], [0, 500, 1_500]
+    assert [*found] == [
+        FederationRecord(await script_of(one, quorum), to, Height(height), federation_leaf(one, quorum))
+        for one, quorum, to, height in zip(keys, quorums, fees, heights, strict=True)
+    ]
 
 
 OTHER = members_update(CONTEXT, 2, 900, [5], [0, 1])

@@ -455,3 +455,15 @@ def test_a_fee_that_no_member_approves_is_found(payments: list[Paid]) -> None:
     )
     assert not report.equal
     assert any("members approve at most 252829 sat" in one for one in report.problems)
+
+
+def test_the_reserve_has_no_part_that_no_block_has_taken() -> None:
+    """A deposit to two federations, minted for the reserve before the later one was in force."""
+    mixed = attrs.evolve(deposit(1, RESERVE, 9_000), less=(Sat(5_000),))
+    coins = {OutPoint(mixed.txid, 0): Sat(5_000), OutPoint(mixed.txid, 1): Sat(4_000)}
+    totals = audit([mixed], coins=coins).totals
+    assert (totals.reserve, totals.held, totals.uncredited, totals.missing) == (5_000, 5_000, 4_000, 0)
+    del coins[OutPoint(mixed.txid, 1)]
+    coins[OutPoint(txid(2), 0)] = Sat(4_000)  # a payment has spent the later federation's output
+    coins[OutPoint(mixed.txid, 0)] = Sat(3_000)
+    assert audit([mixed], coins=coins).totals.reserve == 9_000
