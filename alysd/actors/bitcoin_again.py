@@ -50,6 +50,11 @@ class WatchedFederations:
         self.told = await trio.to_thread.run_sync(self.records.told)
         await self._widen()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether blocks have not been read again yet for one of the federations."""
+        return bool(self._asked) or any(one.next is not None for one in self.known)
+
     def tell(self, holders: tuple[Holders, ...], pending: Sequence[Holders]) -> None:
         """Learn of the federations of the newest branch, and of those that a pending update would add."""
         self.watch((*holders, *pending))

@@ -50,6 +50,7 @@ from alysd.types.bitcoin_watch import (
     SpendPage,
     Unconfirmed,
     Uncredited,
+    may_be_minted,
 )
 from alysd.types.hashes import BitcoinHash, displayed
 from alysd.types.peg import PegIn, Transaction
@@ -147,6 +148,9 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
         self._follower.require()
         highest = self._follower.height - message.confirmations + 1
         found = await trio.to_thread.run_sync(self._records.missing, message.expected[:MAX_ITEMS], highest)
+        if found and self._federations.is_behind:
+            seen = await trio.to_thread.run_sync(self._records.find, tuple(one.txid for one in found))
+            found = tuple(one for one, at in zip(found, seen, strict=True) if _is_known(one, at))
         self._follower.require()
         return found
 
@@ -277,6 +281,16 @@ def _check(peg_in: PegIn, seen: Seen | None, highest: int, numbers: Numbers) -> 
     if seen.height > highest:
         missing = seen.height - highest
         raise NotSeenOnBitcoin(f"{name} in Bitcoin block {seen.height} lacks {missing} confirmations")
+
+
+def _is_known(expected: Expected, seen: Seen | None) -> bool:
+    """Whether the watch knows the transaction as it is expected, although in a block that is too new.
+
+    Otherwise it may be in a block that has not been read again.
+    """
+    if expected.amount is None:
+        return isinstance(seen, SeenPayment)
+    return isinstance(seen, SeenDeposit) and may_be_minted(seen.peg_in, expected.amount)
 
 
 def _shown(value: object) -> str:

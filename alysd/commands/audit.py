@@ -115,7 +115,7 @@ async def _audit(
             "execution client", args.ethereum, NodeUnavailable, max_response=MAX_ANSWER, version="2.0"
         ) as ethereum,
     ):
-        included = dict[int, Height](args.included)
+        included: Mapping[int, Height] = dict(args.included)
         return await _read(args.block, genesis, updates, included, _caller(bitcoin), _caller(ethereum))
 
 

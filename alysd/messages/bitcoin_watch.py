@@ -85,7 +85,11 @@ class GetConfirmations(Ask[BitcoinWatch, tuple[Confirmation | None, ...]]):
 
 @attrs.frozen
 class GetMissing(Ask[BitcoinWatch, tuple[Expected, ...]]):
-    """Get those of at most `MAX_ITEMS` transactions that Bitcoin does not have with at least `confirmations`."""
+    """Get those of at most `MAX_ITEMS` transactions that Bitcoin does not have with at least `confirmations`.
+
+    While Bitcoin blocks have not been read again for a later federation, transactions that may be in them are left
+    out.
+    """
 
     expected: tuple[Expected, ...]
     confirmations: int

@@ -419,6 +419,31 @@ async def test_what_any_branch_can_have_minted_is_not_missing(rig: Rig, autojump
         assert await watch.ask(GetMissing((*right, *wrong), CONFIRMATIONS)) == wrong
 
 
+async def test_what_may_be_in_a_block_that_was_not_read_again_is_not_missing(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """A node that has joined after the change would halt its peg until it has read the blocks."""
+    since = int(rig.now)
+    both = rig.deposit((5_000, FIRST), (6_000, SECOND))
+    paid = rig.pay_from(OutPoint(both.txid, 1), SECOND)
+    rig.mine(CONFIRMATIONS + 1)
+    new = rig.deposit((7_000, FIRST))
+    rig.mine()
+    expected = Expected(both.txid, Sat(11_000)), Expected(paid.txid, None), Expected(new.txid, Sat(7_000))
+    async with rig.watching() as watch:
+        await settled(watch, rig)
+        assert await watch.ask(GetMissing(expected, CONFIRMATIONS)) == expected
+        rig.node.pruned = rig.chain.height
+        await watch.ask(WatchFederations(holders((SECOND, since))))
+        for _ in range(2):
+            assert await watch.ask(GetMissing(expected, CONFIRMATIONS)) == expected[2:]
+            await trio.sleep(3 * WAIT_SECONDS)
+        rig.node.pruned = 0
+        await found(watch, rig, (SECOND, since))
+        gone = Expected(rig.chain.tip, Sat(7_000))
+        assert await watch.ask(GetMissing((*expected, gone), CONFIRMATIONS)) == (expected[2], gone)
+
+
 async def test_what_was_found_again_goes_with_its_block(rig: Rig, autojump_clock: MockClock) -> None:
     """It has a higher number than what was found in newer blocks."""
     since = int(rig.now)
