@@ -56,6 +56,9 @@ EXECUTION_ERRORS = (EthereumException, RLPException, OverflowError, ValueError, 
 `OverflowError` and `ValueError` come from its integers of limited size.
 """
 
+TOO_LARGE = "a number would exceed its maximum, such as a balance above 2^256 - 1 wei"
+"""The text for an `OverflowError`, to which the specification gives none."""
+
 
 @attrs.frozen
 class ExecutedPayload:
@@ -269,6 +272,8 @@ def store_beacon_root(environment: Environment) -> None:
 def words(error: BaseException) -> str:
     """The text of an error of the specification; many of its errors have only a class name."""
     text = " ".join(str(error).split())
+    if isinstance(error, OverflowError) and not text:
+        return TOO_LARGE
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -20,6 +20,9 @@ MAX_BLOCK_CALLS, MAX_CALLS = 5_000, 10_000
 SECONDS_PER_BLOCK = 12
 """The time between two blocks if the caller says nothing, as in geth."""
 
+MAX_TIME = 2**64 - 1
+"""The largest timestamp of a header, in Unix seconds. geth goes on with small ones after it."""
+
 CLIENT_LIMIT, BLOCK_NUMBER, BLOCK_TIME = -38026, -38020, -38021
 BLOCK_GAS_LIMIT, TIMEOUT, INVALID = -38015, -32016, -32602
 """The error codes of the method (execution-apis, eth_simulateV1)."""
@@ -93,7 +96,7 @@ class SimulatedBlockResult:
 def in_order(base: ExecutionHeader, blocks: Sequence[SimulatedBlock]) -> list[SimulatedBlock]:
     """All blocks with their numbers and times, and empty blocks where the caller has left numbers out.
 
-    Raises `SimulationRefused` if numbers or times do not rise, or if there are too many blocks.
+    Raises `SimulationRefused` if numbers or times do not rise, or are too large, or if there are too many blocks.
     """
     found: list[SimulatedBlock] = []
     number, time = base.number, base.timestamp
@@ -108,6 +111,8 @@ def in_order(base: ExecutionHeader, blocks: Sequence[SimulatedBlock]) -> list[Si
             time += SECONDS_PER_BLOCK
             found.append(_placed(SimulatedBlock(), between, time))
         following = time + SECONDS_PER_BLOCK if wanted.timestamp is None else wanted.timestamp
+        if max(time, following) > MAX_TIME:
+            raise SimulationRefused(BLOCK_TIME, f"block timestamps must be at most {MAX_TIME}: {following}")
         if following <= time:
             raise SimulationRefused(BLOCK_TIME, f"block timestamps must be in order: {following} <= {time}")
         number, time = last, following

@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 import pytest
 
+from alysd.embedded.engine.block_execution import TOO_LARGE
 from alysd.embedded.engine.building import Builder
 from alysd.embedded.engine.execution_chain import ExecutionChain
 from alysd.errors import ComponentError, ConfigError, EngineBehind, WrongChain
@@ -88,7 +89,7 @@ def test_a_withdrawal_that_overflows_an_account_is_invalid(tmp_path: Path) -> No
     full = genesis(**{f"0x{'77' * 20}": {"balance": hex(2**256 - 1)}})
     sandbox = Sandbox.open(tmp_path, full)
     payload = attrs.evolve(sandbox.build(), withdrawals=(minted(b"\x77" * 20, 1),))
-    assert sandbox.refusal(rehashed(payload)).startswith("withdrawals: OverflowError")
+    assert sandbox.refusal(rehashed(payload)) == f"withdrawals: {TOO_LARGE}"
     sandbox.chain.close()
 
 

@@ -329,6 +329,16 @@ async def test_a_removed_transaction_is_unknown_and_may_come_again() -> None:
         assert (await chain.rpc("eth_getTransactionReceipt", sent))["status"] == "0x1"
 
 
+async def test_a_fee_that_overflows_a_balance_drops_the_transaction_with_a_reason() -> None:
+    async with on_demand() as chain:
+        await chain.rpc("evm_mine")
+        miner = (await chain.rpc("eth_getBlockByNumber", "latest", False))["miner"]
+        await chain.rpc("hardhat_setBalance", miner, hex(2**256 - 1))
+        sent = await chain.rpc("eth_sendTransaction", PAYMENT)
+        with pytest.raises(RpcFailure, match="dropped: a number would exceed its maximum, such as a balance"):
+            await chain.rpc("eth_getTransactionReceipt", sent)
+
+
 async def test_an_interval_makes_blocks_without_transactions() -> None:
     async with on_demand() as chain:
         await chain.rpc("evm_setIntervalMining", 1)

@@ -55,6 +55,26 @@ async def test_a_system_call_that_overflows_a_balance_changes_nothing(tmp_path: 
         assert found["calls"][0]["returnData"] == WORD.format(5)
 
 
+@pytest.mark.parametrize("later", [{}, {"blockOverrides": {"number": "0x3", "time": "0xff"}}])
+async def test_no_block_follows_the_last_possible_time(tmp_path: Path, later: dict[str, Any]) -> None:
+    last = {"blockOverrides": {"number": "0x1", "time": hex(2**64 - 1)}}
+    async with eth_chain(tmp_path) as chain:
+        (found,) = await chain.rpc("eth_simulateV1", {"blockStateCalls": [last]})
+        assert found["timestamp"] == hex(2**64 - 1)
+        with pytest.raises(RpcFailure, match=f"block timestamps must be at most {2**64 - 1}") as failure:
+            await chain.rpc("eth_simulateV1", {"blockStateCalls": [last, later]})
+        assert failure.value.code == -38021
+
+
+async def test_a_withdrawal_that_overflows_a_balance_says_so(tmp_path: Path) -> None:
+    minted = {"index": "0x0", "validatorIndex": "0x0", "address": NOBODY, "amount": "0x1"}
+    full = {NOBODY: {"balance": hex(2**256 - 1)}}
+    wanted = blocks(stateOverrides=full, blockOverrides={"withdrawals": [minted]})
+    async with eth_chain(tmp_path) as chain:
+        with pytest.raises(RpcFailure, match=r"withdrawals: a number .* a balance above 2\^256 - 1 wei"):
+            await chain.rpc("eth_simulateV1", wanted)
+
+
 async def test_the_code_of_a_contract_can_be_replaced_for_later_blocks(tmp_path: Path) -> None:
     """The state after a block had the hash of the contract's first code."""
     call = {"from": NOBODY, "to": CODE}
