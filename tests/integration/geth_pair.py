@@ -4,7 +4,6 @@
 show.
 """
 
-import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -150,10 +149,3 @@ async def pair_with_blocks(folder: Path, seed: int) -> AsyncGenerator[tuple[Pair
         source = RandomTransactions(CHAIN_ID, seed, SENDERS)
         blocks = await grow(geth, own, source, random)
         yield attrs.evolve(pair, source=source), blocks, random
-
-
-def seed_of_test(usual: int) -> int:
-    """The seed: the same one in each run, so that a rare difference of words does not fail an unrelated change."""
-    seed = int(os.environ.get("ALYSD_SEED", usual))
-    print(f"ALYSD_SEED={seed}")
-    return seed

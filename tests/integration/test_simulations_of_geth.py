@@ -1,4 +1,7 @@
-"""eth_simulateV1 of the embedded engine has the results of geth, for random blocks of calls and for mistakes."""
+"""eth_simulateV1 of the embedded engine has the results of geth, for random blocks of calls and for mistakes.
+
+Each run has other blocks. A failure prints the seed: `ALYSD_SEED=… pytest …` makes the same ones again.
+"""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -8,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from alysd.wire.hex import to_hex
-from tests.integration.geth_pair import Pair, difference, pair_with_blocks, seed_of_test
+from tests.integration.geth_pair import Pair, difference, pair_with_blocks
 from tests.integration.random_code import RandomCode
 from tests.integration.random_transactions import address_of
 from tests.integration.rival_clients import SENDERS
@@ -23,8 +26,8 @@ LOOP = {CODE: {"code": "0x5b5f56"}}
 
 
 @pytest.fixture
-async def pair_and_random(tmp_path: Path) -> AsyncGenerator[tuple[Pair, Random]]:
-    async with pair_with_blocks(tmp_path, seed_of_test(20)) as (pair, _, random):
+async def pair_and_random(tmp_path: Path, seed: int) -> AsyncGenerator[tuple[Pair, Random]]:
+    async with pair_with_blocks(tmp_path, seed) as (pair, _, random):
         yield pair, random
 
 

@@ -72,16 +72,19 @@ def executed(environment: Any, code: bytes, gas: int, data: bytes) -> dict[str, 
     )
     state.begin_transaction(environment.state, transient)
     evm = interpreter.process_message(message)
+    state.commit_transaction(environment.state, transient)
     keys = [Bytes32(slot.to_bytes(32, "big")) for slot in range(4)]
     return {
         "error": type(evm.error).__name__,
         "gas": int(evm.gas_left),
         "output": bytes(evm.output),
-        # Nobody sees the stack and the memory of a frame that has failed.
+        # Nobody sees the stack and the memory of a frame that has failed, or what it has made warm.
         "stack": [] if evm.error else [int(item) for item in evm.stack],
         "memory": b"" if evm.error else bytes(evm.memory),
         "logs": evm.logs,
         "refund": evm.refund_counter,
+        "deleted": set() if evm.error else evm.accounts_to_delete,
+        "warm": () if evm.error else (evm.accessed_addresses, evm.accessed_storage_keys),
         "slots": [int(state.get_storage(environment.state, SELF, key)) for key in keys],
         "balance": int(state.get_account(environment.state, SELF).balance),
     }
