@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 import attrs
 import trio
 
+from alysd.api.hex_values import kind
 from alysd.api.http.messages import Pause, Request, Response, no_pause
 from alysd.api.http.site import Route
 from alysd.errors import Malformed, Refused
@@ -47,6 +48,21 @@ IN_PLACE = 64 * 1024
 It takes about 1 ms. Larger ones are left to a thread, so that they do not delay a block.
 """
 
+THREADS = 2
+"""The maximum number of threads that parse, decode and encode large texts for one port.
+
+They only compute, and each holds the GIL for up to 0.1 s at a time, so more would delay blocks.
+"""
+
+MAX_PARAMETERS = 64
+"""The maximum number of parameters of a request, with the nulls at their end. Methods have at most 5."""
+
+LARGE_ITEMS, LARGE_TEXT = 1_000, 32 * 1024
+"""Parameters with more values, or more characters, than this are decoded in a thread: others take about 1 ms."""
+
+_PIECE = 64
+"""The number of items of a list that are encoded at once, with the GIL held: 0.3 ms for logs."""
+
 
 @attrs.frozen(str=False)
 class RpcError(Refused):
@@ -69,6 +85,14 @@ class Params:
     """Parameters by position. A decoder converts a JSON value to the method's type, or raises `Malformed`."""
 
     values: tuple[Any, ...]
+    threads: trio.CapacityLimiter | None = None
+    """The limit of the threads that decode the values, if these are large."""
+
+    async def decoded(self, decode: "Callable[[Params], T]") -> T:
+        """Decode the parameters with `decode`: large ones in a thread. Raises the errors of `decode`."""
+        if self.threads is None:
+            return decode(self)
+        return await trio.to_thread.run_sync(decode, self, limiter=self.threads)
 
     def required(self, position: int, decode: Callable[[Any], T]) -> T:
         """Decode the parameter at `position`. Raises `InvalidParams` when it is missing or invalid."""
@@ -116,13 +140,28 @@ class Method:
 
 @attrs.frozen
 class _Request:
-    """A well-formed request. `version` is 1 or 2. `answered` is false for a notification."""
+    """A well-formed request. `version` is 1 or 2. `answered` is false for a notification.
+
+    `large` says that its parameters take long to decode.
+    """
 
     method: str
     params: tuple[Any, ...]
     id: Any
     version: int
     answered: bool
+    large: bool = False
+
+
+@attrs.frozen
+class _Wrong:
+    """A malformed request: its id, which tells the caller which one it was, or None, and the error."""
+
+    id: Any
+    error: RpcError
+
+
+_Item = _Request | _Wrong
 
 
 class Dispatcher:
@@ -139,7 +178,10 @@ class Dispatcher:
         *,
         max_response: int = MAX_RESPONSE,
         max_batch: int = MAX_BATCH,
+        threads: trio.CapacityLimiter | None = None,
     ) -> None:
+        """`threads` limits the threads for large texts: by default `THREADS`. Dispatchers of one port share it."""
+        self._threads = threads or trio.CapacityLimiter(THREADS)
         self._methods = methods
         self._max_batch = max_batch
         self._max_response = max_response
@@ -153,22 +195,19 @@ class Dispatcher:
         """
         try:
             if len(body) <= IN_PLACE:
-                found = _parse(body)
+                found = _understand(body, self._max_batch)
             else:
-                found = await trio.to_thread.run_sync(_parse, body)
+                found = await trio.to_thread.run_sync(
+                    _understand_large, body, self._max_batch, limiter=self._threads
+                )
         except ValueError as error:
             return _encode(_failure(None, 2, RpcError(PARSE_ERROR, f"parse error: {error}")))
         deadline = trio.current_time() + DEADLINE_SECONDS
         if not isinstance(found, list):
             return await self._one(found, deadline, self._max_response)
-        batch = cast("list[Any]", found)
-        if not batch or len(batch) > self._max_batch:
-            most = self._max_batch
-            words = "empty batch" if not batch else f"batch of {len(batch)} requests, at most {most} are taken"
-            return _encode(_failure(None, 2, RpcError(INVALID_REQUEST, words)))
         answers: list[bytes] = []
         most = self._max_response
-        for item in batch:
+        for item in found:
             await pause(self._max_response - most)
             answer = await self._one(item, deadline, most)
             if answer is not None:
@@ -176,15 +215,13 @@ class Dispatcher:
                 most -= len(answer)
         return b"[" + b",".join(answers) + b"]" if answers else None
 
-    async def _one(self, item: Any, deadline: float, most: int) -> bytes | None:
+    async def _one(self, request: _Item, deadline: float, most: int) -> bytes | None:
         """Return the encoded answer to one request; None for a notification.
 
         The answer is an error if the method has not ended by `deadline`, or if its result exceeds `most` bytes.
         """
-        try:
-            request = _read(item)
-        except RpcError as error:
-            return _encode(_failure(_id_of(item), 2, error))
+        if isinstance(request, _Wrong):
+            return _encode(_failure(request.id, 2, request.error))
         encoded = b""
         try:
             with trio.CancelScope(deadline=deadline) as scope:
@@ -203,16 +240,19 @@ class Dispatcher:
             raise RpcError(METHOD_NOT_FOUND, f"the method {request.method[:64]} does not exist/is not available")
         if len(request.params) > method.parameters:
             raise InvalidParams(f"too many arguments, want at most {method.parameters}")
-        result = await method.call(Params(request.params))
+        result = await method.call(Params(request.params, self._threads if request.large else None))
         if isinstance(result, Encoded):
             shown = result.json
         else:
-            in_thread = method.large and not _short(result)
-            shown = await trio.to_thread.run_sync(_encode, result) if in_thread else _encode(result)
+            shown = await self._encoded(result) if method.large and not _short(result) else _encode(result)
         encoded = _success(request.id, request.version, shown)
         if len(encoded) > most:
             raise RpcError(RESPONSE_TOO_LARGE, "response too large")
         return encoded
+
+    async def _encoded(self, result: Any) -> bytes:
+        """Encode a large result."""
+        return await trio.to_thread.run_sync(_encode_large, result, limiter=self._threads)
 
     def _explain(self, error: Exception) -> RpcError:
         """The error that the caller gets for `error`."""
@@ -243,6 +283,55 @@ def _parse(body: bytes) -> Any:
     return parse_json(body, _DECODER)
 
 
+def _understand(body: bytes, most: int) -> _Item | list[_Item]:
+    """Parse a body and read its request, or the requests of its batch, of which there may be `most`.
+
+    Raises `ValueError` if it is not JSON.
+    """
+    found = _parse(body)
+    if not isinstance(found, list):
+        return _item(found)
+    batch = cast("list[Any]", found)
+    if not batch or len(batch) > most:
+        words = "empty batch" if not batch else f"batch of {len(batch)} requests, at most {most} are taken"
+        return _Wrong(None, RpcError(INVALID_REQUEST, words))
+    return [_item(one) for one in batch]
+
+
+def _understand_large(body: bytes, most: int) -> _Item | list[_Item]:
+    """As `_understand`, in a thread: there the values of a refused request are also freed."""
+    found = _understand(body, most)
+    return [_weighed(one) for one in found] if isinstance(found, list) else _weighed(found)
+
+
+def _weighed(item: _Item) -> _Item:
+    return attrs.evolve(item, large=True) if isinstance(item, _Request) and _large(item.params) else item
+
+
+def _large(params: tuple[Any, ...]) -> bool:
+    """Whether parameters take long to decode. This counts no further than the bounds."""
+    items, characters, waiting = 0, 0, [*params]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            characters += len(value)
+        elif isinstance(value, list | dict):
+            inner = cast("list[Any] | dict[str, Any]", value)
+            items += len(inner)
+            if items <= LARGE_ITEMS:
+                waiting += inner.values() if isinstance(inner, dict) else inner
+        if items > LARGE_ITEMS or characters > LARGE_TEXT:
+            return True
+    return False
+
+
+def _item(value: Any) -> _Item:
+    try:
+        return _read(value)
+    except RpcError as error:
+        return _Wrong(_id_of(value), error)
+
+
 def _id_of(item: Any) -> Any:
     """Return the id of a malformed request, or None. It tells the caller which request was malformed."""
     found = cast("dict[str, Any]", item).get("id") if isinstance(item, dict) else None
@@ -252,24 +341,31 @@ def _id_of(item: Any) -> Any:
 def _read(item: Any) -> _Request:
     """Read a request. Raises `RpcError` if its form is wrong."""
     if not isinstance(item, dict):
-        raise RpcError(INVALID_REQUEST, f"a request must be a JSON object, got {str(item)[:40]}")
+        raise RpcError(INVALID_REQUEST, f"a request must be a JSON object, got {kind(item)}")
     request = cast("dict[str, Any]", item)
     version = request.get("jsonrpc", "1.0")
     if version not in ("1.0", "1.1", "2.0"):
-        raise RpcError(INVALID_REQUEST, f"jsonrpc must be 2.0 or 1.0, got {str(version)[:40]}")
+        raise RpcError(INVALID_REQUEST, f"jsonrpc must be 2.0 or 1.0, got {_named(version)}")
     method, identity = request.get("method"), request.get("id")
     if not isinstance(method, str):
-        raise RpcError(INVALID_REQUEST, f"method must be a string, got {str(method)[:40]}")
+        raise RpcError(INVALID_REQUEST, f"method must be a string, got {kind(method)}")
     if not isinstance(identity, str | int | None):
-        raise RpcError(INVALID_REQUEST, f"id must be a string, an integer or null, got {str(identity)[:40]}")
+        raise RpcError(INVALID_REQUEST, f"id must be a string, an integer or null, got {kind(identity)}")
     params = request.get("params")
     if not isinstance(params, list | None) and params != {}:
         raise RpcError(INVALID_REQUEST, "params must be an array; named parameters are not supported")
+    given = cast("list[Any]", params or [])
+    if len(given) > MAX_PARAMETERS:
+        raise RpcError(INVALID_PARAMS, f"too many arguments: {len(given)}, at most {MAX_PARAMETERS} are taken")
     second = version == "2.0"
-    given = list(cast("list[Any]", params or ()))
     while given and given[-1] is None:
         given.pop()  # an optional parameter that is left out: some clients write null for it
     return _Request(method, tuple(given), identity, 2 if second else 1, not second or "id" in request)
+
+
+def _named(value: Any) -> str:
+    """A value of any kind and size, for errors."""
+    return value[:40] if isinstance(value, str) else kind(value)
 
 
 def _short(result: Any) -> bool:
@@ -298,3 +394,12 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 def _encode(value: Any) -> bytes:
     return _ENCODER.encode(value).encode()
+
+
+def _encode_large(value: Any) -> bytes:
+    """Encode a value. A list is encoded in pieces, so that other threads get the GIL between them."""
+    if not isinstance(value, list):
+        return _encode(value)
+    items = cast("list[Any]", value)
+    pieces = (_encode(items[first : first + _PIECE])[1:-1] for first in range(0, len(items), _PIECE))
+    return b"[%b]" % b",".join(pieces)

@@ -11,7 +11,7 @@ from alysd.api.hex_values import data, to_data, to_quantity
 from alysd.api.http.limits import LIMITS
 from alysd.api.http.server import serve
 from alysd.api.http.site import Site
-from alysd.api.jsonrpc import SERVER_ERROR, Dispatcher, Method, Params, rpc_route
+from alysd.api.jsonrpc import SERVER_ERROR, THREADS, Dispatcher, Method, Params, rpc_route
 from alysd.embedded.engine.embedded_engine import EmbeddedEngine
 from alysd.embedded.pool.transaction_pool import TransactionPool
 from alysd.embedded.rpc.backend import EthBackend, RpcLimits
@@ -72,10 +72,10 @@ def eth_site(
     methods = eth_methods(backend, feed)
     if join is not None:
         methods.update(join(backend, feed))
-    socket = EthSocket(methods, CODES, feed.listen, limits, MAX_BATCH)
-    site = Site(
-        {"/": rpc_route(Dispatcher(methods, CODES, max_batch=MAX_BATCH))}, {"/": socket.serve}, any_origin=True
-    )
+    threads = trio.CapacityLimiter(THREADS)
+    socket = EthSocket(methods, CODES, feed.listen, limits, MAX_BATCH, threads)
+    dispatcher = Dispatcher(methods, CODES, max_batch=MAX_BATCH, threads=threads)
+    site = Site({"/": rpc_route(dispatcher)}, {"/": socket.serve}, any_origin=True)
     return site, feed
 
 
@@ -173,4 +173,4 @@ class IdentityMethods:
 
     async def keccak(self, params: Params) -> str:
         """Hash data with Keccak-256."""
-        return to_data(keccak256(params.required(0, data)))
+        return await params.decoded(lambda given: to_data(keccak256(given.required(0, data))))

@@ -35,6 +35,9 @@ class RpcLimits:
     They only compute, so more would slow down the execution of blocks.
     """
 
+    searchers: int = 2
+    """The maximum number of simultaneous searches for logs. They compute more than they read: see `callers`."""
+
     admissions: int = 64
     """The maximum number of transactions that a thread adds to the pool before it reports the results: 10 ms."""
 
@@ -139,6 +142,7 @@ class EthBackend:
         self.demand: DemandHooks | None = None
         self._reading = trio.CapacityLimiter(limits.readers)
         self._calling = trio.CapacityLimiter(limits.callers)
+        self._searching = trio.CapacityLimiter(limits.searchers)
         self._admitting = SharedThread(limits.admissions)
         self._building = trio.Lock()
         self._pending: _Pending | None = None
@@ -151,6 +155,14 @@ class EthBackend:
         """Run `work`, which reads the database, in a worker thread."""
         return await trio.to_thread.run_sync(work, limiter=self._reading)
 
+    async def search(self, work: Callable[[], T]) -> T:
+        """Run `work`, which searches for logs and shows them, in a worker thread.
+
+        At most `limits.searchers` run at a time. They have threads of their own, so that clients get logs while
+        the threads for executions are taken.
+        """
+        return await trio.to_thread.run_sync(work, limiter=self._searching)
+
     async def admit(self, work: Callable[[], T]) -> T:
         """Run `work`, which adds a transaction to the pool, in the thread that does so for all clients.
 
@@ -159,7 +171,10 @@ class EthBackend:
         return await self._admitting.run(work)
 
     async def execute(self, work: Callable[[], T]) -> T:
-        """Run `work`, which executes EVM code, in a worker thread; at most `limits.callers` run at a time."""
+        """Run `work`, which executes EVM code or computes in another way, in a worker thread.
+
+        At most `limits.callers` run at a time.
+        """
         return await trio.to_thread.run_sync(work, limiter=self._calling)
 
     async def pending(self) -> PendingBlock:

@@ -1,5 +1,7 @@
 """Methods that execute code without keeping its effects: eth_call and eth_estimateGas."""
 
+from functools import partial
+
 import attrs
 
 from alysd.api.hex_values import to_data, to_quantity
@@ -35,7 +37,7 @@ class CallMethods:
 
     async def call(self, params: Params) -> str:
         """Execute a call on a block's state and return its output."""
-        call = self._read(params)
+        call = await params.decoded(self._read)
         state = await self.backend.state(call.at)
         result = await self.quick.run(
             _kind(call),
@@ -49,23 +51,42 @@ class CallMethods:
 
     async def estimate_gas(self, params: Params) -> str:
         """The least gas with which a transaction succeeds, or up to 1.5 % more."""
-        call = self._read(params, sending=True)
+        return to_quantity(await self._estimated(await params.decoded(partial(self._read, sending=True))))
+
+    async def estimate(self, arguments: CallArguments) -> int:
+        """As `estimate_gas`, for a transaction that is already decoded."""
+        none = dict[EvmAddress, AccountOverride]()
+        return await self._estimated(self._completed(arguments, "latest", none, BlockOverride(), sending=True))
+
+    async def _estimated(self, call: "_Call") -> int:
         try:
             state = await self.backend.state(call.at)
-            return to_quantity(await self.backend.execute(lambda: self._estimate(call, state())))
+            return await self.backend.execute(lambda: self._estimate(call, state()))
         except EstimateFailed as error:
             raise failure(error.result, str(error)) from error
 
     def _read(self, params: Params, *, sending: bool = False) -> "_Call":
-        """Decode the parameters. `sending` is for a call that is sent next, as a transaction.
-
-        On a chain whose blocks are made on demand, the time of the next block may be years after the head's.
-        """
+        """Decode the parameters. `sending` is for a call that is sent next, as a transaction."""
         accounts = params.optional(2, state_overrides, dict[EvmAddress, AccountOverride]())
         block = params.optional(3, block_override, None)
         arguments = params.required(0, call_arguments)
+        at = params.optional(1, block_reference, "latest")
+        return self._completed(arguments, at, accounts, block or BlockOverride(), sending=sending)
+
+    def _completed(
+        self,
+        arguments: CallArguments,
+        at: BlockReference,
+        accounts: dict[EvmAddress, AccountOverride],
+        block: BlockOverride,
+        *,
+        sending: bool,
+    ) -> "_Call":
+        """Check a call, and give its block the next block's time where it will be executed in the next block.
+
+        On a chain whose blocks are made on demand, that time may be years after the head's.
+        """
         check_chain(arguments, self.backend.engine.chain_id)
-        at, block = params.optional(1, block_reference, "latest"), block or BlockOverride()
         demand = self.backend.demand
         if demand is not None and block.timestamp is None and (at == "pending" or (sending and at == "latest")):
             block = attrs.evolve(block, timestamp=demand.next_timestamp())

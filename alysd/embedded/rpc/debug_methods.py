@@ -65,9 +65,7 @@ class DebugMethods:
 
     async def call(self, params: Params) -> Encoded:
         """The trace of a call after a block, or before the transaction of the block that `txIndex` names."""
-        arguments = params.required(0, call_arguments)
-        at = params.optional(1, block_reference, "latest")
-        how = params.optional(2, call_trace_request, None) or call_trace_request({})
+        arguments, at, how = await params.decoded(_traced_call)
         check_chain(arguments, self.backend.engine.chain_id)
         return Encoded(await self.backend.execute(partial(self._call, arguments, at, how)))
 
@@ -117,3 +115,11 @@ class DebugMethods:
         limits = self.backend.limits
         seconds = limits.call_seconds if how.seconds is None else min(how.seconds, limits.call_seconds)
         return TraceLimits(seconds, limits.trace_bytes)
+
+
+def _traced_call(params: Params) -> tuple[CallArguments, BlockReference, CallTraceRequest]:
+    return (
+        params.required(0, call_arguments),
+        params.optional(1, block_reference, "latest"),
+        params.optional(2, call_trace_request, None) or call_trace_request({}),
+    )

@@ -41,8 +41,7 @@ class LogMethods:
 
     async def logs(self, params: Params) -> list[View]:
         """The logs of a block, or of a range of canonical blocks."""
-        query = params.required(0, log_query)
-        return await self.find(query)
+        return await self.find(await params.decoded(_query))
 
     async def find(self, query: LogQuery) -> list[View]:
         """The logs that match a query. Raises `RpcError` for unknown blocks, too many blocks or too many logs.
@@ -52,11 +51,11 @@ class LogMethods:
         """
         at = query.at
         if at is not None:
-            return await self.backend.read(lambda: [log_view(log) for log in self._of_block(at, query.wanted)])
+            return await self.backend.search(lambda: [log_view(log) for log in self._of_block(at, query.wanted)])
         first, last = self._range(query)
         if self.backend.engine.reader.has_no_logs(first, last, query.wanted):
             return []
-        return await self.backend.read(
+        return await self.backend.search(
             lambda: [log_view(log) for log in self._of_range(first, last, query.wanted)]
         )
 
@@ -142,7 +141,7 @@ class FilterMethods:
 
     async def new_log_filter(self, params: Params) -> str:
         """Collect the logs of new blocks from now on. The query's range applies only to eth_getFilterLogs."""
-        query = params.required(0, log_query)
+        query = await params.decoded(_query)
         return self._add(lambda news: new_logs(query, news), query)
 
     async def new_block_filter(self, _params: Params) -> str:
@@ -206,6 +205,10 @@ class FilterMethods:
                         self._filters.pop(name, None)
                         break
                 yield
+
+
+def _query(params: Params) -> LogQuery:
+    return params.required(0, log_query)
 
 
 def new_id() -> str:

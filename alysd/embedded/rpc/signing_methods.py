@@ -33,7 +33,6 @@ class _Wanted:
 
     arguments: CallArguments
     nonce: int | None
-    asked: Any
 
 
 class SigningMethods:
@@ -67,12 +66,12 @@ class SigningMethods:
 
     async def fill(self, params: Params) -> View:
         """The transaction with everything that the caller left out, not signed."""
-        unsigned = await self._filled(params.required(0, _wanted))
+        unsigned = await self._filled(await params.decoded(_wanted))
         return _shown(unsigned, unsigned.encoded(), (0, 0, 0))
 
     async def sign_transaction(self, params: Params) -> View:
         """The transaction, filled in and signed, but not sent."""
-        wanted = params.required(0, _wanted)
+        wanted = await params.decoded(_wanted)
         key = self._key(wanted.arguments.sender)
         unsigned = await self._filled(wanted)
         raw = unsigned.signed(key)
@@ -80,7 +79,7 @@ class SigningMethods:
 
     async def send(self, params: Params) -> str:
         """Fill in a transaction, sign it, add it to the pool, and return its hash."""
-        wanted = params.required(0, _wanted)
+        wanted = await params.decoded(_wanted)
         signed = self._signer(wanted.arguments.sender)
         async with self._one:
             raw = signed(await self._filled(wanted))
@@ -88,16 +87,20 @@ class SigningMethods:
 
     async def sign(self, params: Params) -> str:
         """The signature of an account on a message (EIP-191)."""
-        return self._signed(params.required(0, address), params.required(1, data))
+        return await params.decoded(
+            lambda given: self._signed(given.required(0, address), given.required(1, data))
+        )
 
     async def personal_sign(self, params: Params) -> str:
         """The same as eth_sign, with its parameters in the other order. A password is ignored."""
-        return self._signed(params.required(1, address), params.required(0, data))
+        return await params.decoded(
+            lambda given: self._signed(given.required(1, address), given.required(0, data))
+        )
 
     async def sign_typed_data(self, params: Params) -> str:
         """The signature of an account on structured data (EIP-712), as wallets, hardhat and anvil give it."""
         key = self._key(params.required(0, address))
-        return _shown_signature(key, await self._backend.read(lambda: params.required(1, typed_data_hash)))
+        return _shown_signature(key, await self._backend.execute(lambda: params.required(1, typed_data_hash)))
 
     async def pending(self, _params: Params) -> list[View]:
         """The transactions in the pool that accounts of this node have sent."""
@@ -133,7 +136,7 @@ class SigningMethods:
         if nonce is None:
             nonce = await self._backend.read(lambda: self._next_nonce(arguments.sender))
         if gas is None:
-            gas = int(await self._calls.estimate_gas(Params((wanted.asked,))), 16)
+            gas = await self._calls.estimate(arguments)
         return UnsignedTransaction(
             type=kind_of(priced=arguments.gas_price is not None, listed=bool(arguments.access_list)),
             chain_id=engine.chain_id,
@@ -167,9 +170,12 @@ class SigningMethods:
         return most, tip
 
 
-def _wanted(value: Any) -> _Wanted:
-    arguments = call_arguments(value)
-    return _Wanted(arguments, field_of(object_of(value), "nonce", uint64, None), value)
+def _wanted(params: Params) -> _Wanted:
+    return params.required(0, _transaction)
+
+
+def _transaction(value: Any) -> _Wanted:
+    return _Wanted(call_arguments(value), field_of(object_of(value), "nonce", uint64, None))
 
 
 def _shown_signature(key: bytes, digest: bytes) -> str:

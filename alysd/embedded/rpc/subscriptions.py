@@ -96,7 +96,7 @@ class Opening:
 
     async def subscribe(self, params: Params) -> str:
         """Subscribe to `newHeads`, `logs`, `newPendingTransactions` or `syncing`; returns the id."""
-        self.names.append(self._all.open(_show(params.required(0, text), params)))
+        self.names.append(self._all.open(await params.decoded(_show)))
         return self.names[-1]
 
     async def unsubscribe(self, params: Params) -> bool:
@@ -108,11 +108,12 @@ class Opening:
         self._all.begin(self.names)
 
 
-def _show(wanted: str, params: Params) -> _Show:
+def _show(params: Params) -> _Show:
     """Return the function that selects a subscription's items from `News`.
 
     Raises `RpcError` for an unknown name.
     """
+    wanted = params.required(0, text)
     if wanted == "newHeads":
         return _new_heads
     if wanted == "logs":

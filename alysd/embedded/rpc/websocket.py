@@ -82,7 +82,10 @@ class EthSocket:
         listen: Callable[[Listener], Callable[[], None]],
         limits: RpcLimits,
         max_batch: int,
+        threads: trio.CapacityLimiter,
     ) -> None:
+        """`threads` limits the threads for large texts, which it shares with the same port's HTTP."""
+        self._threads = threads
         self._limits = limits
         self._max_batch = max_batch
         self._methods = methods
@@ -131,7 +134,7 @@ class EthSocket:
 
     async def _answer(self, request: SocketRequest, opening: Opening, outbox: Outbox) -> None:
         methods = {**self._methods, **opening.table()}
-        dispatcher = Dispatcher(methods, self._codes, max_batch=self._max_batch)
+        dispatcher = Dispatcher(methods, self._codes, max_batch=self._max_batch, threads=self._threads)
         answer = await dispatcher.answer(request.body, request.pause)
         if answer is not None:
             request.answering(len(answer))

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 import trio
 
 from alysd.api.jsonrpc import RpcError
-from alysd.embedded.rpc.backend import EthBackend
+from alysd.embedded.rpc.backend import EthBackend, RpcLimits
 from alysd.embedded.rpc.requests import BlockAtHash
 from alysd.types.hashes import EvmAddress
-from tests.embedded.rpc.chain import NOBODY, eth_chain
+from tests.embedded.rpc.chain import NOBODY, RICH, box, eth_chain
 
 T = TypeVar("T")
 
@@ -89,3 +89,54 @@ async def test_executions_wait_for_each_other(tmp_path: Path) -> None:
             await trio.sleep(0.1)  # in which the others would have come
             gate.set()
         assert running == [0, backend.limits.callers]
+
+
+async def test_logs_are_searched_in_threads_of_their_own_and_typed_data_hashed_in_those_of_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixteen clients of these took the GIL with eight threads, and blocks came 4 s late."""
+    used: list[str] = []
+
+    def noting(name: str) -> None:
+        real = getattr(EthBackend, name)
+
+        async def run(backend: EthBackend, work: Callable[[], object]) -> object:
+            used.append(name)
+            return await real(backend, work)
+
+        monkeypatch.setattr(EthBackend, name, run)
+
+    typed: dict[str, Any] = {
+        "types": {"EIP712Domain": [], "A": []},
+        "primaryType": "A",
+        "domain": {},
+        "message": {},
+    }
+    account = EvmAddress(bytes.fromhex(RICH.address[2:]))
+    async with eth_chain(tmp_path, keys={account: bytes(RICH.key)}) as chain:
+        await box(chain)
+        await chain.send(nonce=1, to=NOBODY)
+        block = await chain.mine()
+        await chain.feed.caught_up()
+        for name in ("read", "search", "execute"):
+            noting(name)
+        await chain.rpc("eth_getLogs", {"blockHash": "0x" + block.hex()})
+        await chain.rpc("eth_signTypedData_v4", RICH.address, typed)
+    assert used == ["search", "execute"]
+
+
+async def test_no_more_searches_run_at_a_time_than_are_allowed(tmp_path: Path) -> None:
+    async with eth_chain(tmp_path) as chain:
+        backend = EthBackend(chain.engine, chain.pool, RpcLimits(searchers=1))
+        running, most = 0, 0
+
+        def work() -> None:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            running -= 1
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(backend.search, work)
+        assert most == 1

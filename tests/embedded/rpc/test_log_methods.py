@@ -69,29 +69,29 @@ async def test_a_search_without_result_needs_no_thread_once_the_filters_are_in_m
     async with eth_chain(tmp_path) as chain:
         to = await changed_box(chain, [7, 8])
         backend = EthBackend(chain.engine, chain.pool)
-        methods, read, reads = LogMethods(backend), backend.read, 0
+        methods, search, searches = LogMethods(backend), backend.search, 0
 
         async def counting(work: Callable[[], T]) -> T:
-            nonlocal reads
-            reads += 1
-            return await read(work)
+            nonlocal searches
+            searches += 1
+            return await search(work)
 
-        monkeypatch.setattr(backend, "read", counting)
+        monkeypatch.setattr(backend, "search", counting)
 
         async def found(**query: Any) -> list[int]:
             return values(await methods.logs(Params(({"fromBlock": "earliest", **query},))))
 
         assert await found(address=NOBODY) == []
-        assert reads == 1
+        assert searches == 1
         assert await found(address=NOBODY) == await found(address=to, toBlock="0x1") == []
-        assert reads == 1
+        assert searches == 1
         assert await found(address=to) == [7, 8]
-        assert reads == 2
+        assert searches == 2
         await chain.mine()
         assert await found(address=NOBODY) == []
-        assert reads == 3, "a new block has to be read"
+        assert searches == 3, "a new block has to be read"
         assert await found(address=NOBODY) == []
-        assert reads == 3
+        assert searches == 3
 
 
 NOT_FOUND: list[tuple[dict[str, Any], str]] = [

@@ -8,6 +8,8 @@ import trio
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
+from alysd.embedded.rpc import call_methods, signing_methods
+from alysd.embedded.rpc.requests import CallArguments, call_arguments
 from alysd.types.hashes import EvmAddress
 from tests.embedded.rpc.chain import NOBODY, RICH, RpcFailure, eth_chain
 
@@ -99,3 +101,19 @@ async def test_a_node_without_keys_signs_nothing(tmp_path: Path, method: str, pa
         assert await chain.rpc("eth_accounts") == []
         with pytest.raises(RpcFailure, match="^-32000: unknown account$"):
             await chain.rpc(method, *params)
+
+
+async def test_a_transaction_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an access list of 5 MB, decoding takes 0.1 s. To estimate its gas it was decoded again."""
+    decoded: list[Any] = []
+
+    def noting(value: Any) -> CallArguments:
+        decoded.append(value)
+        return call_arguments(value)
+
+    monkeypatch.setattr(signing_methods, "call_arguments", noting)
+    monkeypatch.setattr(call_methods, "call_arguments", noting)
+    async with eth_chain(tmp_path, keys=KEYS) as chain:
+        filled = await chain.rpc("eth_fillTransaction", PAYMENT)
+    assert filled["tx"]["gas"] == hex(21_000)
+    assert decoded == [PAYMENT]
