@@ -15,7 +15,7 @@ from eth_account.signers.local import LocalAccount
 
 from alysd.config.chain_spec import load_chain_spec
 from alysd.config.update_file import update_text
-from alysd.errors import ComponentError, NotNow
+from alysd.errors import ComponentError, NodeUnavailable, NotNow
 from alysd.integrations.alys_node import AlysNodeRpc
 from alysd.integrations.new_key_file import write_key_file
 from alysd.integrations.possession import x_only_key
@@ -24,8 +24,9 @@ from alysd.testing.blocks import MINER, mine
 from alysd.testing.chain import bitcoin_secret
 from alysd.testing.components import RPC_PASSWORD, RPC_USER
 from alysd.testing.daemon import Daemon
-from alysd.testing.updates import governance_keys, members_update
-from alysd.types.federation_update import LEAST_NOTICE
+from alysd.testing.updates import governance_keys, halt_update, members_update
+from alysd.types.chain_spec import ChainContext
+from alysd.types.federation_update import LEAST_NOTICE, FederationUpdate, UpdateKind
 from alysd.types.peg import BRIDGE_ADDRESS
 from alysd.validation import genesis_of
 from alysd.wire.evm_address import checksum_address
@@ -76,7 +77,7 @@ class Rig:
         async with AlysNodeRpc(self.nodes[0].url) as miner:
             while True:
                 await self.wallet.mine()
-                with suppress(NotNow, ComponentError):  # no block waits, or the work is out of date
+                with suppress(NotNow, ComponentError, NodeUnavailable):  # no block waits, old work, a busy machine
                     offer = await miner.create_work(MINER)
                     await miner.submit_work(offer.aux_hash, mine(offer.aux_hash, offer.target))
                 await trio.sleep(2)
@@ -124,15 +125,33 @@ class Rig:
         assert (code == 0) is report["equal"]
         return report
 
-    async def submit(self, height: int) -> None:
-        """Give two members the change, which takes effect at this height, as their operators do."""
-        context = genesis_of(load_chain_spec(self.chain)).context
-        self.update.write_text(update_text(members_update(context, 1, height, AFTER)))
+    @property
+    def context(self) -> ChainContext:
+        """The chain."""
+        return genesis_of(load_chain_spec(self.chain)).context
+
+    async def submit(self, update: FederationUpdate, file: Path) -> None:
+        """Give two members the change, as their operators do."""
+        await trio.Path(file).write_text(update_text(update))
         for node in self.nodes[:2]:
             config = ("--config", node.command[node.command.index("--config") + 1])
             options = (word for one in sets(node) for word in ("--set", one))
-            code, said = await self.alysd("federation", "update", "submit", str(self.update), *config, *options)
+            code, said = await self.alysd("federation", "update", "submit", str(file), *config, *options)
             assert code == 0, said
+
+    async def change_peg(self, kind: UpdateKind, sequence: int) -> int:
+        """Have governance halt or resume the peg, and wait until all nodes know it. Returns the height."""
+        effective = await height(self.nodes[0]) + 12
+        change = halt_update(self.context, sequence, effective, kind)
+        await self.submit(change, self.folder / f"{kind}.json")
+
+        async def changed() -> bool:
+            found = [(await node.call("getpeg"))["governance"] for node in self.nodes]
+            wanted = {"halted": kind == "halt", "sequence": sequence, "pending": None}
+            return all(one == wanted for one in found)
+
+        await self.until(changed)
+        return effective
 
 
 def sets(node: Daemon) -> Sequence[str]:
@@ -163,6 +182,20 @@ async def test_a_member_is_replaced_while_bitcoin_goes_in_and_out(tmp_path: Path
                 nursery.cancel_scope.cancel()
 
 
+async def halted_meanwhile(run: Rig) -> None:
+    """Governance halts and resumes the peg while a change of the members is pending."""
+    start = await run.change_peg("halt", 1)
+    before = await run.peg()
+    assert before["halted"] is True
+    assert (await run.nodes[0].call("getfederation"))["pending"]["kind"] == "members"
+    end = await run.change_peg("resume", 2)
+    blocks = [await run.nodes[1].call("getblockbyheight", one) for one in range(start, end)]
+    assert all(one["pegins"] == [] and one["pegoutproposal"] is None for one in blocks)
+    for node in run.nodes:
+        (halted,), (resumed,) = node.events("peg_halted_by_governance"), node.events("peg_resumed_by_governance")
+        assert start - 1 <= halted["height"] < resumed["height"]
+
+
 async def goes_over(run: Rig) -> None:
     before = (await run.nodes[0].call("getdepositaddress"))["address"]
     await run.deposit(20_000_000)
@@ -174,10 +207,12 @@ async def goes_over(run: Rig) -> None:
 
     await run.until(credited)
     effective = await height(run.nodes[0]) + LEAST_NOTICE + 10
-    await run.submit(effective)
+    await run.submit(members_update(run.context, 1, effective, AFTER), run.update)
     for number in range(6):  # while the change waits, and over its height
         await run.burn(300_000 + number)
         await run.deposit(500_000 + number)
+        if number == 0:
+            await halted_meanwhile(run)
 
         async def there(upto: int = effective - 80 + 20 * number) -> bool:
             return await height(run.nodes[0]) >= upto
