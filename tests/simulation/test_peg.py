@@ -184,7 +184,7 @@ async def test_a_slow_bitcoin_node_delays_no_block(tmp_path: Path, autojump_cloc
     async with open_simulated_node(tmp_path, SPEC, bitcoin=bitcoin) as node:
         deposit(chain)
         chain.mine(4)
-        await node.slots(60)
+        await node.slots(90)  # it reads a block with three calls of 9 s
         assert len(minted(node)) == 1
         assert node.missed == []
 
