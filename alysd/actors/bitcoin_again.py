@@ -26,6 +26,9 @@ from alysd.types.peg import PegIn
 BATCH = 16
 """The maximum number of blocks that one step reads: new blocks wait for some seconds at most."""
 
+TOLD_WITHIN = 5.0
+"""The longest wait of the reading of an empty database for the federations of the chain, in seconds."""
+
 
 @attrs.define
 class WatchedFederations:
@@ -42,6 +45,7 @@ class WatchedFederations:
     told: tuple[Holders, ...] = ()
     _asked: list[Holders] = attrs.field(factory=list[Holders])
     _told_now: tuple[Holders, ...] = ()
+    _was_told: trio.Event = attrs.field(factory=trio.Event)
     _problem: str | None = None
 
     async def open(self) -> None:
@@ -50,15 +54,19 @@ class WatchedFederations:
         self.told = await trio.to_thread.run_sync(self.records.told)
         await self._widen()
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether blocks have not been read again yet for one of the federations."""
-        return bool(self._asked) or any(one.next is not None for one in self.known)
-
     def tell(self, holders: tuple[Holders, ...], pending: Sequence[Holders]) -> None:
         """Learn of the federations of the newest branch, and of those that a pending update would add."""
         self.watch((*holders, *pending))
         self._told_now = holders if holders != self.told else ()
+        self._was_told.set()
+
+    async def wait_until_told(self) -> None:
+        """Wait for the federations of the newest branch, at most `TOLD_WITHIN`.
+
+        All blocks would be read again for those that the watch is told of after it has read them.
+        """
+        with trio.move_on_after(TOLD_WITHIN):
+            await self._was_told.wait()
 
     def watch(self, holders: Sequence[Holders]) -> None:
         """Learn of federations. The next step of the follower looks for them."""

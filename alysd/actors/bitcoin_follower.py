@@ -97,6 +97,8 @@ class BitcoinFollower:
         """Follow the chain. Errors of the Bitcoin node become the `problem`; those of the database rise."""
         self.read = await trio.to_thread.run_sync(self.records.newest)
         await self.federations.open()
+        if self.read is None:
+            await self.federations.wait_until_told()
         while True:
             try:
                 await self._step()
@@ -119,6 +121,7 @@ class BitcoinFollower:
             if self.problem is None:
                 self.problem = "the newest Bitcoin blocks have not been read yet"
             await self._undo(info)
+            await self.federations.take_asked(self.height)
             await self._read_batch(info)
             info = await self.node.chain_info()
             self.tip = info.height

@@ -146,9 +146,11 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
     async def get_missing(self, message: GetMissing) -> tuple[Expected, ...]:
         """Look for the transactions in the database."""
         self._follower.require()
+        self._federations.watch(message.holders)
+        is_behind = self._federations.unknown_of(None, message.holders) is not None
         highest = self._follower.height - message.confirmations + 1
         found = await trio.to_thread.run_sync(self._records.missing, message.expected[:MAX_ITEMS], highest)
-        if found and self._federations.is_behind:
+        if found and is_behind:
             seen = await trio.to_thread.run_sync(self._records.find, tuple(one.txid for one in found))
             found = tuple(one for one, at in zip(found, seen, strict=True) if _is_known(one, at))
         self._follower.require()
@@ -289,7 +291,7 @@ def _is_known(expected: Expected, seen: Seen | None) -> bool:
     Otherwise it may be in a block that has not been read again.
     """
     if expected.amount is None:
-        return isinstance(seen, SeenPayment)
+        return isinstance(seen, SeenPayment) or (isinstance(seen, SeenDeposit) and bool(seen.spends))
     return isinstance(seen, SeenDeposit) and may_be_minted(seen.peg_in, expected.amount)
 
 

@@ -14,6 +14,7 @@ import trio
 
 from alysd.actors.bridge_reads import BridgeReads, answered
 from alysd.actors.bridge_thefts import TheftWatch
+from alysd.consensus.federation import deposit_holders
 from alysd.consensus.violations import UnknownParent
 from alysd.errors import NotNow
 from alysd.messages.bitcoin_watch import MAX_ITEMS, GetLost, GetMissing, NoteLost
@@ -23,6 +24,7 @@ from alysd.messages.log.base import LogEvent
 from alysd.messages.log.peg import PegHalted, PegResumed
 from alysd.nurseries import NotAnswered
 from alysd.types.bitcoin_watch import Expected, Stolen
+from alysd.types.federation_update import Holders
 from alysd.types.hashes import BitcoinHash, BlockHash, displayed
 from alysd.types.peg import Minted, PaidOut
 from alysd.types.tables import Table
@@ -130,28 +132,39 @@ class LedgerAudit:
         )
         entries = cast("Sequence[tuple[bytes, Minted | PaidOut]]", page.entries)
         relied_on = {_expected(BitcoinHash(key), entry): entry for key, entry in entries}
-        missing = await self._ask_missing(tuple(relied_on))
-        return await self._lost_of([(one, relied_on[one]) for one in missing]), page.next
+        holders = deposit_holders(head, self.reads.context)
+        missing = await self._ask_missing(tuple(relied_on), holders)
+        return await self._lost_of([(one, relied_on[one]) for one in missing], holders), page.next
 
     async def _still_missing(self, suspects: tuple[Expected, ...]) -> tuple[Expected, ...]:
         """Those that Bitcoin does not have now either."""
-        missing, head = await self._ask_missing(suspects), await self.reads.head()
-        return await self._lost_of(await self.reads.relied_on(missing, head.hash))
+        head = await self.reads.head()
+        holders = deposit_holders(head, self.reads.context)
+        missing = await self._ask_missing(suspects, holders)
+        return await self._lost_of(await self.reads.relied_on(missing, head.hash), holders)
 
-    async def _lost_of(self, missing: Sequence[tuple[Expected, Minted | PaidOut]]) -> tuple[Expected, ...]:
-        """Those of the missing transactions for which Bitcoin has no other version that would do as well."""
+    async def _lost_of(
+        self, missing: Sequence[tuple[Expected, Minted | PaidOut]], holders: tuple[Holders, ...]
+    ) -> tuple[Expected, ...]:
+        """Those of the missing transactions for which Bitcoin has no other version that would do as well.
+
+        `holders` are the federations of the branch.
+        """
         lost: list[Expected] = []
         for one, entry in missing:
             others = tuple(Expected(txid, None) for txid in entry.others) if isinstance(entry, PaidOut) else ()
-            if len(await self._ask_missing(others)) == len(others):
+            if len(await self._ask_missing(others, holders)) == len(others):
                 lost.append(one)
         return tuple(lost)
 
-    async def _ask_missing(self, expected: tuple[Expected, ...]) -> tuple[Expected, ...]:
+    async def _ask_missing(
+        self, expected: tuple[Expected, ...], holders: tuple[Holders, ...]
+    ) -> tuple[Expected, ...]:
+        """Those that Bitcoin does not have, without those in blocks that the watch has still to read again."""
         found: list[Expected] = []
         for start in range(0, len(expected), MAX_ITEMS):
             some = expected[start : start + MAX_ITEMS]
-            found += await self.reads.watch_ask(GetMissing(some, self._confirmations))
+            found += await self.reads.watch_ask(GetMissing(some, self._confirmations, holders))
         return tuple(found)
 
     async def _note(self, missing: tuple[Expected, ...]) -> None:
@@ -166,7 +179,8 @@ class LedgerAudit:
         lost: list[Expected] = []
         after = b""
         while page := await self.reads.watch_ask(GetLost(self._confirmations, after)):
-            lost += await self._lost_of(await self.reads.relied_on(page, block))
+            holders = deposit_holders(await self.reads.state(block), self.reads.context)
+            lost += await self._lost_of(await self.reads.relied_on(page, block), holders)
             after = page[-1].key
         thefts = await self.thefts.look(block)
         was, self.lost, self.stolen = self.health, tuple(lost), thefts.stolen

@@ -87,12 +87,13 @@ class GetConfirmations(Ask[BitcoinWatch, tuple[Confirmation | None, ...]]):
 class GetMissing(Ask[BitcoinWatch, tuple[Expected, ...]]):
     """Get those of at most `MAX_ITEMS` transactions that Bitcoin does not have with at least `confirmations`.
 
-    While Bitcoin blocks have not been read again for a later federation, transactions that may be in them are left
-    out.
+    `holders` are the federations of the branch that relies on them. While Bitcoin blocks have not been read again
+    for one of them, transactions that may be in these blocks are left out. Without `holders`, none are left out.
     """
 
     expected: tuple[Expected, ...]
     confirmations: int
+    holders: tuple[Holders, ...] = ()
 
 
 @attrs.frozen

@@ -10,8 +10,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.actors.bitcoin_again import BATCH
-from alysd.actors.bitcoin_follower import WAIT_SECONDS
+from alysd.actors.bitcoin_again import BATCH, TOLD_WITHIN
+from alysd.actors.bitcoin_follower import BATCH_BLOCKS, WAIT_SECONDS
 from alysd.actors.bitcoin_scan import Watched
 from alysd.actors.bitcoin_watch import BitcoinWatchActor
 from alysd.errors import HANDLING, NotNow, NotSeenOnBitcoin
@@ -430,18 +430,81 @@ async def test_what_may_be_in_a_block_that_was_not_read_again_is_not_missing(
     new = rig.deposit((7_000, FIRST))
     rig.mine()
     expected = Expected(both.txid, Sat(11_000)), Expected(paid.txid, None), Expected(new.txid, Sat(7_000))
+    both_holders = holders((SECOND, since))
     async with rig.watching() as watch:
         await settled(watch, rig)
         assert await watch.ask(GetMissing(expected, CONFIRMATIONS)) == expected
         rig.node.pruned = rig.chain.height
-        await watch.ask(WatchFederations(holders((SECOND, since))))
         for _ in range(2):
-            assert await watch.ask(GetMissing(expected, CONFIRMATIONS)) == expected[2:]
+            assert await watch.ask(GetMissing(expected, CONFIRMATIONS, both_holders)) == expected[2:]
+            assert await watch.ask(GetMissing(expected, CONFIRMATIONS, holders())) == expected
             await trio.sleep(3 * WAIT_SECONDS)
         rig.node.pruned = 0
         await found(watch, rig, (SECOND, since))
         gone = Expected(rig.chain.tip, Sat(7_000))
-        assert await watch.ask(GetMissing((*expected, gone), CONFIRMATIONS)) == (expected[2], gone)
+        missing = await watch.ask(GetMissing((*expected, gone), CONFIRMATIONS, both_holders))
+        assert missing == (expected[2], gone)
+
+
+async def test_a_deposit_that_spends_bitcoin_of_the_ledger_is_known_too(
+    rig: Rig, autojump_clock: MockClock
+) -> None:
+    """Its block is too new, whatever blocks have not been read again."""
+    since = int(rig.now)
+    paid = rig.deposit((9_000, FIRST))
+    rig.mine(CONFIRMATIONS + 1)
+    again = spend_into(rig, OutPoint(paid.txid, 0), FIRST, FIRST)
+    rig.mine()
+    async with rig.watching() as watch:
+        await settled(watch, rig)
+        rig.node.pruned = rig.chain.height
+        expected = (Expected(again.txid, None),)
+        assert await watch.ask(GetMissing(expected, CONFIRMATIONS, holders((SECOND, since)))) == expected
+        assert await watch.ask(GetMissing(expected, 1, holders((SECOND, since)))) == ()
+
+
+@attrs.define
+class SlowNode(FakeBitcoinNode):
+    """Gives a block in 0.3 s, and remembers which ones it was asked for."""
+
+    read: list[BitcoinHash] = attrs.field(factory=list[BitcoinHash])
+
+    async def block(self, block: BitcoinHash) -> bytes:
+        self.read.append(block)
+        await trio.sleep(0.3)
+        return await super().block(block)
+
+
+async def test_an_empty_database_reads_each_block_once(rig: Rig, autojump_clock: MockClock) -> None:
+    """The bridge tells of the federations a moment after the start."""
+    since = int(rig.now)
+    rig.deposit((5_000, SECOND))
+    rig.mine(2 * BATCH_BLOCKS)
+    rig.node = node = SlowNode(rig.chain)
+    async with rig.watching() as watch:
+        await trio.sleep(TOLD_WITHIN / 2)
+        assert not node.read
+        await watch.ask(WatchFederations(holders((SECOND, since))))
+        await settled(watch, rig)
+        assert [one.amount for one in await found(watch, rig, (SECOND, since))] == [5_000]
+    assert len(node.read) == rig.chain.height + 1
+
+
+async def test_a_federation_of_later_blocks_is_taken_between_batches(rig: Rig, autojump_clock: MockClock) -> None:
+    """A watch that is told nothing reads in the end, and need not read again for a change of later blocks."""
+    rig.mine(3 * BATCH_BLOCKS)
+    since = int(rig.now)
+    rig.mine(20)
+    rig.deposit((5_000, SECOND))
+    rig.mine(5)
+    rig.node = node = SlowNode(rig.chain)
+    async with rig.watching() as watch:
+        await trio.sleep(TOLD_WITHIN + 10)
+        assert node.read
+        await watch.ask(WatchFederations(holders((SECOND, since))))
+        await settled(watch, rig)
+        assert [one.amount for one in await found(watch, rig, (SECOND, since))] == [5_000]
+    assert len(node.read) == rig.chain.height + 1
 
 
 async def test_what_was_found_again_goes_with_its_block(rig: Rig, autojump_clock: MockClock) -> None:

@@ -11,13 +11,15 @@ from trio.testing import MockClock
 from alysd.actors.bridge_audit import LEAST_REST, SECOND_LOOK
 from alysd.errors import NotNow, NotSeenOnBitcoin
 from alysd.messages.bridge import CheckNotHalted, GetPegHealth, PegHealth
+from alysd.messages.log.bitcoin import FederationWatched
 from alysd.messages.log.peg import PegHalted, PegResumed
 from alysd.peg.estimates import STUCK_BLOCKS
 from alysd.types.bitcoin_watch import Expected
 from alysd.types.hashes import BitcoinHash, sha256
-from alysd.types.peg import Minted, PegContents, Transaction
+from alysd.types.peg import Minted, PegContents, PegIn, Transaction
 from alysd.types.tables import Entry, EntryKey, Table
 from alysd.types.units import Height, Sat
+from tests.actors.bridge_change_kit import NEXT, change, made
 from tests.actors.bridge_kit import CONFIRMATIONS, BridgeRig, bridge_rig, burn, with_confirmed_payment
 
 pytestmark = pytest.mark.usefixtures("no_threads")
@@ -263,3 +265,68 @@ async def test_comparisons_take_little_of_the_time(
         entries = rig.ledger.entries = Counting(rig.ledger.entries)
         await trio.sleep(10 * most)
         assert 10 - 1 <= entries.listed / 2 <= 10 * most / least
+
+
+async def minted_for_next(rig: BridgeRig, outputs: list[tuple[int, bytes]]) -> PegContents:
+    """The mints of a deposit from before the change, as nodes make them that have read the block again."""
+    rig.chain.pay([*outputs, (600_000, NEXT.output_script), (0, b"\x6a\x14" + bytes(19) + b"\1")])
+    await rig.mine(CONFIRMATIONS + 1)
+    change(rig)
+    found = (await made(rig)).peg_ins
+    assert [one.amount for one in found] == [600_000 + sum(amount for amount, _ in outputs)]
+    return PegContents(peg_ins=found)
+
+
+@pytest.mark.parametrize("beside", [0, 500_000], ids=["new address alone", "both addresses"])
+async def test_a_mint_in_a_block_that_was_not_read_again_does_not_halt_the_peg(
+    beside: int, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The node's Bitcoin has pruned the block. Others have read it, and mint the deposit."""
+    async with bridge_rig(tmp_path) as rig:
+        first = rig.spendings[0].output_script
+        mints = await minted_for_next(rig, [(beside, first)] if beside else [])
+        chain = rig.chain
+    async with bridge_rig(tmp_path / "other", chain=chain) as rig:
+        taken = rig.deposit(700_000)
+        await rig.mine(CONFIRMATIONS + 1)
+        rig.ledger.advance(PegContents(peg_ins=tuple(await peg_ins_of(rig, taken))))
+        rig.node.pruned = chain.height - CONFIRMATIONS
+        change(rig)
+        rig.ledger.advance(mints)
+        gone = mint(rig, "gone")
+        await trio.sleep(3 * LONG)
+        assert await rig.bridge.ask(GetPegHealth()) == PegHealth((), None)
+        await rig.bridge.ask(CheckNotHalted())
+        # What this node has seen, and a reorganisation has removed, is lost all the same.
+        rig.chain.reorganise(CONFIRMATIONS + 1, keep=False)
+        await trio.sleep(LONG)
+        seen = Expected(taken.txid, Sat(700_000))
+        assert await rig.bridge.ask(GetPegHealth()) == PegHealth((seen,), None)
+        rig.node.pruned = 0
+        await trio.sleep(3 * LONG)
+        health = await rig.bridge.ask(GetPegHealth())
+        assert set(health.lost) == {seen, gone}
+        assert health.doubt is None
+
+
+async def peg_ins_of(rig: BridgeRig, deposit: Transaction) -> list[PegIn]:
+    """The mint of one deposit."""
+    return [one for one in (await rig.contents()).peg_ins if one.txid == deposit.txid]
+
+
+async def test_an_empty_database_does_not_halt_the_peg_of_a_changed_federation(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """All members may delete their databases at once, for a new version."""
+    async with bridge_rig(tmp_path) as rig:
+        mints = await minted_for_next(rig, [])
+        chain = rig.chain
+    async with bridge_rig(tmp_path / "other", chain=chain, settled=False) as rig:
+        change(rig)
+        rig.ledger.advance(mints)
+        await rig.settled()
+        assert await rig.bridge.ask(GetPegHealth()) == PegHealth((), None)
+        assert [one for one in rig.logged if isinstance(one, FederationWatched)] == [FederationWatched(1, 0)]
+        gone = mint(rig, "gone")
+        await trio.sleep(2 * LONG)
+        assert await rig.bridge.ask(GetPegHealth()) == PegHealth((gone,), None)

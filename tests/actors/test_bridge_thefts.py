@@ -14,6 +14,7 @@ from alysd.actors.bridge_audit import LEAST_REST, SECOND_LOOK
 from alysd.actors.bridge_thefts import RECENT
 from alysd.errors import NotNow, NotSeenOnBitcoin
 from alysd.messages.bridge import CheckNotHalted, GetPegHealth, PegHealth
+from alysd.messages.log.bitcoin import FederationWatched
 from alysd.messages.log.peg import PegHalted, PegResumed
 from alysd.peg.signing import assemble_witness, message_of
 from alysd.testing.chain import bitcoin_secret
@@ -23,6 +24,7 @@ from alysd.types.hashes import SchnorrSignature, displayed
 from alysd.types.peg import OutPoint, PegContents, Transaction, TransactionInput, TransactionOutput
 from alysd.types.units import Sat
 from alysd.wire.bitcoin_transaction import make_transaction
+from tests.actors.bridge_change_kit import change
 from tests.actors.bridge_kit import CONFIRMATIONS, BridgeRig, Ledger, bridge_rig, burn, with_confirmed_payment
 
 pytestmark = pytest.mark.usefixtures("no_threads")
@@ -305,3 +307,22 @@ async def test_a_look_that_fails_for_long_is_a_doubt(tmp_path: Path, autojump_cl
 def copy(ledger: Ledger) -> Ledger:
     """The ledger as it is now."""
     return attrs.evolve(ledger, states=dict(ledger.states), entries=dict(ledger.entries))
+
+
+async def test_a_theft_is_found_and_forgotten_while_blocks_are_not_read_again(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A node with a pruned Bitcoin may never read them again for the new federation."""
+    async with bridge_rig(tmp_path) as rig:
+        victim = await with_deposit(rig)
+        rig.node.pruned = rig.chain.height
+        change(rig)
+        await trio.sleep(60)
+        stolen = theft(rig, victim)
+        await mine_theft(rig)
+        found = Stolen(stolen.txid, Sat(1_000_000))
+        assert await rig.bridge.ask(GetPegHealth()) == PegHealth((), None, (found,))
+        rig.chain.reorganise(1, keep=False)
+        await rig.settled()
+        await rig.bridge.ask(CheckNotHalted())
+        assert not any(isinstance(one, FederationWatched) for one in rig.logged)

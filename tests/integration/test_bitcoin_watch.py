@@ -25,6 +25,7 @@ from alysd.messages.bitcoin_watch import (
     GetLost,
     GetUnconfirmed,
     GetUncredited,
+    WatchFederations,
 )
 from alysd.nurseries import Address, OneForOne, actor, open_system, supervisor
 from alysd.peg.federation import deposit_address
@@ -57,6 +58,7 @@ async def watching(folder: Path, nodes: Sequence[BitcoinCore]) -> AsyncGenerator
     made = actor(watch, lambda: BitcoinWatchActor(BitcoinNodes(nodes), records, WATCHED, 0, 1))
     try:
         async with open_system(supervisor("BridgeSupervisor", OneForOne(), [made]), refusals=REFUSALS):
+            await watch.ask(WatchFederations(()))  # as the bridge does; the reading begins with it
             yield watch
     finally:
         records.close()
