@@ -68,7 +68,8 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "schedule":
         when = {"height": args.height} if args.at is None else {"time": args.at}
         request = {"command": CANCEL_SCHEDULE} if args.cancel else {"command": SCHEDULE_CONFIG, **when}
-    answer = ask(socket_of(args), request, ANSWER_SECONDS)
+    reads = request["command"] != CANCEL_SCHEDULE  # the others let the node read its files
+    answer = ask(socket_of(args, strict=reads), request, ANSWER_SECONDS)
     if "error" in answer:
         raise UserError(str(answer.get("message")))
     if args.action == "schedule" and args.cancel:

@@ -22,9 +22,19 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def socket_of(args: argparse.Namespace) -> Path:
-    """Return the path of the control socket, also if the configuration is wrong, which is said."""
-    return args.socket if args.socket is not None else places_of(args).storage.control_socket
+def socket_of(args: argparse.Namespace, *, strict: bool = False) -> Path:
+    """Return the path of the control socket, also if the configuration is wrong, which is said.
+
+    With `strict`, raise `ConfigError` then: the node would only refuse the same files.
+    """
+    if args.socket is not None:
+        return args.socket
+    if strict:
+        from alysd.config.load import load_config
+
+        config = load_config(args.config, environment=os.environ, overrides=args.overrides)
+        return config.storage.control_socket
+    return places_of(args).storage.control_socket
 
 
 def places_of(args: argparse.Namespace) -> "NodePlaces":

@@ -144,6 +144,27 @@ def test_a_value_cannot_write_to_the_terminal(
     assert "x" * 1000 in shown, "the end of a list of peers would be cut"
 
 
+def test_a_wrong_file_is_not_given_to_the_node_and_a_schedule_is_cancelled_nevertheless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def answer(path: Path, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        asked.append(request)
+        return {"changes": [], "cancelled": True}
+
+    monkeypatch.setattr(config, "ask", answer)
+    file = tmp_path / "alysd.toml"
+    file.write_text("[logging]\nlevel = 'loud'\n")
+    for action in (["diff"], ["reload"], ["schedule", "--height", "5"]):
+        assert main(["config", *action, "--config", str(file)]) == 2
+        assert "logging.level" in capsys.readouterr().err
+    assert asked == []
+    assert main(["config", "schedule", "--cancel", "--config", str(file)]) == 0
+    assert main(["config", "diff", "--config", str(file), "--socket", str(tmp_path)]) == 0
+    assert [one["command"] for one in asked] == ["cancel_schedule", "compare_config"]
+
+
 def test_a_history_that_cannot_be_read_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / HISTORY_FILE).mkdir()
     assert (
