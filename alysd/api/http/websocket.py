@@ -1,7 +1,7 @@
 """One WebSocket connection (RFC 6455). It has no extensions, so that no compressed message exceeds the limits."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 import trio
@@ -20,6 +20,9 @@ server has no room for it or for its message; the client does not finish a messa
 
 READ = 16 * 1024
 """The maximum number of bytes received at once, so that many short frames do not block the event loop for long."""
+
+PIECE = 64 * 1024
+"""The maximum number of bytes that are sent at once. Before each further piece of a message, others get a turn."""
 
 EVENTS_PER_TURN = 32
 """Other tasks get a turn after this many frames, which take about one millisecond."""
@@ -85,9 +88,21 @@ class WebSocket:
         await part.run_when_free()
         return SocketRequest(message, part)
 
-    async def send(self, text: str) -> None:
-        """Send a text message. Raises `trio.BrokenResourceError` when the client does not receive it in time."""
-        await self._send(TextMessage(text))
+    async def turn(self) -> None:
+        """Wait in line with the requests of all clients of the port, before a part of the work of a message."""
+        await self._place.port.turn()
+
+    async def send(self, *messages: bytes) -> None:
+        """Send text messages, each a text in UTF-8. Small ones leave together; large ones are not copied.
+
+        Raises `trio.BrokenResourceError` when the client does not receive them in time.
+        """
+        parts = [part for message in messages for part in (_text_head(len(message)), message)]
+        if sum(map(len, parts)) <= PIECE:
+            parts = [b"".join(parts)]
+        async with self._sending:
+            if not self._cut_off and self._protocol.state is ConnectionState.OPEN:
+                await self._write(parts)
 
     async def close(self, code: int) -> None:
         """Send a close frame, for a bounded time."""
@@ -158,11 +173,25 @@ class WebSocket:
                 return
             if self._protocol.state is ConnectionState.REMOTE_CLOSING and not isinstance(event, CloseConnection):
                 return
-            data = self._protocol.send(event)
-            self._cut_off = True  # until the frame is complete, because nothing may follow half of a frame
-            with trio.move_on_after(self._limits.send):
-                await self._stream.send_all(data)
-                self._cut_off = False
-                return
+            await self._write([self._protocol.send(event)])
+
+    async def _write(self, parts: Sequence[bytes]) -> None:
+        """Send the bytes of frames, in as much time as a response of that size has over HTTP."""
+        self._cut_off = True  # until the frames are complete, because nothing may follow half of a frame
+        with trio.move_on_after(self._limits.send + sum(map(len, parts)) / self._limits.send_rate):
+            for part in parts:
+                await self._stream.send_all(memoryview(part)[:PIECE])
+                for begin in range(PIECE, len(part), PIECE):
+                    await self.turn()
+                    await self._stream.send_all(memoryview(part)[begin : begin + PIECE])
+            self._cut_off = False
+            return
         self._place.port.slow()
         raise trio.BrokenResourceError("the client does not read its messages fast enough")
+
+
+def _text_head(size: int) -> bytes:
+    """The head of a frame with a whole text message of `size` bytes, unmasked (RFC 6455, 5.2)."""
+    if size < 126:
+        return bytes((0x81, size))
+    return b"\x81\x7e" + size.to_bytes(2, "big") if size < 1 << 16 else b"\x81\x7f" + size.to_bytes(8, "big")

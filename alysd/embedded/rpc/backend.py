@@ -74,11 +74,12 @@ class RpcLimits:
     socket_requests: int = 32
     """The maximum number of requests of one WebSocket without an answer. Libraries send some of them at once."""
 
-    notifications: int = 1024
-    """The maximum number of waiting notifications per connection: the logs of a few full blocks."""
+    events: int = 1024
+    """The maximum number of blocks and of reports of the pool of which a connection is still to be told."""
 
-    notification_bytes: int = 4 * 1024 * 1024
-    """The maximum size of the waiting notifications per connection. A log can have megabytes (8 gas per byte)."""
+    event_bytes: int = 16 * 1024 * 1024
+    """The maximum size of these events: a block of 60,000 logs. Connections share them, so this is the maximum
+    for all of them together too."""
 
 
 class DemandHooks(Protocol):

@@ -18,6 +18,12 @@ from alysd.embedded.pool.transaction_pool import Transactions
 from alysd.embedded.rpc.views import log_view
 from alysd.types.execution import ExecutionHeader
 
+SLOW = 64 * 1024
+"""The number of bytes of a value from which a thread encodes it."""
+
+_EVENT, _ITEM = 1_024, 256
+"""About the number of bytes that a header, and a log or a transaction, keeps besides its data."""
+
 _ADDRESS = -1
 """Stands for the address where otherwise the position of a topic stands."""
 
@@ -27,7 +33,10 @@ class Shown:
     """Something that clients are shown: a JSON value, which `make` returns."""
 
     _make: Callable[[], Any]
-    _text: str | None = None
+    _size: int = 0
+    """About the number of bytes in the value."""
+
+    _json: bytes | None = None
 
     @property
     def value(self) -> Any:
@@ -35,11 +44,15 @@ class Shown:
         return self._make()
 
     @property
-    def text(self) -> str:
+    def slow(self) -> bool:
+        """Whether `encode` would take more than a millisecond: then call it in a thread first."""
+        return self._json is None and self._size > SLOW
+
+    def encode(self) -> bytes:
         """The encoded value, made once for all clients."""
-        if self._text is None:
-            self._text = json.dumps(self._make(), separators=(",", ":"))
-        return self._text
+        if self._json is None:
+            self._json = json.dumps(self._make(), separators=(",", ":")).encode()
+        return self._json
 
 
 class NewLogs:
@@ -48,6 +61,7 @@ class NewLogs:
     def __init__(self, removed: Sequence[FoundLog], added: Sequence[FoundLog]) -> None:
         self._logs = [*removed, *added]
         self._removed = len(removed)
+        self.size = sum(_ITEM + len(found.log.data) for found in self._logs)
         self._shown: dict[int, Shown] = {}
         self._places: dict[tuple[int, bytes], list[int]] = {}
         for place, found in enumerate(self._logs):
@@ -68,7 +82,7 @@ class NewLogs:
             shown = self._shown.get(place)
             if shown is None:
                 make = partial(log_view, self._logs[place], removed=place < self._removed)
-                shown = self._shown[place] = Shown(make)
+                shown = self._shown[place] = Shown(make, len(self._logs[place].log.data))
             yield shown
 
     def _candidates(self, wanted: LogFilter) -> Sequence[int]:
@@ -101,6 +115,15 @@ class ChainNews:
         eq=False,
         default=attrs.Factory(lambda self: NewLogs(self.removed_logs, self.added_logs), takes_self=True),
     )
+    size: int = attrs.field(
+        init=False,
+        eq=False,
+        default=attrs.Factory(
+            lambda self: _EVENT * (len(self.removed) + len(self.added)) + self.logs.size, takes_self=True
+        ),
+    )
+    """About the number of bytes that the event keeps."""
+
     _once: dict[str, Sequence[Shown]] = attrs.field(init=False, eq=False, factory=dict[str, Sequence[Shown]])
 
     def heads(self, name: str, show: Callable[[ExecutionHeader], Any]) -> Sequence[Shown]:
@@ -115,12 +138,23 @@ class PendingNews:
     """Transactions that have become executable in the pool."""
 
     transactions: Transactions
+    size: int = attrs.field(
+        init=False,
+        eq=False,
+        default=attrs.Factory(
+            lambda self: sum(_ITEM + len(one.raw) for one in self.transactions), takes_self=True
+        ),
+    )
+    """About the number of bytes that the event keeps."""
+
     _once: dict[str, Sequence[Shown]] = attrs.field(init=False, eq=False, factory=dict[str, Sequence[Shown]])
 
     def shown(self, name: str, show: Callable[[Any], Any]) -> Sequence[Shown]:
         """The transactions as `show` shows them; `name` stands for it."""
         if name not in self._once:
-            self._once[name] = [Shown(partial(show, transaction)) for transaction in self.transactions]
+            self._once[name] = [
+                Shown(partial(show, transaction), len(transaction.raw)) for transaction in self.transactions
+            ]
         return self._once[name]
 
 

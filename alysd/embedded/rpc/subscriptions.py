@@ -59,22 +59,36 @@ class Subscriptions:
         """End a subscription; false if it does not exist."""
         return (self._running.pop(name, None) or self._starting.pop(name, None)) is not None
 
-    def notifications(self, news: News) -> Iterator[str | None]:
+    def notifications(self, news: News) -> "Iterator[Notification | None] | None":
         """The notifications for `news`, each made when it is needed: there can be millions.
 
-        None stands for a step without a notification. Each step takes some microseconds.
+        Without a subscription to such news, the result is None. None in it stands for a step without a
+        notification. Each step takes some microseconds.
         """
-        for name, show in tuple(self._running.items()):
+        items = [(name, shown) for name, show in self._running.items() if (shown := show(news)) != ()]
+        return self._each(items) if items else None
+
+    def _each(self, items: "list[tuple[str, Iterable[Shown | None]]]") -> "Iterator[Notification | None]":
+        for name, several in items:
             yield None
-            for shown in show(news):
+            for shown in several:
                 if name not in self._running:
                     break  # it has ended between two steps
-                yield None if shown is None else _notification(name, shown)
+                yield None if shown is None else Notification(name, shown)
 
 
-def _notification(subscription: str, shown: Shown) -> str:
-    head = '{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"'
-    return f'{head}{subscription}","result":{shown.text}}}}}'
+@attrs.frozen
+class Notification:
+    """A message to one subscription. Only the id differs between subscriptions to the same item."""
+
+    subscription: str
+    shown: Shown
+
+    @property
+    def json(self) -> bytes:
+        """The encoded message."""
+        head = b'{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"'
+        return b'%b%b","result":%b}}' % (head, self.subscription.encode(), self.shown.encode())
 
 
 @attrs.define

@@ -1,75 +1,28 @@
 """Ethereum JSON-RPC over WebSocket: requests that do not wait for each other, and notifications."""
 
-from collections import deque
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 
-import attrs
 import trio
-from trio_util import RepeatedEvent
 
 from alysd.api.http.websocket import GOING_AWAY, SocketRequest, WebSocket
 from alysd.api.jsonrpc import Dispatcher, Method
 from alysd.embedded.rpc.backend import RpcLimits
 from alysd.embedded.rpc.feed import Listener
 from alysd.embedded.rpc.news import News
-from alysd.embedded.rpc.subscriptions import Opening, Subscriptions
+from alysd.embedded.rpc.outbox import Outbox, QueuedAnswer, TooFarBehind
+from alysd.embedded.rpc.subscriptions import Notification, Opening, Subscriptions
 
 CLOSE_SECONDS = 0.5
 """Deadline of sending the close frame. A client that does not read does not receive it either."""
 
 
-class TooFarBehind(Exception):
-    """The client does not read its notifications fast enough."""
+PACKED = 16 * 1024
+"""The number of bytes of notifications from which they are sent: smaller ones leave together."""
 
-
-@attrs.frozen(eq=False)
-class Outgoing:
-    """A message for the client; `sent` is set once it is sent."""
-
-    text: str
-    notification: bool
-    sent: trio.Event = attrs.field(factory=trio.Event)
-
-
-class Outbox:
-    """Messages for the client: at most `most` notifications, of at most `most_bytes` in all, and the answers."""
-
-    def __init__(self, most: int, most_bytes: int) -> None:
-        self._most = most
-        self._most_bytes = most_bytes
-        self._waiting: deque[Outgoing] = deque()
-        self._notifications = 0
-        self._bytes = 0
-        self._arrived = RepeatedEvent()
-
-    def notify(self, text: str) -> None:
-        """Add a notification. Raises `TooFarBehind` when that exceeds a limit."""
-        if self._notifications >= self._most or self._bytes + len(text) > self._most_bytes:
-            raise TooFarBehind
-        self._notifications += 1
-        self._bytes += len(text)
-        self._add(Outgoing(text, notification=True))
-
-    def answer(self, text: str) -> Outgoing:
-        """Add an answer and return it. Its request is over when it is `sent`."""
-        outgoing = Outgoing(text, notification=False)
-        self._add(outgoing)
-        return outgoing
-
-    def _add(self, outgoing: Outgoing) -> None:
-        self._waiting.append(outgoing)
-        self._arrived.set()
-
-    async def take(self) -> Outgoing:
-        """Wait for the next message and remove it from the queue."""
-        while not self._waiting:
-            await self._arrived.wait()
-        outgoing = self._waiting.popleft()
-        if outgoing.notification:
-            self._notifications -= 1
-            self._bytes -= len(outgoing.text)
-        return outgoing
+TURN_SECONDS = 0.0002
+"""The time for which notifications are made, or logs are compared, before others get a turn."""
 
 
 class EthSocket:
@@ -95,14 +48,14 @@ class EthSocket:
     async def serve(self, socket: WebSocket) -> None:
         """Serve a connection until the client or the server ends it, or the client reads too slowly."""
         subscriptions = Subscriptions(self._limits.subscriptions)
-        outbox, overflowed = Outbox(self._limits.notifications, self._limits.notification_bytes), trio.Event()
+        outbox, overflowed = Outbox(self._limits.events, self._limits.event_bytes), trio.Event()
         stop = self._listen(partial(_notify, subscriptions, outbox, overflowed))
         try:
             async with trio.open_nursery() as nursery:
                 scope = nursery.cancel_scope
                 nursery.start_soon(_end_when, socket.closing, partial(socket.close, GOING_AWAY), scope)
                 nursery.start_soon(_end_when, overflowed, socket.drop, scope)
-                nursery.start_soon(_send_all, socket, outbox)
+                nursery.start_soon(_send_all, socket, outbox, self._threads)
                 await self._answer_all(socket, subscriptions, outbox)
                 nursery.cancel_scope.cancel()
         finally:
@@ -138,26 +91,48 @@ class EthSocket:
         answer = await dispatcher.answer(request.body, request.pause)
         if answer is not None:
             request.answering(len(answer))
-            outgoing = outbox.answer(answer.decode())
+            outgoing = outbox.answer(answer)
             opening.begin()
             await outgoing.sent.wait()
 
 
 def _notify(subscriptions: Subscriptions, outbox: Outbox, overflowed: trio.Event, news: News) -> Iterator[None]:
     try:
-        for notification in subscriptions.notifications(news):
-            if notification is not None:
-                outbox.notify(notification)
-            yield
+        notifications = subscriptions.notifications(news)
+        if notifications is not None:
+            outbox.tell(notifications, news.size)
+        yield
     except TooFarBehind:
         overflowed.set()
 
 
-async def _send_all(socket: WebSocket, outbox: Outbox) -> None:
+async def _send_all(socket: WebSocket, outbox: Outbox, threads: trio.CapacityLimiter) -> None:
     while True:
-        outgoing = await outbox.take()
-        await socket.send(outgoing.text)
-        outgoing.sent.set()
+        waiting = await outbox.take()
+        if isinstance(waiting, QueuedAnswer):
+            await socket.send(waiting.json)
+            waiting.sent.set()
+        else:
+            await _tell(socket, waiting.notifications, threads)
+
+
+async def _tell(
+    socket: WebSocket, notifications: Iterator[Notification | None], threads: trio.CapacityLimiter
+) -> None:
+    """Send the notifications of an event, each made when the client has received those before it."""
+    await socket.turn()
+    packed, size, end = list[bytes](), 0, time.monotonic() + TURN_SECONDS
+    for notification in notifications:
+        if notification is not None:
+            if notification.shown.slow:
+                await trio.to_thread.run_sync(notification.shown.encode, limiter=threads)
+            packed.append(notification.json)
+            size += len(packed[-1])
+        if size >= PACKED or time.monotonic() >= end:
+            await socket.send(*packed)
+            await socket.turn()
+            packed, size, end = [], 0, time.monotonic() + TURN_SECONDS
+    await socket.send(*packed)
 
 
 async def _end_when(event: trio.Event, end: Callable[[], Awaitable[None]], connection: trio.CancelScope) -> None:

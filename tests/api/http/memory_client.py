@@ -24,7 +24,7 @@ async def _hello(request: Request) -> Response:
 async def _echo_socket(socket: WebSocket) -> None:
     while (request := await socket.receive()) is not None:
         request.answering(len(request.body))
-        await socket.send(request.body.decode(errors="replace"))
+        await socket.send(request.body.decode(errors="replace").encode())
         request.end()
 
 

@@ -22,7 +22,7 @@ async def subscribed(to: Subscriptions, *params: Any) -> str:
 
 
 def told(of: Subscriptions, news: News) -> list[tuple[str, Any]]:
-    found = [json.loads(text) for text in of.notifications(news) if text is not None]
+    found = [json.loads(one.json) for one in of.notifications(news) or () if one is not None]
     assert all(one["jsonrpc"] == "2.0" and one["method"] == "eth_subscription" for one in found)
     return [(one["params"]["subscription"], one["params"]["result"]) for one in found]
 
@@ -72,8 +72,11 @@ async def test_a_client_that_gets_too_much_costs_only_what_it_gets(monkeypatch: 
     for _ in range(3):
         await subscribed(client, "logs")
     notifications = client.notifications(block(1, *[log(1)] * 100))
+    assert notifications is not None
     assert next(notifications) is None
-    assert json.loads(next(notifications) or "")["params"]["result"] == {"removed": False}
+    first = next(notifications)
+    assert first is not None
+    assert json.loads(first.json)["params"]["result"] == {"removed": False}
     assert len(shown) == 1
 
 
@@ -100,11 +103,32 @@ async def test_a_subscription_that_ends_while_it_is_told_hears_no_more() -> None
     name = await subscribed(client, "logs")
     other = await subscribed(client, "newHeads")
     notifications = client.notifications(block(1, *[log(1)] * 100))
+    assert notifications is not None
     assert next(notifications) is None
-    assert name in (next(notifications) or "")
+    first = next(notifications)
+    assert first is not None
+    assert first.subscription == name
     client.end(name)
-    (last,) = [text for text in notifications if text is not None]
-    assert other in last
+    (last,) = [one for one in notifications if one is not None]
+    assert last.subscription == other
+
+
+async def test_a_subscription_is_not_told_of_what_was_before_it() -> None:
+    """The notifications are made when the client can receive them, and it may have subscribed meanwhile."""
+    client = Subscriptions(64)
+    name = await subscribed(client, "newHeads")
+    notifications = client.notifications(block(1))
+    await subscribed(client, "newHeads")
+    assert [one.subscription for one in notifications or () if one is not None] == [name]
+
+
+async def test_who_wants_no_such_news_keeps_none_of_it() -> None:
+    client = Subscriptions(64)
+    assert client.notifications(block(1)) is None
+    await subscribed(client, "newPendingTransactions")
+    await subscribed(client, "syncing")
+    assert client.notifications(block(1)) is None
+    assert client.notifications(sent(b"\x01" * 32)) is not None
 
 
 async def test_logs_without_a_query_are_all_logs() -> None:

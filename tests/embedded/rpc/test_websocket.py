@@ -9,14 +9,16 @@ from typing import Any
 import attrs
 import pytest
 import trio
-import trio.testing
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Request, TextMessage
 
 from alysd.embedded.rpc.backend import RpcLimits
 from alysd.embedded.rpc.news import News, PendingNews
-from alysd.embedded.rpc.websocket import Outbox, TooFarBehind
-from tests.embedded.rpc.chain import RICH, EthChain, eth_chain
+from tests.embedded.rpc.chain import NOBODY, RICH, EthChain, eth_chain
+
+
+class NotRead(Exception):
+    """The server has ended the connection."""
 
 
 @attrs.define
@@ -33,7 +35,9 @@ class Client:
     async def event(self) -> Event:
         """Wait for the next event that is not a ping."""
         while not self.waiting:
-            data = await self.stream.receive_some()
+            data = await self.stream.receive_some(1_000_000)
+            if not data:
+                raise NotRead
             self.protocol.receive_data(data or None)
             self.waiting += [event for event in self.protocol.events() if not isinstance(event, Ping)]
         return self.waiting.pop(0)
@@ -209,17 +213,36 @@ async def test_a_client_that_leaves_is_forgotten(tmp_path: Path) -> None:
 
 
 async def test_a_client_that_does_not_read_is_let_go_and_the_others_go_on(tmp_path: Path) -> None:
-    """The messages that wait for it are bounded, and no other client waits for it."""
-    limits = RpcLimits(notifications=20)
+    """The events that wait for it are bounded, and no other client waits for it."""
+    limits = RpcLimits(events=1)
     async with eth_chain(tmp_path, limits) as chain, connected(chain) as slow, connected(chain) as quick:
-        for _ in range(30):
-            await slow.ask("eth_subscribe", "newHeads")
-        await quick.ask("eth_subscribe", "newHeads")
-        await chain.mine()
-        assert (await quick.message())["params"]["result"]["number"] == "0x1"
-        assert await slow.closed() == 1013
-        await chain.mine()
-        assert (await quick.message())["params"]["result"]["number"] == "0x2"
+        await subscribe_to_pending(slow)
+        await quick.ask("eth_subscribe", "newPendingTransactions")
+        for nonce in range(3):  # one is being told, one waits, and one is too much
+            sent = await chain.send(to=NOBODY, data=bytes(100_000), gas=5_000_000, nonce=nonce)
+            assert (await quick.message())["params"]["result"] == sent
+        with suppress(NotRead):  # if half a message was on its way, no close frame can follow
+            assert await slow.closed() == 1013
+        assert await quick.ask("eth_blockNumber") == "0x0"
+
+
+async def test_a_client_that_reads_gets_all_of_a_burst(tmp_path: Path) -> None:
+    """Sixty-four subscriptions to whole transactions and one large transaction: 13 MB in one event.
+
+    The notifications were made before the first of them could be sent, and the client was dropped for them.
+    """
+    async with eth_chain(tmp_path) as chain, connected(chain) as client:
+        names = await subscribe_to_pending(client)
+        sent = await chain.send(to=NOBODY, data=bytes(100_000), gas=5_000_000)
+        found = [(await client.message())["params"] for _ in names]
+        assert [one["subscription"] for one in found] == names
+        assert {one["result"]["hash"] for one in found} == {sent}
+        assert await client.ask("eth_blockNumber") == "0x0"
+
+
+async def subscribe_to_pending(client: Client) -> list[str]:
+    """Subscribe as often as is allowed, to whole transactions."""
+    return [await client.ask("eth_subscribe", "newPendingTransactions", True) for _ in range(64)]
 
 
 async def test_a_message_beyond_the_bound_ends_the_connection(tmp_path: Path) -> None:
@@ -260,56 +283,3 @@ async def test_a_stopping_server_says_so(tmp_path: Path) -> None:
             nursery.start_soon(wait, client)
     assert codes == [1001]
     await stream.aclose()
-
-
-async def test_messages_leave_in_the_order_they_came() -> None:
-    box = Outbox(100, 100)
-    box.notify("one")
-    answer = box.answer("two")
-    box.notify("three")
-    assert [(await box.take()).text for _ in range(3)] == ["one", "two", "three"]
-    assert not answer.sent.is_set()
-
-
-async def test_taking_waits_for_a_message() -> None:
-    box, taken = Outbox(100, 100), trio.Event()
-
-    async def take() -> None:
-        assert (await box.take()).text == "late"
-        taken.set()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(take)
-        await trio.testing.wait_all_tasks_blocked()
-        assert not taken.is_set()
-        box.notify("late")
-    assert taken.is_set()
-
-
-async def test_too_many_notifications_overflow() -> None:
-    box = Outbox(3, 100)
-    for _ in range(3):
-        box.notify("x")
-    with pytest.raises(TooFarBehind):
-        box.notify("x")
-    await box.take()
-    box.notify("x")
-
-
-async def test_too_many_bytes_overflow() -> None:
-    box = Outbox(100, 10)
-    box.notify("x" * 10)
-    with pytest.raises(TooFarBehind):
-        box.notify("x")
-    await box.take()
-    box.notify("x" * 10)
-
-
-async def test_an_answer_does_not_count() -> None:
-    """An answer does not count against the limits: the client asked for it, and there is one at a time."""
-    box = Outbox(100, 10)
-    box.answer("x" * 1000)
-    box.notify("x" * 10)
-    assert len((await box.take()).text) == 1000
-    with pytest.raises(TooFarBehind):
-        box.notify("x")
