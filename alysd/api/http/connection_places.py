@@ -81,10 +81,12 @@ class Port:
     def make_room(self, sender: "Place") -> None:
         """Close the connections that have waited longest until all responses are within the limit.
 
-        `sender`, whose response is the newest, is kept.
+        `sender`, whose response is the newest, is kept. A WebSocket whose client does not read its answers is
+        closed although other requests of it run: a client that goes on asking would fill the memory.
         """
         while self.response_bytes > self.limits.responses:
-            longest = self._longest(place for place in self.places if place.unsent and place is not sender)
+            unread = (place for place in self.places if place.unread and place is not sender)
+            longest = min(unread, key=Place.rank, default=None)
             if longest is None:
                 return
             longest.give_up()
@@ -255,6 +257,12 @@ class Place:
     def unsent(self) -> int:
         """The bytes of responses that the client has not received."""
         return self._unsent + sum(part.unsent for part in self.parts)
+
+    @property
+    def unread(self) -> bool:
+        """Whether responses are complete that the client has not received, and the connection may be closed."""
+        unread = self._unsent and self.phase is not Phase.RUNNING
+        return not self.given_up and bool(unread or any(part.unsent and not part.running for part in self.parts))
 
     def rank(self) -> tuple[bool, float]:
         """The sort key of waiting connections. The smallest is closed first: the one that has waited longest.

@@ -333,6 +333,31 @@ async def test_a_websocket_whose_answers_exceed_the_limit_is_closed() -> None:
     assert (shared.response_bytes, shared.body_bytes) == (0, 0)
 
 
+async def test_a_websocket_with_unread_answers_gives_way_although_another_of_its_requests_runs() -> None:
+    """With one request always running, each client could leave answers of 64 MiB unread: 12 times the limit."""
+    shared = port()
+    slow, newest = shared.enter(), shared.enter()
+    answered, running = slow.begin_part(), slow.begin_part()
+    await running.run_when_free()
+    answered.send(60)
+    newest.run(operator=False)
+    newest.send(50)
+    assert (slow.given_up, newest.given_up, shared.response_bytes) == (True, False, 50)
+    slow.leave()
+    assert (shared.response_bytes, shared.running[False]) == (50, 0)
+
+
+async def test_a_websocket_that_only_runs_a_batch_does_not_give_way_to_a_response() -> None:
+    shared = port()
+    working, newest = shared.enter(), shared.enter()
+    batch = working.begin_part()
+    await batch.run_when_free()
+    await batch.pause(60)
+    newest.run(operator=False)
+    newest.send(50)
+    assert not working.given_up, "a running request is finished"
+
+
 async def test_a_websocket_with_an_unfinished_request_is_not_idle() -> None:
     shared = port()
     idle, busy = shared.enter(), shared.enter()
