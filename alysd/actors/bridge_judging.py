@@ -23,6 +23,7 @@ from alysd.peg.moves import (
     judge_move,
 )
 from alysd.peg.proposals import (
+    CONSOLIDATE_ABOVE,
     MAX_PAYEES,
     is_move,
     waiting_requests,
@@ -33,7 +34,6 @@ from alysd.peg.weights import rate_of
 from alysd.types.chain import ChainState
 from alysd.types.hashes import BitcoinHash, displayed
 from alysd.types.peg import (
-    MAX_INPUTS,
     ConfirmedPegOut,
     OutPoint,
     Payment,
@@ -42,6 +42,9 @@ from alysd.types.peg import (
 )
 from alysd.types.tables import Table
 from alysd.types.units import Sat
+
+MAX_JUDGED = CONSOLIDATE_ABOVE + 1
+"""The number of outputs of a federation that are read for a judgement: the largest, more than a payment spends."""
 
 
 @attrs.frozen
@@ -96,7 +99,7 @@ class ProposalJudge:
         changes = [_coin(*one, spendings) for one in versions.each() if one[1].txid in confirmed and one[0].change]
 
         async def coins_of(federation: int) -> list[Coin]:
-            coins = list(await self.reads.coins(parent.hash, spendings, federation, MAX_INPUTS))
+            coins = list(await self.reads.coins(parent.hash, spendings, federation, MAX_JUDGED))
             coins += [one for one in changes if one.federation == federation]
             return sorted(coins, key=lambda coin: coin.amount, reverse=True)
 

@@ -46,8 +46,8 @@ class Wish:
     """The preferences of an author for its proposals: the fee rate, and the strategy that chooses the outputs.
 
     `max_rate` is the chain's largest fee rate; both rates are in sat per 1,000 virtual bytes. With `consolidate`,
-    a payment also spends small outputs that its payees do not need, while the federation holds many. The reserve
-    pays the fee for these inputs.
+    a payment also spends small outputs that its payees do not need, while its federation has many free ones. The
+    reserve pays the fee for these inputs.
     """
 
     fee_rate: int
@@ -110,7 +110,7 @@ def make_proposal(
             # the change, so there must be one after it. Beside a coin of this very amount, others are unneeded.
             target = SelectionTarget(Sat(owed + DUST_CHANGE), Sat(0), MAX_INPUTS)
             usable = [coin for coin in coins if coin.amount != owed]
-        for chosen in _choices(usable, Sat(owed), wish, draft, target):
+        for chosen in _choices(usable, Sat(owed), wish, target):
             fitted = _fit(chosen, payees, Sat(owed), wish, spendings, draft)
             if fitted is not None:
                 return _proposal(fitted, spendings, make)
@@ -119,15 +119,13 @@ def make_proposal(
     return None
 
 
-def _choices(
-    coins: Sequence[Coin], owed: Sat, wish: Wish, draft: Draft, target: SelectionTarget | None
-) -> Iterator[Selection]:
+def _choices(coins: Sequence[Coin], owed: Sat, wish: Wish, target: SelectionTarget | None) -> Iterator[Selection]:
     """The coins for the requests: first with coins to consolidate, then without these.
 
     With a `target`, they hold this instead. The reserve may be too small for the part of the fee that the further
     coins cost.
     """
-    joins = wish.consolidate and draft.totals.outputs > CONSOLIDATE_ABOVE
+    joins = wish.consolidate and len(coins) > CONSOLIDATE_ABOVE
     most = MAX_INPUTS - MAX_EXTRA_INPUTS if joins else MAX_INPUTS
     chosen = select(wish.strategy, coins, target or SelectionTarget(owed, DUST_CHANGE, most))
     if chosen is None:

@@ -53,7 +53,11 @@ MAX_OF_FORMER = 1
 """The maximum number of payments in flight that spend outputs of a former federation, for each of these."""
 
 CONSOLIDATE_ABOVE = 100
-"""The number of held outputs above which a payment may spend more outputs than its payees need."""
+"""The number of outputs above which a payment may spend more of them than its payees need.
+
+The rule counts those that all federations hold. Authors and judges count the free ones of the federation that the
+payment spends, so that outputs of a former federation, which may wait for ever, do not count.
+"""
 
 MAX_EXTRA_INPUTS = 20
 """The maximum number of unneeded inputs of a payment."""

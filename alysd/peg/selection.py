@@ -6,7 +6,7 @@ from alysd.errors import PaymentDeclined
 from alysd.peg.coins import Coin, SelectionTarget, largest_first
 from alysd.peg.consolidation import Waiting
 from alysd.peg.estimates import LOW_RATE
-from alysd.peg.proposals import costs_of
+from alysd.peg.proposals import CONSOLIDATE_ABOVE, costs_of
 from alysd.peg.signing import Spending
 from alysd.peg.weights import DUST_CHANGE, payment_weight, rate_of, signed_weight
 from alysd.types.peg import MAX_INPUTS, Payment
@@ -26,8 +26,9 @@ def judge_selection(made: Payment, coins: Sequence[Coin], spendings: Sequence[Sp
     """Compare the weight that the payees pay for with that of the largest outputs for the same payees.
 
     The payment may be heavier by a quarter and the weight of a change, because its author may use another
-    strategy. Unneeded outputs, for which the reserve pays, can wait for low fees. `coins` are the outputs of the
-    same federation that no payment in flight spends. Raises `PaymentDeclined`.
+    strategy. Unneeded outputs, for which the reserve pays, can wait for low fees, and until this federation has
+    many. `coins` are the outputs of the same federation that no payment in flight spends: the largest ones, at
+    least `CONSOLIDATE_ABOVE` + 1 if there are as many. Raises `PaymentDeclined`.
     """
     payees = [payee.script for payee in made.payees]
     scripts = [*payees, spendings[made.federation].output_script]
@@ -38,6 +39,11 @@ def judge_selection(made: Payment, coins: Sequence[Coin], spendings: Sequence[Sp
         raise PaymentDeclined(
             f"it spends {unneeded.extra} outputs that its payees do not need, at {rate} sat/kvB: at most "
             f"{MOST_FOR_UNNEEDED} sat/kvB are allowed for these"
+        )
+    if unneeded.extra and len(coins) <= CONSOLIDATE_ABOVE:
+        raise PaymentDeclined(
+            f"it spends {unneeded.extra} outputs that its payees do not need, and only {len(coins)} outputs of "
+            f"the federation {made.spender} are free: more than {CONSOLIDATE_ABOVE} must be"
         )
     own = largest_first(coins, SelectionTarget(made.owed, DUST_CHANGE, MAX_INPUTS))
     if own is None:

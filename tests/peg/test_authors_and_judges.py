@@ -14,7 +14,7 @@ from alysd.peg.estimates import (
     replacement_helps,
 )
 from alysd.peg.ledger import check_totals, free_reserve
-from alysd.peg.proposals import MAX_IN_FLIGHT, least_owed, waiting_requests
+from alysd.peg.proposals import CONSOLIDATE_ABOVE, MAX_IN_FLIGHT, least_owed, waiting_requests
 from alysd.peg.selection import judge_selection
 from alysd.peg.versions import transaction_of
 from alysd.peg.weights import least_minimum, rate_of
@@ -105,7 +105,7 @@ class Federation:
         for wish in (Wish(rate, MOST, "minimize-fee", rate <= LOW_RATE), Wish(rate, MOST, "largest-first")):
             made = make_proposal(draft, coins, wish, SPENDINGS, make_transaction)
             if made is not None:
-                judge_selection(self.take(made), coins[:MAX_INPUTS], SPENDINGS)
+                judge_selection(self.take(made), coins[: CONSOLIDATE_ABOVE + 1], SPENDINGS)
                 return "small outputs joined" if made.reserve_fee > 329 else "proposed"
         joined = make_consolidation(waiting, rate, least_owed(RULES), SPENDINGS, make_transaction)
         if joined is None:

@@ -10,9 +10,9 @@ from alysd.peg.authoring import Wish, make_proposal
 from alysd.peg.coins import Coin, Strategy
 from alysd.peg.estimates import LOW_RATE
 from alysd.peg.selection import judge_selection
-from alysd.types.peg import Payment
+from alysd.types.peg import RESERVE, Payment, PegContents
 from alysd.wire.bitcoin_transaction import make_transaction
-from tests.peg.ledger_kit import RULES, SPENDINGS, LedgerBook
+from tests.peg.ledger_kit import RULES, SPENDINGS, LedgerBook, make_burn
 
 
 def paid_from(book: LedgerBook, coins: Sequence[Coin], strategy: Strategy) -> Payment:
@@ -81,3 +81,40 @@ def test_an_author_cannot_spend_the_reserve_while_fees_are_high(rate: int, right
     proposal = make_proposal(book.draft(), coins, plain, SPENDINGS, make_transaction)
     assert proposal is not None
     judge_selection(book.propose(proposal), coins, SPENDINGS)
+
+
+def with_stalled_outputs(own: int) -> LedgerBook:
+    """A former federation has 101 outputs, and the newest one `own` and a request for the least of these."""
+    book = LedgerBook()
+    book.hold([50_000] * 101)
+    book.change_federation()
+    book.block(PegContents(peg_ins=(book.next_deposit([1_000_000], RESERVE, federation=1),)))
+    for place in range(own - 1):
+        book.block(PegContents(peg_ins=(book.next_deposit([100_000 + place], federation=1),)))
+    book.block(PegContents(), (make_burn(40_000),))
+    return book
+
+
+@pytest.mark.parametrize(("own", "spent"), [(20, 1), (100, 1), (101, 21)])
+def test_outputs_of_a_former_federation_make_no_payment_join_those_of_the_newest(own: int, spent: int) -> None:
+    """Anybody can deposit to its address, and each payment would spend all outputs of a small federation."""
+    book = with_stalled_outputs(own)
+    coins = book.free_coins(1)
+    wish = Wish(2_000, RULES.peg_out_max_fee_rate, "minimize-fee", consolidate=True)
+    made = make_proposal(book.draft(), coins, wish, book.spendings, make_transaction)
+    assert made is not None
+    assert len(made.transaction.inputs) == spent
+    judge_selection(book.propose(made), coins, book.spendings)
+
+
+def test_an_author_that_joins_few_outputs_is_declined() -> None:
+    """The rule allows it, because it counts the outputs of all federations."""
+    book = with_stalled_outputs(101)
+    wish = Wish(2_000, RULES.peg_out_max_fee_rate, "minimize-fee", consolidate=True)
+    coins = book.free_coins(1)
+    proposal = make_proposal(book.draft(), coins, wish, book.spendings, make_transaction)
+    assert proposal is not None
+    made = book.propose(proposal)
+    judge_selection(made, coins, book.spendings)
+    with pytest.raises(PaymentDeclined, match="and only 100 outputs of the federation 1 are free"):
+        judge_selection(made, coins[:100], book.spendings)
