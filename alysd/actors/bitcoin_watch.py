@@ -57,7 +57,7 @@ from alysd.types.peg import PegIn, Transaction
 from alysd.wire.bitcoin_transaction import encode_transaction
 
 MAX_BROADCASTS = 16
-"""The maximum number of transactions that wait to be sent: four payments in flight, with some versions each."""
+"""The maximum number of transactions that wait to be sent. The federation actor sends one after the other."""
 
 
 MAX_SPENT = 4_000

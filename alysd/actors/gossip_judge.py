@@ -21,10 +21,12 @@ from alysd.actors.rate_limits import AllowedRate, RateLimits
 from alysd.consensus.candidates import check_proposal, check_slot_approval, check_window, check_with_any
 from alysd.consensus.recovery import check_statement
 from alysd.consensus.violations import SlotPassed, SlotTooEarly
+from alysd.peg.proposals import MAX_IN_FLIGHT
 from alysd.ports import Bls, Clock
 from alysd.timing import Timing
 from alysd.types.chain_spec import ChainContext
 from alysd.types.federation import Federation
+from alysd.types.federation_update import MAX_UPDATE_MEMBERS
 from alysd.types.hashes import BlsPublicKey
 from alysd.types.peers import GossipVerdict, PeerOffence, Topic
 from alysd.types.proposal import Proposal, RecoveryStatement, SlotApproval
@@ -46,10 +48,23 @@ PROOFS_PER_SLOT = 4
 
 One is of its own miners, up to two are of others, and one is sent again. A chain has one proof in many slots."""
 
-PEG_SIGNATURES_PER_SLOT = 4
-"""The number of signatures of payments that an honest peer sends per slot and member, at most.
+PEG_SIGNATURES_PER_SLOT = MAX_IN_FLIGHT
+"""The number of messages with signatures of payments that an honest peer sends per slot and key, on average.
 
-A member signs up to four payments in one slot, and a node sends all that it knows again once in many slots."""
+A key signs all payments of its federation in one slot: up to four, and one more of a former federation. Most slots
+have none of them."""
+
+FEWEST_SIGNERS, MOST_SIGNERS = 4, 2 * MAX_UPDATE_MEMBERS
+"""The least and the greatest number of keys by which signatures of payments are counted.
+
+The keys of former federations count too, since their payments stay in flight until they are signed. The bound, of
+two federations of full size, limits what one peer can cause. A check takes up to 5 ms, but only for signatures
+that are valid and new: a wrong one disconnects the peer, and others cost a look-up."""
+
+PEG_SIGNATURES_REPEATED = PEG_SIGNATURES_PER_SLOT * FEWEST_SIGNERS
+"""The number of known signatures of payments that a node sends again per slot, at most.
+
+No judge counts fewer in a slot of an honest peer, whatever federations it knows."""
 
 RELAYED_PER_SLOT = 1.0
 """The number of other nodes' proofs that this node passes on per slot. It queues more and sends the best later."""
@@ -138,9 +153,11 @@ class GossipJudge:
     The owner sets `federations` to those that may have made a message, in their order in time, and `known_until`
     to the last slot for which it knows them: a node that is far behind knows no later change. Until the time
     `lenient_until`, other nodes may still judge by a former federation that this node does not know any more.
+    `signers` is the number of Bitcoin keys of all federations of the chain, which may sign payments.
     """
 
     federations: tuple[Federation, ...]
+    signers: int = 0
     known_until: Slot | None = None
     lenient_until: float = 0.0
 
@@ -338,7 +355,8 @@ class GossipJudge:
 
     def peg_signature(self, peer: str) -> CheckQueue | None:
         """The queue for the check of signatures of a payment, with a place taken; None without capacity."""
-        units = 1 / (PEG_SIGNATURES_PER_SLOT * max(1, *(len(one.bitcoin_keys) for one in self.federations)))
+        signers = max(self.signers, *(len(one.bitcoin_keys) for one in self.federations), FEWEST_SIGNERS)
+        units = 1 / (PEG_SIGNATURES_PER_SLOT * min(signers, MOST_SIGNERS))
         queue = self._signature_queues[peer in self._configured]
         allowed = self._within_rate(peer, Topic.PEG_SIGNATURE, units)
         return queue if allowed and self._has_budget(peer, Topic.PEG_SIGNATURE, units) and queue.take() else None

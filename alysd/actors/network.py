@@ -16,6 +16,7 @@ from alysd.actors.gossip_memory import GossipMemory
 from alysd.actors.other_chains import OtherChains
 from alysd.actors.peer_client import PeerClient
 from alysd.actors.peer_scores import BAN_SECONDS, BOUND, CONFIGURED_SECONDS, PeerScores
+from alysd.consensus.federation import deposit_holders
 from alysd.consensus.federation_update import next_federations
 from alysd.errors import Malformed, PeerUnavailable, PeerWithoutProtocol
 from alysd.messages.approval import ApprovalGathering
@@ -250,6 +251,7 @@ class NetworkActor(Actor[Network]):
             known.pop(one, None)
         known.update(dict.fromkeys(following, until))
         self._judge.federations = tuple(known)
+        self._judge.signers = sum(len(one.keys) for one in deposit_holders(tip.head, self._context))
         if governance is not None:
             self._judge.known_until = Slot(tip.head.slot + LEAST_NOTICE)
 

@@ -8,10 +8,12 @@ neither lost gossip nor a restart stops it (docs/protocol.md, "Peg-out").
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from heapq import nsmallest
 
 import attrs
 import trio
 
+from alysd.actors.gossip_judge import PEG_SIGNATURES_REPEATED
 from alysd.bitcoin_ports import BitcoinSigner
 from alysd.consensus.federation import halted_at
 from alysd.consensus.peg_ledger import spendings_at
@@ -52,10 +54,12 @@ from alysd.types.tables import Table
 from alysd.wire.bitcoin_transaction import encode_transaction, make_transaction
 
 SENT_AGAIN = 60.0
-"""Seconds after which the signatures of a payment in flight are sent to the peers again.
+"""Seconds after which signatures of a payment in flight are sent to the peers again.
 
-A node that was down, or has restarted, has all signatures a minute later. The most are 168 messages of up to
-6.5 KB: 4 payments, 2 versions of each, 21 members."""
+A node that was down, or has restarted, has all signatures a minute later. In each slot at most
+`PEG_SIGNATURES_REPEATED` of them are sent, those first that were sent longest ago. These are messages of up to
+6.5 KB. 4 payments with 2 versions each and 20 members make 160, which take 10 slots; the payments that former
+federations have not signed come on top, and with very many, a round takes longer."""
 
 PAYMENTS_AT_ONCE = 32
 """The number of payments in flight that are read in one step, of some 10 KB each."""
@@ -77,8 +81,8 @@ class _Gathered:
 
     open: OpenVersion
     signatures: dict[XOnlyKey, PegSignature] = attrs.field(factory=dict[XOnlyKey, PegSignature])
+    sent: dict[XOnlyKey, float] = attrs.field(factory=dict[XOnlyKey, float])
     complete: Transaction | None = None
-    sent: float = attrs.field(factory=trio.current_time)
     known_since: float = attrs.field(factory=trio.current_time)
     broadcast: float | None = None
     failures: dict[type[LogEvent], str] = attrs.field(factory=dict[type[LogEvent], str])
@@ -152,12 +156,7 @@ class FederationActor(Actor[PegSigning]):
             await self._read_payments()
         except (NotAnswered, UnknownParent):
             return
-        now = trio.current_time()
-        for gathered in self._memory.versions.values():
-            if now - gathered.sent >= SENT_AGAIN and gathered.signatures:
-                gathered.sent = now
-                for signature in gathered.signatures.values():
-                    self._publish(signature)
+        self._publish_again()
         _wake(self._wake_signing)
         _wake(self._wake_broadcast)
 
@@ -225,7 +224,7 @@ class FederationActor(Actor[PegSigning]):
         self._memory.final = final
 
     async def _payments_at(self, final: BlockHash) -> list[Payment]:
-        """All payments in flight: four of the newest federation, and those that former ones have not signed."""
+        """All payments in flight: at most four of the newest federation, and five of each former one."""
         found: list[Payment] = []
         after: bytes | None = b""
         while after is not None:
@@ -277,6 +276,7 @@ class FederationActor(Actor[PegSigning]):
         if signature.key in gathered.signatures:
             return False
         gathered.signatures[signature.key] = signature
+        gathered.sent[signature.key] = trio.current_time()
         if gathered.complete is None:
             gathered.complete = gathered.open.complete(gathered.signatures)
             if gathered.complete is not None:
@@ -351,6 +351,20 @@ class FederationActor(Actor[PegSigning]):
             _note(gathered, PaymentNotBroadcast(gathered.open.txid, str(error)))
         else:
             gathered.failures.pop(PaymentNotBroadcast, None)
+
+    def _publish_again(self) -> None:
+        """Send the signatures again that were sent longest ago, and at least `SENT_AGAIN` seconds ago."""
+        now = trio.current_time()
+        due = (
+            (sent, place, key)
+            for place, gathered in enumerate(self._memory.versions.values())
+            for key, sent in gathered.sent.items()
+            if now - sent >= SENT_AGAIN
+        )
+        versions = tuple(self._memory.versions.values())
+        for _, place, key in nsmallest(PEG_SIGNATURES_REPEATED, due):
+            versions[place].sent[key] = now
+            self._publish(versions[place].signatures[key])
 
     def _publish(self, signature: PegSignature) -> None:
         try:

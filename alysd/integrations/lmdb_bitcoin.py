@@ -78,7 +78,10 @@ VERSION = 5
 """The version of the tables' contents."""
 
 MAX_SIGNED = 1_024
-"""The maximum number of heights that are kept in `signed`: at most four payments are in flight."""
+"""The maximum number of heights that are kept in `signed`, of the newest payments.
+
+At most four payments of the newest federation and five of each former one are in flight, so 319 with 64
+federations. Federations that sign have some of them."""
 
 _HEIGHT_BYTES = 4
 _TIME_BYTES = 4

@@ -27,10 +27,12 @@ from alysd.messages.federation_update import FederationUpdates, SubmitFederation
 from alysd.messages.network import GossipReceived, PublishPegSignature, PublishProposal
 from alysd.messages.peer_host import PublishGossip
 from alysd.messages.peg_signatures import ConsiderPegSignature, InvalidPegSignature, UnknownVersion
+from alysd.messages.reads import ReadForkchoice
 from alysd.nurseries import ActorDown
 from alysd.testing.blocks import mine
 from alysd.testing.stand_in import StandIn
-from alysd.types.federation_update import FederationUpdate
+from alysd.types.chain import Forkchoice
+from alysd.types.federation_update import FederationUpdate, GovernanceState, Holders
 from alysd.types.hashes import AuxHash, BitcoinHash, SchnorrSignature, XOnlyKey
 from alysd.types.peers import GossipVerdict, PeerOffence, Topic
 from alysd.types.peg import PegSignature
@@ -383,6 +385,27 @@ async def test_a_flood_of_signatures_is_blamed(autojump_clock: MockClock, bench:
         verdicts = [await bench.judge(Topic.PEG_SIGNATURE, data, "member") for _ in range(65)]
         await bench.harness.settle()
     assert verdicts == [IGNORE] * 64 + [UNJUDGED]
+    assert bench.blamed() == [("member", PeerOffence.FLOODING)]
+
+
+@pytest.mark.parametrize(
+    ("former", "allowed"), [((20,), 384), ((20,) * 63, 672)], ids=["one federation before", "as many as can be"]
+)
+async def test_signatures_are_counted_by_the_keys_of_all_federations_up_to_a_bound(
+    autojump_clock: MockClock, bench: Bench, former: tuple[int, ...], allowed: int
+) -> None:
+    """Payments of former federations stay in flight, and each of their members signs them."""
+    newest = CONTEXT.first_federation
+    before = tuple(Holders(tuple(bytes([size]) * 32 for size in range(count))) for count in former)
+    governance = GovernanceState(1, newest, None, holders=(*before, Holders(newest.bitcoin_keys)))
+    head = attrs.evolve(PARENT, governance=governance)
+    bench.reader.on(ReadForkchoice).answers(Forkchoice(head, head, head))
+    bench.federation.on(ConsiderPegSignature).answers(False)
+    data = encode_peg_signature(peg_signature())
+    async with bench.running():
+        verdicts = [await bench.judge(Topic.PEG_SIGNATURE, data, "member") for _ in range(allowed + 1)]
+        await bench.harness.settle()
+    assert verdicts == [IGNORE] * allowed + [UNJUDGED]
     assert bench.blamed() == [("member", PeerOffence.FLOODING)]
 
 

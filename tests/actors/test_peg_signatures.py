@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from alysd.actors import peg_signatures
+from alysd.actors.gossip_judge import PEG_SIGNATURES_REPEATED
 from alysd.actors.peg_signatures import (
     BROADCAST_AGAIN,
     SENT_AGAIN,
@@ -59,10 +60,13 @@ from alysd.types.chain_spec import ChainContext
 from alysd.types.federation_update import GovernanceState, Holders, PegTrack
 from alysd.types.governance import PaymentToSign
 from alysd.types.hashes import BitcoinHash, BlockHash, SchnorrSignature, XOnlyKey
+from alysd.types.peers import GossipVerdict, Topic
 from alysd.types.peg import Payment, PegSignature, Transaction
 from alysd.types.tables import EntryPage, Table
 from alysd.wire.bitcoin_transaction import encode_transaction, make_transaction
+from alysd.wire.gossip import encode_peg_signature
 from tests.actors.federation_kit import PARENT, proposal
+from tests.actors.network_bench import Bench
 from tests.peg.payment_kit import make_payment, member_keys, spendings_of
 from tests.peg.record_kit import Records, open_records
 
@@ -271,6 +275,56 @@ async def test_payments_that_former_members_never_sign_hide_no_others(
         assert {one.txid for one in await world.members[0].finalized()} == names
 
 
+async def test_signatures_are_repeated_in_turn_some_in_each_slot(
+    autojump_clock: MockClock, records: Records
+) -> None:
+    """Peers that know only a small federation take so many for those of an honest node."""
+    world = World(records, 7)
+    payments = [make_payment(world.spendings, first_input=10 * number) for number in range(5)]
+    member = world.member(0)
+    async with world.running(member, *(world.member(number) for number in range(1, 7))):
+        world.make_final(*payments)
+        await trio.sleep(SENT_AGAIN / 2)
+        before = len(member.published())
+        assert before == len(payments)
+        counts: list[int] = []
+        while len(member.published()) < before + 70:
+            seen = len(member.published())
+            await trio.sleep(SLOT)
+            counts.append(len(member.published()) - seen)
+            assert len(counts) < 3 * SENT_AGAIN / SLOT
+        sent = [(one.txid, one.key) for one in member.published()[before:]]
+    assert max(counts) == PEG_SIGNATURES_REPEATED
+    assert sum(counts) == 70
+    assert len(set(sent[:35])) == 35
+    assert sent[35:] == sent[:35]
+    gap = SENT_AGAIN / SLOT
+    assert [place for place, count in enumerate(counts) if count][3] <= gap / 2 + gap + 2
+
+
+async def test_judges_of_a_small_federation_take_what_is_repeated_of_a_large_one(
+    autojump_clock: MockClock, records: Records
+) -> None:
+    """Four payments and a move of a former federation of 20 are in flight. The judge knows only four members."""
+    world, bench = World(records, 20), Bench.make()
+    payments = [make_payment(world.spendings, first_input=10 * number) for number in range(5)]
+    bench.federation.on(ConsiderPegSignature).answers(False)
+    judged: list[GossipVerdict] = []
+    async with world.running(*(world.member(number) for number in range(20))), bench.running():
+        world.make_final(*payments)
+        await trio.sleep(SENT_AGAIN / 2)
+        seen = len(world.members[0].published())
+        while len(judged) < 300:
+            await trio.sleep(SLOT)
+            found = world.members[0].published()
+            sent = [encode_peg_signature(one) for one in found[seen:]]
+            judged += [await bench.judge(Topic.PEG_SIGNATURE, one, "stranger") for one in sent]
+            seen = len(found)
+        await bench.harness.settle()
+    assert set(judged) == {GossipVerdict.IGNORE}
+    assert bench.blamed() == []
+
+
 async def test_absent_members_up_to_the_quorum(autojump_clock: MockClock, records: Records) -> None:
     """Two of seven may be gone for ever; a third one makes the payment wait until one returns."""
     world = World(records, 7)
@@ -330,7 +384,7 @@ async def test_members_that_are_not_connected_get_signatures_from_others(
     world.loses = lambda sender, receiver: receiver == 3 and sender != 2
     async with world.running(*(world.member(number) for number in range(4))):
         world.make_final(make_payment(world.spendings))
-        await trio.sleep(SENT_AGAIN + 2 * SLOT)
+        await trio.sleep(SENT_AGAIN + 3 * SLOT)
         assert len(await world.members[3].finalized()) == 1
 
 
