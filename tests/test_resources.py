@@ -203,7 +203,7 @@ async def test_the_network_key_is_made_once(configured: tuple[AlysConfig, ChainS
             found.append(choice and choice.host.value)
     assert found[0] is not None
     assert found[0] == found[1]
-    assert found[0].chain == "1d795b05"
+    assert found[0].chain == "a3a78cee"
     assert stat.S_IMODE(config.storage.network_key.stat().st_mode) == 0o600
 
 
