@@ -101,6 +101,12 @@ def storage_key(value: Any) -> bytes:
     return int(digits or "0", 16).to_bytes(32, "big")
 
 
+def bare_storage_key(value: Any) -> bytes:
+    """Read a storage slot as `storage_key`, also without `0x`, as geth does where a slot is read."""
+    written = text(value)
+    return storage_key(written if written[:2] in ("0x", "0X") else f"0x{written}")
+
+
 def _digits(value: Any) -> str:
     """Strip `0x` from a string of hexadecimal digits."""
     written = text(value)

@@ -49,6 +49,8 @@ async def test_traces_are_those_of_geth(pair_and_blocks: tuple[Pair, list[str], 
             await pair.same("debug_traceBlockByHash", block, config)
     for number in range(len(blocks) + 2):
         await pair.same("debug_traceBlockByNumber", hex(number), CONFIGS["calls"])
+    for block in blocks:
+        await pair.same("debug_traceBlock", await pair.own("debug_getRawBlock", block), CONFIGS["calls"])
     await pair.same("debug_traceTransaction", "0x" + "77" * 32)
     for block in blocks:
         transactions = (await pair.own("eth_getBlockByHash", block, False))["transactions"]
@@ -78,7 +80,7 @@ async def test_access_lists_and_proofs_are_those_of_geth(
 ) -> None:
     pair, blocks, random = pair_and_blocks
     await pair.same("eth_config")
-    slots = [hex(slot) for slot in range(5)] + [f"0x{3:064x}", "0x00ff"]
+    slots = [hex(slot) for slot in range(5)] + [f"0x{3:064x}", "0x00ff", "4", f"{4:064x}"]
     for block in blocks:
         found = await pair.own("eth_getBlockByHash", block, True)
         for sent in found["transactions"]:
@@ -118,17 +120,22 @@ async def test_what_is_read_is_that_of_geth(pair_and_blocks: tuple[Pair, list[st
         await same("eth_getHeaderByHash", block)
         await same("eth_getHeaderByNumber", found["number"])
         await same("eth_getBlockReceipts", block)
+        for at in (block, found["number"]):
+            for name in ("Block", "Header", "Receipts"):
+                await same(f"debug_getRaw{name}", at)
         await same("eth_getLogs", {"blockHash": block})
         for index, sent in enumerate(found["transactions"]):
             await same("eth_getTransactionByHash", sent["hash"])
             await same("eth_getTransactionReceipt", sent["hash"])
             await same("eth_getRawTransactionByHash", sent["hash"])
+            await same("debug_getRawTransaction", sent["hash"])
             await same("eth_getTransactionByBlockHashAndIndex", block, hex(index))
             for account in (sent["from"], sent["to"]):
                 if account is not None:
                     await same("eth_getBalance", account, block)
                     await same("eth_getTransactionCount", account, "latest")
-                    await same("eth_getStorageAt", account, "0x1", "latest")
+                    for slot in ("0x1", "1", "0X0", "", f"{1:064x}"):
+                        await same("eth_getStorageAt", account, slot, "latest")
                     await same("eth_getCode", account, "latest")
             call = {name: sent[name] for name in ("from", "to", "value", "input") if sent[name] is not None}
             await same("eth_call", call, block)
@@ -268,6 +275,22 @@ MISTAKES: list[tuple[str, tuple[Any, ...]]] = [
     ("eth_estimateGas", ({"to": ACCOUNT, "gas": "0x5"}, "latest")),
     ("eth_estimateGas", ({"from": ACCOUNT, "to": ACCOUNT, "gasPrice": "0x77359400"}, "latest")),
     ("eth_call", ({"to": ACCOUNT, "data": "0x1"}, "latest")),
+    ("eth_call", ({"to": ACCOUNT, "gasPrice": "0x1", "maxFeePerGas": "0x1"}, "latest")),
+    ("eth_call", ({"data": "0x00", "input": "0x365f5260205ff3"}, "latest")),
+    ("eth_estimateGas", ({"to": ACCOUNT, "data": "0x00", "input": "0x"}, "latest")),
+    ("eth_fillTransaction", ({"from": ACCOUNT, "to": ACCOUNT, "data": "0x00", "input": "0x11"},)),
+    ("eth_getLogs", ({"address": [ACCOUNT] * 1001},)),
+    ("eth_newFilter", ({"fromBlock": "0x5", "toBlock": "0x1"},)),
+    ("eth_newFilter", ({"fromBlock": "latest", "toBlock": "0x1"},)),
+    ("eth_newFilter", ({"toBlock": "earliest"},)),
+    ("eth_newFilter", ({"toBlock": "pending"},)),
+    ("eth_getStorageAt", (ACCOUNT, "zz", "latest")),
+    ("eth_getStorageAt", (ACCOUNT, "0" * 65, "latest")),
+    ("debug_getRawBlock", ("0x99",)),
+    ("debug_getRawHeader", ("0x99",)),
+    ("debug_getRawReceipts", ("0x99",)),
+    ("debug_getRawTransaction", ("0x" + "00" * 32,)),
+    ("debug_traceBlock", ("zz",)),
     ("eth_getTransactionReceipt", ("0x" + "00" * 32,)),
     ("eth_getStorageAt", (ACCOUNT, "0x0", "latest", "more")),
     ("eth_nothing", ()),

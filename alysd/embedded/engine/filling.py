@@ -29,7 +29,7 @@ machine that is busy for half a minute loses no transaction, and one that is alw
 not keep its sender waiting for ever.
 """
 
-_LEAST_GAS = 21_000
+LEAST_GAS = 21_000
 """Gas of the cheapest transaction: a block with less gas left is full."""
 
 _TRANSFER_BYTES = 512
@@ -73,7 +73,7 @@ class Filling:
             self._offer(signed, self._time.turn)
 
     def _full(self) -> bool:
-        return self._time.over() or self._execution.gas_left < _LEAST_GAS
+        return self._time.over() or self._execution.gas_left < LEAST_GAS
 
     def _offer(self, signed: SignedTransaction, most: float) -> None:
         """Execute a transaction within `most` seconds, unless its sender's transactions have to wait."""

@@ -24,6 +24,7 @@ from alysd.embedded.rpc.feed import ChainFeed
 from alysd.embedded.rpc.log_methods import FilterMethods, LogMethods
 from alysd.embedded.rpc.pool_methods import TransactionMethods
 from alysd.embedded.rpc.proof_methods import ProofMethods
+from alysd.embedded.rpc.raw_methods import RawMethods
 from alysd.embedded.rpc.sending_methods import SyncMethods
 from alysd.embedded.rpc.signing_methods import SigningMethods
 from alysd.embedded.rpc.simulate_methods import SimulateMethods
@@ -81,12 +82,13 @@ def eth_site(
 
 def eth_methods(backend: EthBackend, feed: ChainFeed) -> dict[str, Method]:
     """All methods by name, except those that need a WebSocket."""
-    logs, sending = LogMethods(backend), TransactionMethods(backend, feed)
+    logs, blocks, sending = LogMethods(backend), BlockMethods(backend), TransactionMethods(backend, feed)
     calls, fees = CallMethods(backend), FeeMethods(backend, backend.pool.limits.minimum_tip)
     return {
         **IdentityMethods(backend.engine.chain_id).table(),
         **AccountMethods(backend).table(),
-        **BlockMethods(backend).table(),
+        **blocks.table(),
+        **RawMethods(backend, blocks.raw_transaction).table(),
         **calls.table(),
         **SimulateMethods(backend).table(),
         **DebugMethods(backend).table(),

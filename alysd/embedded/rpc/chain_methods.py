@@ -4,7 +4,7 @@ from typing import Any
 
 import attrs
 
-from alysd.api.hex_values import address, boolean, hash32, storage_key, to_data, to_quantity, uint64
+from alysd.api.hex_values import address, bare_storage_key, boolean, hash32, to_data, to_quantity, uint64
 from alysd.api.jsonrpc import SERVER_ERROR, Method, Params, RpcError
 from alysd.embedded.engine.values import ExecutionBlock, IncludedTransaction
 from alysd.embedded.rpc.backend import EthBackend, StateAt
@@ -241,7 +241,7 @@ class AccountMethods:
 
     async def storage(self, params: Params) -> str:
         """The 32 bytes in a slot of a contract's storage."""
-        account, key = params.required(0, address), params.required(1, storage_key)
+        account, key = params.required(0, address), params.required(1, bare_storage_key)
         state = await self.backend.state(params.optional(2, block_reference, "latest"))
 
         def read(at: StateAt) -> bytes:

@@ -101,6 +101,16 @@ class LogMethods:
         return reference if isinstance(reference, int) else self.backend.state_at(reference).number
 
 
+def check_new_logs(query: LogQuery) -> None:
+    """Raise `RpcError` for a query of new logs, a filter or a subscription, whose range ends before it begins."""
+    if "pending" in (query.first, query.last):
+        raise RpcError(INVALID_PARAMS, "pending logs are not supported")
+    first, last = (0 if at == "earliest" else at for at in (query.first, query.last))
+    ended = isinstance(last, int) and (first == "latest" or (isinstance(first, int) and first > last))
+    if ended:
+        raise RpcError(INVALID_PARAMS, "invalid block range params")
+
+
 @attrs.define
 class _Filter:
     """A filter, with the items that it has collected in `found`. `query` is None unless it collects logs."""
@@ -142,6 +152,7 @@ class FilterMethods:
     async def new_log_filter(self, params: Params) -> str:
         """Collect the logs of new blocks from now on. The query's range applies only to eth_getFilterLogs."""
         query = await params.decoded(_query)
+        check_new_logs(query)
         return self._add(lambda news: new_logs(query, news), query)
 
     async def new_block_filter(self, _params: Params) -> str:

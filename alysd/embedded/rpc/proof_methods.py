@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import attrs
 
-from alysd.api.hex_values import address, storage_key, text, to_data, to_quantity
+from alysd.api.hex_values import address, bare_storage_key, text, to_data, to_quantity
 from alysd.api.jsonrpc import Method, Params
 from alysd.embedded.engine.access_lists import find_access_list
 from alysd.embedded.engine.overrides import AccountOverride, Overrides
@@ -69,11 +69,12 @@ def _keys(value: Any) -> list[tuple[bytes, str]]:
     given = cast("list[Any]", value)
     if len(given) > MAX_PROOF_KEYS:
         raise Malformed(f"too many storage keys requested (max {MAX_PROOF_KEYS}, got {len(given)})")
-    return [(key := storage_key(one), _shown_key(key, text(one))) for one in given]
+    return [(key := bare_storage_key(one), _shown_key(key, text(one))) for one in given]
 
 
 def _shown_key(key: bytes, written: str) -> str:
-    return to_data(key) if len(written) >= 65 else to_quantity(int.from_bytes(key, "big"))
+    digits = written.lower().removeprefix("0x")
+    return to_data(key) if len(digits) >= 63 else to_quantity(int.from_bytes(key, "big"))
 
 
 def _proof_view(account: EvmAddress, found: AccountProof, keys: list[str]) -> View:

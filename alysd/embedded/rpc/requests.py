@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 import attrs
 
 from alysd.api.hex_values import address, boolean, data, hash32, kind, quantity, text, uint64
+from alysd.api.jsonrpc import SERVER_ERROR, RpcError
 from alysd.embedded.engine.log_filter import LogFilter
 from alysd.errors import Malformed
 from alysd.types.hashes import EvmAddress, PayloadHash
@@ -123,11 +124,9 @@ def _list(value: Any, most: int) -> list[Any]:
 
 
 def call_arguments(value: Any) -> CallArguments:
-    """Decode the transaction object of eth_call and eth_estimateGas."""
+    """Decode the transaction object of eth_call and eth_estimateGas. As in geth, `input` comes before `data`."""
     found = object_of(value)
-    payload, written = field_of(found, "input", data, None), field_of(found, "data", data, None)
-    if payload is not None and written is not None and payload != written:
-        raise Malformed('both "data" and "input" are set and not equal; use "input"')
+    written = field_of(found, "data", data, b"")
     arguments = CallArguments(
         sender=field_of(found, "from", address, EvmAddress(bytes(20))),
         to=field_of(found, "to", _recipient, None),
@@ -136,12 +135,12 @@ def call_arguments(value: Any) -> CallArguments:
         max_fee=field_of(found, "maxFeePerGas", quantity, None),
         max_priority_fee=field_of(found, "maxPriorityFeePerGas", quantity, None),
         value=field_of(found, "value", quantity, 0),
-        data=payload or written or b"",
+        data=field_of(found, "input", data, written),
         access_list=field_of(found, "accessList", _access_list, ()),
         chain_id=field_of(found, "chainId", quantity, None),
     )
     if arguments.gas_price is not None and (arguments.max_fee, arguments.max_priority_fee) != (None, None):
-        raise Malformed("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
+        raise RpcError(SERVER_ERROR, "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
     if found.get("blobVersionedHashes") or found.get("authorizationList"):
         raise Malformed("blobs and authorization lists are not supported on this chain")
     return arguments
@@ -180,7 +179,9 @@ def log_query(value: Any) -> LogQuery:
 
 
 def _addresses(value: Any) -> frozenset[EvmAddress]:
-    several = _list(value, MAX_ALTERNATIVES) if isinstance(value, list) else [value]
+    several = list_of(value) if isinstance(value, list) else [value]
+    if len(several) > MAX_ALTERNATIVES:
+        raise RpcError(SERVER_ERROR, "exceed max addresses or topics per search position")
     return frozenset(address(one) for one in several)
 
 

@@ -175,7 +175,11 @@ def _wanted(params: Params) -> _Wanted:
 
 
 def _transaction(value: Any) -> _Wanted:
-    return _Wanted(call_arguments(value), field_of(object_of(value), "nonce", uint64, None))
+    arguments, given = call_arguments(value), object_of(value)
+    if given.get("data") is not None and arguments.data != data(given["data"]):
+        words = 'both "data" and "input" are set and not equal. Please use "input" to pass transaction call data'
+        raise RpcError(SERVER_ERROR, words)
+    return _Wanted(arguments, field_of(given, "nonce", uint64, None))
 
 
 def _shown_signature(key: bytes, digest: bytes) -> str:

@@ -8,7 +8,7 @@ import attrs
 from alysd.api.hex_values import boolean, text
 from alysd.api.jsonrpc import METHOD_NOT_FOUND, Method, Params, RpcError
 from alysd.embedded.engine.log_filter import LogFilter
-from alysd.embedded.rpc.log_methods import LIMIT_EXCEEDED, new_id, new_logs, new_pending_hashes
+from alysd.embedded.rpc.log_methods import LIMIT_EXCEEDED, check_new_logs, new_id, new_logs, new_pending_hashes
 from alysd.embedded.rpc.news import ChainNews, News, Shown
 from alysd.embedded.rpc.requests import LogQuery, log_query
 from alysd.embedded.rpc.views import View, header_view, transaction_view
@@ -132,6 +132,7 @@ def _show(params: Params) -> _Show:
         return _new_heads
     if wanted == "logs":
         query = params.optional(1, log_query, EVERYTHING)
+        check_new_logs(query)
         return lambda news: new_logs(query, news)
     if wanted == "syncing":
         return _nothing

@@ -17,6 +17,7 @@ from alysd.embedded.rpc.backend import EthBackend
 from tests.embedded.rpc.chain import CHAIN_ID, GENESIS, eth_chain
 
 EXPECTED = """
+    debug_getRawBlock debug_getRawHeader debug_getRawReceipts debug_getRawTransaction debug_traceBlock
     debug_traceBlockByHash debug_traceBlockByNumber debug_traceCall debug_traceTransaction eth_accounts
     eth_baseFee eth_blobBaseFee eth_blockNumber eth_call eth_chainId eth_config eth_createAccessList
     eth_estimateGas eth_feeHistory eth_fillTransaction eth_gasPrice eth_getBalance eth_getBlockByHash

@@ -103,6 +103,30 @@ NOT_FOUND: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"fromBlock": "0x5", "toBlock": "0x1"}, "-32602: invalid block range params"),
+        ({"fromBlock": "latest", "toBlock": "0x1"}, "-32602: invalid block range params"),
+        ({"toBlock": "earliest"}, "-32602: invalid block range params"),
+        ({"toBlock": "pending"}, "-32602: pending logs are not supported"),
+    ],
+)
+async def test_no_filter_collects_a_range_that_ends_before_it_begins(
+    tmp_path: Path, query: dict[str, Any], words: str
+) -> None:
+    async with eth_chain(tmp_path) as chain:
+        with pytest.raises(RpcFailure) as caught:
+            await chain.rpc("eth_newFilter", query)
+        assert str(caught.value) == words
+        for right in (
+            {"fromBlock": "earliest", "toBlock": "0x0"},
+            {"fromBlock": "finalized"},
+            {"toBlock": "safe"},
+        ):
+            assert await chain.rpc("eth_newFilter", right)
+
+
 async def test_what_cannot_be_found_is_said(tmp_path: Path) -> None:
     async with eth_chain(tmp_path) as chain:
         await chain.mine()
