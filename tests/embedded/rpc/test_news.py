@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alysd.embedded.engine.log_filter import LogFilter
-from alysd.embedded.rpc.news import ChainNews
+from alysd.embedded.rpc.news import SLOW, ChainNews, Shown
 from alysd.embedded.rpc.views import log_view
 from alysd.types.hashes import EvmAddress
-from tests.embedded.rpc.news import ANNA, BORIS, TOPIC, header, log
+from tests.embedded.rpc.news import ANNA, BORIS, TOPIC, block, header, log, sent
 
 ADDRESSES = [EvmAddress(bytes((n,)) * 20) for n in range(4)]
 TOPICS = [bytes((n,)) * 32 for n in range(4)]
@@ -52,3 +52,18 @@ def test_only_the_logs_of_the_rarest_condition_are_compared() -> None:
     assert [*news.logs.matching(LogFilter(frozenset({EvmAddress(b"\x0c" * 20)}), (frozenset({TOPIC}),)))] == []
     both = [*news.logs.matching(LogFilter(frozenset({ANNA}), (frozenset({b"\x09" * 32}),)))]
     assert both == []
+
+
+def test_a_large_item_is_slow_until_it_is_encoded() -> None:
+    """A log can have megabytes, whose encoding in the event loop would delay a block."""
+    small, large = (Shown(lambda: {"data": "0x"}, size) for size in (SLOW, SLOW + 1))
+    assert (small.slow, large.slow) == (False, True)
+    assert large.encode() == b'{"data":"0x"}'
+    assert not large.slow
+
+
+def test_an_event_is_as_large_as_what_it_keeps() -> None:
+    """Clients that are too far behind are found by it."""
+    empty, full = block(1), block(1, *[log(1)] * 100)
+    assert full.size - empty.size == 100 * (len(b"data") + 256)
+    assert sent(b"\x01" * 32, b"\x02" * 32).size == 2 * (110 + 256)

@@ -87,6 +87,18 @@ async def test_requests_are_answered_as_over_http(tmp_path: Path) -> None:
         assert (await client.message())["error"]["code"] == -32700
 
 
+@pytest.mark.parametrize("size", [125, 126, 127, 65_535, 65_536, 65_537, 200_000])
+async def test_an_answer_of_each_size_is_one_whole_frame(tmp_path: Path, size: int) -> None:
+    """The length of a frame has one, three or nine bytes (RFC 6455, 5.2)."""
+    answer = '{"jsonrpc":"2.0","id":"","result":"0x7"}'
+    identity = "x" * (size - len(answer))
+    async with eth_chain(tmp_path) as chain, connected(chain) as client:
+        asked = {"jsonrpc": "2.0", "id": identity, "method": "eth_chainId"}
+        await client.send(TextMessage(json.dumps(asked)))
+        assert await client.message() == {"jsonrpc": "2.0", "id": identity, "result": "0x7"}
+        assert await client.ask("eth_blockNumber") == "0x0"
+
+
 async def test_a_notification_of_the_client_is_not_answered(tmp_path: Path) -> None:
     async with eth_chain(tmp_path) as chain, connected(chain) as client:
         await client.send(TextMessage('{"jsonrpc": "2.0", "method": "eth_chainId"}'))
