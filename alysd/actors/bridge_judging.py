@@ -84,6 +84,12 @@ class ProposalJudge:
         if proposal.replaces is not None:
             check_worth(made, rate, spendings)
             return
+        if confirmed and not made.payees:
+            # The confirmations change the reserve, and with it whether this is a move or a consolidation. Authors
+            # propose nothing beside confirmations.
+            raise PaymentDeclined(
+                f"it has no payees, and its block confirms {len(confirmed)} payments: propose it in a later block"
+            )
         await self._judge_outputs(made, parent, versions, {one.txid for one in confirmed}, spendings)
 
     async def _judge_outputs(
@@ -104,10 +110,10 @@ class ProposalJudge:
             return sorted(coins, key=lambda coin: coin.amount, reverse=True)
 
         coins, reserve = await coins_of(made.spender), free_reserve(parent.peg)
-        first = waiting_requests(await requests_after(self.reads, parent), 1)
-        if not made.payees and (is_move(made, reserve) or not first):
+        if not made.payees and is_move(made, reserve):
             judge_move(made, coins, reserve, spendings)
             return
+        first = waiting_requests(await requests_after(self.reads, parent), 1)
         left = versions.without(confirmed)
         if made.is_of_former:
             own = await coins_of(made.federation)

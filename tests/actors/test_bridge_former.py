@@ -4,7 +4,6 @@ from pathlib import Path
 from random import Random
 from typing import cast
 
-import attrs
 import pytest
 from trio.testing import MockClock
 
@@ -13,13 +12,15 @@ from alysd.errors import PaymentDeclined
 from alysd.peg.authoring import Wish, make_proposal, make_replacement
 from alysd.peg.coins import Coin
 from alysd.peg.estimates import STUCK_BLOCKS
-from alysd.peg.ledger import Draft, Key, Value
-from alysd.types.peg import FreeOutput, PegContents, PegOutProposal, coin_key, coin_of, coins_prefix
+from alysd.peg.ledger import Draft, Key, Value, free_reserve
+from alysd.peg.moves import make_move
+from alysd.types.peg import ConfirmedPegOut, PegContents, PegOutProposal, coin_of, coins_prefix
 from alysd.types.tables import SHAPES, Table
 from alysd.wire.bitcoin_transaction import make_transaction
 from tests.actors.bridge_change_kit import NEXT, TO_RESERVE, change, made, minted
 from tests.actors.bridge_kit import CONFIRMATIONS, BridgeRig, bridge_rig, burn
 from tests.actors.former_kit import LEAST, FormerWorld
+from tests.peg.ledger_kit import BLOCK
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 USER = b"\x14" + bytes(19) + b"\1"
@@ -213,20 +214,26 @@ async def test_a_stuck_move_is_replaced_while_that_is_worth_it(tmp_path: Path, a
         assert newer.replaces == first.transaction.txid
 
 
-async def test_a_move_that_its_own_block_lets_the_reserve_pay_is_judged_as_a_move() -> None:
-    """A block that confirms an older version frees a part of the reserve. No request could bear the fee."""
+async def test_a_move_beside_a_confirmation_is_declined() -> None:
+    """The confirmation frees a part of the reserve, which can make a move of a consolidation."""
     world = FormerWorld(Random(1))  # noqa: S311  not used for secrets
     world.deposit(0, 30 * LEAST)
     world.book.change_federation()
     world.deposit(1, LEAST, reserve=True)
+    first = await world.block()
+    assert first is not None
+    world.deposit(0, 20 * LEAST)
     parent, node = world.parent(), world.nodes[0]
-    found = await node.proposals.make(parent, await world.versions(world.nodes[0]))
-    assert found is not None
-    payment = world.book.propose(found)
-    less = attrs.evolve(parent, peg=attrs.evolve(parent.peg, pledged=parent.peg.reserve))
-    for one in payment.inputs:
-        world.book.entries[FreeOutput, coin_key(0, one.amount, one.spends)] = FreeOutput(0)
-    await node.judge.judge(found, payment, less, await world.versions(node), ())
+    versions = await world.versions(node)
+    reserve, coins = free_reserve(parent.peg), world.book.free_coins(0)
+    move = make_move(coins, 2_000, reserve, world.book.spendings, make_transaction)
+    assert move is not None
+    confirmed = (ConfirmedPegOut(first.transaction.txid, BLOCK),)
+    world.book.block(PegContents(proposal=move, confirmed=confirmed))
+    (payment,) = world.book.payments()
+    assert payment.payees == ()
+    with pytest.raises(PaymentDeclined, match="it has no payees, and its block confirms 1 payments"):
+        await node.judge.judge(move, payment, parent, versions, confirmed)
 
 
 async def test_former_outputs_that_wait_make_no_place_for_a_fifth_payment(
