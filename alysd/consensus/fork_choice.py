@@ -6,7 +6,7 @@ proportional to the number of blocks that become canonical or are removed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from types import MappingProxyType
 
 from alysd.consensus.approval import commits, committed
@@ -177,9 +177,10 @@ class Tree:
         parent = self._states.get(state.parent_hash)
         if parent is None or state.hash in self._states:
             return None
-        for other in self._down(self._tip.head, self._tip.finalized):
-            if other.slot <= parent.slot or other is self._tip.finalized:
-                break
+        for other in takewhile(
+            lambda one: one.slot > parent.slot and one is not self._tip.finalized,
+            self._down(self._tip.head, self._tip.finalized),
+        ):
             if other.slot == state.slot:
                 return other
             parents = (self._states[other.parent_hash], parent)

@@ -11,7 +11,7 @@ from alysd.peg.authoring import Wish, make_proposal, make_replacement
 from alysd.peg.coins import Coin, Selection, SelectionTarget, Strategy, select
 from alysd.peg.ledger import check_totals
 from alysd.peg.versions import SEQUENCE, transaction_of
-from alysd.peg.violations import BadProposal, WrongChange, WrongPayees
+from alysd.peg.violations import BadProposal, BadReplacement, WrongChange, WrongPayees
 from alysd.peg.weights import DUST_CHANGE, fee_at, payment_weight, rate_of
 from alysd.types.peg import Payment, PegOutProposal, TransactionInput, TransactionOutput
 from alysd.types.units import Sat
@@ -290,6 +290,22 @@ def test_a_replacement_has_at_least_the_rate_that_is_wanted(deposit: int, rate: 
     assert made is not None
     newer = book.propose(made)
     assert rate <= rate_of(newer, newer.versions[-1].fee, SPENDINGS) <= rate + 50
+
+
+@pytest.mark.parametrize(("old", "new"), [(20_000, 24_500), (2_000, 2_900)], ids=["a quarter", "1 sat/vB"])
+def test_a_replacement_with_too_small_a_rise_is_refused(old: int, new: int) -> None:
+    """Bitcoin nodes would not relay it, or members would sign one version after the other."""
+    book = LedgerBook()
+    book.hold([200_000], burned=[60_100])
+    first = proposal(book, old)
+    assert first is not None
+    book.propose(first)
+    book.finalize(first)
+    (payment,) = book.payments()
+    made = make_replacement(payment, new, SPENDINGS, make_transaction)
+    assert made is not None
+    with pytest.raises(BadReplacement, match=r"a fee rate of 2\d+ sat/kvB is too little above 20+"):
+        book.propose(made)
 
 
 def proposed_of(book: LedgerBook) -> PegOutProposal:
