@@ -1,6 +1,9 @@
 """`python3 dev.py test`: which calls of pytest it makes, and how it ends."""
 
 import subprocess
+import sys
+from importlib.util import cache_from_source
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,3 +59,30 @@ def test_calls_of_pytest(
     monkeypatch.setattr("signal.signal", leave_ctrl_c)
     assert dev.test(arguments) == ends
     assert made == calls
+
+
+def test_modules_are_compiled_before_the_first_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many containers set the variable, and each start then took half a second more."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(dev, "PYTHON", Path(sys.executable))
+    module = tmp_path / "package" / "module.py"
+    module.parent.mkdir()
+    module.write_text("VALUE = 1\n")
+    dev.compile_modules(tmp_path)
+    assert Path(cache_from_source(str(module))).exists()
+
+
+def test_setting_up_compiles_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[list[str]] = []
+
+    def run(command: list[Any], env: Any = None, **_: Any) -> subprocess.CompletedProcess[str]:
+        ran.append([str(one) for one in command])
+        assert "sync" not in command or env["UV_COMPILE_BYTECODE"] == "1"
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("subprocess.run", run)
+    monkeypatch.setattr(dev, "PYTHON", Path(sys.executable))
+    dev.set_up()
+    assert "sync" in ran[-2]
+    assert ran[-1][1:3] == ["-m", "compileall"]
+    assert ran[-1][-1] == str(dev.ROOT / "alysd")
