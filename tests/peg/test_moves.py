@@ -17,7 +17,7 @@ from alysd.peg.moves import (
     make_move,
     moves_dearly,
 )
-from alysd.peg.selection import check_former_needed
+from alysd.peg.selection import check_former_needed, judge_selection
 from alysd.peg.versions import payment_transaction
 from alysd.peg.violations import BadProposal, PegIsHalted, TooManyPayments, WrongChange, WrongPayees
 from alysd.peg.weights import fee_at
@@ -369,6 +369,26 @@ def test_without_change_such_a_payee_waits() -> None:
     assert made is not None
     book.propose(made)
     assert len(made.transaction.outputs) == 2
+
+
+@pytest.mark.parametrize("strategy", ["largest-first", "minimize-fee"])
+def test_such_a_payee_is_paid_beside_coins_of_exactly_its_amount(strategy: Strategy) -> None:
+    """Two coins hold its amount, so a third one for the change would be unneeded, and the queue would wait."""
+    book = LedgerBook()
+    book.hold([100_000])
+    book.block(PegContents(), (make_burn(100_100),))
+    request = book.entries[PegOutRequest, number_key(0)]
+    assert isinstance(request, PegOutRequest)
+    book.entries[PegOutRequest, number_key(0)] = attrs.evolve(request, script=LATER[0].output_script)
+    book.change_federation()
+    book.block(PegContents(peg_ins=(book.next_deposit([60_000, 40_000, 30_000], USER, 1),)))
+    assert payment(book, 1, strategy) is None
+    book.block(PegContents(peg_ins=(book.next_deposit([20_000], USER, 1),)))
+    coins, made = book.free_coins(1), payment(book, 1, strategy)
+    assert made is not None
+    found = book.propose(made)
+    assert [one.amount for one in found.inputs] == [60_000, 30_000, 20_000]
+    judge_selection(found, coins, book.spendings)
 
 
 def test_a_halted_peg_takes_confirmations_and_burns_and_refunds_wait() -> None:
