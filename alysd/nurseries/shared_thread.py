@@ -16,11 +16,15 @@ R = TypeVar("R")
 
 @attrs.define(eq=False)
 class _Call:
-    """The function of one task. `woken` is set once it is executed, or when its task shall begin the next turn."""
+    """The function of one task. `woken` is set once it is executed, or when its task shall begin the next turn.
+
+    `left` is set when the task waits no longer: then nothing can be handed on to it.
+    """
 
     function: Callable[[], Any]
     woken: trio.Event = attrs.Factory(trio.Event)
     executed: bool = False
+    left: bool = False
     result: Any = None
     error: Exception | None = None
 
@@ -47,8 +51,8 @@ class SharedThread:
     async def run(self, function: Callable[[], R]) -> R:
         """Execute `function` in the thread. Return its result, or raise its error.
 
-        If the task is cancelled before the turn of its function, the function is not executed. If it is cancelled
-        during the turn, the task waits no longer, but the function is executed to its end.
+        If the task is cancelled before its function begins, the function is not executed. If it is cancelled
+        later, the function is executed to its end; the task waits for that only if it began the turn.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         call = _Call(function)
@@ -57,8 +61,7 @@ class SharedThread:
             try:
                 await call.woken.wait()
             except trio.Cancelled:
-                if call in self._waiting:
-                    self._waiting.remove(call)
+                self._leave(call)
                 raise
         if not call.executed:
             await self._take_turn()
@@ -75,11 +78,19 @@ class SharedThread:
             await trio.to_thread.run_sync(_execute_all, turn, limiter=self._limiter)
         finally:
             # They have not been executed if this task was cancelled in the moment in which it was woken.
-            self._waiting[:0] = [call for call in turn[1:] if not call.executed]
+            self._waiting[:0] = [call for call in turn[1:] if not call.executed and not call.left]
             for call in turn:
                 if call.executed:
                     call.woken.set()
             self._hand_on()
+
+    def _leave(self, call: _Call) -> None:
+        """Forget the function of a task that is cancelled while it waits; another task may have it in its turn."""
+        call.left = True
+        if call in self._waiting:
+            self._waiting.remove(call)
+        if call.woken.is_set() and not call.executed:
+            self._hand_on()  # the turn was handed to this task after its cancellation, before it ran
 
     def _hand_on(self) -> None:
         """Let the task that has waited longest begin the next turn."""
@@ -90,4 +101,5 @@ class SharedThread:
 
 def _execute_all(calls: Sequence[_Call]) -> None:
     for call in calls:
-        call.execute()
+        if not call.left:
+            call.execute()

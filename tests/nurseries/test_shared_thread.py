@@ -112,6 +112,58 @@ async def test_the_turn_passes_on_when_the_task_that_shall_begin_it_is_cancelled
     assert runs.results == {"first": "first", "b": "b", "c": "c"}
 
 
+@pytest.mark.parametrize("ticks_between", [0, 1])
+async def test_a_disconnect_of_the_tasks_of_a_turn_in_the_moment_of_its_beginning_stops_nobody(
+    ticks_between: int,
+) -> None:
+    """The order of the tasks in a tick is random, so this is repeated."""
+    for _ in range(32):
+        runs = Runs()
+
+        async def first(runs: Runs) -> None:
+            await runs.shared.run(runs.hold)
+            runs.scopes["a"].cancel()  # it has just been woken to begin the next turn
+            for _ in range(ticks_between):
+                await trio.lowlevel.checkpoint()
+            runs.scopes["b"].cancel()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(first, runs)
+            await runs.begun.wait()
+            for name in ("a", "b"):
+                nursery.start_soon(runs.run, name, partial(runs.note, name))
+                await wait_all_tasks_blocked()
+            runs.held.set()
+        with trio.fail_after(10):
+            assert await runs.shared.run(partial(runs.note, "next")) == "next"
+        assert runs.executed == ["first", "next"]
+        assert not runs.results
+
+
+async def test_a_function_of_a_turn_is_left_out_if_its_task_is_cancelled_before_it_begins() -> None:
+    runs = Runs()
+    held, begun = threading.Event(), trio.Event()
+
+    def hold_second() -> str:
+        trio.from_thread.run_sync(begun.set)
+        assert held.wait(60)
+        return runs.note("a")
+
+    async with trio.open_nursery() as nursery:
+        await runs.start(nursery)
+        nursery.start_soon(runs.run, "a", hold_second)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(runs.run, "b", partial(runs.note, "b"))
+        await wait_all_tasks_blocked()
+        runs.held.set()
+        await begun.wait()
+        runs.scopes["b"].cancel()
+        await wait_all_tasks_blocked()
+        held.set()
+    assert runs.executed == ["first", "a"]
+    assert runs.results == {"first": "first", "a": "a"}
+
+
 async def test_a_function_that_is_being_executed_is_executed_to_its_end_in_spite_of_a_cancellation() -> None:
     runs = Runs()
     async with trio.open_nursery() as nursery:
