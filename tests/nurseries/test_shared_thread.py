@@ -112,7 +112,7 @@ async def test_the_turn_passes_on_when_the_task_that_shall_begin_it_is_cancelled
     assert runs.results == {"first": "first", "b": "b", "c": "c"}
 
 
-@pytest.mark.parametrize("ticks_between", [0, 1])
+@pytest.mark.parametrize("ticks_between", [0, 1, 2])
 async def test_a_disconnect_of_the_tasks_of_a_turn_in_the_moment_of_its_beginning_stops_nobody(
     ticks_between: int,
 ) -> None:
