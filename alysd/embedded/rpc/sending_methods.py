@@ -44,15 +44,16 @@ class SyncMethods:
         """Add a signed transaction to the pool, wait until it is in a block, and return its receipt."""
         params.required(0, data)
         seconds = min(params.optional(1, _milliseconds, 0.0) or SYNC_SECONDS, MAX_SYNC_SECONDS)
+        place = object()  # not `params`, which equal those of another request for the same transaction
         try:
-            self._waiting.acquire_on_behalf_of_nowait(params)
+            self._waiting.acquire_on_behalf_of_nowait(place)
         except trio.WouldBlock:
             words = f"too many callers wait for their transactions: at most {WAITING} at a time"
             raise RpcError(SERVER_ERROR, words) from None
         try:
             return await self._send(params, seconds)
         finally:
-            self._waiting.release_on_behalf_of(params)
+            self._waiting.release_on_behalf_of(place)
 
     async def _send(self, params: Params, seconds: float) -> View:
         news = trio.Event()

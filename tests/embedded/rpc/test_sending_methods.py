@@ -48,6 +48,28 @@ async def test_what_the_pool_refuses_is_refused_at_once(tmp_path: Path) -> None:
             await chain.rpc(METHOD, "0x" + chain.signed(to=NOBODY).hex(), "0x5")
 
 
+async def test_a_transaction_that_is_sent_again_while_its_sender_waits_is_refused_as_known(tmp_path: Path) -> None:
+    """The answer was an internal error, logged with its traceback, if both requests were the same."""
+    async with eth_chain(tmp_path) as chain:
+        raw = "0x" + chain.signed(to=NOBODY).hex()
+        answers: list[Any] = []
+
+        async def send() -> None:
+            answers.append(await chain.rpc(METHOD, raw, 20_000))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            with trio.fail_after(10):
+                while chain.pool.counts() != (1, 0):  # noqa: ASYNC110  the request has no event for this
+                    await trio.sleep(0.01)
+            with pytest.raises(RpcFailure) as caught:
+                await chain.rpc(METHOD, raw, 20_000)
+            assert (caught.value.code, caught.value.message) == (-32000, "already known")
+            assert not answers
+            await chain.mine()
+        assert [answer["blockNumber"] for answer in answers] == ["0x1"]
+
+
 async def test_only_some_wait_at_a_time(tmp_path: Path) -> None:
     async with eth_chain(tmp_path) as chain:
         refused = 0
