@@ -117,7 +117,9 @@ def _described(update: "FederationUpdate") -> str:
     start = f"from height {update.effective_height} on"
     if update.kind != "members":
         return f"change {update.sequence} of the peg: {update.kind} it {start}\n"
-    members = [f"  member       0x{one.authority.hex()}" for one in update.members]
+    members = [
+        f"  member       0x{one.authority.hex()}\n  bitcoin key  {one.bitcoin_key.hex()}" for one in update.members
+    ]
     addresses = [f"  fee address  {checksum_address(one)}" for one in update.fee_addresses]
     return "\n".join([f"change {update.sequence} of the members, {start}:", *members, *addresses, ""])
 
@@ -131,12 +133,19 @@ def _sign(args: argparse.Namespace) -> None:
     from alysd.config.update_file import read_update
     from alysd.errors import ConfigError
     from alysd.integrations.possession import x_only_key
+    from alysd.peg.federation import deposit_address
+    from alysd.types.chain_spec import has_peg
     from alysd.types.federation_update import GovernanceSignature
     from alysd.types.hashes import SchnorrSignature
     from alysd.validation import genesis_of
     from alysd.wire.federation_update import update_message
 
     update, spec = read_update(args.file), load_chain_spec(args.chain)
+    # Shown before the passphrase is asked for, so that a holder who sees something wrong can stop here.
+    say(_described(update))
+    if update.kind == "members" and has_peg(spec.execution_genesis):
+        keys = [member.bitcoin_key for member in update.members]
+        say(f"  deposits to  {deposit_address(keys, spec.bitcoin_network)}\n")
     ask = partial(passphrase_of, args.passphrase_file)
     secret = read_key_file(args.key, kind="bitcoin", passphrase=ask).secret
     key = x_only_key(secret)
@@ -151,7 +160,6 @@ def _sign(args: argparse.Namespace) -> None:
     others = [one for one in update.signatures if one.index != index]
     signatures = tuple(sorted((*others, own), key=lambda one: one.index))
     _write(args.file, attrs.evolve(update, signatures=signatures))
-    say(_described(attrs.evolve(update, signatures=signatures)))
     say(f"{_signatures(len(signatures))}, and the chain needs {spec.governance_threshold}\n")
 
 

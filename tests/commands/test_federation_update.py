@@ -1,6 +1,7 @@
 """`alysd federation update`: from the members' files to a signed change that the rules accept."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from alysd.errors import ConfigError
 from alysd.integrations.bls import BLS, public_key
 from alysd.integrations.key_kinds import public_text
 from alysd.integrations.new_key_file import write_key_file
+from alysd.integrations.possession import x_only_key
+from alysd.peg.federation import deposit_address
 from alysd.testing.chain import authority_secret, bitcoin_secret
 from alysd.testing.config_files import CONF
 from alysd.testing.http_server import Reply, result, serving
@@ -112,7 +115,11 @@ def test_a_change_is_made_signed_by_two_and_combined(
     """Holders of keys sign copies of the file on machines of their own."""
     copy = made.with_name("copy.json")
     copy.write_text(made.read_text())
-    members = [f"  member       0x{public_key(authority_secret(one)).hex()}" for one in (0, 1)]
+    members = [
+        f"  member       0x{public_key(authority_secret(one)).hex()}\n"
+        f"  bitcoin key  {x_only_key(bitcoin_secret(one)).hex()}"
+        for one in (0, 1)
+    ]
     fees = [f"  fee address  0x{one:040x}" for one in (1, 2)]
     described = "\n".join(["change 1 of the members, from height 500 on:", *members, *fees, ""])
     assert sign(made, chain, 1) == 0
@@ -125,6 +132,28 @@ def test_a_change_is_made_signed_by_two_and_combined(
     assert len(update.members) == 2
     check_update(update, genesis.state, genesis.context, update_checks(BLS))
     assert update_text(update) == made.read_text()
+
+
+def test_the_holder_sees_the_deposit_address_before_the_key_is_read(
+    made: Path, chain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The person who prepares a change could name Bitcoin keys of their own, with valid proofs, and get all bitcoin."""
+    genesis = json.loads((CONF / "chains" / "dev.genesis.json").read_text())
+    for account in genesis["alloc"].values():
+        account["balance"] = "0x0"  # a chain with a peg begins without money
+    bridge = next(account for place, account in genesis["alloc"].items() if place.lower().endswith("bb" * 20))
+    bridge["storage"] = {"0x" + "00" * 32: "0x" + "00" * 31 + "01"}
+    (chain.parent / "peg.genesis.json").write_text(json.dumps(genesis))
+    text = chain.read_text().replace(
+        str(CONF / "chains" / "dev.genesis.json"), str(chain.parent / "peg.genesis.json")
+    )
+    chain.write_text(re.sub(r"(peg_(in|out)_minimum) = \d+", r"\1 = 1000000", text))
+    capsys.readouterr()
+    no_key = ["--key", str(chain.parent / "none.key")]
+    assert main(["federation", "update", "sign", str(made), "--chain", str(chain), *no_key]) == 2
+    keys = [x_only_key(bitcoin_secret(one)) for one in (0, 1)]
+    assert f"  deposits to  {deposit_address(keys, 'regtest')}\n" in capsys.readouterr().out
+    assert read_update(made).signatures == ()
 
 
 def test_signing_again_changes_nothing(made: Path, chain: Path) -> None:
