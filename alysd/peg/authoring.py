@@ -18,6 +18,7 @@ from alysd.peg.proposals import (
     too_small_beside_others,
     waiting_requests,
 )
+from alysd.peg.selection import choice_for
 from alysd.peg.signing import Spending
 from alysd.peg.versions import MakeTransaction, payment_transaction
 from alysd.peg.weights import DUST_CHANGE, fee_at, payment_weight, signed_weight
@@ -104,13 +105,7 @@ def make_proposal(
         weight = signed_weight([payee.script for payee in payees], fewest)
         if too_small_beside_others(payees, weight, wish.max_rate):
             continue
-        target, usable = None, coins
-        if payees[-1].script == spendings[-1].output_script:
-            # This payee has asked for the address of the newest federation. The rules would take its output for
-            # the change, so there must be one after it. Beside a coin of this very amount, others are unneeded.
-            target = SelectionTarget(Sat(owed + DUST_CHANGE), Sat(0), MAX_INPUTS)
-            usable = [coin for coin in coins if coin.amount != owed]
-        for chosen in _choices(usable, Sat(owed), wish, target):
+        for chosen in _choices(payees, coins, wish, spendings[-1]):
             fitted = _fit(chosen, payees, Sat(owed), wish, spendings, draft)
             if fitted is not None:
                 return _proposal(fitted, spendings, make)
@@ -119,22 +114,25 @@ def make_proposal(
     return None
 
 
-def _choices(coins: Sequence[Coin], owed: Sat, wish: Wish, target: SelectionTarget | None) -> Iterator[Selection]:
+def _choices(payees: Sequence[Payee], coins: Sequence[Coin], wish: Wish, newest: Spending) -> Iterator[Selection]:
     """The coins for the requests: first with coins to consolidate, then without these.
 
-    With a `target`, they hold this instead. The reserve may be too small for the part of the fee that the further
-    coins cost.
+    The reserve may be too small for the part of the fee that the further coins cost.
     """
     joins = wish.consolidate and len(coins) > CONSOLIDATE_ABOVE
     most = MAX_INPUTS - MAX_EXTRA_INPUTS if joins else MAX_INPUTS
-    chosen = select(wish.strategy, coins, target or SelectionTarget(owed, DUST_CHANGE, most))
-    if target is not None and chosen is not None and _has_unneeded(chosen, owed):
-        chosen = _of_other_coins(chosen, coins, owed, target)
-    if chosen is None:
-        chosen = None if target else select(wish.strategy, coins, SelectionTarget(owed, Sat(0), most))
-    elif joins:
+    usable, target = choice_for(payees, coins, newest, most)
+    chosen = select(wish.strategy, usable, target)
+    if payees[-1].script == newest.output_script:
+        owed = Sat(sum(payee.owed for payee in payees))
+        if chosen is not None and _has_unneeded(chosen, owed):
+            chosen = _of_other_coins(chosen, usable, owed, target)
+    elif chosen is None:
+        chosen = select(wish.strategy, usable, attrs.evolve(target, change=Sat(0)))
+        joins = False
+    if chosen is not None and joins:
         smallest = min(coin.amount for coin in chosen)
-        others = [coin for coin in coins if coin.amount < smallest]
+        others = [coin for coin in usable if coin.amount < smallest]
         yield chosen + tuple(sorted(others, key=lambda coin: (coin.amount, coin.outpoint.key))[:MAX_EXTRA_INPUTS])
     if chosen is not None:
         yield chosen

@@ -9,7 +9,7 @@ from alysd.peg.estimates import LOW_RATE
 from alysd.peg.proposals import CONSOLIDATE_ABOVE, costs_of
 from alysd.peg.signing import Spending
 from alysd.peg.weights import DUST_CHANGE, payment_weight, rate_of, signed_weight
-from alysd.types.peg import MAX_INPUTS, Payment
+from alysd.types.peg import MAX_INPUTS, Payee, Payment
 from alysd.types.units import Sat
 
 MOST_FOR_UNNEEDED = 2 * LOW_RATE
@@ -20,6 +20,21 @@ Authors add them up to `LOW_RATE`. One of them alone could otherwise spend the w
 
 _ALLOWANCE = SelectionTarget(Sat(0), Sat(0), 0).change_weight
 """The weight of a change, which a choice without change may spend on inputs instead."""
+
+
+def choice_for(
+    payees: Sequence[Payee], coins: Sequence[Coin], newest: Spending, most: int = MAX_INPUTS
+) -> tuple[Sequence[Coin], SelectionTarget]:
+    """The coins from which a payment of these requests chooses, and what it needs; for authors and judges.
+
+    The last payee may have asked for the address that is now the newest federation's. The rules would take its
+    output for the change, so there must be one after it. Beside a coin of this very amount, others are unneeded.
+    """
+    owed = Sat(sum(payee.owed for payee in payees))
+    if payees[-1].script != newest.output_script:
+        return coins, SelectionTarget(owed, DUST_CHANGE, most)
+    usable = [coin for coin in coins if coin.amount != owed]
+    return usable, SelectionTarget(Sat(owed + DUST_CHANGE), Sat(0), MAX_INPUTS)
 
 
 def judge_selection(made: Payment, coins: Sequence[Coin], spendings: Sequence[Spending]) -> None:
@@ -45,7 +60,7 @@ def judge_selection(made: Payment, coins: Sequence[Coin], spendings: Sequence[Sp
             f"it spends {unneeded.extra} outputs that its payees do not need, and only {len(coins)} outputs of "
             f"the federation {made.spender} are free: more than {CONSOLIDATE_ABOVE} must be"
         )
-    own = largest_first(coins, SelectionTarget(made.owed, DUST_CHANGE, MAX_INPUTS))
+    own = largest_first(*choice_for(made.payees, coins, spendings[made.federation]))
     if own is None:
         return
     found = payment_weight(made, spendings) - unneeded.extra_weight

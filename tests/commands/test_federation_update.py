@@ -137,7 +137,7 @@ def test_a_change_is_made_signed_by_two_and_combined(
 def test_the_holder_sees_the_deposit_address_before_the_key_is_read(
     made: Path, chain: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The person who prepares a change could name Bitcoin keys of their own, with valid proofs, and get all bitcoin."""
+    """The person who makes a change could name Bitcoin keys of their own, and get all bitcoin."""
     genesis = json.loads((CONF / "chains" / "dev.genesis.json").read_text())
     for account in genesis["alloc"].values():
         account["balance"] = "0x0"  # a chain with a peg begins without money

@@ -371,16 +371,22 @@ def test_without_change_such_a_payee_waits() -> None:
     assert len(made.transaction.outputs) == 2
 
 
-@pytest.mark.parametrize("strategy", ["largest-first", "minimize-fee"])
-def test_such_a_payee_is_paid_beside_coins_of_exactly_its_amount(strategy: Strategy) -> None:
-    """Two coins hold its amount, so a third one for the change would be unneeded, and the queue would wait."""
+def asking_for_the_newest(owed: int) -> LedgerBook:
+    """A ledger with a request to the address of the newest federation, which holds nothing."""
     book = LedgerBook()
-    book.hold([100_000])
-    book.block(PegContents(), (make_burn(100_100),))
+    book.hold([owed])
+    book.block(PegContents(), (make_burn(owed + 100),))
     request = book.entries[PegOutRequest, number_key(0)]
     assert isinstance(request, PegOutRequest)
     book.entries[PegOutRequest, number_key(0)] = attrs.evolve(request, script=LATER[0].output_script)
     book.change_federation()
+    return book
+
+
+@pytest.mark.parametrize("strategy", ["largest-first", "minimize-fee"])
+def test_such_a_payee_is_paid_beside_coins_of_exactly_its_amount(strategy: Strategy) -> None:
+    """Two coins hold its amount, so a third one for the change would be unneeded, and the queue would wait."""
+    book = asking_for_the_newest(100_000)
     book.block(PegContents(peg_ins=(book.next_deposit([60_000, 40_000, 30_000], USER, 1),)))
     assert payment(book, 1, strategy) is None
     book.block(PegContents(peg_ins=(book.next_deposit([20_000], USER, 1),)))
@@ -388,6 +394,22 @@ def test_such_a_payee_is_paid_beside_coins_of_exactly_its_amount(strategy: Strat
     assert made is not None
     found = book.propose(made)
     assert [one.amount for one in found.inputs] == [60_000, 30_000, 20_000]
+    judge_selection(found, coins, book.spendings)
+
+
+@pytest.mark.parametrize("strategy", ["largest-first", "minimize-fee"])
+@pytest.mark.parametrize(("others", "inputs"), [([110_000] * 12, 10), ([900_000] + [110_000] * 12, 2)])
+def test_judges_do_not_count_a_coin_of_exactly_its_amount(
+    others: list[int], inputs: int, strategy: Strategy
+) -> None:
+    """An author cannot use it, so it does not make the other coins too many."""
+    book = asking_for_the_newest(1_000_000)
+    for amount in (1_000_000, *others):
+        book.block(PegContents(peg_ins=(book.next_deposit([amount], USER, 1),)))
+    coins, made = book.free_coins(1), payment(book, 1, strategy)
+    assert made is not None
+    found = book.propose(made)
+    assert len(found.inputs) == inputs
     judge_selection(found, coins, book.spendings)
 
 
