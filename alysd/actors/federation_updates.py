@@ -107,8 +107,12 @@ class FederationUpdatesActor(Actor[FederationUpdates]):
         return next((one for one in found if one is not None), None)
 
     def _first(self, track: UpdateTrack, parent: ChainState) -> FederationUpdate | None:
-        """The first kept update of the track that the rules allow in a child of `parent`."""
-        return next((one for one in self._kept if one.track == track and _has_place(one, parent)), None)
+        """The kept update of the track with the nearest height that the rules allow in a child of `parent`.
+
+        A halt that is far ahead would keep a nearer one out.
+        """
+        found = (one for one in self._kept if one.track == track and _has_place(one, parent))
+        return min(found, key=lambda one: one.effective_height, default=None)
 
     @handles(GetKeptUpdates)
     async def kept(self, _message: GetKeptUpdates) -> tuple[FederationUpdate, ...]:

@@ -183,6 +183,15 @@ def halt(height: int, sequence: int = 1) -> FederationUpdate:
     return halt_update(PEGGED.context, sequence, height, "halt")
 
 
+async def test_the_nearest_halt_goes_first(tmp_path: Path, autojump_clock: MockClock, no_threads: None) -> None:
+    """Governance signs several; anybody who submits the one that is farthest ahead would delay the halt."""
+    world = World(tmp_path / "chain", PEGGED)
+    async with world.running():
+        await world.submit(halt(90))
+        await world.submit(halt(60))
+        assert await world.offered() == halt(60)
+
+
 async def test_a_halt_goes_before_new_members_and_has_its_own_places(
     tmp_path: Path, autojump_clock: MockClock, no_threads: None
 ) -> None:
