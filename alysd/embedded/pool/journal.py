@@ -6,7 +6,7 @@ record; whatever follows the first record that is not whole is not read, and the
 
 The content is a transaction, or a *drop*: a zero byte, with which no transaction begins (EIP-2718), the hash of a
 transaction that can never be included, and the reason in UTF-8. A drop counts wherever it is in the file, because
-the thread that adds a transaction and the one that discards it may write in either order.
+the thread that adds a transaction and the one that writes the drops may write in either order.
 
 Records of transactions that no longer wait stay in the file until it is written anew, with the waiting ones and
 the remembered drops only. That happens at each start, and whenever the file has become twice as large as it was

@@ -65,8 +65,9 @@ class PoolContent:
 class TransactionPool:
     """Transactions of the chain `chain_id` that wait for a block; the engine's `PendingSource`.
 
-    Each transaction is also written to the file `journal`, if given, by the thread that adds it, and each drop
-    with its reason by the thread that discards it.
+    Each transaction is also written to the file `journal`, if given, by the thread that adds it. The drops with
+    their reasons are written by `sync_journal`, because the thread that builds a block must not wait for the disk.
+    If the process ends suddenly before, these transactions wait again, and the engine tries them once more.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class TransactionPool:
         self._slow: dict[EvmAddress, int] = {}
         self._heads = 0
         self._dropped: dict[bytes, str] = {}
+        self._unwritten: dict[bytes, str] = {}  # those of `_dropped` that the journal may not have yet
         self._interrupted: dict[bytes, int] = {}
         self.followed: PayloadHash | None = None
         """The head that the pool has followed last; None before the first one."""
@@ -137,9 +139,14 @@ class TransactionPool:
         return Restored(waiting, len(kept) - waiting, content.unreadable_bytes)
 
     def sync_journal(self) -> None:
-        """Sync the journal to the disk, if there is one. This can take a second."""
-        if self._journal is not None:
-            self._journal.sync()
+        """Write the new drops to the journal, if there is one, and sync it to the disk. This can take a second."""
+        if self._journal is None:
+            return
+        with self._lock:
+            drops, self._unwritten = self._unwritten, {}
+        for hash_, reason in drops.items():
+            self._journal.drop(hash_, reason)
+        self._journal.sync()
 
     def check_size(self, raw: bytes) -> None:
         """Raise `Oversized` for a transaction that is too large, before it is decoded."""
@@ -228,9 +235,9 @@ class TransactionPool:
                 return
             self._remove(transaction)
             self._dropped[transaction.hash] = reason
+            if self._journal is not None:
+                self._unwritten[transaction.hash] = reason
             self._forget_reasons()
-        if self._journal is not None:
-            self._journal.drop(transaction.hash, reason)
 
     def remove(self, transaction: SignedTransaction) -> None:
         """Forget a transaction, which may come again; unlike `discard`, this remembers nothing about it."""
@@ -263,12 +270,14 @@ class TransactionPool:
             self._slow = {sender: until for sender, until in self._slow.items() if until > self._heads}
             before = self._pending_hashes()
             self._forget(done, accounts, gas_limit, now)
-            for transaction in back:
-                self._take_back(transaction, accounts[transaction.sender], gas_limit, now)
+            taken = [one for one in back if self._take_back(one, accounts[one.sender], gas_limit, now)]
+            undone = [one for one in taken if self._forget_drop(one.hash)]
             executable = [self._known[hash_] for hash_ in self._pending_hashes() - before]
             returned = [transaction.raw for transaction in back if transaction.hash in self._known]
         if self._journal is not None:
             self._journal.add(returned)
+            if undone:
+                self._journal.renew()  # without their drops, wherever in the file these are
         return executable
 
     def replace(
@@ -288,6 +297,7 @@ class TransactionPool:
             self._version += 1
             self._slow.clear()
             self._dropped.clear()
+            self._unwritten.clear()
             self._interrupted.clear()
             self._bytes = 0
             self.followed = None
@@ -317,7 +327,12 @@ class TransactionPool:
     def _forget_reasons(self) -> None:
         """Forget the reasons of all but the last `REMEMBERED` discarded transactions."""
         while len(self._dropped) > REMEMBERED:
-            del self._dropped[next(iter(self._dropped))]
+            self._forget_drop(next(iter(self._dropped)))
+
+    def _forget_drop(self, hash_: bytes) -> bool:
+        """Forget that a transaction was discarded. Returns whether it was."""
+        self._unwritten.pop(hash_, None)
+        return self._dropped.pop(hash_, None) is not None
 
     def _insert(self, new: SignedTransaction, account: AccountState, now: float) -> Transactions:
         if new.hash in self._known:
@@ -436,13 +451,17 @@ class TransactionPool:
             line.set_account(account.nonce, account.balance)
             self._uncount(sender, _plain(line.drop_impossible(gas_limit, queued_before)))
 
-    def _take_back(self, old: SignedTransaction, account: AccountState, gas_limit: int, now: float) -> None:
-        """Add a transaction of an abandoned block again, if it is still possible on the new branch."""
+    def _take_back(self, old: SignedTransaction, account: AccountState, gas_limit: int, now: float) -> bool:
+        """Add a transaction of an abandoned block again. Returns whether it is still possible on the new branch.
+
+        It may have been discarded here: since another node included it, it is tried again.
+        """
         try:
             check_transaction(old, self._chain_id, gas_limit, self.limits)
             self._insert(old, account, now)
         except TransactionRefused:
-            return  # there is no caller to tell; the sender sees the reorganisation
+            return False  # there is no caller to tell; the sender sees the reorganisation
+        return True
 
 
 def _plain(pooled: Sequence[Pooled]) -> Transactions:

@@ -90,6 +90,7 @@ def test_what_was_dropped_does_not_return(tmp_path: Path) -> None:
     pool = place.open()
     endless, other = add(pool, transfer(RICH, 0), transfer(OTHER, 0))
     pool.discard(endless, "takes longer than 0.75 s")
+    pool.sync_journal()
     for restored in (Restored(1, 1, 0), Restored(1, 0, 0)):
         again = place.open()
         assert place.restored == restored
@@ -97,6 +98,37 @@ def test_what_was_dropped_does_not_return(tmp_path: Path) -> None:
         assert again.drop_reason(endless.hash) == "takes longer than 0.75 s"
     with pytest.raises(Dropped):
         add(again, endless.raw)
+
+
+def test_the_thread_that_discards_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+    """It builds a block. If the process ends before the next sync, the transaction is tried again."""
+    place = Place(tmp_path)
+    pool = place.open()
+    (endless,) = add(pool, transfer(RICH, 0))
+    before = place.journal.read_bytes()
+    pool.discard(endless, "takes longer than 0.75 s")
+    assert place.journal.read_bytes() == before
+    place.open()
+    assert place.restored == Restored(1, 0, 0)
+
+
+def test_a_dropped_transaction_that_an_abandoned_block_brings_back_is_no_longer_dropped(tmp_path: Path) -> None:
+    """Another node included it. It waited, but was said to be dropped, and did not return after a restart."""
+    place = Place(tmp_path)
+    pool = place.open()
+    (one, other) = add(pool, transfer(RICH, 0), transfer(OTHER, 0))
+    for written in (True, False):
+        pool.discard(one, "takes longer than 0.75 s")
+        if written:
+            pool.sync_journal()
+        pool.follow([one], [], everyone_at(0), GAS_LIMIT, 0.0)
+        pool.follow([], [one], everyone_at(0), GAS_LIMIT, 0.0)
+        assert pool.drop_reason(one.hash) is None
+        assert pool.get(one.hash) == one
+        pool.sync_journal()
+        pool = place.open()
+        assert place.restored == Restored(2, 0, 0)
+        assert pool.content().pending == {RICH.address: [one], OTHER.address: [other]}
 
 
 def test_what_was_removed_does_not_return_but_may_come_again(tmp_path: Path) -> None:
