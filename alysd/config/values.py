@@ -91,7 +91,7 @@ def _listen_address(value: object, _: object) -> ListenAddress:
 
 
 def _http_url(value: object, _: object) -> HttpUrl:
-    """Convert an http or https URL with a host and, optionally, a valid port.
+    """Convert an http or https URL with a host and, optionally, a valid port. A final dot of a name is allowed.
 
     The client of the URL (httpx) has stricter rules than `urlsplit`, and would refuse the rest at its first use.
     """
@@ -103,7 +103,8 @@ def _http_url(value: object, _: object) -> HttpUrl:
     except ValueError:
         raise ValueError(needed) from None
     host = url.hostname or ""
-    if url.scheme not in ("http", "https") or not _is_host(host) or port == 0:
+    name = host if ":" in host else host.removesuffix(".")  # of a fully qualified name (RFC 3986, 3.2.2)
+    if url.scheme not in ("http", "https") or not _is_host(name) or port == 0:
         raise ValueError(needed)
     if not (text.isascii() and text.isprintable()) or (re.fullmatch(r"[0-9.]+", host) and not _is_address(host)):
         raise ValueError(needed)
