@@ -260,7 +260,8 @@ class EngineFailover(Actor[Engine], partial=True):
 
         If it finds the block valid, it agrees with a quorum of the authorities, and is in use from now on. This
         gives no approval of the block: block import never does. If it finds it invalid too, and the client in use
-        has built the block, that one contradicts itself, and would lose each slot of this node.
+        has built the block, that one contradicts itself, and would lose each slot of this node. This happens only
+        to a node whose approval is a quorum: other members execute their own blocks only after an approval by one.
         """
         memory = self._memory
         try:
