@@ -25,7 +25,8 @@ def add_node_arguments(parser: argparse.ArgumentParser) -> None:
 def socket_of(args: argparse.Namespace, *, strict: bool = False) -> Path:
     """Return the path of the control socket, also if the configuration is wrong, which is said.
 
-    With `strict`, raise `ConfigError` then: the node would only refuse the same files.
+    Raises `ConfigError` if the mistake hides the data folder: the command would go to another node. With `strict`,
+    raises it for each mistake: the node would only refuse the same files.
     """
     if args.socket is not None:
         return args.socket
@@ -34,17 +35,35 @@ def socket_of(args: argparse.Namespace, *, strict: bool = False) -> Path:
 
         config = load_config(args.config, environment=os.environ, overrides=args.overrides)
         return config.storage.control_socket
-    return places_of(args).storage.control_socket
+    places = _places(args)
+    if places.storage is None:
+        from alysd.config.problems import InvalidConfig
+
+        where = args.config or "the configuration"
+        advice = f"{where}: storage.path cannot be read: correct the mistake, or name the socket with --socket"
+        raise InvalidConfig([advice, *(getattr(places.problem, "problems", None) or [str(places.problem)])])
+    _warn(places)
+    return places.storage.control_socket
 
 
 def places_of(args: argparse.Namespace) -> "NodePlaces":
     """Return the places of the node, also if the configuration is wrong, which is said on standard error."""
-    from alysd.cli import complain, error_lines
+    places = _places(args)
+    _warn(places)
+    return places
+
+
+def _places(args: argparse.Namespace) -> "NodePlaces":
     from alysd.config.load import node_places
 
-    places = node_places(args.config, environment=os.environ, overrides=args.overrides)
+    return node_places(args.config, environment=os.environ, overrides=args.overrides)
+
+
+def _warn(places: "NodePlaces") -> None:
+    """Say the mistake of a wrong configuration."""
+    from alysd.cli import complain, error_lines
+
     if places.problem is not None:
         complain("alysd: warning: the configuration is wrong; a node that runs has an earlier one in force:")
         for line in error_lines(places.problem):
             complain(line)
-    return places

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import httpx
 
 EXIT_NOT_HEALTHY = 1
-"""The exit status when the node is degraded or unhealthy."""
+"""The exit status when the node is degraded or unhealthy, is starting, or does not show its status."""
 
 EXIT_NOT_RUNNING = 3
 """The exit status when no node answers. `systemctl status` has the same for a service that does not run."""
@@ -39,6 +39,11 @@ CLIENT_REQUEST: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "web3_cli
 """A request that only the Ethereum RPC of an Alys node answers with `alysd/…`; other clients give their names."""
 
 OK = 200
+
+
+class _NotShown(Exception):
+    """A node runs, but does not show its status; the message says why."""
+
 
 ON_DEMAND = "dev-clock"
 """The mode of a node that makes blocks on demand, in its page /health/status (`alysd.clock_mode.MODE`)."""
@@ -66,6 +71,9 @@ def run(args: argparse.Namespace) -> int:
     except ConnectionError as error:
         sys.stderr.write(f"alysd: {plain(str(error))}\n")
         return EXIT_NOT_RUNNING
+    except _NotShown as error:
+        sys.stderr.write(f"alysd: {plain(str(error))}\n")
+        return EXIT_NOT_HEALTHY
     if report.get("mode") == ON_DEMAND:
         return _show_on_demand(report, as_json=args.json)
     if args.json:
@@ -94,7 +102,8 @@ def _report(args: argparse.Namespace) -> dict[str, Any]:
     """Get the status from --url or --socket, else from the places in the configuration, else from `DEFAULT_URL`.
 
     The page may be elsewhere than the configuration says: the files may have changed since the node read them. So
-    the control socket is asked too; first, if the configuration is wrong. Raises `ConnectionError`, `ConfigError`.
+    the control socket is asked too; first, if the configuration is wrong. Raises `ConnectionError`, `ConfigError`,
+    and `_NotShown` of the node at the socket.
     """
     if args.url is not None:
         return _from_page(str(args.url), "--url ")
@@ -105,25 +114,31 @@ def _report(args: argparse.Namespace) -> dict[str, Any]:
     import attrs
 
     from alysd.cli import complain
+    from alysd.errors import ConfigError
 
     places = places_of(args)
     address = places.api.operator_address or places.api.address
     url = attrs.evolve(address, host=ANY_ADDRESS.get(address.host, address.host)).url
+    if places.storage is None:
+        complain(
+            f"alysd: warning: storage.path cannot be read; asking {url}, if it is not another node: see --socket"
+        )
+        return _from_page(url)
     socket = places.storage.control_socket
     if places.problem is not None:
         try:
             return _from_socket(socket)
-        except ConnectionError as error:
+        except (ConnectionError, _NotShown) as error:
             complain(f"alysd: warning: {plain(str(error))}; asking {url}, if it is not another node: see --socket")
             return _from_page(url)
     try:
         return _from_page(url)
-    except ConnectionError as failure:
+    except (ConnectionError, ConfigError) as failure:
         try:
             report = _from_socket(socket)
         except ConnectionError:
             raise failure from None
-        complain(f"alysd: warning: no node answers at {url}, but the one of {plain(str(socket))} does")
+        complain(f"alysd: warning: {plain(str(failure))}, but the node of {plain(str(socket))} answers")
         return report
 
 
@@ -137,7 +152,7 @@ def _from_page(url: str, option: str = "") -> dict[str, Any]:
 
 
 def _from_socket(path: Path) -> dict[str, Any]:
-    """Ask the control socket for the status. Raises `ConnectionError`."""
+    """Ask the control socket for the status. Raises `ConnectionError`, and `_NotShown` if the node refuses."""
     from alysd.api.control import SHOW_STATUS
     from alysd.commands.actors import ask
     from alysd.errors import UserError
@@ -146,8 +161,12 @@ def _from_socket(path: Path) -> dict[str, Any]:
         answer = ask(path, {"command": SHOW_STATUS})
     except UserError as error:
         raise ConnectionError(str(error)) from None
+    if answer.get("error") == "malformed":  # it does not know the command
+        raise _NotShown(
+            f"{path}: the node runs an older version, which shows its status only at its address: see --url"
+        )
     if "error" in answer:
-        raise ConnectionError(f"{path}: {answer.get('message')}")
+        raise _NotShown(f"{path}: {answer.get('message')}")
     return cast("dict[str, Any]", answer["status"])
 
 

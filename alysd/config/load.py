@@ -72,33 +72,54 @@ class NodePlaces:
     """The places at which a running node can be reached, by its configuration.
 
     If the configuration is wrong, `problem` says why, and the places are those of the options that can be read.
+    `storage` is None if the mistake hides `storage.path`: the default would be the data folder of another node.
     """
 
-    storage: StorageConfig
+    storage: StorageConfig | None
     api: ApiConfig
     problem: ConfigError | None = None
 
 
 def node_places(path: Path | None, *, environment: Mapping[str, str], overrides: Sequence[str] = ()) -> NodePlaces:
-    """Return the places of a node, also if its configuration is wrong: the node may run with an earlier one."""
+    """Return the places of a node, also if its configuration is wrong: the node may run with an earlier one.
+
+    Raises `InvalidConfig` for mistakes in `overrides`, which belong to this command and not to the node.
+    """
     try:
         config = load_config(path, environment=environment, overrides=overrides)
     except ConfigError as error:
         reason = error
     else:
         return NodePlaces(config.storage, config.api)
-    ignored: list[str] = []
-    try:
-        settings = {} if path is None else readable_settings(path, what="the configuration file")
-    except ConfigError:
-        settings = dict[str, Setting]()
+    problems: list[str] = []
+    overriding = _override_settings(overrides, problems)
+    _refuse_unknown(overriding, problems)
+    if problems:
+        raise InvalidConfig(problems)
+    settings, whole = _readable(path)
     settings |= _environment_settings(environment)
-    settings |= _override_settings(overrides, ignored)
-    found = [
-        structure_fields(cls, settings, prefix=prefix, source=Source(""), problems=ignored)
+    settings |= overriding
+    _refuse_unknown(settings, problems)
+    whole = whole and not problems and "storage.path" not in settings
+    storage, api = (
+        structure_fields(cls, settings, prefix=prefix, source=Source(""), problems=[])
         for cls, prefix in ((StorageConfig, "storage."), (ApiConfig, "api."))
-    ]
-    return NodePlaces(StorageConfig(**found[0]), ApiConfig(**found[1]), reason)
+    )
+    return NodePlaces(StorageConfig(**storage) if "path" in storage or whole else None, ApiConfig(**api), reason)
+
+
+def _readable(path: Path | None) -> tuple[dict[str, Setting], bool]:
+    """The settings of a file that can be read, and whether they are all of its settings."""
+    if path is None:
+        return {}, True
+    try:
+        return read_settings(path, what="the configuration file"), True
+    except ConfigError:
+        pass  # the caller has this error
+    try:
+        return readable_settings(path, what="the configuration file"), False
+    except ConfigError:
+        return {}, False
 
 
 def check_credentials(loaded: LoadedConfig) -> None:

@@ -60,16 +60,19 @@ def read_settings(path: Path, *, what: str) -> dict[str, Setting]:
 def readable_settings(path: Path, *, what: str) -> dict[str, Setting]:
     """Read what can be read of a TOML file with mistakes: its tables one by one, or else the lines of a table.
 
-    Values over several lines are missing if their table has a mistake. Raises `ConfigError` for a file that cannot
-    be read at all.
+    Values over several lines are missing if their table has a mistake, and so are keys that occur twice. Raises
+    `ConfigError` for a file that cannot be read at all.
     """
     settings: dict[str, Setting] = {}
+    twice: set[str] = set()
     for header, lines in _tables(read_bounded(path, what=what).decode(errors="replace")):
         found = _readable("\n".join([header, *lines]))
         for document in [found] if found is not None else [_readable(f"{header}\n{line}") for line in lines]:
             for parts, value in _flatten(document or {}, path):
-                settings[".".join(parts)] = Setting(value, Source(str(path), path.parent))
-    return settings
+                key = ".".join(parts)
+                twice |= settings.keys() & {key}
+                settings[key] = Setting(value, Source(str(path), path.parent))
+    return {key: setting for key, setting in settings.items() if key not in twice}
 
 
 def _tables(text: str) -> list[tuple[str, list[str]]]:

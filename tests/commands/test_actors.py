@@ -142,6 +142,23 @@ def test_a_running_node_is_reached_although_its_file_is_wrong(
     assert capsys.readouterr().err == "", "the socket alone names the node"
 
 
+def test_a_file_that_hides_the_data_folder_stops_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It went to the node below the current directory, which may be another one."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "alysd.toml"
+    file.write_text("[storage]\npath = /var/lib/x\n")
+    with node_in(tmp_path / "data", json.dumps({"children": CHILDREN}).encode() + b"\n") as path:
+        for words in (["actors", "suspend", "engine"], ["clock", "accept"], ["config", "schedule", "--cancel"]):
+            assert main([*words, "--config", str(file)]) == 2
+            error = capsys.readouterr().err
+            assert f"{file}: storage.path cannot be read: " in error
+            assert "name the socket with --socket" in error
+            assert f"{file}: not valid TOML: Invalid value (at line 2" in error
+        assert main(["actors", "list", "--config", str(file), "--socket", str(path)]) == 0
+
+
 @contextmanager
 def node_in(folder: Path, answer: bytes) -> Generator[Path]:
     """A node with its data in another folder."""

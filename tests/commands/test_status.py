@@ -12,7 +12,7 @@ from alysd.cli import main
 from alysd.clock_mode import MODE
 from alysd.commands import actors, status
 from alysd.commands.status import MAX_ANSWER_BYTES, fetch_report
-from alysd.errors import RpcCode
+from alysd.errors import RpcCode, UserError
 
 REPORT: dict[str, Any] = {
     "chain": "alys-dev",
@@ -175,7 +175,7 @@ def test_a_node_whose_file_names_another_port_is_found_by_its_socket(
 
     def ask(path: Path, request: object) -> dict[str, Any]:
         if "other" in str(path):
-            return {"error": "not_now", "message": "the node is starting"}
+            raise UserError("there is no such socket")
         return {"status": REPORT}
 
     def nobody(url: str) -> dict[str, Any]:
@@ -184,9 +184,72 @@ def test_a_node_whose_file_names_another_port_is_found_by_its_socket(
     monkeypatch.setattr(actors, "ask", ask)
     monkeypatch.setattr(status, "fetch_report", nobody)
     assert main(["status", "--dev", "--set", f"storage.path={tmp_path}"]) == 0
-    assert f"no node answers at {URL}, but the one of {tmp_path}/control.sock does" in capsys.readouterr().err
+    assert f"no node answers at {URL}, but the node of {tmp_path}/control.sock answers" in capsys.readouterr().err
     assert main(["status", "--dev", "--set", f"storage.path={tmp_path}/other"]) == 3
     assert capsys.readouterr().err == f"alysd: no node answers at {URL}\n"
+
+    def another(url: str) -> dict[str, Any]:
+        raise ValueError("this is not an alysd node")
+
+    monkeypatch.setattr(status, "fetch_report", another)
+    assert main(["status", "--dev", "--set", f"storage.path={tmp_path}"]) == 0
+    assert f"{URL}: this is not an alysd node, but the node of" in capsys.readouterr().err
+    assert main(["status", "--dev", "--set", f"storage.path={tmp_path}/other"]) == 2
+    assert capsys.readouterr().err == f"alysd: {URL}: this is not an alysd node\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"error": "malformed", "message": "a request is {…}"}, "the node runs an older version, which shows its"),
+        ({"error": "not_now", "message": "the node is starting"}, "control.sock: the node is starting"),
+    ],
+)
+def test_a_node_that_runs_but_shows_no_status_is_not_called_down(
+    answer: dict[str, Any],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A script would start a second node."""
+
+    def ask(path: Path, request: object) -> dict[str, Any]:
+        return answer
+
+    def nobody(url: str) -> dict[str, Any]:
+        raise ConnectionError(f"no node answers at {url}")
+
+    def fetched(url: str) -> dict[str, Any]:
+        return REPORT
+
+    monkeypatch.setattr(actors, "ask", ask)
+    monkeypatch.setattr(status, "fetch_report", nobody)
+    for options in (["--socket", f"{tmp_path}/control.sock"], ["--dev", "--set", f"storage.path={tmp_path}"]):
+        assert main(["status", *options]) == 1
+        assert words in capsys.readouterr().err
+    monkeypatch.setattr(status, "fetch_report", fetched)
+    assert main(["status", "--config", broken(tmp_path)]) == 0, "the page is asked"
+    assert words in capsys.readouterr().err
+
+
+def test_a_file_that_hides_the_data_folder_has_the_page_asked_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The socket below the current directory is another node's."""
+
+    def ask(path: Path, request: object) -> dict[str, Any]:
+        raise AssertionError(path)
+
+    def fetched(url: str) -> dict[str, Any]:
+        return REPORT
+
+    monkeypatch.setattr(actors, "ask", ask)
+    monkeypatch.setattr(status, "fetch_report", fetched)
+    path = tmp_path / "alysd.toml"
+    path.write_text("[storage]\npath = /var/lib/x\n")
+    assert main(["status", "--config", str(path)]) == 0
+    assert f"storage.path cannot be read; asking {URL}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

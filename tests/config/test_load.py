@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from alysd.config.addresses import HttpUrl, ListenAddress
-from alysd.config.load import known_keys, load_config
+from alysd.config.load import known_keys, load_config, node_places
 from alysd.config.problems import InvalidConfig
 from alysd.errors import ConfigError
 from alysd.testing.config_files import RIGHT, folder_with, load, problems_of
@@ -184,3 +184,49 @@ def test_a_missing_file_is_an_error_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such file") as caught:
         load_config(tmp_path / "no.toml", environment={})
     assert not isinstance(caught.value, InvalidConfig)
+
+
+@pytest.mark.parametrize(
+    ("text", "folder"),
+    [
+        ("[storage]\npath = /var/lib/x\n", None),
+        ("[storage\npath = '/var/lib/x'\n", None),
+        ("[chain]\nspec = 'x'\n[storage\npath = '/var/lib/x'\n", None),
+        ("storage = { path = '/var/lib/x', oops }\n", None),
+        ("[storage]\npath = 5\n", None),
+        ("[storage]\npth = '/var/lib/x'\n", None),
+        ("[storge]\npath = '/var/lib/x'\n", None),
+        ("[[storage]]\npath = '/var/lib/x'\n", None),
+        ("[storage]\npath = 'a'\npath = 'b'\n", None),
+        ("[storage]\npath = 'a'\n[engine\npath = 'b'\n", None),
+        ("[chain]\nspec = x\n", None),
+        ("[storage]\npath = '/var/lib/x'\n[chain]\nspec = x\n", "/var/lib/x"),
+        ("[storage]\npath = '/var/lib/x'\nother = 1\n", "/var/lib/x"),
+        ("[chain]\nspec = 5\n", "data"),
+        ("", "data"),
+    ],
+)
+def test_the_default_folder_is_that_of_a_node_only_if_nothing_hides_another(
+    text: str, folder: str | None, tmp_path: Path
+) -> None:
+    """`alysd actors suspend` went to whatever node ran below the current directory."""
+    path = tmp_path / "alysd.toml"
+    path.write_text(text)
+    places = node_places(path, environment={})
+    assert places.problem is not None
+    assert (places.storage and str(places.storage.path)) == folder
+    named = node_places(path, environment={}, overrides=["storage.path=here"])
+    assert named.storage is not None
+    assert named.storage.path == Path("here")
+
+
+def test_the_folder_of_a_missing_file_is_unknown(tmp_path: Path) -> None:
+    assert node_places(tmp_path / "none.toml", environment={}).storage is None
+    assert node_places(None, environment={}, overrides=["storage.path="]).storage is None
+    assert node_places(None, environment={"ALYS_STORAGE__PTH": "x"}).storage is None
+
+
+@pytest.mark.parametrize("override", ["storage.path", "storage.pth=x"])
+def test_a_mistake_in_the_command_itself_is_refused(override: str) -> None:
+    with pytest.raises(InvalidConfig, match=r"--set storage\.p"):
+        node_places(None, environment={}, overrides=[override])

@@ -81,12 +81,15 @@ def test_what_is_right_in_a_wrong_file_is_read(tmp_path: Path) -> None:
         b"[b]\nc = 2\nd =",
         b"[e]\nf = [\n  1,\n]",
         b"[g]\n\xff = 1\nh = 'x'",
-        b"[e]\nf = 3",
+        b"[e]\nk = 3",
+        b"[l]\nm = 1\n[n\nm = 2",
+        b"[o]\np = 1",
+        b"[o]\np = 2",
         b"[i\nj = 1",
     )
     path.write_bytes(b"\n".join(tables))
     found = {key: setting.value for key, setting in readable_settings(path, what="the file").items()}
-    assert found == {"a": 1, "b.c": 2, "e.f": 3, "g.h": "x", "e.j": 1}
+    assert found == {"a": 1, "b.c": 2, "e.f": [1], "g.h": "x", "e.k": 3, "o.j": 1}
     with pytest.raises(ConfigError):
         readable_settings(tmp_path / "none", what="the file")
 
