@@ -99,7 +99,7 @@ def eth_methods(backend: EthBackend, feed: ChainFeed) -> dict[str, Method]:
         **SigningMethods(backend, calls, fees, sending).table(),
         **SyncMethods(backend, feed, sending).table(),
         **logs.table(),
-        **FilterMethods(feed.listen, logs.find, backend.limits, feed.caught_up).table(),
+        **FilterMethods(feed.listen, logs.find, backend.limits, feed.caught_up, backend.search).table(),
     }
 
 

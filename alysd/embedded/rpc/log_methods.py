@@ -130,8 +130,13 @@ class FilterMethods:
         find_logs: Callable[[LogQuery], Awaitable[list[View]]],
         limits: RpcLimits,
         caught_up: Callable[[], Awaitable[None]],
+        search: Callable[[Callable[[], list[Any]]], Awaitable[list[Any]]],
     ) -> None:
-        """`caught_up` waits until the filters have collected everything that has been reported."""
+        """`caught_up` waits until the filters have collected everything that has been reported.
+
+        `search` runs a function that shows many logs in a worker thread, as `EthBackend.search`.
+        """
+        self._search = search
         self._limits = limits
         self._caught_up = caught_up
         self._find_logs = find_logs
@@ -172,7 +177,7 @@ class FilterMethods:
         found, filter_.found = filter_.found, []
         if len(found) <= _SHOWN_IN_PLACE:
             return [one.value for one in found]
-        return await trio.to_thread.run_sync(lambda: [one.value for one in found])
+        return await self._search(lambda: [one.value for one in found])
 
     async def all_logs(self, params: Params) -> list[View]:
         """All logs that match a log filter's query, as in eth_getLogs."""

@@ -1,5 +1,6 @@
 """eth_getProof and eth_createAccessList: proofs of a state, and the part of it that a message uses."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import attrs
@@ -12,7 +13,7 @@ from alysd.embedded.engine.values import AccountProof
 from alysd.embedded.rpc.backend import EthBackend, StateAt
 from alysd.embedded.rpc.call_methods import check_chain, request_of
 from alysd.embedded.rpc.override_requests import state_overrides
-from alysd.embedded.rpc.requests import CallArguments, block_reference, call_arguments
+from alysd.embedded.rpc.requests import BlockReference, CallArguments, block_reference, call_arguments
 from alysd.embedded.rpc.views import View, access_list_view
 from alysd.errors import Malformed
 from alysd.types.hashes import EvmAddress
@@ -36,17 +37,14 @@ class ProofMethods:
 
     async def proof(self, params: Params) -> View:
         """An account and some of its slots, with Merkle proofs (EIP-1186)."""
-        account, keys = params.required(0, address), params.required(1, _keys)
-        at = params.optional(2, block_reference, "latest")
+        account, keys, at = await params.decoded(_wanted_proof)
         state = await self.backend.state(at)
         found = await self.backend.read(lambda: self._proof(state(), account, [key for key, _ in keys]))
         return _proof_view(account, found, [shown for _, shown in keys])
 
     async def access_list(self, params: Params) -> View:
         """The accounts and slots that a message uses, and its gas with an access list of these."""
-        arguments = params.required(0, call_arguments)
-        at = params.optional(1, block_reference, "latest")
-        accounts = params.optional(2, state_overrides, dict[EvmAddress, AccountOverride]())
+        arguments, at, accounts = await params.decoded(_wanted_list)
         check_chain(arguments, self.backend.engine.chain_id)
         state = await self.backend.state(at)
         return await self.backend.execute(lambda: self._access_list(arguments, state(), Overrides(accounts)))
@@ -60,6 +58,16 @@ class ProofMethods:
         found = find_access_list(at.calls.source, at.header, request, overrides, gas, limits.call_seconds)
         view: View = {"accessList": access_list_view(found.entries), "gasUsed": to_quantity(found.gas_used)}
         return view if found.error is None else {**view, "error": found.error}
+
+
+def _wanted_proof(params: Params) -> tuple[EvmAddress, list[tuple[bytes, str]], BlockReference]:
+    account, keys = params.required(0, address), params.required(1, _keys)
+    return account, keys, params.optional(2, block_reference, "latest")
+
+
+def _wanted_list(params: Params) -> tuple[CallArguments, BlockReference, Mapping[EvmAddress, AccountOverride]]:
+    arguments, at = params.required(0, call_arguments), params.optional(1, block_reference, "latest")
+    return arguments, at, params.optional(2, state_overrides, dict[EvmAddress, AccountOverride]())
 
 
 def _keys(value: Any) -> list[tuple[bytes, str]]:

@@ -161,10 +161,11 @@ class Polled:
     limits: RpcLimits = attrs.field(factory=RpcLimits)
     listener: Listener = attrs.field(init=False)
     queries: list[LogQuery] = attrs.field(factory=list[LogQuery])
+    searches: int = 0
     methods: FilterMethods = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.methods = FilterMethods(self._listen, self._find, self.limits, trio.lowlevel.checkpoint)
+        self.methods = FilterMethods(self._listen, self._find, self.limits, trio.lowlevel.checkpoint, self._search)
 
     def _listen(self, listener: Listener) -> Callable[[], None]:
         self.listener = listener
@@ -173,6 +174,10 @@ class Polled:
     async def _find(self, query: LogQuery) -> list[dict[str, Any]]:
         self.queries.append(query)
         return [{"found": True}]
+
+    async def _search(self, work: Callable[[], list[Any]]) -> list[Any]:
+        self.searches += 1
+        return await trio.to_thread.run_sync(work)
 
     def tell(self, news: News) -> int:
         """Tell the filters, and return the steps that they took."""
@@ -283,6 +288,7 @@ async def test_many_changes_are_shown_by_a_thread() -> None:
     assert [one["blockNumber"] for one in await client.ask("eth_getFilterChanges", name)] == [
         hex(number) for number in range(1, 151)
     ]
+    assert client.searches == 1, "within the limit of the threads that show logs"
     assert await client.ask("eth_getFilterChanges", name) == []
 
 

@@ -4,9 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
+from alysd.api.jsonrpc import Params
 from alysd.embedded.engine.trie_state import decode_account
-from alysd.embedded.rpc.backend import RpcLimits
+from alysd.embedded.rpc.backend import EthBackend, RpcLimits
+from alysd.embedded.rpc.proof_methods import ProofMethods
 from alysd.wire.keccak import keccak256
 from alysd.wire.trie import get_from_trie
 from tests.embedded.rpc.chain import NOBODY, RICH, RpcFailure, box, eth_chain, selector
@@ -75,3 +79,16 @@ async def test_a_list_that_never_settles_ends_in_time(tmp_path: Path) -> None:
         code = {NOBODY: {"code": f"0x5f5f5f5f5f73{inner[2:]}5af1"}, inner: {"code": "0x5a54"}}
         with pytest.raises(RpcFailure, match=r"^-32000: execution aborted \(timeout = 0.2s\)$"):
             await chain.rpc("eth_createAccessList", {"to": NOBODY}, "latest", code)
+
+
+@pytest.mark.parametrize("method", ["eth_getProof", "eth_createAccessList"])
+async def test_large_parameters_are_decoded_in_a_thread(tmp_path: Path, method: str) -> None:
+    """An access list can have 70,000 keys, whose decoding held the event loop."""
+    async with eth_chain(tmp_path) as chain:
+        threads = trio.CapacityLimiter(1)
+        values = (NOBODY, ["0x0"]) if method == "eth_getProof" else ({"to": NOBODY},)
+        ask = ProofMethods(EthBackend(chain.engine, chain.pool)).table()[method].call
+        async with trio.open_nursery() as nursery, threads:
+            nursery.start_soon(ask, Params(values, threads))
+            await wait_all_tasks_blocked()
+            assert threads.statistics().tasks_waiting == 1, "it waits for the thread"
