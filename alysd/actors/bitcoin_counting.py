@@ -53,10 +53,8 @@ def numbers_of(holders: Sequence[Holders], places: Mapping[tuple[bytes, ...], in
 
 def on_branch(seen: SeenDeposit, numbers: Numbers) -> PegIn | str:
     """A deposit as it counts on a branch with these `numbers`, or the reason why it does not."""
-    for place in seen.reveals:
-        spent = numbers.get(place)
-        if spent is not None and spent.since <= seen.median_time:
-            return f"it spends an output of federation {spent.number}"
+    if (spent := _spent(seen, numbers)) is not None:
+        return f"it spends an output of federation {spent.number}"
     outputs: list[DepositOutput] = []
     for output in seen.peg_in.outputs:
         paid = numbers.get(output.federation)
@@ -68,6 +66,30 @@ def on_branch(seen: SeenDeposit, numbers: Numbers) -> PegIn | str:
     if len(outputs) > MAX_DEPOSIT_OUTPUTS:
         return f"it has {len(outputs)} outputs to federations, more than {MAX_DEPOSIT_OUTPUTS}"
     return attrs.evolve(seen.peg_in, outputs=tuple(outputs))
+
+
+def never_counts(seen: SeenDeposit, index: int, numbers: Numbers) -> bool:
+    """Whether an output of a deposit counts neither on a branch with these `numbers` nor on any that continues it.
+
+    A branch that adds federations gives the newest one an end, and changes nothing about the others.
+    """
+    if _spent(seen, numbers) is not None:
+        return True
+    decided = {place: one for place, one in numbers.items() if one.end is not None}
+    counted = sum(
+        output.federation in decided and decided[output.federation].counts(seen.median_time)
+        for output in seen.peg_in.outputs
+    )
+    if counted > MAX_DEPOSIT_OUTPUTS:
+        return True
+    paid = [numbers.get(output.federation) for output in seen.peg_in.outputs if output.index == index]
+    return any(one is not None and not one.counts(seen.median_time) for one in paid)
+
+
+def _spent(seen: SeenDeposit, numbers: Numbers) -> Counting | None:
+    """A federation of the branch whose output a deposit spends, so that it is none."""
+    spent = (numbers.get(place) for place in seen.reveals)
+    return next((one for one in spent if one is not None and one.since <= seen.median_time), None)
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from alysd.actors.bitcoin_again import WatchedFederations
-from alysd.actors.bitcoin_counting import Numbers, on_branch
+from alysd.actors.bitcoin_counting import Numbers, never_counts, on_branch
 from alysd.actors.bitcoin_follower import BitcoinFollower
 from alysd.actors.bitcoin_mempool import MempoolReader
 from alysd.actors.bitcoin_scan import Watched
@@ -28,6 +28,7 @@ from alysd.messages.bitcoin_watch import (
     GetFeeRate,
     GetLost,
     GetMissing,
+    GetNeverCounted,
     GetSpends,
     GetUnconfirmed,
     GetUncredited,
@@ -53,7 +54,7 @@ from alysd.types.bitcoin_watch import (
     may_be_minted,
 )
 from alysd.types.hashes import BitcoinHash, displayed
-from alysd.types.peg import PegIn, Transaction
+from alysd.types.peg import OutPoint, PegIn, Transaction
 from alysd.wire.bitcoin_transaction import encode_transaction
 
 MAX_BROADCASTS = 16
@@ -178,6 +179,17 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
         found = await trio.to_thread.run_sync(self._records.spends, message.after, MAX_SPENT)
         self._follower.require()
         return found
+
+    @handles(GetNeverCounted)
+    async def get_never_counted(self, message: GetNeverCounted) -> tuple[OutPoint, ...]:
+        """Read the deposits from the database, and judge them by these federations."""
+        numbers, outputs = self._federations.numbers(message.holders), message.outputs[:MAX_ITEMS]
+        found = await self._find(one.txid for one in outputs)
+        return tuple(
+            one
+            for one, seen in zip(outputs, found, strict=True)
+            if isinstance(seen, SeenDeposit) and never_counts(seen, one.index, numbers)
+        )
 
     @handles(NoteSigned)
     async def note_signed(self, message: NoteSigned) -> tuple[int, ...]:

@@ -79,9 +79,9 @@ class BridgeReads:
         """The chain's state after its head."""
         return (await self.chain.ask(GetForkchoice(), seconds=self.timing.chain_lookup)).head
 
-    async def final(self) -> BlockHash:
-        """The last final block."""
-        return (await self.chain.ask(GetForkchoice(), seconds=self.timing.chain_lookup)).finalized.hash
+    async def final(self) -> ChainState:
+        """The chain's state after the last final block."""
+        return (await self.chain.ask(GetForkchoice(), seconds=self.timing.chain_lookup)).finalized
 
     async def entries(self, table: Table, keys: Sequence[bytes], at: BlockHash) -> tuple[Entry | None, ...]:
         """Entries of one table after the block `at`."""

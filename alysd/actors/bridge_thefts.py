@@ -10,17 +10,18 @@ slot began after this node has found the spend. If the node's clock was slow the
 a block. So the slot must also be recent by the present clock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import attrs
 
 from alysd.actors.bridge_reads import BridgeReads
-from alysd.messages.bitcoin_watch import MAX_ITEMS, GetMissing, GetSpends
+from alysd.consensus.federation import deposit_holders
+from alysd.messages.bitcoin_watch import MAX_ITEMS, GetMissing, GetNeverCounted, GetSpends
 from alysd.messages.chain import GetEntries
 from alysd.ports import Clock
 from alysd.types.bitcoin_watch import Expected, Spend, Stolen
 from alysd.types.hashes import BitcoinHash, BlockHash, displayed
-from alysd.types.peg import FederationOutput
+from alysd.types.peg import FederationOutput, OutPoint
 from alysd.types.tables import Entry, EntryKey, Table
 from alysd.types.units import Sat
 
@@ -33,6 +34,9 @@ RECENT = 60.0
 """The greatest age in seconds of a block after which a spend is found to be a theft.
 
 A proposal is older when Bitcoin confirms the payment: it must have become final first."""
+
+MAX_STRANGE = 100_000
+"""The number of kept txids of transactions that no ledger can know. Each costs an attacker the fee of one."""
 
 KEYS = 1_000
 """The number of entries that are read in one step: some milliseconds of the chain actor."""
@@ -62,12 +66,18 @@ class Thefts:
 
 @attrs.define
 class TheftWatch:
-    """Compares the spends that the watch has found with the ledger, each until the final ledger knows it."""
+    """Compares the spends that the watch has found with the ledger, each until the final ledger knows it.
+
+    A former quorum can spend deposits that came after the end of their credit, and the change of such spends:
+    these spends are forgotten too, since the ledger will never hold what they spend. `_strange` are the newest
+    forgotten ones of which the final ledger knows nothing, so that it will not hold their outputs either.
+    """
 
     reads: BridgeReads
     clock: Clock
     _read: int = 0
     _unknown: dict[BitcoinHash, _Unknown] = attrs.field(factory=dict[BitcoinHash, _Unknown])
+    _strange: dict[BitcoinHash, None] = attrs.field(factory=dict[BitcoinHash, None])
 
     async def look(self, block: BlockHash) -> Thefts:
         """Judge all spends by the ledger after `block`. Raises as `BridgeReads` does."""
@@ -76,6 +86,7 @@ class TheftWatch:
             page = await self.reads.watch_ask(GetSpends(self._read))
             now = self.clock.time()
             for one in page.spends:  # a block that was read again can have the same spend with more outputs
+                self._strange.pop(one.txid, None)
                 known = self._unknown.get(one.txid)
                 self._unknown[one.txid] = _Unknown(one, now) if known is None else attrs.evolve(known, spend=one)
             self._read = max(self._read, page.last)
@@ -102,13 +113,29 @@ class TheftWatch:
         spends = [one.spend for one in self._unknown.values()]
         found = await self._entries(spends, block)
         amounts = {one.txid: _held(one, found) for one in spends}
-        known = [one for one in spends if amounts[one.txid] is None]
-        if known:
-            final = await self._entries(known, await self.reads.final())
-            for one in known:
-                if _held(one, final) is None:
-                    self._unknown.pop(one.txid, None)
+        await self._forget_final([one for one in spends if not amounts[one.txid]])
         return {txid: amount for txid, amount in amounts.items() if amount}
+
+    async def _forget_final(self, spends: Sequence[Spend]) -> None:
+        """Forget those of these spends that the final ledger knows, or whose outputs it will never hold."""
+        if not spends:
+            return
+        state = await self.reads.final()
+        final = await self._entries(spends, state.hash)
+        waiting = [output for one in spends if _held(one, final) == 0 for output in one.outputs]
+        holders = deposit_holders(state, self.reads.context)
+        never: set[OutPoint] = set()
+        for start in range(0, len(waiting), MAX_ITEMS):
+            some = tuple(waiting[start : start + MAX_ITEMS])
+            never.update(await self.reads.watch_ask(GetNeverCounted(some, holders)))
+        for one in spends:
+            never.update(output for output in one.outputs if output.txid in self._strange)
+            if _held(one, final, never) is None:
+                self._unknown.pop(one.txid, None)
+                if not _names(one, final):
+                    self._strange[one.txid] = None
+        while len(self._strange) > MAX_STRANGE:
+            del self._strange[next(iter(self._strange))]
 
     async def _entries(self, spends: Sequence[Spend], at: BlockHash) -> dict[EntryKey, Entry | None]:
         """The entries of the ledger after the block `at` that tell whether it knows these spends."""
@@ -153,19 +180,27 @@ def _keys(spend: Spend) -> tuple[EntryKey, ...]:
     )
 
 
-def _held(spend: Spend, entries: Mapping[EntryKey, Entry | None]) -> Sat | None:
+def _names(spend: Spend, entries: Mapping[EntryKey, Entry | None]) -> bool:
+    """Whether the ledger knows the spend itself."""
+    return bool(entries[Table.CONFIRMED, spend.txid] or entries[Table.SPENDS, spend.txid])
+
+
+def _held(
+    spend: Spend, entries: Mapping[EntryKey, Entry | None], never: Collection[OutPoint] = frozenset()
+) -> Sat | None:
     """The amount of the outputs that the ledger holds and `spend` has spent.
 
     0 if the ledger may hold some of them after a later block; None if a block knows the spend, or another payment
-    that has spent the outputs.
+    that has spent the outputs, or if they are among those that no ledger will hold, `never`.
     """
-    if entries[Table.CONFIRMED, spend.txid] or entries[Table.SPENDS, spend.txid]:
+    if _names(spend, entries):
         return None
     found = (entries[Table.OUTPUTS, output.key] for output in spend.outputs)
     amount = sum(one.amount for one in found if isinstance(one, FederationOutput))
     if amount:
         return Sat(amount)
     known = all(
-        entries[Table.MINTED, output.txid] or entries[Table.CONFIRMED, output.txid] for output in spend.outputs
+        output in never or entries[Table.MINTED, output.txid] or entries[Table.CONFIRMED, output.txid]
+        for output in spend.outputs
     )
     return None if known else Sat(0)

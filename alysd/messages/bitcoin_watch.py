@@ -1,9 +1,9 @@
 """The messages to the Bitcoin watch, which follows the Bitcoin chain for the peg.
 
 Answers are as of the newest Bitcoin block that the watch has read. `GetDeposits`, `CheckPegIns`,
-`GetConfirmations`, `GetMissing`, `GetLost`, `GetSpends`, `NoteLost`, `NoteSigned` and `GetFeeRate` raise `NotNow`
-with the reason while the Bitcoin node does not answer, or has blocks that the watch has not read yet: a
-reorganisation may have undone the blocks from which the watch would answer.
+`GetConfirmations`, `GetMissing`, `GetLost`, `GetSpends`, `GetNeverCounted`, `NoteLost`, `NoteSigned` and
+`GetFeeRate` raise `NotNow` with the reason while the Bitcoin node does not answer, or has blocks that the watch
+has not read yet: a reorganisation may have undone the blocks from which the watch would answer.
 """
 
 import attrs
@@ -21,7 +21,7 @@ from alysd.types.bitcoin_watch import (
 )
 from alysd.types.federation_update import Holders
 from alysd.types.hashes import BitcoinHash
-from alysd.types.peg import PegIn, Transaction
+from alysd.types.peg import OutPoint, PegIn, Transaction
 
 MAX_ITEMS = 1_024
 """The maximum number of items in a request or an answer. A block has at most 64 peg-ins."""
@@ -124,6 +124,18 @@ class GetSpends(Ask[BitcoinWatch, SpendPage]):
     """
 
     after: int
+
+
+@attrs.frozen
+class GetNeverCounted(Ask[BitcoinWatch, tuple[OutPoint, ...]]):
+    """Get those of at most `MAX_ITEMS` outputs that are parts of deposits and count on no branch.
+
+    `holders` are the federations after a final block, so of all branches: the output comes too early or too late,
+    or its transaction is no deposit because it spends an output of a federation or has too many outputs.
+    """
+
+    outputs: tuple[OutPoint, ...]
+    holders: tuple[Holders, ...]
 
 
 @attrs.frozen

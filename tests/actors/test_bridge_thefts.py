@@ -1,12 +1,10 @@
 """A transaction outside of the protocol that spends the federation's bitcoin halts the peg."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
 import pytest
 import trio
-from btclib_secp256k1 import ssa
 from trio.testing import MockClock
 
 from alysd.actors import bitcoin_watch, bridge_thefts
@@ -16,54 +14,16 @@ from alysd.errors import NotNow, NotSeenOnBitcoin
 from alysd.messages.bridge import CheckNotHalted, GetPegHealth, PegHealth
 from alysd.messages.log.bitcoin import FederationWatched
 from alysd.messages.log.peg import PegHalted, PegResumed
-from alysd.peg.signing import assemble_witness, message_of
-from alysd.testing.chain import bitcoin_secret
 from alysd.testing.virtual_time import VirtualClock
 from alysd.types.bitcoin_watch import Stolen
-from alysd.types.hashes import SchnorrSignature, displayed
-from alysd.types.peg import OutPoint, PegContents, Transaction, TransactionInput, TransactionOutput
+from alysd.types.hashes import displayed
+from alysd.types.peg import PegContents
 from alysd.types.units import Sat
-from alysd.wire.bitcoin_transaction import make_transaction
 from tests.actors.bridge_change_kit import change
 from tests.actors.bridge_kit import CONFIRMATIONS, BridgeRig, Ledger, bridge_rig, burn, with_confirmed_payment
+from tests.actors.bridge_theft_kit import mine_theft, theft, with_deposit
 
 pytestmark = pytest.mark.usefixtures("no_threads")
-
-NO_ONE = b"\x51"
-
-
-def theft(
-    rig: BridgeRig,
-    victim: Transaction,
-    index: int = 0,
-    outputs: Sequence[tuple[int, bytes]] = (),
-    annex: bytes = b"",
-) -> Transaction:
-    """A transaction, signed with the keys of a quorum, that spends an output of the federation."""
-    spent, spending = victim.outputs[index], rig.spendings[0]
-    to = [TransactionOutput(Sat(sat), script) for sat, script in outputs or [(spent.amount - 500, NO_ONE)]]
-    made = make_transaction(2, [TransactionInput(OutPoint(victim.txid, index), b"", 0)], to, 0)
-    message = message_of(made, [spent], 0, spending.leaf_hash)
-    stack = assemble_witness(spending, {0: SchnorrSignature(ssa.sign(message, bitcoin_secret(0)))})
-    made = attrs.evolve(made, witness=((*stack, annex) if annex else stack,))
-    rig.chain.mempool[made.txid] = made
-    return made
-
-
-async def with_deposit(rig: BridgeRig, sat: int = 1_000_000) -> Transaction:
-    """Have a deposit credited."""
-    made = rig.deposit(sat)
-    await rig.mine(CONFIRMATIONS + 1)
-    await rig.step()
-    return made
-
-
-async def mine_theft(rig: BridgeRig) -> None:
-    """Confirm the theft, and add a block to the ledger after the node has found it."""
-    rig.chain.mine()
-    await trio.sleep(LEAST_REST + 1)
-    rig.ledger.advance(PegContents())
-    await rig.settled()
 
 
 def halts(rig: BridgeRig) -> list[PegHalted | PegResumed]:
