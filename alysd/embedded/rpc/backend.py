@@ -78,8 +78,8 @@ class RpcLimits:
     """The maximum number of blocks and of reports of the pool of which a connection is still to be told."""
 
     event_bytes: int = 16 * 1024 * 1024
-    """The maximum size of these events: a block of 60,000 logs. Connections share them, so this is the maximum
-    for all of them together too."""
+    """The maximum size of these events: some 8,000 logs. Connections share the events that several of them wait
+    for. The event that a connection is being told does not count, and may have any size."""
 
 
 class DemandHooks(Protocol):

@@ -21,8 +21,11 @@ from alysd.types.execution import ExecutionHeader
 SLOW = 64 * 1024
 """The number of bytes of a value from which a thread encodes it."""
 
-_EVENT, _ITEM = 1_024, 256
-"""About the number of bytes that a header, and a log or a transaction, keeps besides its data."""
+_HEADER, _LOG, _TOPIC, _TRANSACTION = 4_096, 1_300, 350, 1_300
+"""About the number of bytes that each of these keeps besides its data: as values, in the index, and as JSON.
+
+The data of a log is kept three times, because its JSON is hexadecimal, and the bytes of a transaction four times.
+"""
 
 _ADDRESS = -1
 """Stands for the address where otherwise the position of a topic stands."""
@@ -61,7 +64,7 @@ class NewLogs:
     def __init__(self, removed: Sequence[FoundLog], added: Sequence[FoundLog]) -> None:
         self._logs = [*removed, *added]
         self._removed = len(removed)
-        self.size = sum(_ITEM + len(found.log.data) for found in self._logs)
+        self.size = sum(_LOG + _TOPIC * len(found.log.topics) + 3 * len(found.log.data) for found in self._logs)
         self._shown: dict[int, Shown] = {}
         self._places: dict[tuple[int, bytes], list[int]] = {}
         for place, found in enumerate(self._logs):
@@ -119,7 +122,7 @@ class ChainNews:
         init=False,
         eq=False,
         default=attrs.Factory(
-            lambda self: _EVENT * (len(self.removed) + len(self.added)) + self.logs.size, takes_self=True
+            lambda self: _HEADER * (len(self.removed) + len(self.added)) + self.logs.size, takes_self=True
         ),
     )
     """About the number of bytes that the event keeps."""
@@ -142,7 +145,7 @@ class PendingNews:
         init=False,
         eq=False,
         default=attrs.Factory(
-            lambda self: sum(_ITEM + len(one.raw) for one in self.transactions), takes_self=True
+            lambda self: sum(_TRANSACTION + 4 * len(one.raw) for one in self.transactions), takes_self=True
         ),
     )
     """About the number of bytes that the event keeps."""

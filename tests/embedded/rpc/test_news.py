@@ -1,15 +1,26 @@
 """The logs of an event are found by address and topic as if each were compared with the query."""
 
+import gc
+import tracemalloc
+from collections.abc import Callable
+from itertools import product
+from os import urandom
 from random import Random
+from typing import TypeVar
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alysd.api.hex_values import to_data
 from alysd.embedded.engine.log_filter import LogFilter
-from alysd.embedded.rpc.news import SLOW, ChainNews, Shown
-from alysd.embedded.rpc.views import log_view
+from alysd.embedded.engine.transaction import SignedTransaction
+from alysd.embedded.engine.values import EvmLog, FoundLog
+from alysd.embedded.rpc.news import SLOW, ChainNews, PendingNews, Shown
+from alysd.embedded.rpc.views import log_view, transaction_view
 from alysd.types.hashes import EvmAddress
-from tests.embedded.rpc.news import ANNA, BORIS, TOPIC, block, header, log, sent
+from tests.embedded.rpc.news import ANNA, BORIS, TOPIC, header, log, transaction
+
+T = TypeVar("T")
 
 ADDRESSES = [EvmAddress(bytes((n,)) * 20) for n in range(4)]
 TOPICS = [bytes((n,)) * 32 for n in range(4)]
@@ -63,7 +74,58 @@ def test_a_large_item_is_slow_until_it_is_encoded() -> None:
 
 
 def test_an_event_is_as_large_as_what_it_keeps() -> None:
-    """Clients that are too far behind are found by it."""
-    empty, full = block(1), block(1, *[log(1)] * 100)
-    assert full.size - empty.size == 100 * (len(b"data") + 256)
-    assert sent(b"\x01" * 32, b"\x02" * 32).size == 2 * (110 + 256)
+    """Clients that are too far behind are found by it. It was a tenth of what an encoded event keeps."""
+    head = header(1)
+    for topics, data in product((0, 4), (0, 10_000)):
+
+        def logs(topics: int = topics, data: int = data) -> ChainNews:
+            made = [
+                EvmLog(EvmAddress(urandom(20)), tuple(urandom(32) for _ in range(topics)), urandom(data))
+                for _ in range(300)
+            ]
+            news = ChainNews((), (head,), (), tuple(FoundLog(head, urandom(32), 0, 0, one) for one in made))
+            for shown in news.logs.matching(LogFilter()):
+                assert shown is not None
+                shown.encode()
+            return news
+
+        news, kept = measured(logs)
+        assert 0.8 * kept < news.size < 1.3 * kept
+
+
+def test_a_report_of_the_pool_is_as_large_as_what_it_keeps() -> None:
+    for length in (0, 10_000):
+
+        def transactions(length: int = length) -> PendingNews:
+            made: list[SignedTransaction] = []
+            for _ in range(300):
+                data = urandom(length)
+                made.append(
+                    transaction(
+                        hash=urandom(32),
+                        raw=data + urandom(110),
+                        data=data,
+                        sender=EvmAddress(urandom(20)),
+                        to=EvmAddress(urandom(20)),
+                    )
+                )
+            news = PendingNews(made)
+            shown = [*news.shown("hash", lambda one: to_data(one.hash)), *news.shown("all", transaction_view)]
+            for one in shown:
+                one.encode()
+            return news
+
+        news, kept = measured(transactions)
+        assert 0.8 * kept < news.size < 1.5 * kept
+
+
+def measured(make: Callable[[], T]) -> tuple[T, int]:
+    """Call `make`, and return its result with the number of bytes that this keeps."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        made = make()
+        gc.collect()
+        return made, tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
