@@ -93,15 +93,18 @@ class WatchedFederations:
         """The sums that a deposit pays to former federations of this branch after the end of their credit."""
         return late_outputs(seen, self.numbers(self.told))
 
-    def unknown_of(self, seen: Seen | None, holders: Sequence[Holders]) -> str | None:
+    def unknown_of(
+        self, seen: Seen | None, holders: Sequence[Holders], known: Sequence[WatchedFederation] | None = None
+    ) -> str | None:
         """The reason why a transaction may pay these federations more than is known; None if it does not.
 
         Its block was searched for the addresses that the watch knew then. The watch does not know the block of a
-        transaction without a finding.
+        transaction without a finding. `known` is what it knew before it read `seen`: the second reading may have
+        ended since.
         """
-        known = {(one.keys, one.since): one for one in self.known}
+        by_keys = {(one.keys, one.since): one for one in (self.known if known is None else known)}
         for number, one in enumerate(holders[1:], 1):
-            watched = known.get((one.keys, one.since))
+            watched = by_keys.get((one.keys, one.since))
             if isinstance(seen, SeenDeposit) and seen.median_time < one.since:
                 continue
             if watched is None or not watched.has_read(seen.height if isinstance(seen, SeenDeposit) else None):
@@ -118,12 +121,13 @@ class WatchedFederations:
             await trio.to_thread.run_sync(self.records.note_told, self.told)
         if not self._asked:
             return
-        added, self._asked = self._asked, []
+        added = [*self._asked]
         for one in added:
             first = await trio.to_thread.run_sync(self.records.first_from, one.since)
             self.known.append(WatchedFederation(one.keys, one.since, newest + 1, first))
             if first is None:
                 self.report(FederationWatched(1, newest + 1))
+        self._asked = [one for one in self._asked if one not in added]  # only now: questions come between
         await self._store()
         await self._widen()
 

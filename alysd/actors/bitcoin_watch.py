@@ -107,7 +107,7 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
     async def get_deposits(self, message: GetDeposits) -> Deposits:
         """Read the deposits from the database."""
         self._follower.require()
-        numbers = self._federations.numbers(message.holders)
+        numbers, known = self._federations.numbers(message.holders), tuple(self._federations.known)
         tip = self._follower.height
         limit = min(message.limit, MAX_ITEMS)
         found = await trio.to_thread.run_sync(
@@ -117,17 +117,18 @@ class BitcoinWatchActor(Actor[BitcoinWatch]):
         counted = ((seen, on_branch(seen, numbers)) for seen in found)
         deposits = tuple(attrs.evolve(seen, peg_in=one) for seen, one in counted if isinstance(one, PegIn))
         holders = message.holders
-        unknown = tuple(one.number for one in deposits if self._federations.unknown_of(one, holders) is not None)
+        of = self._federations.unknown_of
+        unknown = tuple(one.number for one in deposits if of(one, holders, known) is not None)
         return Deposits(deposits, tip, found[-1].number if len(found) == limit else None, unknown)
 
     @handles(CheckPegIns)
     async def check_peg_ins(self, message: CheckPegIns) -> None:
         """Compare each peg-in with the database."""
-        numbers = self._federations.numbers(message.holders)
+        numbers, known = self._federations.numbers(message.holders), tuple(self._federations.known)
         found = await self._find(peg_in.txid for peg_in in message.peg_ins)
         highest = self._follower.height - message.confirmations + 1
         for peg_in, seen in zip(message.peg_ins, found, strict=True):
-            if (unknown := self._federations.unknown_of(seen, message.holders)) is not None:
+            if (unknown := self._federations.unknown_of(seen, message.holders, known)) is not None:
                 raise NotNow(unknown)
             _check(peg_in, seen, highest, numbers)
 

@@ -4,13 +4,15 @@ import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
-from alysd.actors.bitcoin_again import BATCH, TOLD_WITHIN
+from alysd.actors import bitcoin_watch
+from alysd.actors.bitcoin_again import BATCH, TOLD_WITHIN, WatchedFederations
 from alysd.actors.bitcoin_follower import BATCH_BLOCKS, WAIT_SECONDS
 from alysd.actors.bitcoin_scan import Watched
 from alysd.actors.bitcoin_watch import BitcoinWatchActor
@@ -617,3 +619,68 @@ async def test_a_reorganisation_while_blocks_are_read_is_followed(rig: Rig, auto
         await trio.sleep(WAIT_SECONDS)
         rig.chain.reorganise(BATCH, keep=False, longer=1)
         assert [one.txid for one in await found(watch, rig, (SECOND, since))] == [kept.txid]
+
+
+async def test_a_question_while_a_federation_is_added_does_not_add_it_again(
+    rig: Rig, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All its blocks were read twice."""
+    made = _captured(monkeypatch)
+    first_from = LmdbBitcoinRecords.first_from
+
+    def asked_meanwhile(records: LmdbBitcoinRecords, since: int) -> int | None:
+        made[0].numbers(holders((SECOND, 0)))
+        return first_from(records, since)
+
+    monkeypatch.setattr(LmdbBitcoinRecords, "first_from", asked_meanwhile)
+    rig.mine(3)
+    async with rig.watching() as watch:
+        await settled(watch, rig)
+        await found(watch, rig, (SECOND, 0))
+        rig.mine(3)
+        await settled(watch, rig)
+        assert [one.keys for one in made[0].known] == [SECOND.keys]
+
+
+@pytest.mark.parametrize("method", ["deposits", "find"])
+async def test_a_finding_from_before_the_end_of_the_second_reading_is_not_complete(
+    rig: Rig, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    made, later = _captured(monkeypatch), holders((SECOND, int(rig.now) - DAY))
+    rig.mine(11)  # so that the median time is later
+    rig.deposit((5_000, FIRST), (4_000, SECOND))
+    rig.mine(CONFIRMATIONS)
+    read = getattr(LmdbBitcoinRecords, method)
+
+    def ended_meanwhile(records: LmdbBitcoinRecords, *question: object) -> object:
+        answer = read(records, *question)
+        made[0].known = [attrs.evolve(one, next=None) for one in made[0].known]
+        return answer
+
+    async with rig.watching() as watch:
+        await settled(watch, rig)
+        whole = (await watch.ask(GetDeposits(CONFIRMATIONS, 0, 9))).deposits
+        rig.node.pruned = rig.chain.height
+        await watch.ask(WatchFederations(later))
+        rig.mine()
+        await settled(watch, rig)
+        await trio.sleep(WAIT_SECONDS)
+        assert [one.next for one in made[0].known] != [None]
+        monkeypatch.setattr(LmdbBitcoinRecords, method, ended_meanwhile)
+        if method == "deposits":
+            assert (await watch.ask(GetDeposits(CONFIRMATIONS, 0, 9, later))).unknown == (whole[0].number,)
+        else:
+            with pytest.raises(NotNow, match="have not been read again yet"):
+                await watch.ask(CheckPegIns((whole[0].peg_in,), CONFIRMATIONS, later))
+
+
+def _captured(monkeypatch: pytest.MonkeyPatch) -> list[WatchedFederations]:
+    """The federations that the watch makes."""
+    made: list[WatchedFederations] = []
+
+    def make(*fields: Any) -> WatchedFederations:
+        made.append(WatchedFederations(*fields))
+        return made[-1]
+
+    monkeypatch.setattr(bitcoin_watch, "WatchedFederations", make)
+    return made
