@@ -148,6 +148,7 @@ class BitcoinSide:
             payments=tuple(self._payments),
             coins={at: coin.amount for at, coin in self._coins.items() if coin.credited},
             problems=tuple(self._problems),
+            federations=newest + 1,
             former=sum(coin.amount for coin in self._coins.values() if coin.credited and coin.federation < newest),
         )
 

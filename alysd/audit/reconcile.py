@@ -49,7 +49,10 @@ It is the time after which Bitcoin Core drops a transaction that waits: two week
 """
 
 MAX_IN_FLIGHT, MAX_JOINED = 4, 100
-"""The maximum number of payments in flight, and of the coins that one spends (docs/protocol.md, "Proposal")."""
+"""The maximum number of payments in flight, and of the coins that one spends (docs/protocol.md, "Proposal").
+
+Each former federation can have one more payment in flight.
+"""
 
 _WEIGHT_OF_REST = 300
 """More than the weight of a consolidation without its inputs: 14 bytes and an output of 43 bytes."""
@@ -292,10 +295,11 @@ def _only_moves(payment: Paid) -> bool:
 
 def _largest_in_flight(bitcoin: BitcoinFindings, terms: PegTerms) -> int:
     """The largest sum of the fees of consolidations in flight, whose inputs are among the federation's coins."""
-    inputs = min(len(bitcoin.coins), MAX_IN_FLIGHT * MAX_JOINED)
+    places = MAX_IN_FLIGHT + bitcoin.federations - 1
+    inputs = min(len(bitcoin.coins), places * MAX_JOINED)
     weight = max((one.weight for payment in bitcoin.payments for one in payment.inputs), default=0)
-    whole = inputs * weight + MAX_IN_FLIGHT * _WEIGHT_OF_REST
-    return largest_fee_of(whole, terms.max_fee_rate) + (MAX_IN_FLIGHT - 1) * MOST_REST
+    whole = inputs * weight + places * _WEIGHT_OF_REST
+    return largest_fee_of(whole, terms.max_fee_rate) + (places - 1) * MOST_REST
 
 
 @attrs.frozen

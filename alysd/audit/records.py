@@ -104,7 +104,7 @@ class BitcoinFindings:
     """The federation's side of the Bitcoin chain up to `height`.
 
     `coins` are its unspent outputs that come from deposits and changes; former federations hold `former` of them.
-    `problems` are transactions that no rule allows.
+    The chain has had this number of `federations`. `problems` are transactions that no rule allows.
     """
 
     height: int
@@ -114,6 +114,7 @@ class BitcoinFindings:
     coins: dict[OutPoint, Sat]
     problems: tuple[str, ...]
     former: int = 0
+    federations: int = 1
 
 
 @attrs.frozen

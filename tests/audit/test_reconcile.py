@@ -286,15 +286,22 @@ def test_a_request_may_be_paid_before_the_consolidation_whose_fee_it_bears(
     assert (report.equal, report.open) == (True, 0)
 
 
-@pytest.mark.parametrize(("rate", "explained"), [(40_000, True), (200, False)])
-def test_a_consolidation_in_flight_explains_no_more_than_the_largest_fees(rate: int, explained: bool) -> None:
-    """A payee was robbed of any amount, and it counted as the fee of a transaction that nobody sees."""
+@pytest.mark.parametrize(
+    ("rate", "federations", "explained"), [(40_000, 1, True), (200, 1, False), (200, 20, True)]
+)
+def test_a_consolidation_in_flight_explains_no_more_than_the_largest_fees(
+    rate: int, federations: int, explained: bool
+) -> None:
+    """A payee was robbed of any amount, and it counted as the fee of a transaction that nobody sees.
+
+    Each former federation can have one more of them in flight.
+    """
     terms = attrs.evolve(TERMS, max_fee_rate=rate)
     paid = attrs.evolve(
         payment(4, 108_600, 108_600 - 106_990 + 5_400, (PAYEE, 106_990 - 5_400 - 200)), weight=6_000
     )
     held = 109_000 - paid.spent + paid.change
-    bitcoin = BitcoinFindings(9, (deposit(1, ALICE, 109_000),), (), (paid,), coins(20, held), ())
+    bitcoin = BitcoinFindings(9, (deposit(1, ALICE, 109_000),), (), (paid,), coins(20, held), (), 0, federations)
     burned = burn(107_000)
     alys = AlysFindings(Height(9), (burned,), (mint(ALICE, 109_000),), burned.amount, 0, ())
     report = reconcile(bitcoin, alys, terms, SCRIPTS)
