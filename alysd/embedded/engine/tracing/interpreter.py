@@ -101,7 +101,8 @@ _EARLY = frozenset((0x55, CALL, CREATE, CREATE2, SELFDESTRUCT))
 def _tell(evm: TracedEvm, step: TracedStep, cost: int, error: str | None = None) -> None:
     evm.pending = None
     step.cost, step.error = cost, error
-    step.refund = evm.refund_before + evm.refund_counter
+    # A static frame has no refunds: the specification counts that of an SSTORE before it refuses this instruction.
+    step.refund = evm.refund_before + (0 if evm.message.is_static else evm.refund_counter)
     evm.tracer.step(step)
 
 
