@@ -49,8 +49,11 @@ class Rig:
     node: Daemon
 
     async def spend(self, times: int) -> None:
-        """Put so many transactions into the mempool."""
-        for _ in range(times):
+        """Put so many transactions into the empty mempool.
+
+        The wallet draws some locktimes, and Bitcoin Knots relays no transaction with the locktime 21.
+        """
+        while len(await self.bitcoin.call("getrawmempool")) < times:
             await self.bitcoin.call("sendtoaddress", await self.bitcoin.call("getnewaddress"), 0.1)
 
     async def mine(self, *options: str, **waiting: Any) -> tuple[int, list[dict[str, Any]]]:

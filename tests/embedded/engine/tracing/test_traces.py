@@ -141,6 +141,21 @@ def test_a_message_that_never_begins_is_shown(sandbox: Sandbox, traces: EvmTrace
     assert "error" not in found
 
 
+def test_a_store_that_a_static_call_refuses_shows_no_refund(sandbox: Sandbox, traces: EvmTraces) -> None:
+    """It would clear a slot; geth refuses it before it counts the refund."""
+    caller, clearing = bytes(19) + b"\x77", bytes(19) + b"\x78"
+    static_call = "5f5f5f5f73" + clearing.hex() + "620186a0fa"
+    overrides = Overrides(
+        {
+            caller: AccountOverride(code=bytes.fromhex(static_call)),  # type: ignore[dict-item]
+            clearing: AccountOverride(code=bytes.fromhex("5f5f55"), slots={bytes(32): 1}),  # type: ignore[dict-item]
+        }
+    )
+    found = trace_call(sandbox, traces, CallRequest(to=caller), steps, overrides)  # type: ignore[arg-type]
+    refused = next(line for line in found["structLogs"] if line["op"] == "SSTORE")
+    assert ("write protection" in refused["error"], refused.get("refund")) == (True, None)
+
+
 def test_a_contract_that_calls_itself_ends_deep_down(sandbox: Sandbox, traces: EvmTraces) -> None:
     """Hundreds of frames, each of several functions of Python, do not exceed its limit, nor does their JSON."""
     target = b"\x99" * 20
